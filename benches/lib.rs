@@ -1,0 +1,1 @@
+//! vatic-bench: under construction.

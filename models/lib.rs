@@ -1,0 +1,1 @@
+//! vatic-models: under construction.

@@ -1,0 +1,1 @@
+//! vatic-proto: under construction.

@@ -1,0 +1,1 @@
+//! vatic: under construction.

@@ -1,0 +1,1 @@
+//! vatic-client: under construction.

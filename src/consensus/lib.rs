@@ -1,0 +1,1 @@
+//! vatic-consensus: under construction.

@@ -1,0 +1,1 @@
+//! vatic-core: under construction.

@@ -1,0 +1,1 @@
+//! vatic-log: under construction.

@@ -1,0 +1,1 @@
+//! vatic-store: under construction.

@@ -1,0 +1,1 @@
+//! vatic-tests: under construction.

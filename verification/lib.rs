@@ -1,0 +1,1 @@
+//! vatic-verification: under construction.
