@@ -5,6 +5,8 @@
 //!
 //! Shapes that hold in every message: `bytes` fields are `bytes::Bytes`, maps are `BTreeMap`s.
 
+pub mod reason;
+
 /// The API for clients, package `vatic.v1`.
 pub mod v1 {
     #![allow(clippy::all, clippy::pedantic, missing_docs)]
