@@ -5,6 +5,7 @@
 //!
 //! Shapes that hold in every message: `bytes` fields are `bytes::Bytes`, maps are `BTreeMap`s.
 
+pub mod metadata;
 pub mod reason;
 
 /// The API for clients, package `vatic.v1`.
