@@ -1,1 +1,55 @@
-//! vatic-store: under construction.
+//! vatic-store: the replicated state of all groups of one node, in one LMDB environment.
+//!
+//! Commands apply to sorted copy-on-write maps in memory (the overlays); one thread writes them
+//! behind into LMDB, in key order, about every second. So applying a command costs memory work,
+//! and the durable commit is shared by everything that gathered meanwhile. What a crash loses is
+//! replayed from the log, from the mark that the same LMDB transaction stored.
+//!
+//! Architecture invariants:
+//! - A reader holds one published pair (overlays, LMDB transaction), never two taken apart.
+//! - Only what the log has made durable on this node is flushed (the fence).
+//! - One OS thread, the committer, writes to LMDB; every commit is durable (no NOSYNC, no
+//!   WRITE_MAP).
+//! - An answer is right or there is none: a damaged value stops the node.
+//! - heed types do not leave `lmdb.rs`.
+
+mod cell;
+mod committer;
+mod error;
+mod failpoint;
+mod fatal;
+#[cfg(test)]
+mod fixture;
+mod flush;
+mod id;
+mod install;
+mod job;
+mod layout;
+mod limits;
+mod lmdb;
+mod merge;
+mod overlay;
+mod published;
+mod replica;
+mod room;
+mod snapshot;
+mod snapshot_file;
+mod store;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod store_test;
+
+pub use error::{InstallError, OpenError, SnapshotError};
+pub use fatal::FatalAction;
+pub use id::{Mark, ReplicaId};
+pub use job::Flushed;
+pub use layout::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+pub use limits::Limits;
+pub use replica::Replica;
+pub use room::Usage;
+pub use snapshot_file::SnapshotFile;
+pub use store::Store;
+pub use view::{Digest, View};
+pub use writer::Writer;

@@ -1,0 +1,149 @@
+//! One replica's published pair, and the few ways in which it changes.
+//!
+//! Two locks. `published` is held only to copy or swap a pointer: all that readers ever wait for.
+//! `edit` is held while the next pair is built: the writer publishing a batch and the committer
+//! freezing, flushing or installing take turns, each building on what the other left. A pair
+//! that is replaced is returned to the caller, who drops it without any lock: freeing an overlay
+//! takes a while.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::id::{Incarnation, Mark, ReplicaId};
+use crate::layout::{Pointer, Prefix};
+use crate::lmdb::Base;
+use crate::overlay::{Overlay, Pending};
+use crate::published::{Frozen, Published};
+
+/// Gives the highest log index that is durable on this node, for one replica.
+pub(crate) type Fence = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+pub(crate) struct Cell {
+    pub(crate) id: ReplicaId,
+    pub(crate) writer_taken: AtomicBool,
+    edit: Mutex<()>,
+    published: Mutex<Arc<Published>>,
+    fence: Mutex<Option<Fence>>,
+}
+
+/// Why a batch was not published.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Removed,
+    Reinstalled,
+}
+
+impl Cell {
+    pub(crate) fn new(id: ReplicaId, pointer: Pointer, base: Arc<Base>) -> Cell {
+        let Pointer { incarnation, mark } = pointer;
+        let published = Mutex::new(Arc::new(fresh(id, incarnation, mark, base)));
+        let (edit, fence) = (Mutex::new(()), Mutex::new(None));
+        Cell { id, writer_taken: AtomicBool::new(false), edit, published, fence }
+    }
+
+    pub(crate) fn pair(&self) -> Arc<Published> {
+        lock(&self.published).clone()
+    }
+
+    pub(crate) fn set_fence(&self, fence: Fence) {
+        *lock(&self.fence) = Some(fence);
+    }
+
+    /// Whether the log holds everything up to `index` on this node's disk. Without a fence
+    /// nothing is known, hence no.
+    pub(crate) fn is_durable(&self, index: u64) -> bool {
+        let fence = lock(&self.fence).clone();
+        fence.is_some_and(|durable_index| durable_index() >= index)
+    }
+
+    /// Makes `pending` and `mark` visible, as one. Returns the old pair and the new one.
+    pub(crate) fn publish(
+        &self,
+        pending: Pending,
+        mark: Mark,
+        expected: Incarnation,
+    ) -> Result<(Arc<Published>, Arc<Published>), Refused> {
+        let _edit = lock(&self.edit);
+        let now = self.pair();
+        if now.removed {
+            return Err(Refused::Removed);
+        }
+        if now.incarnation != expected {
+            return Err(Refused::Reinstalled);
+        }
+        debug_assert!(
+            now.mark.as_ref().is_none_or(|now| now.index <= mark.index),
+            "a mark went back"
+        );
+        let active = now.active.with(pending);
+        Ok(self.swap(Published { active, mark: Some(mark), ..(*now).clone() }))
+    }
+
+    /// Sets the overlay that the next flush writes, unless one is waiting already. Returns the
+    /// pair if there is something to flush.
+    pub(crate) fn freeze(&self) -> Option<Arc<Published>> {
+        let _edit = lock(&self.edit);
+        let now = self.pair();
+        if now.removed {
+            return None;
+        }
+        if now.frozen.is_some() {
+            return Some(now);
+        }
+        if now.active.is_empty() && now.mark == now.flushed {
+            return None;
+        }
+        let mark = now.mark.clone()?;
+        let frozen = Some(Frozen { overlay: now.active.clone(), mark });
+        Some(self.swap(Published { active: Overlay::default(), frozen, ..(*now).clone() }).1)
+    }
+
+    /// Takes over a newer base. `flushed`: the base holds the frozen overlay now.
+    pub(crate) fn rebase(&self, base: Arc<Base>, flushed: bool) -> Arc<Published> {
+        let _edit = lock(&self.edit);
+        let mut next = (*self.pair()).clone();
+        next.base = base;
+        if flushed {
+            next.flushed = next.frozen.take().map(|frozen| frozen.mark);
+        }
+        self.swap(next).0
+    }
+
+    /// Starts over from an installed incarnation: what was in memory is of the old one.
+    pub(crate) fn reinstall(&self, pointer: Pointer, base: Arc<Base>) -> Arc<Published> {
+        let _edit = lock(&self.edit);
+        self.swap(fresh(self.id, pointer.incarnation, pointer.mark, base)).0
+    }
+
+    /// Ends the replica: views see nothing any more, publishes are refused.
+    pub(crate) fn retire(&self, base: Arc<Base>) -> Arc<Published> {
+        let _edit = lock(&self.edit);
+        // An incarnation that never existed: until it is cleared, LMDB still holds the real one.
+        let ended = Published { removed: true, ..fresh(self.id, Incarnation::NONE, None, base) };
+        self.swap(ended).0
+    }
+
+    /// The caller holds `edit`. Returns the old pair and the new one.
+    fn swap(&self, next: Published) -> (Arc<Published>, Arc<Published>) {
+        let next = Arc::new(next);
+        let old = std::mem::replace(&mut *lock(&self.published), next.clone());
+        (old, next)
+    }
+}
+
+fn fresh(
+    id: ReplicaId,
+    incarnation: Incarnation,
+    mark: Option<Mark>,
+    base: Arc<Base>,
+) -> Published {
+    let (active, frozen, removed) = (Overlay::default(), None, false);
+    let prefix = Prefix::new(id, incarnation);
+    Published { incarnation, prefix, active, frozen, base, flushed: mark.clone(), mark, removed }
+}
+
+/// Each critical section here leaves whole values behind, so a panic elsewhere in the process
+/// (a test's fatal action) need not take the other threads with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

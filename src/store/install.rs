@@ -1,0 +1,134 @@
+//! Installing a snapshot: a new incarnation beside the old one, then one flip.
+//!
+//! 1. The file is read to its end and checked. Nothing has changed.
+//! 2. A new incarnation is drawn and entered as garbage, in one commit: from here on a crash
+//!    leaves the old state, and the half-filled incarnation is swept at the next open.
+//! 3. Entries are written under its prefix in small transactions; flushes go on in between.
+//! 4. One commit flips the pointer with the mark, takes the new incarnation off the garbage list
+//!    and puts the old one on. A crash before it leaves the old state, after it the new one.
+//! 5. The old incarnation is swept in small transactions.
+//!
+//! An overlay of the old incarnation cannot be flushed over the new state: the flip drops it,
+//! and a flush compares incarnations in its own transaction.
+
+use std::path::Path;
+
+use crate::cell::{Cell, lock};
+use crate::committer::Committer;
+use crate::error::InstallError;
+use crate::id::{Mark, ReplicaId};
+use crate::job::{Entries, Installing, Job};
+use crate::layout::{KEY_BYTES_MAX, Pointer, Prefix};
+use crate::replica::Replica;
+use crate::snapshot_file::{Chunk, SnapshotReader};
+use crate::store::Closed;
+
+impl From<Closed> for InstallError {
+    fn from(_: Closed) -> InstallError {
+        InstallError::Closed
+    }
+}
+
+impl Replica {
+    /// Replaces the replica's state by a snapshot's. `mark` is what the caller knows of it; its
+    /// index must be the file's, its meta is stored in place of the file's. The new state is
+    /// durable and published on return; on an error the old one stands, untouched.
+    ///
+    /// Blocks for as long as the snapshot takes to read twice and write once. The writer must
+    /// hold no unpublished writes, and views taken before stay at the old state.
+    pub fn install(&self, file: &Path, mark: Mark) -> Result<(), InstallError> {
+        let reader = SnapshotReader::open(file)?;
+        if reader.mark.index != mark.index {
+            let (found, expected) = (reader.mark.index, mark.index);
+            return Err(InstallError::Mark { found, expected });
+        }
+        reader.verify()?;
+        let begun = self.shared.ask(|reply| Job::BeginInstall(self.id(), reply))?;
+        let installing = begun.ok_or(InstallError::Superseded)?;
+        if let Err(error) = self.fill(file, installing) {
+            self.shared.ask(|reply| Job::Abandon(installing, reply))?;
+            return Err(error);
+        }
+        let flipped = self.shared.ask(|reply| Job::Flip(installing, mark, reply))?;
+        if flipped { Ok(()) } else { Err(InstallError::Superseded) }
+    }
+
+    /// Writes the file's entries into the new incarnation.
+    fn fill(&self, file: &Path, installing: Installing) -> Result<(), InstallError> {
+        let mut reader = SnapshotReader::open(file)?;
+        let (mut batch, mut bytes) = (Entries::new(), 0);
+        while let Chunk::Entries(entries) = reader.next_chunk()? {
+            for (key, value) in entries {
+                if key.len() > KEY_BYTES_MAX {
+                    return Err(InstallError::Damaged { offset: 0, what: "key length" });
+                }
+                bytes += key.len() + value.len();
+                batch.push((key, value));
+                if bytes >= self.shared.limits.install_batch_bytes {
+                    self.send_batch(installing, std::mem::take(&mut batch))?;
+                    bytes = 0;
+                }
+            }
+        }
+        self.send_batch(installing, batch)
+    }
+
+    fn send_batch(&self, installing: Installing, batch: Entries) -> Result<(), InstallError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        Ok(self.shared.ask(|reply| Job::Fill(installing, batch, reply))?)
+    }
+}
+
+impl Committer {
+    pub(crate) fn begin_install(&mut self, id: ReplicaId) -> Option<Installing> {
+        let replaces = lock(&self.shared.cells).get(&id)?.pair().incarnation;
+        let incarnation = self.transact("begin", |batch| {
+            let incarnation = batch.new_incarnation()?;
+            batch.set_garbage(&Prefix::new(id, incarnation), true)?;
+            Ok(incarnation)
+        });
+        self.renew_base(&[]);
+        // Not in `self.garbage`: nothing sweeps it while it is being filled.
+        Some(Installing { id, replaces, incarnation })
+    }
+
+    pub(crate) fn fill(&mut self, installing: Installing, entries: Entries) {
+        let prefix = Prefix::new(installing.id, installing.incarnation);
+        self.transact("fill", |batch| {
+            let mut entries = entries.iter();
+            entries.try_for_each(|(key, value)| batch.write(&prefix, key, Some(value)))
+        });
+        self.renew_base(&[]);
+    }
+
+    pub(crate) fn flip(&mut self, installing: Installing, mark: Mark) -> bool {
+        let Installing { id, replaces, incarnation } = installing;
+        let cell = lock(&self.shared.cells).get(&id).cloned();
+        let Some(cell) = cell.filter(|cell| cell.pair().incarnation == replaces) else {
+            self.abandon(installing);
+            return false;
+        };
+        let (old, new) = (Prefix::new(id, replaces), Prefix::new(id, incarnation));
+        let pointer = Pointer { incarnation, mark: Some(mark) };
+        self.transact("flip", |batch| {
+            batch.set_pointer(id, Some(&pointer))?;
+            batch.set_garbage(&new, false)?;
+            batch.set_garbage(&old, true)
+        });
+        self.garbage.insert(old);
+        self.publish_install(&cell, pointer);
+        true
+    }
+
+    fn publish_install(&mut self, cell: &Cell, pointer: Pointer) {
+        self.renew_base(&[]);
+        let old = cell.reinstall(pointer, self.base.clone());
+        self.shared.room.resize(old.overlay_bytes(), 0);
+    }
+
+    pub(crate) fn abandon(&mut self, installing: Installing) {
+        self.garbage.insert(Prefix::new(installing.id, installing.incarnation));
+    }
+}

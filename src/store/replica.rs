@@ -1,0 +1,51 @@
+//! The handle to one replica's state.
+
+use std::sync::Arc;
+
+use crate::cell::Cell;
+use crate::id::{Mark, ReplicaId};
+use crate::store::Shared;
+use crate::view::View;
+use crate::writer::Writer;
+
+/// One replica's state. Clones are the same replica.
+#[derive(Clone)]
+pub struct Replica {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Replica {
+    pub fn id(&self) -> ReplicaId {
+        self.cell.id
+    }
+
+    /// Says how to learn which log index is durable on this node. It is asked from the
+    /// committer's thread, often, and must not block. Until it is set nothing of this replica
+    /// is flushed.
+    pub fn set_fence(&self, durable_index: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.cell.set_fence(Arc::new(durable_index));
+    }
+
+    /// The mark of the published state. After an open, the mark of the last flush: from there
+    /// the log must be replayed.
+    pub fn applied(&self) -> Option<Mark> {
+        self.cell.pair().mark.clone()
+    }
+
+    /// The mark that is in LMDB: what a crash cannot lose. The log must not be purged past it.
+    pub fn flushed(&self) -> Option<Mark> {
+        self.cell.pair().flushed.clone()
+    }
+
+    /// The exclusive writer. Panics while there is another.
+    pub fn writer(&self) -> Writer {
+        Writer::new(self.cell.clone(), self.shared.clone())
+    }
+
+    /// The state as published now.
+    pub fn view(&self) -> View {
+        let (pair, shared) = (self.cell.pair(), self.shared.clone());
+        View { pair, shard: shared.next_shard(), shared }
+    }
+}

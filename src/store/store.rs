@@ -1,0 +1,188 @@
+//! The store of one node: opens the environment, hands out replicas, ends the committer.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use rustix::fs::FlockOperation;
+
+use crate::cell::{Cell, lock};
+use crate::committer::Committer;
+use crate::error::OpenError;
+use crate::fatal::{Fatal, FatalAction};
+use crate::id::ReplicaId;
+use crate::job::{Flushed, Job, Reply};
+use crate::limits::Limits;
+use crate::lmdb::Lmdb;
+use crate::replica::Replica;
+use crate::room::{Room, Usage};
+use crate::snapshot::delete_temporaries;
+
+/// The state of all replicas of one node. Clones are the same store; when the last is dropped
+/// the committer ends *without* a flush, as in a crash: call [`Store::flush_now`] before.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    /// Joins the committer when the last clone is dropped.
+    _worker: Arc<Worker>,
+}
+
+/// What the handles and the committer share.
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) fatal: Fatal,
+    pub(crate) room: Room,
+    pub(crate) cells: Mutex<BTreeMap<ReplicaId, Arc<Cell>>>,
+    jobs: mpsc::Sender<Job>,
+    shard: AtomicUsize,
+    /// Held for as long as anything of the store lives.
+    _lock_file: File,
+}
+
+/// The store is closed, or its committer has stopped the node.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl Store {
+    /// Opens the store in `path`, creating it if there is none. A failure later on logs and
+    /// aborts the process.
+    pub fn open(path: impl AsRef<Path>, limits: Limits) -> Result<Store, OpenError> {
+        Store::open_inner(path.as_ref(), limits, Fatal::abort())
+    }
+
+    /// As `open`, with another action on failures.
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        limits: Limits,
+        on_fatal: FatalAction,
+    ) -> Result<Store, OpenError> {
+        Store::open_inner(path.as_ref(), limits, Fatal::new(on_fatal))
+    }
+
+    fn open_inner(dir: &Path, limits: Limits, fatal: Fatal) -> Result<Store, OpenError> {
+        let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(io_error)?;
+        let lock_file = lock_dir(dir)?;
+        delete_temporaries(dir).map_err(io_error)?;
+        let lmdb = Lmdb::open(dir, &limits)?;
+        // LMDB syncs its file's contents, not the directory that names it.
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error)?;
+        let (jobs, inbox) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            limits,
+            fatal,
+            room: Room::default(),
+            cells: Mutex::default(),
+            jobs,
+            shard: AtomicUsize::new(0),
+            _lock_file: lock_file,
+        });
+        let committer = Committer::new(shared.clone(), lmdb, inbox)?;
+        let thread = std::thread::Builder::new().name("vatic-committer".into());
+        let thread = thread.spawn(|| committer.run()).map_err(io_error)?;
+        let worker = Worker { shared: shared.clone(), thread: Some(thread) };
+        Ok(Store { shared, _worker: Arc::new(worker) })
+    }
+
+    /// The replica, created empty if there is none of this id. Creating one takes a commit.
+    pub fn replica(&self, id: ReplicaId) -> Replica {
+        if !lock(&self.shared.cells).contains_key(&id) {
+            let created = self.shared.ask(|reply| Job::Create(id, reply));
+            created.expect("the store is open, and its committer runs");
+        }
+        let cell = lock(&self.shared.cells).get(&id).cloned();
+        let cell = cell.expect("a replica is not removed while it is being opened");
+        Replica { cell, shared: self.shared.clone() }
+    }
+
+    /// The replicas that the store holds, in order.
+    pub fn replicas(&self) -> Vec<ReplicaId> {
+        lock(&self.shared.cells).keys().copied().collect()
+    }
+
+    /// Forgets a replica, durably; its state is deleted little by little. Its writer, if there
+    /// is one, publishes into nothing from now on; views taken before stay whole.
+    pub fn remove_replica(&self, id: ReplicaId) {
+        let removed = self.shared.ask(|reply| Job::Remove(id, reply));
+        removed.expect("the store is open, and its committer runs");
+    }
+
+    /// Flushes everything published before the call, as far as the fences let it.
+    pub fn flush_now(&self) -> Flushed {
+        let flushed = self.shared.ask(Job::Flush);
+        flushed.expect("the store is open, and its committer runs")
+    }
+
+    /// Whether new work should be admitted. To be asked before proposing: what is in the log
+    /// already must fit, or the node stops.
+    pub fn has_room(&self) -> bool {
+        let (usage, limits) = (self.usage(), &self.shared.limits);
+        usage.overlay_bytes < usage.overlay_max_bytes
+            && usage.map_used_bytes + limits.map_reserve_bytes as u64 <= usage.map_bytes
+            && usage.disk_free_bytes >= limits.disk_reserve_bytes
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.shared.room.usage(&self.shared.limits)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    pub(crate) fn send(&self, job: Job) {
+        // With the committer gone the node is stopping, or the store is closed: nothing to kick.
+        let _ = self.jobs.send(job);
+    }
+
+    /// Sends a job and waits for its answer.
+    pub(crate) fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Closed> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.jobs.send(job(reply)).map_err(|_| Closed)?;
+        answer.recv().map_err(|_| Closed)
+    }
+
+    pub(crate) fn all_cells(&self) -> Vec<Arc<Cell>> {
+        lock(&self.cells).values().cloned().collect()
+    }
+
+    /// Spreads readers over the shards of a base.
+    pub(crate) fn next_shard(&self) -> usize {
+        self.shard.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.send(Job::Stop);
+        // A panic of the committer has been told by its fatal action already.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Two nodes on one directory would each flush over the other.
+fn lock_dir(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("store.lock");
+    let io_error = |source: io::Error| OpenError::Io { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(io_error)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { path }),
+        Err(error) => Err(io_error(error.into())),
+    }
+}
