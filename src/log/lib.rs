@@ -1,1 +1,40 @@
-//! vatic-log: under construction.
+//! vatic-log: the write-ahead log of a node, shared by every Raft group on it.
+//!
+//! One log for all groups, so that one `fdatasync` covers what many groups gathered meanwhile. The
+//! path of a write: `replica` (the caller's handle) → `memory` (readable at once, queued) →
+//! `writer` (one batch, one fsync) → `index` (where each frame lies) → the caller's `done`.
+//! `recover` folds the same frames through the same `index`. `log` is the thread that drives the
+//! writer; a simulation drives it by hand instead.
+
+mod disk;
+mod error;
+mod file_disk;
+mod frame;
+mod front;
+mod index;
+mod limits;
+mod log;
+mod memory;
+mod record;
+mod recover;
+mod replica;
+mod scan;
+mod segment;
+#[cfg(any(test, feature = "sim"))]
+mod sim_disk;
+mod spare;
+mod writer;
+
+#[cfg(test)]
+mod file_test;
+
+pub use disk::{Disk, DiskFile};
+pub use error::{OpenError, Refusal};
+pub use file_disk::FileDisk;
+pub use limits::Limits;
+pub use log::{Fatal, Log, abort_process};
+pub use record::{Entry, ReplicaId};
+pub use replica::{ReplicaLog, ReplicaState};
+#[cfg(any(test, feature = "sim"))]
+pub use sim_disk::SimDisk;
+pub use writer::{Step, Writer};

@@ -1,0 +1,51 @@
+//! Why a log does not open, and why it refuses one write.
+//!
+//! Damage is an error with a place in it, never a silent loss: a node that dropped fsynced frames
+//! would break the promises it made to its peers.
+
+use std::io;
+
+use crate::record::ReplicaId;
+
+/// The log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("log segment {segment}, offset {offset}: {why}; fsynced data is damaged")]
+    Damaged { segment: String, offset: u64, why: String },
+    #[error("log segment of epoch {epoch} is missing")]
+    Missing { epoch: u32 },
+    #[error("log segment {segment} has format version {found}, this build reads {supported}")]
+    Version { segment: String, found: u32, supported: u32 },
+    #[error("log segment {segment} is {found} bytes long, the limits say {configured}")]
+    SegmentBytes { segment: String, found: u64, configured: u32 },
+    #[error("log limits: {0}")]
+    Limits(String),
+    #[error("log disk: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// A write that the log takes no part of. It reaches `done` inside an `io::Error` of kind
+/// `InvalidInput` (or `BrokenPipe` when closed), at once, on the caller's thread.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    #[error("{replica:?}: entry {found} does not follow the log, whose next index is {expected}")]
+    NotNext { replica: ReplicaId, expected: u64, found: u64 },
+    #[error("{replica:?}: value of {bytes} bytes is over {limit} = {max}")]
+    TooLarge { replica: ReplicaId, bytes: usize, limit: &'static str, max: u32 },
+    #[error("{replica:?}: cannot truncate from {from}, entries up to {purged} are purged")]
+    TruncatesPurged { replica: ReplicaId, from: u64, purged: u64 },
+    #[error("{replica:?}: the log holds its {max} replicas already")]
+    TooManyReplicas { replica: ReplicaId, max: usize },
+    #[error("the log is closed")]
+    Closed,
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> io::Error {
+        let kind = match refusal {
+            Refusal::Closed => io::ErrorKind::BrokenPipe,
+            _ => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, refusal)
+    }
+}

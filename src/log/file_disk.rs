@@ -1,0 +1,144 @@
+//! Segment files in a folder.
+//!
+//! A new file is reserved first (so that a full disk shows before it is filled to the brim), then
+//! written with zeros, synced, renamed and its folder synced: a slot that exists is whole. The
+//! zeros matter: `fdatasync` on a merely reserved file must also write the extent map, and takes
+//! about twice as long.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+
+use crate::disk::{Disk, DiskFile};
+
+/// A real folder. It is locked while this lives: two processes on one log would destroy it.
+pub struct FileDisk {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl FileDisk {
+    /// Opens the folder, making it where it is missing.
+    pub fn open(dir: impl Into<PathBuf>) -> io::Result<FileDisk> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir)?;
+        let lock_path = dir.join("lock");
+        let lock = OpenOptions::new().create(true).append(true).open(&lock_path)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            let message = format!("{} is in use by another process", dir.display());
+            io::Error::new(io::ErrorKind::AlreadyExists, message)
+        })?;
+        let disk = FileDisk { dir, _lock: lock };
+        disk.remove_unfinished()?;
+        Ok(disk)
+    }
+
+    fn path(&self, slot: u64) -> PathBuf {
+        self.dir.join(self.name(slot))
+    }
+
+    /// Files whose creation a crash interrupted.
+    fn remove_unfinished(&self) -> io::Result<()> {
+        for item in fs::read_dir(&self.dir)? {
+            let path = item?.path();
+            if path.extension().is_some_and(|e| e == "new") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+impl Disk for FileDisk {
+    fn slots(&self) -> io::Result<Vec<u64>> {
+        let mut slots = Vec::new();
+        for item in fs::read_dir(&self.dir)? {
+            let path = item?.path();
+            if path.extension().is_some_and(|e| e == "segment") {
+                slots.push(slot_of(&path)?);
+            }
+        }
+        Ok(slots)
+    }
+
+    fn open(&self, slot: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.path(slot))?;
+        Ok(Arc::new(SegmentFile(file)))
+    }
+
+    fn create(&self, slot: u64, bytes: u32) -> io::Result<Arc<dyn DiskFile>> {
+        let unfinished = self.dir.join(format!("{slot:010}.new"));
+        match write_zeros(&unfinished, bytes) {
+            Ok(file) => {
+                fs::rename(&unfinished, self.path(slot))?;
+                self.sync_dir()?;
+                Ok(Arc::new(SegmentFile(file)))
+            }
+            Err(error) => {
+                let _ = fs::remove_file(&unfinished);
+                Err(error)
+            }
+        }
+    }
+
+    fn remove(&self, slot: u64) -> io::Result<()> {
+        fs::remove_file(self.path(slot))
+    }
+
+    fn name(&self, slot: u64) -> String {
+        format!("{slot:010}.segment")
+    }
+}
+
+struct SegmentFile(File);
+
+impl DiskFile for SegmentFile {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+
+    fn write_at(&self, offset: u64, from: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(from, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+fn slot_of(path: &Path) -> io::Result<u64> {
+    let stem = path.file_stem().and_then(|s| s.to_str());
+    stem.and_then(|s| s.parse().ok()).ok_or_else(|| {
+        let message = format!("{} is not a segment of this log", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
+}
+
+fn write_zeros(path: &Path, bytes: u32) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, u64::from(bytes)) {
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let zeros = vec![0; 1 << 20];
+    let mut offset = 0;
+    while offset < bytes {
+        let part = (bytes - offset).min(zeros.len() as u32);
+        file.write_all_at(&zeros[..part as usize], u64::from(offset))?;
+        offset += part;
+    }
+    file.sync_all()?;
+    Ok(file)
+}

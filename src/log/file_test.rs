@@ -1,0 +1,116 @@
+//! The log on real files, with its thread.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Entry, FileDisk, Limits, Log, OpenError, ReplicaId, ReplicaLog};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn open(dir: &Path) -> Log {
+    Log::open(Arc::new(FileDisk::open(dir).unwrap()), limits()).unwrap()
+}
+
+fn limits() -> Limits {
+    Limits { segment_bytes: 64 << 10, entry_bytes_max: 4096, ..Limits::simulation() }
+}
+
+fn replica(group: u32) -> ReplicaId {
+    ReplicaId { group, generation: 1 }
+}
+
+fn entry(index: u64, term: u64) -> Entry {
+    Entry { index, term, payload: Bytes::from(format!("{index}/{term}").repeat(20)) }
+}
+
+/// Calls with a `done`, and waits for it.
+fn wait(call: impl FnOnce(Box<dyn FnOnce(io::Result<()>) + Send>)) -> io::Result<()> {
+    let (send, receive) = channel();
+    call(Box::new(move |result| send.send(result).unwrap()));
+    receive.recv_timeout(PATIENCE).expect("done was not called")
+}
+
+fn append(log: &ReplicaLog, range: std::ops::Range<u64>, term: u64) {
+    let entries = range.map(|index| entry(index, term)).collect();
+    wait(|done| log.append(entries, done)).unwrap();
+}
+
+#[test]
+fn closed_log_reopens_with_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let one = log.replica(replica(1));
+    append(&one, 0..500, 3);
+    wait(|done| one.save_vote(Bytes::from_static(b"vote"), done)).unwrap();
+    wait(|done| one.truncate_from(400, done)).unwrap();
+    append(&one, 400..420, 4);
+    wait(|done| one.purge_to(99, Bytes::from_static(b"99"), done)).unwrap();
+    one.save_committed(Bytes::from_static(b"committed")).unwrap();
+    let (state, entries) = (one.state(), one.read(0..1000).unwrap());
+    assert!(one.is_durable(419) && !one.is_durable(420));
+    drop(log);
+
+    let log = open(dir.path());
+    let one = log.replica(replica(1));
+    assert_eq!(one.state(), state);
+    assert_eq!(one.read(0..1000).unwrap(), entries);
+    assert_eq!(entries.len(), 320);
+    assert_eq!(one.durable_index(), 419);
+    assert_eq!(log.replicas(), [replica(1)]);
+}
+
+#[test]
+fn second_opener_of_a_folder_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _log = open(dir.path());
+    assert_eq!(FileDisk::open(dir.path()).err().unwrap().kind(), io::ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn interrupted_creation_leaves_no_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    append(&open(dir.path()).replica(replica(1)), 0..3, 1);
+    std::fs::write(dir.path().join("0000000009.new"), b"half").unwrap();
+    assert_eq!(open(dir.path()).replica(replica(1)).read(0..9).unwrap().len(), 3);
+    assert!(!dir.path().join("0000000009.new").exists());
+}
+
+#[test]
+fn another_segment_size_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    append(&open(dir.path()).replica(replica(1)), 0..3, 1);
+    let disk = Arc::new(FileDisk::open(dir.path()).unwrap());
+    let other = Limits { segment_bytes: 128 << 10, ..limits() };
+    let refused = Log::open(disk, other);
+    assert!(matches!(refused, Err(OpenError::SegmentBytes { found: 65_536, .. })));
+}
+
+#[test]
+fn writers_of_many_replicas_share_the_log_and_all_find_their_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    std::thread::scope(|scope| {
+        for group in 0..40 {
+            let one = log.replica(replica(group));
+            scope.spawn(move || {
+                for index in 0..50 {
+                    append(&one, index..index + 1, u64::from(group));
+                    let from = index.saturating_sub(30);
+                    assert_eq!(one.read(from..index + 1).unwrap().len() as u64, index + 1 - from);
+                }
+                wait(|done| one.purge_to(9, Bytes::new(), done)).unwrap();
+            });
+        }
+    });
+    drop(log);
+    let log = open(dir.path());
+    for group in 0..40 {
+        let wanted: Vec<_> = (10..50).map(|index| entry(index, u64::from(group))).collect();
+        assert_eq!(log.replica(replica(group)).read(0..100).unwrap(), wanted);
+    }
+}

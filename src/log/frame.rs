@@ -1,0 +1,260 @@
+//! Frames: how a record lies in a segment.
+//!
+//! ```text
+//! frame = header crc32 4 · payload bytes 4 · epoch 4 · batch start 4 · batch 8 · payload crc32 4
+//!         · kind 1 · zeros 3 · group 4 · generation 4 · index 8 · term 8 · payload · zeros to 8
+//! ```
+//!
+//! The header's crc covers the rest of the header, hence the epoch and the payload's crc: a frame
+//! that an earlier use of the segment left behind is valid only for its own epoch. A header that is
+//! whole proves, whatever became of its payload, that its batch was being written, hence that every
+//! earlier batch was fsynced. `batch start` is where that batch begins: it tells a hole in the last
+//! batch (torn) from a hole before it (damage).
+
+use bytes::Bytes;
+
+use crate::record::{Entry, Extent, Opening, Record, ReplicaId};
+
+pub(crate) const FRAME_HEADER_BYTES: usize = 56;
+pub(crate) const FRAME_ALIGN: usize = 8;
+
+const NO_REPLICA: ReplicaId = ReplicaId { group: 0, generation: 0 };
+
+/// What a frame says about where and when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) epoch: u32,
+    pub(crate) batch: u64,
+    pub(crate) batch_start: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) stamp: Stamp,
+    pub(crate) replica: ReplicaId,
+    pub(crate) index: u64,
+    pub(crate) term: u64,
+    payload_bytes: u32,
+    payload_crc: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Entry = 1,
+    Carried = 2,
+    Vote = 3,
+    Committed = 4,
+    Truncate = 5,
+    Purge = 6,
+    Remove = 7,
+    Opening = 8,
+    Release = 9,
+}
+
+impl FrameHeader {
+    /// The whole frame, padding too.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        frame_bytes_for(self.payload_bytes as usize)
+    }
+}
+
+pub(crate) fn frame_bytes_for(payload_bytes: usize) -> usize {
+    (FRAME_HEADER_BYTES + payload_bytes).next_multiple_of(FRAME_ALIGN)
+}
+
+/// Bytes that a record takes in a segment.
+pub(crate) fn frame_bytes(record: &Record) -> usize {
+    let payload = match record {
+        Record::Entry(entry) | Record::Carried(entry) => entry.payload.len(),
+        Record::Vote(bytes) | Record::Committed(bytes) => bytes.len(),
+        Record::Purge { last_purged, .. } => last_purged.len(),
+        Record::Truncate { .. } | Record::Remove | Record::Release { .. } => 0,
+        Record::Opening(opening) => encode_opening(opening).len(),
+        Record::Barrier => return 0,
+    };
+    frame_bytes_for(payload)
+}
+
+/// Appends one frame; a barrier has none.
+pub(crate) fn encode(into: &mut Vec<u8>, stamp: Stamp, replica: ReplicaId, record: &Record) {
+    let opening;
+    let (kind, index, term, payload): (Kind, u64, u64, &[u8]) = match record {
+        Record::Entry(e) => (Kind::Entry, e.index, e.term, &e.payload),
+        Record::Carried(e) => (Kind::Carried, e.index, e.term, &e.payload),
+        Record::Vote(vote) => (Kind::Vote, 0, 0, vote),
+        Record::Committed(committed) => (Kind::Committed, 0, 0, committed),
+        Record::Truncate { from } => (Kind::Truncate, *from, 0, &[]),
+        Record::Purge { to, last_purged } => (Kind::Purge, *to, 0, last_purged),
+        Record::Remove => (Kind::Remove, 0, 0, &[]),
+        Record::Release { oldest } => (Kind::Release, u64::from(*oldest), 0, &[]),
+        Record::Opening(state) => {
+            opening = encode_opening(state);
+            (Kind::Opening, 0, 0, &opening)
+        }
+        Record::Barrier => return,
+    };
+    let replica = if kind == Kind::Release { NO_REPLICA } else { replica };
+    let (payload_bytes, payload_crc) = (payload.len() as u32, crc32fast::hash(payload));
+    let header = FrameHeader { stamp, replica, index, term, payload_bytes, payload_crc, kind };
+    into.extend_from_slice(&encode_header(&header));
+    into.extend_from_slice(payload);
+    into.resize(into.len().next_multiple_of(FRAME_ALIGN), 0);
+}
+
+/// The header at the start of `bytes`, if it is whole.
+pub(crate) fn decode_header(bytes: &[u8]) -> Option<FrameHeader> {
+    let bytes = bytes.get(..FRAME_HEADER_BYTES)?;
+    let kind = Kind::from_byte(bytes[28])?;
+    if bytes[29..32] != [0; 3] || le32(bytes, 0) != crc32fast::hash(&bytes[4..]) {
+        return None;
+    }
+    Some(FrameHeader {
+        payload_bytes: le32(bytes, 4),
+        stamp: Stamp {
+            epoch: le32(bytes, 8),
+            batch_start: le32(bytes, 12),
+            batch: le64(bytes, 16),
+        },
+        payload_crc: le32(bytes, 24),
+        kind,
+        replica: ReplicaId { group: le32(bytes, 32), generation: le32(bytes, 36) },
+        index: le64(bytes, 40),
+        term: le64(bytes, 48),
+    })
+}
+
+/// The frame at `offset`, if header and payload are whole. Entry payloads share `segment`; the small
+/// values that outlive it are copied.
+pub(crate) fn decode(segment: &Bytes, offset: usize) -> Option<(FrameHeader, Record)> {
+    let header = decode_header(segment.get(offset..)?)?;
+    let from = offset + FRAME_HEADER_BYTES;
+    let to = from.checked_add(header.payload_bytes as usize)?;
+    let payload = segment.get(from..to)?;
+    if crc32fast::hash(payload) != header.payload_crc {
+        return None;
+    }
+    let (index, term) = (header.index, header.term);
+    let copy = || Bytes::copy_from_slice(payload);
+    let record = match header.kind {
+        Kind::Entry => Record::Entry(Entry { index, term, payload: segment.slice(from..to) }),
+        Kind::Carried => Record::Carried(Entry { index, term, payload: segment.slice(from..to) }),
+        Kind::Vote => Record::Vote(copy()),
+        Kind::Committed => Record::Committed(copy()),
+        Kind::Truncate => Record::Truncate { from: index },
+        Kind::Purge => Record::Purge { to: index, last_purged: copy() },
+        Kind::Remove => Record::Remove,
+        Kind::Release => Record::Release { oldest: u32::try_from(index).ok()? },
+        Kind::Opening => Record::Opening(decode_opening(payload)?),
+    };
+    Some((header, record))
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Kind> {
+        Some(match byte {
+            1 => Kind::Entry,
+            2 => Kind::Carried,
+            3 => Kind::Vote,
+            4 => Kind::Committed,
+            5 => Kind::Truncate,
+            6 => Kind::Purge,
+            7 => Kind::Remove,
+            8 => Kind::Opening,
+            9 => Kind::Release,
+            _ => return None,
+        })
+    }
+}
+
+fn encode_header(header: &FrameHeader) -> [u8; FRAME_HEADER_BYTES] {
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    bytes[4..8].copy_from_slice(&header.payload_bytes.to_le_bytes());
+    bytes[8..12].copy_from_slice(&header.stamp.epoch.to_le_bytes());
+    bytes[12..16].copy_from_slice(&header.stamp.batch_start.to_le_bytes());
+    bytes[16..24].copy_from_slice(&header.stamp.batch.to_le_bytes());
+    bytes[24..28].copy_from_slice(&header.payload_crc.to_le_bytes());
+    bytes[28] = header.kind as u8;
+    bytes[32..36].copy_from_slice(&header.replica.group.to_le_bytes());
+    bytes[36..40].copy_from_slice(&header.replica.generation.to_le_bytes());
+    bytes[40..48].copy_from_slice(&header.index.to_le_bytes());
+    bytes[48..56].copy_from_slice(&header.term.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[4..]);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+pub(crate) fn opening_payload_bytes_max(meta_bytes_max: usize) -> usize {
+    4 + 3 * (4 + meta_bytes_max) + 8 + 24
+}
+
+/// Flags for what is there, then purged (index, value), extent, vote, committed.
+fn encode_opening(opening: &Opening) -> Vec<u8> {
+    let present = [
+        opening.purged.is_some(),
+        opening.entries.is_some(),
+        opening.vote.is_some(),
+        opening.committed.is_some(),
+    ];
+    let mut bytes: Vec<u8> = present.map(u8::from).to_vec();
+    let mut value = |index: Option<u64>, value: &Bytes| {
+        bytes.extend(index.into_iter().flat_map(u64::to_le_bytes));
+        bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(value);
+    };
+    if let Some((index, purged)) = &opening.purged {
+        value(Some(*index), purged);
+    }
+    if let Some(vote) = &opening.vote {
+        value(None, vote);
+    }
+    if let Some(committed) = &opening.committed {
+        value(None, committed);
+    }
+    if let Some(extent) = opening.entries {
+        let numbers = [extent.first, extent.last, extent.last_term];
+        bytes.extend(numbers.into_iter().flat_map(u64::to_le_bytes));
+    }
+    bytes
+}
+
+fn decode_opening(bytes: &[u8]) -> Option<Opening> {
+    let (present, mut rest) = bytes.split_at_checked(4)?;
+    let mut opening = Opening::default();
+    if present[0] == 1 {
+        let index = take(&mut rest, 8)?;
+        opening.purged = Some((le64(index, 0), take_value(&mut rest)?));
+    }
+    if present[2] == 1 {
+        opening.vote = Some(take_value(&mut rest)?);
+    }
+    if present[3] == 1 {
+        opening.committed = Some(take_value(&mut rest)?);
+    }
+    if present[1] == 1 {
+        let numbers = take(&mut rest, 24)?;
+        let (first, last) = (le64(numbers, 0), le64(numbers, 8));
+        opening.entries = Some(Extent { first, last, last_term: le64(numbers, 16) });
+    }
+    rest.is_empty().then_some(opening)
+}
+
+fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Option<&'a [u8]> {
+    let (head, tail) = rest.split_at_checked(bytes)?;
+    *rest = tail;
+    Some(head)
+}
+
+fn take_value(rest: &mut &[u8]) -> Option<Bytes> {
+    let bytes = le32(take(rest, 4)?, 0) as usize;
+    take(rest, bytes).map(Bytes::copy_from_slice)
+}
+
+pub(crate) fn le32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+pub(crate) fn le64(bytes: &[u8], at: usize) -> u64 {
+    u64::from(le32(bytes, at)) | u64::from(le32(bytes, at + 4)) << 32
+}

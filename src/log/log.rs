@@ -1,0 +1,148 @@
+//! The log of a node: opening it, the thread that writes it, closing it.
+//!
+//! The thread only calls `Writer::step` and sleeps when there is nothing to do; everything that can
+//! go wrong is in the writer, which a simulation drives with the same calls.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::OpenError;
+use crate::limits::Limits;
+use crate::memory::{Memory, Shared};
+use crate::record::ReplicaId;
+use crate::recover::recover;
+use crate::replica::ReplicaLog;
+use crate::spare::Spares;
+use crate::writer::{Step, Writer};
+
+/// What happens when the disk fails. It is not meant to return; where it does (in tests), the log
+/// takes no more writes.
+pub type Fatal = Arc<dyn Fn(&io::Error) + Send + Sync>;
+
+/// The write-ahead log of a node. Dropping it writes what is queued and ends the thread; handles
+/// that outlive it are refused.
+pub struct Log {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    /// Recovers the log and starts its writer thread. A disk error later ends the process.
+    pub fn open(disk: Arc<dyn Disk>, limits: Limits) -> Result<Log, OpenError> {
+        Log::open_with(disk, limits, Arc::new(abort_process))
+    }
+
+    /// As `open`, with another fatal action.
+    pub fn open_with(disk: Arc<dyn Disk>, limits: Limits, fatal: Fatal) -> Result<Log, OpenError> {
+        let (mut log, mut writer) = Log::open_stepped(disk, limits, fatal)?;
+        writer.use_background_spares();
+        let run = move || run(writer);
+        let thread = std::thread::Builder::new().name("vatic-log".into()).spawn(run);
+        log.thread = Some(thread.map_err(OpenError::Disk)?);
+        Ok(log)
+    }
+
+    /// Recovers the log, and leaves it to the caller to call `Writer::step`: for deterministic
+    /// simulation. `step` until it is idle before dropping it, or lose what is queued.
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        limits: Limits,
+        fatal: Fatal,
+    ) -> Result<(Log, Writer), OpenError> {
+        if let Some(objection) = limits.objection() {
+            return Err(OpenError::Limits(objection));
+        }
+        let recovered = recover(&disk, &limits)?;
+        let files: BTreeMap<u32, Arc<dyn DiskFile>> =
+            recovered.segments.iter().map(|(epoch, slot)| (*epoch, slot.file.clone())).collect();
+        let memory = Memory::new(recovered.index, files, &limits);
+        let spares = Spares::new(disk, recovered.spares, recovered.slot_number_next, &limits);
+        let shared = Arc::new(Shared::new(memory, limits));
+        let writer = Writer::new(
+            shared.clone(),
+            spares,
+            recovered.segments,
+            recovered.end,
+            recovered.batch_next,
+            fatal,
+        );
+        Ok((Log { shared, thread: None }, writer))
+    }
+
+    /// The log of one replica, which begins to exist with its first write.
+    pub fn replica(&self, id: ReplicaId) -> ReplicaLog {
+        ReplicaLog { id, shared: self.shared.clone() }
+    }
+
+    /// Every replica that was written to and not removed.
+    pub fn replicas(&self) -> Vec<ReplicaId> {
+        self.shared.lock().replicas.keys().copied().collect()
+    }
+
+    /// Removes all that the log holds of a replica.
+    pub fn remove_replica(
+        &self,
+        id: ReplicaId,
+        done: impl FnOnce(io::Result<()>) + Send + 'static,
+    ) {
+        self.shared.lock().remove(id, Box::new(done));
+        self.shared.wake.notify_one();
+    }
+
+    /// The disk has no room for the segment after the current one. Writes still succeed until the
+    /// current one is full, then wait for room: refuse new proposals, and let go of old entries.
+    pub fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A writer that panicked has said so; there is nothing to add here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The default fatal action: after a failed write or fsync the page cache and the disk may differ,
+/// and no later success means anything.
+pub fn abort_process(error: &io::Error) {
+    tracing::error!(%error, "the log cannot be written, the process ends");
+    eprintln!("vatic: the log cannot be written, the process ends: {error}");
+    std::process::abort();
+}
+
+fn run(mut writer: Writer) {
+    let shared = writer.shared().clone();
+    loop {
+        match writer.step() {
+            Step::Wrote => {}
+            Step::Failed => return,
+            Step::Stalled => {
+                let pause = Duration::from_millis(shared.limits.stall_retry_ms);
+                let memory = shared.lock();
+                if memory.closing {
+                    return;
+                }
+                drop(shared.wake.wait_timeout(memory, pause));
+            }
+            Step::Idle => {
+                let memory = shared.lock();
+                if memory.first_bytes().is_some() {
+                    continue;
+                }
+                if memory.closing {
+                    return;
+                }
+                drop(shared.wake.wait(memory));
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Opens what a crash or a close left behind.
+//!
+//! 1. Read every slot's header. The newest valid one whose openings are whole is the active segment
+//!    (a newer one without was never opened: its header is erased).
+//! 2. The oldest epoch needed is the highest that the newest segment names, in its header or in a
+//!    release frame. From there to the newest every epoch must be there.
+//! 3. Fold the frames through the index: the first segment's openings are the start, those of later
+//!    segments are checked against it.
+//! 4. The other slots are free, unless they hold frames of an epoch that must have been opened.
+//! 5. Sync the active segment: what was read may be in the page cache only.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::OpenError;
+use crate::index::{Inconsistent, Index};
+use crate::limits::Limits;
+use crate::record::Record;
+use crate::scan::{Damage, Scan, headers, scan};
+use crate::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader, SlotHeader};
+use crate::spare::Slot;
+
+pub(crate) struct Recovered {
+    pub(crate) index: Index,
+    /// Segments in use, by epoch.
+    pub(crate) segments: BTreeMap<u32, Slot>,
+    /// Where the newest segment's frames end; `None` in a log without segments.
+    pub(crate) end: Option<u32>,
+    pub(crate) batch_next: u64,
+    pub(crate) spares: Vec<Slot>,
+    pub(crate) slot_number_next: u64,
+}
+
+pub(crate) fn recover(disk: &Arc<dyn Disk>, limits: &Limits) -> Result<Recovered, OpenError> {
+    let mut recovery = Recovery::look(disk.as_ref(), limits)?;
+    let newest_end = recovery.settle_newest()?;
+    let mut index = Index::default();
+    if let Some(scan) = &newest_end {
+        recovery.release_old(scan)?;
+        recovery.fold(&mut index, scan.end)?;
+        recovery.sync_newest()?;
+    }
+    recovery.check_spares()?;
+    Ok(Recovered {
+        index,
+        end: newest_end.map(|scan| scan.end),
+        segments: recovery.segments.into_iter().map(|(epoch, s)| (epoch, s.slot)).collect(),
+        batch_next: recovery.seen_batch + 1,
+        spares: recovery.spares,
+        slot_number_next: recovery.slot_number_next,
+    })
+}
+
+struct Recovery<'a> {
+    disk: &'a dyn Disk,
+    segments: BTreeMap<u32, Segment>,
+    spares: Vec<Slot>,
+    seen_batch: u64,
+    slot_number_next: u64,
+}
+
+struct Segment {
+    slot: Slot,
+    header: SegmentHeader,
+}
+
+impl<'a> Recovery<'a> {
+    fn look(disk: &'a dyn Disk, limits: &Limits) -> Result<Recovery<'a>, OpenError> {
+        let mut recovery = Recovery {
+            disk,
+            segments: BTreeMap::new(),
+            spares: Vec::new(),
+            seen_batch: 0,
+            slot_number_next: 0,
+        };
+        let mut numbers = disk.slots()?;
+        numbers.sort_unstable();
+        for number in numbers {
+            recovery.slot_number_next = number + 1;
+            let slot = Slot { number, file: disk.open(number)? };
+            recovery.sort_in(slot, limits)?;
+        }
+        Ok(recovery)
+    }
+
+    fn sort_in(&mut self, slot: Slot, limits: &Limits) -> Result<(), OpenError> {
+        let segment = self.disk.name(slot.number);
+        let (found, configured) = (slot.file.bytes()?, limits.segment_bytes);
+        if found != u64::from(configured) {
+            return Err(OpenError::SegmentBytes { segment, found, configured });
+        }
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        slot.file.read_at(0, &mut bytes)?;
+        match SegmentHeader::decode(&bytes) {
+            SlotHeader::OtherVersion(found) => {
+                Err(OpenError::Version { segment, found, supported: FORMAT_VERSION })
+            }
+            SlotHeader::None => {
+                self.spares.push(slot);
+                Ok(())
+            }
+            SlotHeader::Valid(header) => {
+                let twin = self.segments.insert(header.epoch, Segment { slot, header });
+                let why = format!("another segment has the epoch {} too", header.epoch);
+                twin.map_or(Ok(()), |_| Err(OpenError::Damaged { segment, offset: 0, why }))
+            }
+        }
+    }
+
+    /// Finds the newest segment that was opened, and its frames.
+    fn settle_newest(&mut self) -> Result<Option<Scan>, OpenError> {
+        let mut known_end = None;
+        while let Some((epoch, segment)) = self.segments.last_key_value() {
+            let (epoch, header) = (*epoch, segment.header);
+            let found = self.scan(segment, known_end)?;
+            self.seen_batch = self.seen_batch.max(found.seen_batch);
+            if found.opened(&header) {
+                return Ok(Some(found));
+            }
+            let segment = self.segments.remove(&epoch).expect("it was just looked at");
+            if known_end.is_some() {
+                return Err(self.damaged(&segment, 0, "the openings are not whole"));
+            }
+            segment.slot.file.write_at(0, &[0; SEGMENT_HEADER_BYTES])?;
+            segment.slot.file.sync()?;
+            self.spares.push(segment.slot);
+            known_end = (epoch > 1).then_some(header.previous_end);
+        }
+        Ok(None)
+    }
+
+    /// Makes spares of the segments that the newest one no longer needs.
+    fn release_old(&mut self, newest: &Scan) -> Result<(), OpenError> {
+        let (newest_epoch, segment) = self.segments.last_key_value().expect("there is a newest");
+        let newest_epoch = *newest_epoch;
+        let released = newest.frames.iter().filter_map(|frame| match frame.record {
+            Record::Release { oldest } => Some(oldest),
+            _ => None,
+        });
+        let oldest = released.fold(segment.header.oldest, u32::max);
+        let needed = self.segments.split_off(&oldest);
+        let old = std::mem::replace(&mut self.segments, needed);
+        self.spares.extend(old.into_values().map(|segment| segment.slot));
+        let missing = (oldest..=newest_epoch).find(|epoch| !self.segments.contains_key(epoch));
+        missing.map_or(Ok(()), |epoch| Err(OpenError::Missing { epoch }))
+    }
+
+    fn fold(&self, index: &mut Index, newest_end: u32) -> Result<(), OpenError> {
+        let ends = self.segments.values().skip(1).map(|next| next.header.previous_end);
+        let mut last_batch = 0;
+        for (segment, end) in self.segments.values().zip(ends.chain([newest_end])) {
+            if segment.header.batch <= last_batch {
+                return Err(self.damaged(segment, 0, "its batch is not after the last one"));
+            }
+            let found = self.scan(segment, Some(end))?;
+            if !found.opened(&segment.header) {
+                return Err(self.damaged(segment, 0, "the openings are not whole"));
+            }
+            last_batch = found.last_batch;
+            self.fold_segment(index, segment, &found)?;
+        }
+        index.check_complete().map_err(|Inconsistent(why)| {
+            let (_, newest) = self.segments.last_key_value().expect("there is a newest");
+            self.damaged(newest, u64::from(newest_end), &why)
+        })
+    }
+
+    fn fold_segment(
+        &self,
+        index: &mut Index,
+        segment: &Segment,
+        found: &Scan,
+    ) -> Result<(), OpenError> {
+        let (opening, rest) = found.frames.split_at(segment.header.openings as usize);
+        let openings = opening.iter().filter_map(|frame| match &frame.record {
+            Record::Opening(state) => Some((frame.replica, state.clone())),
+            _ => None,
+        });
+        let openings: Vec<_> = openings.collect();
+        let first = index.newest().is_none();
+        let opened = if first {
+            openings.iter().try_for_each(|(id, state)| index.restore(*id, state))
+        } else {
+            index.check(&openings)
+        };
+        opened.map_err(|Inconsistent(why)| self.damaged(segment, 0, &why))?;
+        index.open_segment(segment.header.epoch);
+        for frame in rest {
+            index.apply(frame.replica, &frame.record, frame.place).map_err(
+                |Inconsistent(why)| self.damaged(segment, u64::from(frame.place.offset), &why),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn sync_newest(&self) -> io::Result<()> {
+        self.segments.values().last().map_or(Ok(()), |segment| segment.slot.file.sync())
+    }
+
+    /// A frame of a newer epoch than the newest, outside an opening batch, had an opened segment
+    /// around it: its header is damaged.
+    fn check_spares(&mut self) -> Result<(), OpenError> {
+        let newest = self.segments.last_key_value().map_or(0, |(epoch, _)| *epoch);
+        for slot in &self.spares {
+            let bytes = read_whole(slot.file.as_ref())?;
+            for (at, frame) in headers(&bytes, SEGMENT_HEADER_BYTES) {
+                if frame.stamp.epoch <= newest {
+                    continue;
+                }
+                self.seen_batch = self.seen_batch.max(frame.stamp.batch);
+                if frame.stamp.batch_start != 0 || frame.stamp.epoch != newest + 1 {
+                    let segment = self.disk.name(slot.number);
+                    let why = format!("the header is bad, but a frame at {at} is newer");
+                    return Err(OpenError::Damaged { segment, offset: 0, why });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self, segment: &Segment, known_end: Option<u32>) -> Result<Scan, OpenError> {
+        let bytes = read_whole(segment.slot.file.as_ref())?;
+        scan(&bytes, &segment.header, known_end)
+            .map_err(|Damage { offset, why }| self.damaged(segment, offset, &why))
+    }
+
+    fn damaged(&self, segment: &Segment, offset: u64, why: &str) -> OpenError {
+        let segment = self.disk.name(segment.slot.number);
+        OpenError::Damaged { segment, offset, why: why.into() }
+    }
+}
+
+fn read_whole(file: &dyn DiskFile) -> io::Result<Bytes> {
+    let mut bytes = vec![0; file.bytes()? as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes.into())
+}
