@@ -1,1 +1,48 @@
-//! vatic-core: under construction.
+//! vatic-core: the protocol as pure code.
+//!
+//! What commits, rolls back, reads and forgets is decided here and nowhere else. The server, the
+//! stateright models and the simulator run these very functions, so that what is checked is what
+//! runs. There is no clock, no randomness, no I/O and no float arithmetic in this crate: time,
+//! seeds and the answers of other groups come in as data.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod aggregate;
+pub mod algebra;
+pub mod body;
+pub mod chain;
+pub mod codec;
+pub mod command;
+pub mod coordinator;
+pub mod delta;
+pub mod draft;
+pub mod footprint;
+pub mod group;
+pub mod hash;
+pub mod id;
+pub mod invariant;
+pub mod key;
+pub mod limits;
+pub mod lock;
+pub mod memory;
+pub mod merkle;
+pub mod meta;
+pub mod multiread;
+pub mod read;
+pub mod receipt;
+pub mod request;
+pub mod ring;
+pub mod rules;
+pub mod state;
+pub mod value;
+
+mod decide;
+mod forget;
+mod install;
+mod tables;
+mod vote;
+
+#[cfg(test)]
+mod protocol_test;

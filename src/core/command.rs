@@ -1,0 +1,322 @@
+//! What goes into a group's log and what comes out of applying it.
+//!
+//! Commands and replies are closed enums. A reply is a pure function of the state and the command:
+//! every replica computes the same one, and it enters the group's digest chain.
+
+use crate::{
+    body::{Body, Fault, Part},
+    chain::Transition,
+    delta::Rejection,
+    hash::Hash,
+    id::{GroupId, Tid, Timestamp},
+    key::{Key, KeyRange},
+    limits::Limits,
+    receipt::Proof,
+    ring::RingSpec,
+};
+use alloc::{boxed::Box, string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// One command in a group's log; an entry carries many.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Validate and lock; for a transaction of one group also commit.
+    Vote(Box<Vote>),
+    /// Vote No unless there is a vote; never takes back a Yes.
+    Force {
+        /// The transaction.
+        tid: Tid,
+        /// The body that the sender means; any, where it knows none.
+        body: Option<Hash>,
+        /// Its participants as far as the sender knows them.
+        participants: Vec<GroupId>,
+    },
+    /// Apply the outcome.
+    Decide {
+        /// The transaction.
+        tid: Tid,
+        /// The body that the sender means; any, where it knows none.
+        body: Option<Hash>,
+        /// The outcome.
+        decision: Decision,
+        /// For the home group: the positions of all Yes votes.
+        proofs: Vec<Proof>,
+    },
+    /// Keep transitions of a large transaction until its vote.
+    Stage {
+        /// The transaction.
+        tid: Tid,
+        /// Some of its transitions for this group.
+        transitions: Vec<Transition>,
+    },
+    /// Raise the clock, so that a snapshot at this time can be read.
+    Advance {
+        /// The clock to reach.
+        to: Timestamp,
+    },
+    /// Raise the horizon below which old versions go, and remove some of them.
+    Collect {
+        /// The horizon to reach; never above the clock.
+        horizon: Timestamp,
+        /// Most items to remove.
+        items_max: u32,
+    },
+    /// Forget decided transactions minted up to the watermark.
+    Forget {
+        /// The watermark to reach.
+        watermark: Timestamp,
+        /// Those of several groups whose decision all participants have applied.
+        settled: Vec<Tid>,
+    },
+    /// Set the group's configuration.
+    Configure(Config),
+    /// Group 0 only: change what the cluster knows of itself.
+    Meta(MetaCommand),
+}
+
+impl Command {
+    /// The transaction that it is about, if it is about one.
+    pub fn tid(&self) -> Option<Tid> {
+        match self {
+            Command::Vote(vote) => Some(vote.body.tid),
+            Command::Force { tid, .. }
+            | Command::Decide { tid, .. }
+            | Command::Stage { tid, .. } => Some(*tid),
+            _ => None,
+        }
+    }
+}
+
+/// A vote's content.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Vote {
+    /// What all participants share.
+    pub body: Body,
+    /// What this one is asked.
+    pub part: Part,
+    /// The proposer's wall clock; order comes from the clock rule, not from this.
+    pub hint: Timestamp,
+}
+
+/// A group's replicated configuration.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// Bounds.
+    pub limits: Limits,
+    /// The ring in force; without one, ownership is not checked.
+    pub ring: Option<RingSpec>,
+}
+
+/// Changes to what group 0 keeps.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum MetaCommand {
+    /// A node and its addresses; replaces what was known of it.
+    PutNode {
+        /// The node's id.
+        node: u64,
+        /// Where clients reach it.
+        client_addr: String,
+        /// Where its peers reach it.
+        peer_addr: String,
+    },
+    /// The next ring; refused unless its epoch is one more than the present one.
+    SetRing(RingSpec),
+    /// A collection's policy; replaces what was set.
+    SetPolicy {
+        /// The collection.
+        collection: String,
+        /// Its policy.
+        policy: Policy,
+    },
+}
+
+/// What a collection asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum Policy {
+    /// Conflicting transactions roll back with a typed cause.
+    #[default]
+    Optimistic,
+}
+
+/// What applying a command answers.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// Where the transaction stands in this group, after this command.
+    Standing(Standing),
+    /// Not a vote: the body or part is not what it claims to be.
+    Fault(Fault),
+    /// Applied, or applied before.
+    Done,
+    /// Not applied: the precondition named does not hold.
+    Refused(Refusal),
+    /// The bytes are not a command of this release.
+    Unreadable,
+}
+
+/// Where a transaction stands in one group.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Standing {
+    /// No vote yet, and one is still possible.
+    None,
+    /// Voted Yes, not decided: its locks are held.
+    Yes {
+        /// The vote's timestamp.
+        ts: Timestamp,
+        /// All participants.
+        participants: Vec<GroupId>,
+    },
+    /// Voted No, not told a decision yet.
+    No(Cause),
+    /// Decided here.
+    Decided(Decision),
+    /// Below the watermark: unknown, never No. The home group may still have the outcome.
+    Stale(Option<Decision>),
+}
+
+/// The outcome of a transaction.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Decision {
+    /// Committed at this time, which is the version of all it wrote.
+    Committed {
+        /// The largest of the votes' timestamps.
+        ts: Timestamp,
+    },
+    /// Rolled back.
+    RolledBack(Cause),
+}
+
+impl Decision {
+    /// Whether both say the same outcome; two recoverers may name different causes.
+    pub fn agrees(&self, other: &Decision) -> bool {
+        match (self, other) {
+            (Decision::Committed { ts: a }, Decision::Committed { ts: b }) => a == b,
+            (Decision::RolledBack(_), Decision::RolledBack(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Why a group voted No: where, and what stood in the way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Cause {
+    /// The group that voted No.
+    pub group: GroupId,
+    /// What stood in the way.
+    pub why: Why,
+}
+
+/// What stood in the way of a Yes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Why {
+    /// A version read is not the current one.
+    ReadChanged {
+        /// The record.
+        key: Key,
+        /// The version read.
+        read: Timestamp,
+        /// The version found.
+        found: Timestamp,
+    },
+    /// A scanned range holds other records or versions than it did.
+    RangeChanged {
+        /// The range.
+        range: KeyRange,
+    },
+    /// An undecided transaction holds a key.
+    Locked {
+        /// The record.
+        key: Key,
+        /// Who holds it.
+        by: Tid,
+    },
+    /// An undecided transaction scanned a range that holds a key to be written.
+    RangeLocked {
+        /// The record.
+        key: Key,
+        /// Who scanned.
+        by: Tid,
+    },
+    /// A delta does not apply.
+    Rejected {
+        /// The record.
+        key: Key,
+        /// The transition.
+        seq: u64,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The request was committed by another attempt.
+    RequestHeld {
+        /// That attempt.
+        by: Tid,
+    },
+    /// The request id was used for something else.
+    RequestMismatch {
+        /// The attempt that used it.
+        by: Tid,
+    },
+    /// The request id is past its time-to-live.
+    RequestExpired {
+        /// When it was minted.
+        mint: Timestamp,
+        /// The group's clock.
+        clock: Timestamp,
+    },
+    /// Somebody gave up waiting for the coordinator.
+    Forced,
+    /// The group voted on another body under this transaction id.
+    OtherBody,
+    /// A participant can no longer vote, and this one had not been decided.
+    Abandoned,
+}
+
+/// Why a housekeeping command is not applied.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Refusal {
+    /// This transaction is owed a decision, or another participant may still need this one's.
+    Unsettled(Tid),
+    /// The ring's epoch does not follow the present one.
+    Epoch {
+        /// The present epoch.
+        present: u64,
+    },
+    /// Only group 0 takes this.
+    NotMeta,
+    /// The transaction stages more than the limit.
+    StageFull {
+        /// transitions_max.
+        limit: u64,
+    },
+}
+
+/// A group cannot go on: two decisions contradict, or a commit arrived without a Yes vote.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("group {group} halts: {decision:?} for transaction {tid} contradicts {found:?}")]
+pub struct Halt {
+    /// The group.
+    pub group: GroupId,
+    /// The transaction.
+    pub tid: Tid,
+    /// The decision that arrived.
+    pub decision: Decision,
+    /// What stood there.
+    pub found: Standing,
+}
+
+/// What an entry's commands came to, in order, and where the chain stands after it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Applied {
+    /// The reply.
+    pub reply: Reply,
+    /// Where the vote stands in the group's chain, for a transaction that voted Yes.
+    pub proof: Option<Proof>,
+}
+
+/// A point of a group's digest chain.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct ChainHead {
+    /// The log index of the last entry in it.
+    pub index: u64,
+    /// The digest after that entry.
+    pub digest: Hash,
+}

@@ -1,0 +1,377 @@
+//! The coordinator: one transaction's way from its seal to a decision that all have applied.
+//!
+//! A pure state machine of events and effects. One round asks all participants to vote; the
+//! outcome is the AND of the votes, so the client is answered as soon as all Yes votes have been
+//! applied, and decisions follow off its path. Anybody may start a second coordinator for the same
+//! transaction in recovery: it forces a No wherever there is no vote yet and then decides by the
+//! same rule, so two coordinators can never decide differently.
+//!
+//! Events may be late, repeated or lost; each carries the round of the question it answers.
+//!
+//! Why "stale" is not No: a stale answer says that the group forgot everything up to a watermark.
+//! A group forgets a commit only after all participants applied it. So after a stale answer the
+//! others are asked again, *afterwards*: one that still says "Yes, undecided" proves that the stale
+//! group never committed this transaction, hence never will; one that knows the decision gives it.
+
+use crate::{
+    body::Fault,
+    command::{Cause, Decision, Reply, Standing, Why},
+    hash::Hash,
+    id::{GroupId, Tid, Timestamp},
+    receipt::Proof,
+    rules::{Rules, broken},
+};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+
+/// What can happen to a coordinator.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Event {
+    /// Begin.
+    Start,
+    /// A participant answered a question.
+    Reply {
+        /// The participant.
+        group: GroupId,
+        /// The round of the question.
+        round: u32,
+        /// Its answer.
+        reply: Reply,
+        /// Where its Yes stands in its chain.
+        proof: Option<Proof>,
+    },
+    /// A participant applied the decision.
+    Acked {
+        /// The participant.
+        group: GroupId,
+    },
+    /// Time to ask again whoever has not answered.
+    Retry,
+    /// The deadline for votes has passed: force the rest.
+    GiveUp,
+}
+
+/// What a coordinator wants done.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Effect {
+    /// Propose the vote to a participant.
+    Vote {
+        /// The participant.
+        group: GroupId,
+        /// To be returned with the answer.
+        round: u32,
+    },
+    /// Propose ForceVote to a participant.
+    Force {
+        /// The participant.
+        group: GroupId,
+        /// To be returned with the answer.
+        round: u32,
+    },
+    /// Propose the decision to a participant.
+    Decide {
+        /// The participant.
+        group: GroupId,
+        /// The outcome.
+        decision: Decision,
+    },
+    /// Tell whoever waits. Happens at most once.
+    Answer(Answer),
+    /// All participants have applied the decision: they may forget the transaction.
+    Settled,
+}
+
+/// What whoever waits is told.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Answer {
+    /// The outcome; for a commit that this coordinator saw whole, all votes' proofs.
+    Decided(Decision),
+    /// A participant refused to vote on this body; it will be rolled back if it is not already.
+    Fault(Fault),
+    /// Every participant has forgotten the transaction and the home kept no outcome.
+    Forgotten,
+}
+
+/// What is known of one participant.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+struct Seat {
+    /// Its latest answer and the round in which it was asked.
+    known: Option<(u32, Standing)>,
+    proof: Option<Proof>,
+    acked: bool,
+}
+
+/// One transaction's coordinator.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Coordinator {
+    tid: Tid,
+    body: Option<Hash>,
+    recovers: bool,
+    round: u32,
+    seats: BTreeMap<GroupId, Seat>,
+    decision: Option<Decision>,
+    answered: bool,
+    settled: bool,
+    effects: VecDeque<Effect>,
+    rules: Rules,
+}
+
+impl Coordinator {
+    /// Drives a freshly sealed transaction.
+    pub fn drive(
+        tid: Tid,
+        body: Option<Hash>,
+        participants: &[GroupId],
+        rules: Rules,
+    ) -> Coordinator {
+        let seats = participants.iter().map(|&group| (group, Seat::default())).collect();
+        Coordinator {
+            tid,
+            body,
+            recovers: false,
+            round: 0,
+            seats,
+            decision: None,
+            answered: false,
+            settled: false,
+            effects: VecDeque::new(),
+            rules,
+        }
+    }
+
+    /// Finishes a transaction that somebody else left behind.
+    pub fn recover(
+        tid: Tid,
+        body: Option<Hash>,
+        participants: &[GroupId],
+        rules: Rules,
+    ) -> Coordinator {
+        Coordinator { recovers: true, ..Coordinator::drive(tid, body, participants, rules) }
+    }
+
+    /// Takes an event in; what follows from it comes out of [`Coordinator::poll`].
+    pub fn handle(&mut self, event: Event) {
+        match event {
+            Event::Start | Event::Retry => self.ask_missing(),
+            Event::GiveUp => self.give_up(),
+            Event::Reply { group, round, reply, proof } => self.learn(group, round, reply, proof),
+            Event::Acked { group } => {
+                if let Some(seat) = self.seats.get_mut(&group) {
+                    seat.acked = self.decision.is_some();
+                }
+            }
+        }
+        self.conclude();
+        debug_assert!(!self.settled || self.decision.is_some() || self.all_stale());
+    }
+
+    /// The next effect to carry out, oldest first.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The transaction.
+    pub fn tid(&self) -> Tid {
+        self.tid
+    }
+
+    /// The body; none where a recoverer does not know it.
+    pub fn body(&self) -> Option<Hash> {
+        self.body
+    }
+
+    /// The participants.
+    pub fn participants(&self) -> Vec<GroupId> {
+        self.seats.keys().copied().collect()
+    }
+
+    /// The decision, once there is one.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+
+    /// The proofs of all votes that this coordinator saw, ascending by group.
+    pub fn proofs(&self) -> Vec<Proof> {
+        self.seats.values().filter_map(|seat| seat.proof.clone()).collect()
+    }
+
+    fn give_up(&mut self) {
+        if self.recovers || self.decision.is_some() {
+            return;
+        }
+        if broken!(self.rules, RollBackWithoutNo) {
+            self.decide(Decision::RolledBack(self.cause(Why::Forced)));
+            return;
+        }
+        self.recovers = true;
+        self.round += 1;
+        self.ask_missing();
+    }
+
+    fn ask_missing(&mut self) {
+        if self.decision.is_some() {
+            return self.send_decision();
+        }
+        let (round, recovers) = (self.round, self.recovers);
+        for (&group, seat) in &self.seats {
+            let fresh = seat.known.as_ref().is_some_and(|(asked, _)| *asked == round);
+            let votes = matches!(seat.known, Some((_, Standing::Yes { .. })));
+            if fresh || (votes && !self.any_stale()) {
+                continue;
+            }
+            self.effects.push_back(match recovers {
+                true => Effect::Force { group, round },
+                false => Effect::Vote { group, round },
+            });
+        }
+    }
+
+    fn learn(&mut self, group: GroupId, round: u32, reply: Reply, proof: Option<Proof>) {
+        let current = self.round;
+        let Some(seat) = self.seats.get_mut(&group) else { return };
+        seat.proof = seat.proof.take().or(proof);
+        let standing = match reply {
+            Reply::Standing(standing) => standing,
+            // That group voted on another body, so it never votes Yes on this one.
+            Reply::Fault(Fault::BodyMismatch { .. }) => {
+                seat.acked = true;
+                Standing::No(Cause { group, why: Why::OtherBody })
+            }
+            Reply::Fault(fault) => {
+                self.answer(Answer::Fault(fault));
+                return self.give_up();
+            }
+            _ => return,
+        };
+        let late = seat.known.as_ref().is_some_and(|(asked, _)| *asked > round);
+        if late || standing == Standing::None {
+            return;
+        }
+        let newly_stale = matches!(standing, Standing::Stale(_))
+            && !matches!(seat.known, Some((_, Standing::Stale(_))));
+        seat.acked |= matches!(standing, Standing::Decided(_) | Standing::Stale(_));
+        let first = seat.known.replace((round, standing)).is_none();
+        if first && self.decision.is_some() && self.seats.values().all(|seat| seat.known.is_some())
+        {
+            return self.send_decision();
+        }
+        if newly_stale && self.decision.is_none() && !self.decision_known() {
+            // The others' answers may be older than this one: ask them again.
+            self.recovers = true;
+            self.round = current + 1;
+            self.ask_missing();
+        }
+    }
+
+    fn conclude(&mut self) {
+        if self.decision.is_none()
+            && let Some(decision) = self.outcome()
+        {
+            self.decide(decision);
+        }
+        if self.decision.is_none() && self.all_stale() && !self.settled {
+            self.answer(Answer::Forgotten);
+            self.settled = true;
+        }
+        let all_acked = self.seats.values().all(|seat| seat.acked);
+        if self.decision.is_some() && all_acked && !self.settled {
+            self.settled = true;
+            self.effects.push_back(Effect::Settled);
+        }
+    }
+
+    /// The outcome, as far as the answers determine it.
+    fn outcome(&self) -> Option<Decision> {
+        let standings = || self.seats.values().filter_map(|seat| seat.known.as_ref());
+        let told = standings().find_map(|(_, standing)| match standing {
+            Standing::Decided(decision) | Standing::Stale(Some(decision)) => Some(decision),
+            _ => None,
+        });
+        if let Some(decision) = told {
+            return Some(decision.clone());
+        }
+        let refused = standings().find_map(|(_, standing)| match standing {
+            Standing::No(cause) => Some(cause),
+            _ => None,
+        });
+        if let Some(cause) = refused {
+            return Some(Decision::RolledBack(cause.clone()));
+        }
+        if self.any_stale() {
+            return self.outcome_after_stale();
+        }
+        let votes: Option<Vec<Timestamp>> = self.seats.values().map(yes).collect();
+        let ts = votes?.into_iter().max()?;
+        Some(Decision::Committed { ts })
+    }
+
+    /// A Yes that is still undecided after another group went stale cannot have committed.
+    fn outcome_after_stale(&self) -> Option<Decision> {
+        let fresh_yes = self.seats.values().any(|seat| {
+            matches!(&seat.known, Some((asked, Standing::Yes { .. })) if *asked == self.round)
+        });
+        let hasty = broken!(self.rules, StaleIsNo);
+        (fresh_yes || hasty).then(|| Decision::RolledBack(self.cause(Why::Abandoned)))
+    }
+
+    fn decide(&mut self, decision: Decision) {
+        self.answer(Answer::Decided(decision.clone()));
+        self.decision = Some(decision);
+        self.send_decision();
+    }
+
+    fn send_decision(&mut self) {
+        let Some(decision) = self.decision.clone() else { return };
+        let commits = matches!(decision, Decision::Committed { .. });
+        let home_waits = commits && self.seats.values().any(|seat| seat.known.is_none());
+        for (&group, _) in self.seats.iter().filter(|(_, seat)| !seat.acked) {
+            if home_waits && group == self.tid.home {
+                continue;
+            }
+            self.effects.push_back(Effect::Decide { group, decision: decision.clone() });
+        }
+        if home_waits {
+            // The home group's record is the receipt: it needs every vote's proof first.
+            let round = self.round;
+            let unknown = self.seats.iter().filter(|(_, seat)| seat.known.is_none());
+            self.effects.extend(unknown.map(|(&group, _)| Effect::Force { group, round }));
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        if !self.answered {
+            self.answered = true;
+            self.effects.push_back(Effect::Answer(answer));
+        }
+    }
+
+    fn decision_known(&self) -> bool {
+        self.outcome().is_some()
+    }
+
+    fn any_stale(&self) -> bool {
+        self.seats.values().any(|seat| matches!(seat.known, Some((_, Standing::Stale(_)))))
+    }
+
+    fn all_stale(&self) -> bool {
+        self.seats.values().all(|seat| matches!(seat.known, Some((_, Standing::Stale(None)))))
+    }
+
+    fn cause(&self, why: Why) -> Cause {
+        Cause { group: self.tid.home, why }
+    }
+}
+
+fn yes(seat: &Seat) -> Option<Timestamp> {
+    match seat.known {
+        Some((_, Standing::Yes { ts, .. })) => Some(ts),
+        _ => None,
+    }
+}

@@ -1,0 +1,289 @@
+//! A draft: a transaction while its stream still runs, at the gateway.
+//!
+//! It chains transitions as they come, notes which group takes which run of them, remembers every
+//! version that the client was shown, and lets later reads see earlier deltas. Its seal yields the
+//! body and the parts that the participants vote on; they recompute all of it.
+
+use crate::{
+    body::{Body, KeyRead, Part, Participant, RangeRead},
+    chain::{self, Seal, Segment, Transition},
+    codec::{self, DecodeError},
+    delta::{Delta, Rejection},
+    footprint::Footprint,
+    hash::Hash,
+    id::{GroupId, Tid, Timestamp},
+    key::{Key, KeyError, KeyRange},
+    limits::Limits,
+    read::{RangeRecords, Record},
+    request::Claim,
+    ring::Ring,
+};
+use alloc::{collections::BTreeMap, vec::Vec};
+
+/// A running stream.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    ring: Ring,
+    limits: Limits,
+    mint: Timestamp,
+    nonce: u64,
+    home: Option<GroupId>,
+    seal: Seal,
+    segments: Vec<Segment>,
+    parts: BTreeMap<GroupId, DraftPart>,
+    claim: Option<Claim>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct DraftPart {
+    reads: BTreeMap<Key, Timestamp>,
+    ranges: Vec<RangeRead>,
+    transitions: Vec<Transition>,
+    deltas: BTreeMap<Key, Vec<Delta>>,
+    footprint: Footprint,
+}
+
+/// What an accepted transition came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// Its place in the stream.
+    pub seq: u64,
+    /// The chain after it.
+    pub digest: Hash,
+    /// Who takes it.
+    pub group: GroupId,
+}
+
+/// Why a draft refuses something. The stream can go on after `Limit`, `Key` and `Delta`; the
+/// others mean that it cannot commit any more.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DraftError {
+    /// The key is not one that a client may name.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The bytes are not a delta.
+    #[error("transition {seq} does not parse: {error}")]
+    Delta {
+        /// The place that it would have had.
+        seq: u64,
+        /// Why not.
+        error: DecodeError,
+    },
+    /// The client's digest is not the one that its bytes give.
+    #[error("transition {seq}: the client's digest is not that of its bytes")]
+    Digest {
+        /// Which transition.
+        seq: u64,
+        /// The digest that the bytes give.
+        expected: Hash,
+        /// The digest that the client sent.
+        sent: Hash,
+    },
+    /// The transitions are out of order.
+    #[error("transition {sent} arrived where {expected} was due")]
+    Sequence {
+        /// The number due.
+        expected: u64,
+        /// The number sent.
+        sent: u64,
+    },
+    /// A second read of a record found another version.
+    #[error("{key} was read at version {first} and then at {second}")]
+    Unrepeatable {
+        /// The record.
+        key: Key,
+        /// The version read first.
+        first: Timestamp,
+        /// The version read later.
+        second: Timestamp,
+    },
+    /// A limit is reached.
+    #[error("{limit} is {max}")]
+    Limit {
+        /// The limit's name.
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+    },
+    /// The ring has no groups.
+    #[error("the ring has no groups yet")]
+    NoRing,
+    /// Nothing was read or written.
+    #[error("the transaction is empty")]
+    Empty,
+    /// A read of the transaction's own writes does not apply.
+    #[error("{key}: {rejection}")]
+    Rejected {
+        /// The record.
+        key: Key,
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+impl Draft {
+    /// Begins a stream. `nonce` and `seed` are random, `mint` is the gateway's wall clock.
+    pub fn begin(ring: Ring, limits: Limits, mint: Timestamp, nonce: u64, seed: Hash) -> Draft {
+        Draft {
+            ring,
+            limits,
+            mint,
+            nonce,
+            home: None,
+            seal: Seal { seed, count: 0, head: seed },
+            segments: Vec::new(),
+            parts: BTreeMap::new(),
+            claim: None,
+        }
+    }
+
+    /// Ties the draft to a request id. To be called before anything is touched where the id shall
+    /// name the home group.
+    pub fn claim(
+        &mut self,
+        request: crate::request::RequestId,
+        content: Hash,
+    ) -> Result<GroupId, DraftError> {
+        Key::new("request", &request.route, "")?;
+        let group = self.ring.group_of(&request.route).ok_or(DraftError::NoRing)?;
+        self.claim = Some(Claim { request, group, content });
+        Ok(group)
+    }
+
+    /// The group that owns a key, which becomes home if it is the first one touched.
+    pub fn touch(&mut self, key: &Key) -> Result<GroupId, DraftError> {
+        key.check()?;
+        self.touch_partition(&key.partition)
+    }
+
+    /// The transaction id, once something was touched.
+    pub fn tid(&self) -> Option<Tid> {
+        self.home.map(|home| Tid { mint: self.mint, home, nonce: self.nonce })
+    }
+
+    /// Where the chain stands.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Notes what a read showed the client, and answers what it shows with this transaction's own
+    /// deltas applied.
+    pub fn note_read(&mut self, record: &Record) -> Result<Record, DraftError> {
+        let group = self.touch(&record.key)?;
+        self.check_reads_limit()?;
+        let part = self.parts.entry(group).or_default();
+        let first = *part.reads.entry(record.key.clone()).or_insert(record.version);
+        if first != record.version {
+            let (key, second) = (record.key.clone(), record.version);
+            return Err(DraftError::Unrepeatable { key, first, second });
+        }
+        self.with_own(record)
+    }
+
+    /// Notes what a scan showed. The rows carry committed state; own deltas on them are applied,
+    /// and records that only this transaction would create are not in them.
+    pub fn note_scan(&mut self, found: &RangeRecords) -> Result<Vec<Record>, DraftError> {
+        let KeyRange { collection, partition, .. } = &found.covered;
+        let group = self.touch(&Key::new(collection, partition, "")?)?;
+        self.check_reads_limit()?;
+        let read = RangeRead { range: found.covered.clone(), fingerprint: found.fingerprint };
+        self.parts.entry(group).or_default().ranges.push(read);
+        found.records.iter().map(|record| self.with_own(record)).collect()
+    }
+
+    /// Takes a transition: its delta's bytes, and the sequence number and digest if the client
+    /// sends its own.
+    pub fn push(
+        &mut self,
+        delta: Vec<u8>,
+        seq: Option<u64>,
+        digest: Option<Hash>,
+    ) -> Result<Accepted, DraftError> {
+        let next = self.seal.count + 1;
+        if let Some(sent) = seq.filter(|&sent| sent != next) {
+            return Err(DraftError::Sequence { expected: next, sent });
+        }
+        let parsed: Delta =
+            codec::decode(&delta).map_err(|error| DraftError::Delta { seq: next, error })?;
+        if next > self.limits.transitions_max {
+            let max = self.limits.transitions_max;
+            return Err(DraftError::Limit { limit: "transitions_max", max });
+        }
+        let expected = chain::link(&self.seal.head, next, &delta);
+        if let Some(sent) = digest.filter(|&sent| sent != expected) {
+            return Err(DraftError::Digest { seq: next, expected, sent });
+        }
+        let group = self.touch(&parsed.key)?;
+        self.extend_segment(group, next, expected);
+        let part = self.parts.entry(group).or_default();
+        part.footprint.add_delta(&parsed, delta.len());
+        part.deltas.entry(parsed.key.clone()).or_default().push(parsed);
+        part.transitions.push(Transition { seq: next, delta });
+        self.seal.count = next;
+        self.seal.head = expected;
+        Ok(Accepted { seq: next, digest: expected, group })
+    }
+
+    /// Ends the stream.
+    pub fn finish(mut self) -> Result<(Body, Vec<Part>), DraftError> {
+        let tid = self.tid().ok_or(DraftError::Empty)?;
+        if let Some(claim) = &self.claim {
+            self.parts.entry(claim.group).or_default();
+        }
+        if self.parts.len() as u64 > self.limits.participants_max {
+            let max = self.limits.participants_max;
+            return Err(DraftError::Limit { limit: "participants_max", max });
+        }
+        let mut participants = Vec::with_capacity(self.parts.len());
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (group, draft) in self.parts {
+            let DraftPart { reads, ranges, transitions, footprint, .. } = draft;
+            let reads = reads.into_iter().map(|(key, version)| KeyRead { key, version }).collect();
+            let part = Part { group, reads, ranges, transitions };
+            participants.push(Participant { group, part: part.digest(), footprint });
+            parts.push(part);
+        }
+        let (seal, segments, claim) = (self.seal, self.segments, self.claim);
+        Ok((Body { tid, seal, segments, participants, claim }, parts))
+    }
+
+    fn touch_partition(&mut self, partition: &str) -> Result<GroupId, DraftError> {
+        let group = self.ring.group_of(partition).ok_or(DraftError::NoRing)?;
+        self.home.get_or_insert(group);
+        self.parts.entry(group).or_default();
+        Ok(group)
+    }
+
+    fn extend_segment(&mut self, group: GroupId, seq: u64, after: Hash) {
+        match self.segments.last_mut() {
+            Some(segment) if segment.group == group => {
+                segment.last = seq;
+                segment.after = after;
+            }
+            _ => {
+                let before = self.seal.head;
+                self.segments.push(Segment { group, first: seq, last: seq, before, after });
+            }
+        }
+    }
+
+    fn with_own(&self, record: &Record) -> Result<Record, DraftError> {
+        let mut seen = record.clone();
+        let parts = self.parts.values();
+        for delta in parts.filter_map(|part| part.deltas.get(&record.key)).flatten() {
+            let applied = delta.op.apply(record.version, seen.fields.take(), &self.limits);
+            seen.fields = applied
+                .map_err(|rejection| DraftError::Rejected { key: record.key.clone(), rejection })?;
+        }
+        Ok(seen)
+    }
+
+    fn check_reads_limit(&self) -> Result<(), DraftError> {
+        let max = self.limits.reads_max;
+        let most = self.parts.values().map(|part| part.reads.len() + part.ranges.len()).max();
+        if most.unwrap_or(0) as u64 >= max {
+            return Err(DraftError::Limit { limit: "reads_max", max });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Forgetting decided transactions.
+//!
+//! A group forgets a commit only when every participant has applied it, since another one that
+//! is still undecided would otherwise find nobody who knows. The watermark goes up before the
+//! records go away, and from then on answers "stale" for everything minted up to it: a late vote
+//! can neither succeed nor be taken for a No.
+
+use crate::{
+    command::{Decision, Refusal, Reply},
+    group::Group,
+    hash::Hash,
+    id::{GroupId, Tid, Timestamp},
+    read,
+    rules::broken,
+    state::{Read, State},
+    tables::{self, Txn},
+};
+use alloc::vec::Vec;
+
+/// A transaction that keeps the watermark down.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Unsettled {
+    /// The transaction.
+    pub tid: Tid,
+    /// Its body, where one is known.
+    pub body: Option<Hash>,
+    /// Its participants as far as known.
+    pub participants: Vec<GroupId>,
+}
+
+impl Group {
+    pub(crate) fn forget(
+        &mut self,
+        state: &mut impl State,
+        watermark: Timestamp,
+        settled: &[Tid],
+    ) -> Reply {
+        let records = decided_up_to(state, watermark);
+        for (tid, txn) in &records {
+            let safe = !needs_settling(txn) || settled.contains(tid);
+            if !safe && !broken!(self.rules, ForgetUnsettled) {
+                return Reply::Refused(Refusal::Unsettled(*tid));
+            }
+        }
+        if !broken!(self.rules, ForgetWithoutWatermark) {
+            self.head.watermark = self.head.watermark.max(Some(watermark));
+        }
+        for (tid, _) in records {
+            state.delete(&tables::txn(tid));
+            if tid.home != self.id {
+                state.delete(&tables::proof(tid));
+            }
+        }
+        let (from, to) = tables::minted_up_to(tables::STAGE, watermark);
+        read::keys(state, &from, &to).iter().for_each(|key| state.delete(key));
+        Reply::Done
+    }
+
+    /// The transactions of several groups that stand in the way of this watermark unless they are
+    /// known to be settled, oldest first, each as far as known.
+    pub fn unsettled(&self, state: &impl Read, watermark: Timestamp) -> Vec<Unsettled> {
+        let records = decided_up_to(state, watermark).into_iter();
+        records
+            .filter(|(_, txn)| needs_settling(txn))
+            .map(|(tid, txn)| Unsettled { tid, body: txn.body, participants: txn.participants })
+            .collect()
+    }
+
+    /// Transactions that staged something and have no vote, oldest first.
+    pub fn staged(&self, state: &impl Read) -> Vec<Tid> {
+        let (from, to) = tables::whole(tables::STAGE);
+        let mut tids: Vec<Tid> = Vec::new();
+        state.scan(&from, &to, &mut |key, _| {
+            let tid = tables::tid_of(key);
+            if tids.last() != Some(&tid) {
+                tids.push(tid);
+            }
+            true
+        });
+        tids
+    }
+}
+
+/// Whether forgetting this record alone could hurt: it is owed a decision, or its commit may be
+/// unknown to another participant. A rollback may go: whoever asks afterwards hears "stale", finds
+/// no commit anywhere and rolls back as well.
+fn needs_settling(txn: &Txn) -> bool {
+    match txn.decision {
+        None => true,
+        Some(Decision::Committed { .. }) => txn.participants.len() > 1,
+        Some(Decision::RolledBack(_)) => false,
+    }
+}
+
+fn decided_up_to(state: &impl Read, watermark: Timestamp) -> Vec<(Tid, Txn)> {
+    let (from, to) = tables::minted_up_to(tables::TXN, watermark);
+    let mut records = Vec::new();
+    state.scan(&from, &to, &mut |key, value| {
+        records.push((tables::tid_of(key), tables::stored(value)));
+        true
+    });
+    records
+}

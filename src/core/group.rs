@@ -1,0 +1,265 @@
+//! A group's replicated state machine: applies commands, one after the other, on every replica.
+//!
+//! Everything durable is in the [`State`] that the shell passes in; the fields here are its cache
+//! (head, configuration, locks) and are rebuilt by [`Group::open`]. Applying reads no clock and no
+//! other group, so replicas that apply the same entries hold the same bytes. The digest chain runs
+//! over command bytes and effects, so a replica that does not is found out.
+
+use crate::{
+    codec,
+    command::{
+        Applied, ChainHead, Command, Config, Decision, Halt, MetaCommand, Refusal, Reply, Standing,
+    },
+    hash::{Hash, Hasher},
+    id::{GroupId, Tid, Timestamp},
+    limits::Limits,
+    lock::{Held, LockTable},
+    merkle,
+    receipt::{self, Proof},
+    ring::Ring,
+    rules::Rules,
+    state::{Read, State},
+    tables::{self, Head, Prepared},
+};
+use alloc::vec::Vec;
+
+/// One group on one replica.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) head: Head,
+    pub(crate) config: Config,
+    pub(crate) ring: Option<Ring>,
+    pub(crate) locks: LockTable,
+    pub(crate) rules: Rules,
+}
+
+/// An undecided Yes vote, as sweeps and blocked readers see it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Undecided {
+    /// The transaction.
+    pub tid: Tid,
+    /// Its vote's timestamp here.
+    pub ts: Timestamp,
+    /// The body that it voted on.
+    pub body: Hash,
+    /// All participants.
+    pub participants: Vec<GroupId>,
+}
+
+/// The effect of a Yes vote, from which its leaf is made.
+pub(crate) struct YesEffect {
+    pub(crate) tid: Tid,
+    pub(crate) ts: Timestamp,
+    pub(crate) images: Hash,
+    pub(crate) digest: Hash,
+}
+
+impl Group {
+    /// Opens a group on what its state holds.
+    pub fn open(id: GroupId, state: &impl Read, rules: Rules) -> Group {
+        let config = tables::load_config(state)
+            .unwrap_or(Config { limits: Limits::production(), ring: None });
+        let mut group = Group {
+            id,
+            head: tables::load(state, tables::HEAD).unwrap_or_default(),
+            ring: config.ring.clone().map(Ring::new),
+            config,
+            locks: LockTable::default(),
+            rules,
+        };
+        let (from, to) = tables::whole(tables::PREPARED);
+        state.scan(&from, &to, &mut |key, value| {
+            let prepared: Prepared = tables::stored(value);
+            group.lock(tables::tid_of(key), &prepared);
+            true
+        });
+        group
+    }
+
+    /// Applies one log entry. The head is saved with it, so that state and head never part.
+    pub fn apply_entry<'a>(
+        &mut self,
+        state: &mut impl State,
+        index: u64,
+        commands: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Applied>, Halt> {
+        let mut replies = Vec::new();
+        let mut effects = Vec::new();
+        let mut leaves = Vec::new();
+        for bytes in commands {
+            let (reply, yes, tid) = match codec::decode::<Command>(bytes) {
+                Ok(command) => {
+                    let (reply, yes) = self.step(state, &command)?;
+                    (reply, yes, command.tid())
+                }
+                Err(_) => (Reply::Unreadable, None, None),
+            };
+            let command = Hasher::new("vatic/command/v1").bytes(bytes).finish();
+            let effect = yes.as_ref().map_or_else(|| reply_effect(&reply), |yes| yes.digest);
+            leaves.push(receipt::leaf(&command, &effect));
+            effects.extend(yes.map(|yes| (leaves.len() - 1, command, yes)));
+            replies.push((reply, tid));
+        }
+        self.extend_chain(state, index, &leaves, effects);
+        self.save(state);
+        Ok(replies.into_iter().map(|(reply, tid)| prove(state, reply, tid)).collect())
+    }
+
+    /// Applies one command, without the chain: the protocol alone, as the models run it.
+    pub fn apply(&mut self, state: &mut impl State, command: &Command) -> Result<Reply, Halt> {
+        self.step(state, command).map(|(reply, _)| reply)
+    }
+
+    /// Writes the head into the state.
+    pub fn save(&self, state: &mut impl State) {
+        tables::save(state, tables::HEAD.to_vec(), &self.head);
+    }
+
+    /// Which group this is.
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// The applied clock: no later vote gets a timestamp at or below it.
+    pub fn clock(&self) -> Timestamp {
+        self.head.clock
+    }
+
+    /// Snapshot reads below this are refused.
+    pub fn horizon(&self) -> Timestamp {
+        self.head.horizon
+    }
+
+    /// Transactions minted up to this are forgotten.
+    pub fn watermark(&self) -> Option<Timestamp> {
+        self.head.watermark
+    }
+
+    /// Where the digest chain stands.
+    pub fn chain(&self) -> ChainHead {
+        self.head.chain
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The ring in force.
+    pub fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    /// The locks that are held.
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
+    /// The undecided Yes votes, oldest transaction first.
+    pub fn undecided(&self, state: &impl Read) -> Vec<Undecided> {
+        self.locks.holders().filter_map(|(tid, _)| self.undecided_of(state, tid)).collect()
+    }
+
+    /// One undecided Yes vote.
+    pub fn undecided_of(&self, state: &impl Read, tid: Tid) -> Option<Undecided> {
+        let prepared: Prepared = tables::load(state, &tables::prepared(tid))?;
+        let participants = prepared.body.groups();
+        Some(Undecided { tid, ts: prepared.ts, body: prepared.body.digest(), participants })
+    }
+
+    pub(crate) fn lock(&mut self, tid: Tid, prepared: &Prepared) {
+        let held = Held {
+            writes: prepared.images.iter().map(|image| image.key.encode()).collect(),
+            reads: prepared.reads.iter().map(|key| key.encode()).collect(),
+            ranges: prepared.ranges.clone(),
+        };
+        self.locks.acquire(tid, prepared.ts, held);
+    }
+
+    pub(crate) fn is_stale(&self, tid: Tid) -> bool {
+        self.head.watermark.is_some_and(|watermark| tid.mint <= watermark)
+    }
+
+    fn step(
+        &mut self,
+        state: &mut impl State,
+        command: &Command,
+    ) -> Result<(Reply, Option<YesEffect>), Halt> {
+        let reply = match command {
+            Command::Vote(vote) => return Ok(self.vote(state, vote)),
+            Command::Force { tid, body, participants } => {
+                self.force(state, *tid, *body, participants)
+            }
+            Command::Decide { tid, body, decision, proofs } => {
+                self.decide(state, *tid, *body, decision, proofs)?;
+                Reply::Done
+            }
+            Command::Stage { tid, transitions } => self.stage(state, *tid, transitions),
+            Command::Advance { to } => {
+                self.head.clock = self.head.clock.max(*to);
+                Reply::Done
+            }
+            Command::Collect { horizon, items_max } => self.collect(state, *horizon, *items_max),
+            Command::Forget { watermark, settled } => self.forget(state, *watermark, settled),
+            Command::Configure(config) => self.configure(state, config),
+            Command::Meta(command) => self.apply_meta(state, command),
+        };
+        Ok((reply, None))
+    }
+
+    fn configure(&mut self, state: &mut impl State, config: &Config) -> Reply {
+        let present = self.config.ring.as_ref().map_or(0, |ring| ring.epoch);
+        if config.ring.as_ref().map_or(0, |ring| ring.epoch) < present {
+            return Reply::Refused(Refusal::Epoch { present });
+        }
+        tables::save(state, tables::CONFIG.to_vec(), config);
+        self.ring = config.ring.clone().map(Ring::new);
+        self.config = config.clone();
+        Reply::Done
+    }
+
+    fn apply_meta(&mut self, state: &mut impl State, command: &MetaCommand) -> Reply {
+        if self.id != GroupId::META {
+            return Reply::Refused(Refusal::NotMeta);
+        }
+        crate::meta::apply(state, command)
+    }
+
+    fn extend_chain(
+        &mut self,
+        state: &mut impl State,
+        index: u64,
+        leaves: &[Hash],
+        effects: Vec<(usize, Hash, YesEffect)>,
+    ) {
+        let before = self.head.chain.digest;
+        debug_assert!(index > self.head.chain.index, "an entry was applied twice");
+        if !effects.is_empty() {
+            let mut paths = merkle::paths(leaves);
+            for (leaf, command, YesEffect { tid, ts, images, .. }) in effects {
+                let siblings = core::mem::take(&mut paths[leaf].siblings);
+                let path = merkle::Path { siblings, ..paths[leaf] };
+                let proof = Proof { group: self.id, index, ts, images, command, path, before };
+                tables::save(state, tables::proof(tid), &proof);
+            }
+        }
+        let digest = receipt::chain_step(&before, self.id, index, &merkle::root(leaves));
+        self.head.chain = ChainHead { index, digest };
+    }
+}
+
+/// Puts the proof beside a reply that says Yes or committed, so that a repeated question gets the
+/// same answer as the first.
+fn prove(state: &impl Read, reply: Reply, tid: Option<Tid>) -> Applied {
+    let voted_yes = matches!(
+        reply,
+        Reply::Standing(Standing::Yes { .. } | Standing::Decided(Decision::Committed { .. }))
+    );
+    let proof = tid.filter(|_| voted_yes).and_then(|tid| tables::load_proof(state, tid));
+    Applied { reply, proof }
+}
+
+fn reply_effect(reply: &Reply) -> Hash {
+    Hasher::new("vatic/reply/v1").bytes(&codec::encode(reply)).finish()
+}

@@ -1,0 +1,89 @@
+//! Versions of records: installing a commit's images, and collecting what no snapshot can read.
+//!
+//! The latest version of a record lies in one place, older ones beside it by version. When a
+//! version is superseded at time s, no snapshot at or above s needs it, so it is listed as garbage
+//! due at s; collection raises the horizon and removes what is due, a bounded number at a time.
+//! Invariant: every version that a snapshot at or above the horizon can see is kept.
+
+use crate::{
+    command::Reply,
+    group::Group,
+    id::Timestamp,
+    key::Key,
+    read, request,
+    state::State,
+    tables::{self, Garbage, Image, Prepared, Stored},
+};
+use alloc::vec::Vec;
+
+impl Group {
+    /// Installs the images of a prepared transaction at its commit timestamp.
+    pub(crate) fn install(&self, state: &mut impl State, prepared: &Prepared, ts: Timestamp) {
+        for Image { key, fields } in &prepared.images {
+            let place = tables::latest(key);
+            if let Some(old) = tables::load::<Stored>(state, &place) {
+                debug_assert!(old.version < ts, "{key}: {ts} is not above {}", old.version);
+                tables::save(state, tables::history(key, old.version), &old);
+                let item = Garbage::Version { key: key.clone(), version: old.version };
+                state.put(tables::garbage(ts, &item), Vec::new());
+            }
+            tables::save(state, place, &Stored { version: ts, fields: fields.clone() });
+            if let Some(due) = self.latest_due(prepared, key, fields.is_none(), ts) {
+                let item = Garbage::Latest { key: key.clone(), version: ts };
+                state.put(tables::garbage(due, &item), Vec::new());
+            }
+        }
+    }
+
+    /// Raises the horizon and removes up to `items_max` due items.
+    pub(crate) fn collect(
+        &mut self,
+        state: &mut impl State,
+        horizon: Timestamp,
+        items_max: u32,
+    ) -> Reply {
+        self.head.horizon = self.head.horizon.max(horizon.min(self.head.clock));
+        let (from, _) = tables::whole(tables::GARBAGE);
+        let mut to = from.clone();
+        to.extend_from_slice(&self.head.horizon.next().0.to_be_bytes());
+        let due = read::keys_up_to(state, &from, &to, items_max as usize);
+        for place in due {
+            state.delete(&place);
+            self.remove(state, &tables::garbage_item(&place));
+        }
+        Reply::Done
+    }
+
+    /// When the new latest version itself becomes garbage, if it does.
+    fn latest_due(
+        &self,
+        prepared: &Prepared,
+        key: &Key,
+        tombstone: bool,
+        ts: Timestamp,
+    ) -> Option<Timestamp> {
+        if tombstone {
+            return Some(ts);
+        }
+        let claim = prepared.body.claim.as_ref().filter(|_| key.collection == request::COLLECTION);
+        let ttl = self.config.limits.request_ttl_us;
+        claim.map(|claim| claim.request.mint.max(ts).plus_us(ttl))
+    }
+
+    fn remove(&self, state: &mut impl State, item: &Garbage) {
+        match item {
+            Garbage::Version { key, version } => state.delete(&tables::history(key, *version)),
+            Garbage::Latest { key, version } => {
+                let place = tables::latest(key);
+                let current = tables::load::<Stored>(state, &place);
+                if current.is_some_and(|stored| stored.version == *version) {
+                    state.delete(&place);
+                }
+            }
+            Garbage::Outcome(tid) => {
+                state.delete(&tables::aggregate(*tid));
+                state.delete(&tables::proof(*tid));
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Bounds on what one command may ask of a group.
+//!
+//! They are part of each group's replicated configuration, not of a node's: a vote that one replica
+//! refused for a limit that another did not have would be divergence.
+
+use serde::{Deserialize, Serialize};
+
+/// The bounds; each is refused by name with the value that broke it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// Largest record, in bytes as [`crate::value::size_bytes`] counts.
+    pub record_bytes_max: u64,
+    /// Longest field name, in bytes.
+    pub field_name_bytes_max: u64,
+    /// Most transitions in one transaction.
+    pub transitions_max: u64,
+    /// Most keys and ranges that one transaction reads in one group.
+    pub reads_max: u64,
+    /// Most groups in one transaction.
+    pub participants_max: u64,
+    /// Most records that a scanned range may hold when it is validated.
+    pub range_records_max: u64,
+    /// How long a request id stays usable after its mint time, in microseconds.
+    pub request_ttl_us: u64,
+    /// How long an outcome can be asked for after its decision, in microseconds.
+    pub outcome_ttl_us: u64,
+}
+
+impl Limits {
+    /// What a cluster starts with.
+    pub fn production() -> Limits {
+        Limits {
+            record_bytes_max: 1 << 20,
+            field_name_bytes_max: 128,
+            transitions_max: 10_000,
+            reads_max: 10_000,
+            participants_max: 64,
+            range_records_max: 10_000,
+            request_ttl_us: 3_600_000_000,
+            outcome_ttl_us: 3_600_000_000,
+        }
+    }
+
+    /// Tiny bounds that reach the corners.
+    pub fn simulation() -> Limits {
+        Limits {
+            record_bytes_max: 256,
+            field_name_bytes_max: 16,
+            transitions_max: 8,
+            reads_max: 8,
+            participants_max: 4,
+            range_records_max: 8,
+            request_ttl_us: 1_000,
+            outcome_ttl_us: 1_000,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A Merkle tree over the effects of one log entry, so that a receipt can show its own alone.
+//!
+//! Leaves and inner nodes are hashed in different domains (RFC 6962 does the same), and an odd node
+//! moves up unchanged, so a path is bound to its index and count.
+
+use crate::hash::{Hash, Hasher};
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Where a leaf lies, and the siblings on its way to the root, lowest first.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Path {
+    /// The leaf's place.
+    pub index: u64,
+    /// How many leaves there are.
+    pub count: u64,
+    /// Sibling digests.
+    pub siblings: Vec<Hash>,
+}
+
+/// The root over leaf digests; of none, the digest of an empty tree.
+pub fn root(leaves: &[Hash]) -> Hash {
+    levels(leaves).last().and_then(|level| level.first().copied()).unwrap_or_else(empty)
+}
+
+/// The path of each leaf, in order.
+pub fn paths(leaves: &[Hash]) -> Vec<Path> {
+    let levels = levels(leaves);
+    (0..leaves.len()).map(|index| path(&levels, index)).collect()
+}
+
+/// The root that a leaf and its path lead to; `None` where the path has the wrong shape.
+pub fn climb(leaf: Hash, path: &Path) -> Option<Hash> {
+    let (mut index, mut width) = (path.index, path.count);
+    if index >= width {
+        return None;
+    }
+    let mut siblings = path.siblings.iter();
+    let mut digest = leaf;
+    while width > 1 {
+        let alone = index == width - 1 && width % 2 == 1;
+        if !alone {
+            let sibling = siblings.next()?;
+            digest = if index % 2 == 0 { node(&digest, sibling) } else { node(sibling, &digest) };
+        }
+        index /= 2;
+        width = width.div_ceil(2);
+    }
+    siblings.next().is_none().then_some(digest)
+}
+
+fn path(levels: &[Vec<Hash>], index: usize) -> Path {
+    let count = levels[0].len() as u64;
+    let mut at = index;
+    let mut siblings = Vec::new();
+    for level in &levels[..levels.len() - 1] {
+        siblings.extend(level.get(at ^ 1));
+        at /= 2;
+    }
+    Path { index: index as u64, count, siblings }
+}
+
+fn levels(leaves: &[Hash]) -> Vec<Vec<Hash>> {
+    let mut levels = alloc::vec![leaves.to_vec()];
+    while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+        let next = level
+            .chunks(2)
+            .map(|pair| if let [left, right] = pair { node(left, right) } else { pair[0] })
+            .collect();
+        levels.push(next);
+    }
+    levels
+}
+
+fn node(left: &Hash, right: &Hash) -> Hash {
+    Hasher::new("vatic/node/v1").hash(left).hash(right).finish()
+}
+
+fn empty() -> Hash {
+    Hasher::new("vatic/empty/v1").finish()
+}

@@ -1,0 +1,299 @@
+//! Reads: what a group answers from its applied state.
+//!
+//! Linearizability is the shell's part (it asks for a read index first); which answers are allowed
+//! is decided here. Outside a transaction a key or range with an undecided write is not answered:
+//! that write may already be acknowledged. Inside a read-write transaction the old version may be
+//! given with the holder's name, since the vote will catch it. A snapshot at T is served only
+//! where the clock has reached T, and waits for undecided writes voted at or before T.
+
+use crate::{
+    aggregate::OutcomeRead,
+    body::{KeyRead, RangeRead},
+    group::Group,
+    hash::{Hash, Hasher},
+    id::{Tid, Timestamp},
+    key::{Key, KeyRange},
+    request::{Held, RequestId},
+    rules::broken,
+    state::Read,
+    tables::{self, Stored},
+    value::Fields,
+    vote,
+};
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// A record as read: its version, 0 and no fields where it is absent.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The record's name.
+    pub key: Key,
+    /// The commit that wrote it.
+    pub version: Timestamp,
+    /// Its fields.
+    pub fields: Option<Fields>,
+}
+
+/// What a scan saw.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct RangeRecords {
+    /// The records, in key order.
+    pub records: Vec<Record>,
+    /// What they cover: the range asked for, cut after the last record where the limit was hit.
+    pub covered: KeyRange,
+    /// Digest of the keys and versions covered.
+    pub fingerprint: Hash,
+    /// Whether the limit cut the range.
+    pub more: bool,
+}
+
+/// An undecided write is in the way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Who holds it.
+    pub by: Tid,
+}
+
+/// Why a snapshot read is not answered now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum SnapshotFault {
+    /// The clock has not reached the snapshot.
+    ClockBehind {
+        /// The applied clock.
+        clock: Timestamp,
+    },
+    /// Versions that the snapshot needs may be collected.
+    BelowHorizon {
+        /// The horizon.
+        horizon: Timestamp,
+    },
+    /// An undecided write may belong to the snapshot.
+    Blocked(Blocked),
+}
+
+impl Group {
+    /// A record with whoever is about to write it: for reads inside a read-write transaction.
+    pub fn peek(&self, state: &impl Read, key: &Key) -> (Record, Option<Tid>) {
+        let (version, fields) = latest(state, key);
+        let holder = self.locks.writer(&key.encode()).map(|(tid, _)| tid);
+        (Record { key: key.clone(), version, fields }, holder)
+    }
+
+    /// A record, where nobody is about to write it.
+    pub fn get(&self, state: &impl Read, key: &Key) -> Result<Record, Blocked> {
+        match self.peek(state, key) {
+            (record, None) => Ok(record),
+            (record, _) if broken!(self.rules, ReadSkipsUndecided) => Ok(record),
+            (_, Some(by)) => Err(Blocked { by }),
+        }
+    }
+
+    /// A range with whoever is about to write in it.
+    pub fn peek_range(
+        &self,
+        state: &impl Read,
+        range: &KeyRange,
+        limit: usize,
+    ) -> (RangeRecords, Option<Tid>) {
+        let found = scan(state, range, limit);
+        let holder = self.locks.writers_in(&found.covered).next().map(|(_, tid, _)| tid);
+        (found, holder)
+    }
+
+    /// A range, where nobody is about to write in it.
+    pub fn scan(
+        &self,
+        state: &impl Read,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<RangeRecords, Blocked> {
+        match self.peek_range(state, range, limit) {
+            (records, None) => Ok(records),
+            (records, _) if broken!(self.rules, ReadSkipsUndecided) => Ok(records),
+            (_, Some(by)) => Err(Blocked { by }),
+        }
+    }
+
+    /// A record as of a snapshot.
+    pub fn get_at(
+        &self,
+        state: &impl Read,
+        key: &Key,
+        at: Timestamp,
+    ) -> Result<Record, SnapshotFault> {
+        self.check_snapshot(at)?;
+        if let Some((by, _)) = self.locks.writer(&key.encode()).filter(|&(_, ts)| ts <= at) {
+            return Err(SnapshotFault::Blocked(Blocked { by }));
+        }
+        Ok(version_at(state, key, at))
+    }
+
+    /// A range as of a snapshot; `more` says that the limit cut it.
+    pub fn scan_at(
+        &self,
+        state: &impl Read,
+        range: &KeyRange,
+        limit: usize,
+        at: Timestamp,
+    ) -> Result<RangeRecords, SnapshotFault> {
+        self.check_snapshot(at)?;
+        if let Some((_, by, _)) = self.locks.writers_in(range).find(|&(_, _, ts)| ts <= at) {
+            return Err(SnapshotFault::Blocked(Blocked { by }));
+        }
+        let keep = |stored: Stored, key: Key| match stored.version <= at {
+            true => Record { key, version: live(&stored), fields: stored.fields },
+            false => version_at(state, &key, at),
+        };
+        Ok(scan_with(state, range, limit, &keep))
+    }
+
+    /// The second pass of a strict read over several groups: whether what the first pass saw still
+    /// stands and no undecided write is on it.
+    pub fn still_stands(
+        &self,
+        state: &impl Read,
+        reads: &[KeyRead],
+        ranges: &[RangeRead],
+    ) -> Result<bool, Blocked> {
+        if !broken!(self.rules, SecondPassIgnoresLocks) {
+            let writer = |read: &KeyRead| self.locks.writer(&read.key.encode());
+            let by_key = reads.iter().find_map(|read| writer(read).map(|(tid, _)| tid));
+            let by_range = ranges
+                .iter()
+                .find_map(|read| self.locks.writers_in(&read.range).next().map(|(_, tid, _)| tid));
+            if let Some(by) = by_key.or(by_range) {
+                return Err(Blocked { by });
+            }
+        }
+        let records_max = self.config.limits.range_records_max;
+        Ok(reads.iter().all(|read| version(state, &read.key) == read.version)
+            && ranges
+                .iter()
+                .all(|read| fingerprint(state, &read.range, records_max) == Some(read.fingerprint)))
+    }
+
+    /// The attempt that a request id committed, if one did; or that is about to.
+    pub fn request(&self, state: &impl Read, request: &RequestId) -> Result<Option<Held>, Blocked> {
+        let key = request.key();
+        match self.locks.writer(&key.encode()) {
+            Some((by, _)) => Err(Blocked { by }),
+            None => Ok(vote::held(state, &key)),
+        }
+    }
+
+    /// What this group, as a transaction's home, knows of its outcome.
+    pub fn outcome(&self, state: &impl Read, tid: Tid) -> OutcomeRead {
+        let standing = self.standing(state, tid);
+        let kept = tables::load_aggregate(state, tid);
+        let receipt = kept.and_then(|kept| kept.receipt(tables::load_proof(state, tid)));
+        OutcomeRead { standing, receipt }
+    }
+
+    fn check_snapshot(&self, at: Timestamp) -> Result<(), SnapshotFault> {
+        let (clock, horizon) = (self.head.clock, self.head.horizon);
+        if at < horizon {
+            return Err(SnapshotFault::BelowHorizon { horizon });
+        }
+        if clock < at && !broken!(self.rules, SnapshotAboveClock) {
+            return Err(SnapshotFault::ClockBehind { clock });
+        }
+        Ok(())
+    }
+}
+
+/// The latest version of a record; 0 and nothing where it is absent.
+pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>) {
+    match tables::load::<Stored>(state, &tables::latest(key)) {
+        Some(stored) => (live(&stored), stored.fields),
+        None => (Timestamp::ZERO, None),
+    }
+}
+
+/// The latest version number of a record; 0 where it is absent.
+pub(crate) fn version(state: &impl Read, key: &Key) -> Timestamp {
+    latest(state, key).0
+}
+
+/// Digest of the keys and versions of a range; `None` where it holds more records than the limit.
+pub(crate) fn fingerprint(state: &impl Read, range: &KeyRange, records_max: u64) -> Option<Hash> {
+    let found = scan(state, range, records_max as usize);
+    (!found.more).then_some(found.fingerprint)
+}
+
+/// Keys in `[from, to)`.
+pub(crate) fn keys(state: &impl Read, from: &[u8], to: &[u8]) -> Vec<Vec<u8>> {
+    keys_up_to(state, from, to, usize::MAX)
+}
+
+/// The first `limit` keys in `[from, to)`.
+pub(crate) fn keys_up_to(state: &impl Read, from: &[u8], to: &[u8], limit: usize) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    state.scan(from, to, &mut |key, _| {
+        if keys.len() < limit {
+            keys.push(key.to_vec());
+        }
+        keys.len() < limit
+    });
+    keys
+}
+
+fn scan(state: &impl Read, range: &KeyRange, limit: usize) -> RangeRecords {
+    let keep = |stored: Stored, key| Record { key, version: live(&stored), fields: stored.fields };
+    scan_with(state, range, limit, &keep)
+}
+
+fn scan_with(
+    state: &impl Read,
+    range: &KeyRange,
+    limit: usize,
+    as_seen: &dyn Fn(Stored, Key) -> Record,
+) -> RangeRecords {
+    let (from, to) = range.bounds();
+    let tag = |bound: Vec<u8>| [&[tables::LATEST], bound.as_slice()].concat();
+    let mut records: Vec<Record> = Vec::new();
+    let mut more = false;
+    state.scan(&tag(from), &tag(to), &mut |place, value| {
+        let key = Key::decode(&place[1..]).expect("record places hold encoded keys");
+        let record = as_seen(tables::stored(value), key);
+        if record.fields.is_some() {
+            more = records.len() == limit;
+            if more {
+                return false;
+            }
+            records.push(record);
+        }
+        true
+    });
+    let mut covered = range.clone();
+    if more {
+        // The first sort value after the last record; nothing where the limit was 0.
+        covered.to = Some(match records.last() {
+            Some(last) => [last.key.sort.as_str(), "\0"].concat(),
+            None => String::from(&range.from),
+        });
+    }
+    let start = Hasher::new("vatic/range/v1").u64(records.len() as u64);
+    let fingerprint = records
+        .iter()
+        .fold(start, |hasher, record| hasher.bytes(&record.key.encode()).u64(record.version.0));
+    RangeRecords { records, covered, fingerprint: fingerprint.finish(), more }
+}
+
+fn version_at(state: &impl Read, key: &Key, at: Timestamp) -> Record {
+    let mut found = tables::load::<Stored>(state, &tables::latest(key));
+    if found.as_ref().is_some_and(|stored| stored.version > at) {
+        found = None;
+        let (from, to) = tables::history_at(key, at);
+        state.scan(&from, &to, &mut |_, value| {
+            found = Some(tables::stored(value));
+            false
+        });
+    }
+    let version = found.as_ref().map_or(Timestamp::ZERO, live);
+    Record { key: key.clone(), version, fields: found.and_then(|stored| stored.fields) }
+}
+
+/// A tombstone counts as version 0, as if nothing had ever been there.
+fn live(stored: &Stored) -> Timestamp {
+    if stored.fields.is_some() { stored.version } else { Timestamp::ZERO }
+}

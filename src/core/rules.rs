@@ -1,0 +1,93 @@
+//! Which rules of the protocol are in force: all of them, except in a mutant.
+//!
+//! A check that has never failed proves little. With the feature `mutants` each rule that looks
+//! fussy can be switched off alone, and the models and the simulator must then find the failure
+//! that the rule exists for. Without the feature, [`Rules`] has no size and nothing can be broken.
+
+/// One broken rule.
+#[cfg(feature = "mutants")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Mutant {
+    /// A Yes vote takes no lock on the keys it read: write skew.
+    NoReadLocks,
+    /// A Yes vote takes no lock on the ranges it scanned: write skew by phantoms.
+    NoRangeLocks,
+    /// A multi-group read trusts its first pass.
+    SinglePassRead,
+    /// The second pass of a multi-group read ignores undecided writes.
+    SecondPassIgnoresLocks,
+    /// A read outside a transaction skips an undecided write.
+    ReadSkipsUndecided,
+    /// A decision is forgotten though another participant has not applied it.
+    ForgetUnsettled,
+    /// Forgetting leaves the watermark where it was.
+    ForgetWithoutWatermark,
+    /// A stale answer counts as a No.
+    StaleIsNo,
+    /// A coordinator that gives up rolls back without a recorded No.
+    RollBackWithoutNo,
+    /// ForceVote takes back a Yes.
+    ForceTakesBackYes,
+    /// One transaction id may stand for two bodies.
+    TwoBodies,
+    /// A decision does not raise the clock.
+    DecideKeepsClock,
+    /// A snapshot read is served above the applied clock.
+    SnapshotAboveClock,
+}
+
+#[cfg(feature = "mutants")]
+impl Mutant {
+    /// Every mutant, for tables and tests.
+    pub const ALL: [Mutant; 13] = [
+        Mutant::NoReadLocks,
+        Mutant::NoRangeLocks,
+        Mutant::SinglePassRead,
+        Mutant::SecondPassIgnoresLocks,
+        Mutant::ReadSkipsUndecided,
+        Mutant::ForgetUnsettled,
+        Mutant::ForgetWithoutWatermark,
+        Mutant::StaleIsNo,
+        Mutant::RollBackWithoutNo,
+        Mutant::ForceTakesBackYes,
+        Mutant::TwoBodies,
+        Mutant::DecideKeepsClock,
+        Mutant::SnapshotAboveClock,
+    ];
+}
+
+/// The rules in force.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Rules {
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
+}
+
+impl Rules {
+    /// All rules but one.
+    #[cfg(feature = "mutants")]
+    pub fn without(mutant: Mutant) -> Rules {
+        Rules { mutant: Some(mutant) }
+    }
+
+    /// Whether this is the mutant named; never in a default build.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn broken(self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}
+
+/// `broken!(rules, Name)`: true only in a build with mutants and in that mutant.
+macro_rules! broken {
+    ($rules:expr, $mutant:ident) => {{
+        #[cfg(feature = "mutants")]
+        let broken = $rules.broken($crate::rules::Mutant::$mutant);
+        #[cfg(not(feature = "mutants"))]
+        let broken = {
+            let _ = $rules;
+            false
+        };
+        broken
+    }};
+}
+pub(crate) use broken;

@@ -1,0 +1,211 @@
+//! Where things lie in a group's ordered map: one tag byte, then a key that sorts as meant.
+//!
+//! | tag | key | value |
+//! | --- | --- | --- |
+//! | `c` | – | [`Config`] |
+//! | `o` | – | [`Head`] |
+//! | `r` | encoded key | [`Stored`]: the latest version, or a tombstone |
+//! | `h` | encoded key, inverted version | [`Stored`]: an older version |
+//! | `g` | due time, kind, key | empty: what can go once the horizon reaches the due time |
+//! | `t` | tid | [`Txn`]: vote and decision |
+//! | `p` | tid | [`Prepared`]: a Yes vote without decision |
+//! | `f` | tid | [`Proof`]: where the Yes vote stands in the chain |
+//! | `s` | tid, seq | a staged delta |
+//! | `a` | tid | [`Aggregate`], at the home group |
+//! | `m` | name | what group 0 keeps |
+
+use crate::{
+    aggregate::Aggregate,
+    body::Body,
+    codec,
+    command::{Cause, ChainHead, Config, Decision},
+    hash::Hash,
+    id::{GroupId, Tid, Timestamp},
+    key::{Key, KeyRange},
+    receipt::Proof,
+    state::{Read, State},
+    value::Fields,
+};
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The scalars of a group.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) clock: Timestamp,
+    pub(crate) horizon: Timestamp,
+    pub(crate) watermark: Option<Timestamp>,
+    pub(crate) chain: ChainHead,
+}
+
+/// One version of a record; no fields is a tombstone.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) version: Timestamp,
+    pub(crate) fields: Option<Fields>,
+}
+
+/// A transaction's vote and decision in this group.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Txn {
+    /// Absent where ForceVote or a rollback came first.
+    pub(crate) body: Option<Hash>,
+    pub(crate) participants: Vec<GroupId>,
+    pub(crate) vote: VoteCast,
+    pub(crate) decision: Option<Decision>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) enum VoteCast {
+    Yes { ts: Timestamp },
+    No(Cause),
+}
+
+/// A Yes vote that waits for its decision.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Prepared {
+    pub(crate) body: Body,
+    pub(crate) ts: Timestamp,
+    pub(crate) reads: Vec<Key>,
+    pub(crate) ranges: Vec<KeyRange>,
+    pub(crate) images: Vec<Image>,
+}
+
+/// What a record becomes; no fields is a tombstone.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Image {
+    pub(crate) key: Key,
+    pub(crate) fields: Option<Fields>,
+}
+
+/// What a due garbage item is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) enum Garbage {
+    /// An older version: delete it.
+    Version { key: Key, version: Timestamp },
+    /// A record to delete if it still has this version: a tombstone, or an expired request.
+    Latest { key: Key, version: Timestamp },
+    /// A finished transaction's aggregate record and proof.
+    Outcome(Tid),
+}
+
+pub(crate) const CONFIG: &[u8] = b"c";
+pub(crate) const HEAD: &[u8] = b"o";
+pub(crate) const LATEST: u8 = b'r';
+pub(crate) const GARBAGE: u8 = b'g';
+pub(crate) const TXN: u8 = b't';
+pub(crate) const PREPARED: u8 = b'p';
+pub(crate) const STAGE: u8 = b's';
+pub(crate) const META: u8 = b'm';
+
+pub(crate) fn latest(key: &Key) -> Vec<u8> {
+    tagged(LATEST, &key.encode())
+}
+
+pub(crate) fn history(key: &Key, version: Timestamp) -> Vec<u8> {
+    let mut bytes = tagged(b'h', &key.encode());
+    bytes.extend_from_slice(&(!version.0).to_be_bytes());
+    bytes
+}
+
+/// Bounds of the older versions of a key at or before `at`, newest first.
+pub(crate) fn history_at(key: &Key, at: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let mut to = tagged(b'h', &key.encode());
+    to.extend_from_slice(&[0xFF; 9]);
+    (history(key, at), to)
+}
+
+pub(crate) fn garbage(due: Timestamp, item: &Garbage) -> Vec<u8> {
+    let mut bytes = tagged(GARBAGE, &due.0.to_be_bytes());
+    bytes.extend_from_slice(&codec::encode(item));
+    bytes
+}
+
+/// Reads a key that [`garbage`] made.
+pub(crate) fn garbage_item(key: &[u8]) -> Garbage {
+    stored(&key[9..])
+}
+
+pub(crate) fn txn(tid: Tid) -> Vec<u8> {
+    tagged(TXN, &tid.to_bytes())
+}
+
+pub(crate) fn prepared(tid: Tid) -> Vec<u8> {
+    tagged(PREPARED, &tid.to_bytes())
+}
+
+pub(crate) fn proof(tid: Tid) -> Vec<u8> {
+    tagged(b'f', &tid.to_bytes())
+}
+
+pub(crate) fn aggregate(tid: Tid) -> Vec<u8> {
+    tagged(b'a', &tid.to_bytes())
+}
+
+pub(crate) fn stage(tid: Tid, seq: u64) -> Vec<u8> {
+    let mut bytes = tagged(STAGE, &tid.to_bytes());
+    bytes.extend_from_slice(&seq.to_be_bytes());
+    bytes
+}
+
+/// Bounds of what a transaction staged.
+pub(crate) fn stage_of(tid: Tid) -> (Vec<u8>, Vec<u8>) {
+    let mut to = tagged(STAGE, &tid.to_bytes());
+    to.extend_from_slice(&[0xFF; 9]);
+    (stage(tid, 0), to)
+}
+
+/// Bounds of a per-transaction table for ids minted up to and with `mint`.
+pub(crate) fn minted_up_to(tag: u8, mint: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    match mint.0.checked_add(1) {
+        Some(next) => (alloc::vec![tag], tagged(tag, &next.to_be_bytes())),
+        None => (alloc::vec![tag], alloc::vec![tag + 1]),
+    }
+}
+
+/// Bounds of a whole table.
+pub(crate) fn whole(tag: u8) -> (Vec<u8>, Vec<u8>) {
+    (alloc::vec![tag], alloc::vec![tag + 1])
+}
+
+/// The transaction id in a key of a per-transaction table.
+pub(crate) fn tid_of(key: &[u8]) -> Tid {
+    Tid::from_bytes(&key[1..21]).expect("per-transaction keys hold an id")
+}
+
+pub(crate) fn meta(name: &str) -> Vec<u8> {
+    tagged(META, name.as_bytes())
+}
+
+pub(crate) fn load<T: DeserializeOwned>(state: &(impl Read + ?Sized), key: &[u8]) -> Option<T> {
+    state.get(key).map(|bytes| stored(&bytes))
+}
+
+pub(crate) fn save<T: Serialize>(state: &mut (impl State + ?Sized), key: Vec<u8>, value: &T) {
+    state.put(key, codec::encode(value));
+}
+
+/// Decodes what this crate itself wrote. Bytes that do not parse mean that the store broke its
+/// promise never to answer wrongly, or that the data is of another release: going on would diverge.
+pub(crate) fn stored<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    codec::decode(bytes).expect("stored bytes are of this release's format")
+}
+
+pub(crate) fn load_aggregate(state: &(impl Read + ?Sized), tid: Tid) -> Option<Aggregate> {
+    load(state, &aggregate(tid))
+}
+
+pub(crate) fn load_proof(state: &(impl Read + ?Sized), tid: Tid) -> Option<Proof> {
+    load(state, &proof(tid))
+}
+
+pub(crate) fn load_config(state: &(impl Read + ?Sized)) -> Option<Config> {
+    load(state, CONFIG)
+}
+
+fn tagged(tag: u8, key: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + key.len());
+    bytes.push(tag);
+    bytes.extend_from_slice(key);
+    bytes
+}

@@ -1,0 +1,459 @@
+//! The vote: a pure function of the group's state and the part, recorded in the log.
+//!
+//! A Yes fixes the after-images and takes the locks, so that installing later cannot fail; a No
+//! names what stood in the way. No vote waits, so votes cannot deadlock. What is malformed gets a
+//! fault instead of a vote: whoever sent it may still send the right body.
+
+use crate::{
+    aggregate::Aggregate,
+    body::{Body, Fault, LimitName, Part},
+    chain::{self, Segment, Transition},
+    codec,
+    command::{Cause, Decision, Refusal, Reply, Standing, Vote, Why},
+    delta::Delta,
+    footprint::Footprint,
+    group::{Group, YesEffect},
+    hash::{Hash, Hasher},
+    id::{GroupId, Tid, Timestamp},
+    key::{Key, KeyRange},
+    read, receipt,
+    request::{self, Claim, Held},
+    rules::broken,
+    state::{Read, State},
+    tables::{self, Image, Prepared, Txn, VoteCast},
+    value::{Fields, Scalar, Value},
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+/// A part whose form has been checked: its deltas, decoded, in stream order.
+struct Checked {
+    deltas: Vec<(u64, Delta)>,
+}
+
+/// What a Yes would hold and install.
+struct Judged {
+    reads: Vec<Key>,
+    ranges: Vec<KeyRange>,
+    images: Vec<Image>,
+}
+
+impl Group {
+    pub(crate) fn vote(
+        &mut self,
+        state: &mut impl State,
+        vote: &Vote,
+    ) -> (Reply, Option<YesEffect>) {
+        let Vote { body, part, hint } = vote;
+        let tid = body.tid;
+        let digest = body.digest();
+        if self.names_other_body(state, tid, Some(digest)) {
+            return (Reply::Fault(Fault::BodyMismatch { tid }), None);
+        }
+        let standing = self.standing(state, tid);
+        if standing != Standing::None {
+            return (Reply::Standing(standing), None);
+        }
+        let checked = match self.check(state, body, part) {
+            Ok(checked) => checked,
+            Err(fault) => return (Reply::Fault(fault), None),
+        };
+        match self.judge(state, body, part, &checked) {
+            Ok(judged) => self.vote_yes(state, body, digest, judged, *hint),
+            Err(why) => (self.vote_no(state, body, digest, why), None),
+        }
+    }
+
+    /// Records a No unless there is a vote already; answers where the transaction stands.
+    pub(crate) fn force(
+        &mut self,
+        state: &mut impl State,
+        tid: Tid,
+        body: Option<Hash>,
+        participants: &[GroupId],
+    ) -> Reply {
+        if self.names_other_body(state, tid, body) {
+            return Reply::Fault(Fault::BodyMismatch { tid });
+        }
+        let standing = self.standing(state, tid);
+        let takes_back =
+            matches!(standing, Standing::Yes { .. }) && broken!(self.rules, ForceTakesBackYes);
+        if standing != Standing::None && !takes_back {
+            return Reply::Standing(standing);
+        }
+        let cause = Cause { group: self.id, why: Why::Forced };
+        self.record_no(state, tid, body, participants.to_vec(), cause.clone());
+        Reply::Standing(Standing::No(cause))
+    }
+
+    /// Keeps transitions for a later vote. Ignored once there is a vote.
+    pub(crate) fn stage(
+        &mut self,
+        state: &mut impl State,
+        tid: Tid,
+        transitions: &[Transition],
+    ) -> Reply {
+        if self.standing(state, tid) != Standing::None {
+            return Reply::Done;
+        }
+        let (from, to) = tables::stage_of(tid);
+        let mut staged = 0;
+        state.scan(&from, &to, &mut |_, _| {
+            staged += 1;
+            true
+        });
+        let limit = self.config.limits.transitions_max;
+        if staged + transitions.len() as u64 > limit {
+            return Reply::Refused(Refusal::StageFull { limit });
+        }
+        for Transition { seq, delta } in transitions {
+            let key = tables::stage(tid, *seq);
+            // The first one stands; a changed repeat breaks the digest chain at the vote.
+            if state.get(&key).is_none() {
+                state.put(key, delta.clone());
+            }
+        }
+        Reply::Done
+    }
+
+    fn vote_yes(
+        &mut self,
+        state: &mut impl State,
+        body: &Body,
+        digest: Hash,
+        judged: Judged,
+        hint: Timestamp,
+    ) -> (Reply, Option<YesEffect>) {
+        let tid = body.tid;
+        let ts = self.head.clock.next().max(hint);
+        self.head.clock = ts;
+        let images = Hasher::new("vatic/images/v1").bytes(&codec::encode(&judged.images)).finish();
+        let Judged { reads, ranges, images: list } = judged;
+        let prepared = Prepared { body: body.clone(), ts, reads, ranges, images: list };
+        let participants = body.groups();
+        let alone = participants.len() == 1;
+        let decision = alone.then_some(Decision::Committed { ts });
+        let vote = VoteCast::Yes { ts };
+        let txn = Txn { body: Some(digest), participants, vote, decision };
+        tables::save(state, tables::txn(tid), &txn);
+        self.drop_stage(state, tid);
+        if alone {
+            self.install(state, &prepared, ts);
+            self.keep_outcome(state, tid, Some(prepared.body), Decision::Committed { ts }, &[]);
+        } else {
+            tables::save(state, tables::prepared(tid), &prepared);
+            self.lock(tid, &prepared);
+        }
+        let effect = receipt::vote_effect(body, self.id, ts, &images);
+        let yes = YesEffect { tid, ts, images, digest: effect };
+        (Reply::Standing(self.standing(state, tid)), Some(yes))
+    }
+
+    fn vote_no(&mut self, state: &mut impl State, body: &Body, digest: Hash, why: Why) -> Reply {
+        let cause = Cause { group: self.id, why };
+        let (tid, participants) = (body.tid, body.groups());
+        let alone = participants.len() == 1;
+        self.record_no(state, tid, Some(digest), participants, cause.clone());
+        if tid.home == self.id {
+            let decision = Decision::RolledBack(cause);
+            self.keep_outcome(state, tid, Some(body.clone()), decision.clone(), &[]);
+            if alone {
+                self.settle_alone(state, tid, decision);
+            }
+        }
+        Reply::Standing(self.standing(state, tid))
+    }
+
+    fn record_no(
+        &mut self,
+        state: &mut impl State,
+        tid: Tid,
+        body: Option<Hash>,
+        participants: Vec<GroupId>,
+        cause: Cause,
+    ) {
+        let txn = Txn { body, participants, vote: VoteCast::No(cause), decision: None };
+        tables::save(state, tables::txn(tid), &txn);
+        state.delete(&tables::prepared(tid));
+        self.locks.release(tid);
+        self.drop_stage(state, tid);
+    }
+
+    fn settle_alone(&self, state: &mut impl State, tid: Tid, decision: Decision) {
+        if let Some(mut txn) = tables::load::<Txn>(state, &tables::txn(tid)) {
+            txn.decision = Some(decision);
+            tables::save(state, tables::txn(tid), &txn);
+        }
+    }
+
+    fn check(&self, state: &impl Read, body: &Body, part: &Part) -> Result<Checked, Fault> {
+        self.check_participants(body, part)?;
+        self.check_limits(body, part)?;
+        chain::stitch(&body.seal, &body.segments).map_err(Fault::Chain)?;
+        let mine: Vec<&Segment> =
+            body.segments.iter().filter(|segment| segment.group == self.id).collect();
+        let transitions = self.gather(state, body.tid, part, &mine)?;
+        let mut deltas = Vec::with_capacity(transitions.len());
+        let mut footprint = Footprint::default();
+        for transition in transitions.values() {
+            let seq = transition.seq;
+            let delta: Delta =
+                codec::decode(&transition.delta).map_err(|_| Fault::Delta { seq })?;
+            self.check_key(&delta.key)?;
+            footprint.add_delta(&delta, transition.delta.len());
+            deltas.push((seq, delta));
+        }
+        for read in &part.reads {
+            self.check_key(&read.key)?;
+        }
+        for KeyRange { collection, partition, .. } in part.ranges.iter().map(|read| &read.range) {
+            self.check_key(&Key::new(collection, partition, "").map_err(Fault::Key)?)?;
+        }
+        if let Some(claim) = body.claim.as_ref().filter(|claim| claim.group == self.id) {
+            self.check_key(&Key::new("request", &claim.request.route, "").map_err(Fault::Key)?)?;
+        }
+        let listed = body.participants.iter().find(|participant| participant.group == self.id);
+        if listed.is_none_or(|listed| listed.footprint != footprint) {
+            return Err(Fault::Part { group: self.id });
+        }
+        Ok(Checked { deltas })
+    }
+
+    fn check_participants(&self, body: &Body, part: &Part) -> Result<(), Fault> {
+        let fault = Fault::Participants { tid: body.tid, group: self.id };
+        let groups = body.groups();
+        let ascending = groups.windows(2).all(|pair| pair[0] < pair[1]);
+        let known = |group: &GroupId| groups.binary_search(group).is_ok();
+        let claimed = body.claim.as_ref().is_none_or(|claim| known(&claim.group));
+        let segments = body.segments.iter().all(|segment| known(&segment.group));
+        if !ascending || !known(&self.id) || !known(&body.tid.home) || !claimed || !segments {
+            return Err(fault);
+        }
+        let listed = body.participants.iter().find(|participant| participant.group == self.id);
+        let same = listed.is_some_and(|listed| listed.part == part.digest());
+        if part.group != self.id || !same {
+            return Err(Fault::Part { group: self.id });
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self, body: &Body, part: &Part) -> Result<(), Fault> {
+        let limits = &self.config.limits;
+        let reads = (part.reads.len() + part.ranges.len()) as u64;
+        let participants = body.participants.len() as u64;
+        for (limit, max, value) in [
+            (LimitName::TransitionsMax, limits.transitions_max, body.seal.count),
+            (LimitName::ReadsMax, limits.reads_max, reads),
+            (LimitName::ParticipantsMax, limits.participants_max, participants),
+        ] {
+            if value > max {
+                return Err(Fault::Limit { limit, max, value });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_key(&self, key: &Key) -> Result<(), Fault> {
+        key.check().map_err(Fault::Key)?;
+        match self.ring.as_ref().and_then(|ring| ring.group_of(&key.partition)) {
+            Some(owner) if owner != self.id => {
+                Err(Fault::WrongGroup { key: key.clone(), owner, group: self.id })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The transitions of this group's segments, carried or staged, each digest recomputed.
+    fn gather(
+        &self,
+        state: &impl Read,
+        tid: Tid,
+        part: &Part,
+        mine: &[&Segment],
+    ) -> Result<BTreeMap<u64, Transition>, Fault> {
+        let mut transitions = BTreeMap::new();
+        let (from, to) = tables::stage_of(tid);
+        state.scan(&from, &to, &mut |key, delta| {
+            let seq = u64::from_be_bytes(key[21..29].try_into().expect("stage keys end in a u64"));
+            transitions.insert(seq, Transition { seq, delta: delta.to_vec() });
+            true
+        });
+        for transition in &part.transitions {
+            transitions.insert(transition.seq, transition.clone());
+        }
+        let mut taken = 0;
+        for segment in mine {
+            let run = transitions.range(segment.first..=segment.last);
+            chain::recompute(segment, run.map(|(_, transition)| transition))
+                .map_err(Fault::Chain)?;
+            taken += (segment.last - segment.first + 1) as usize;
+        }
+        if taken != transitions.len() {
+            return Err(Fault::Part { group: self.id });
+        }
+        Ok(transitions)
+    }
+
+    /// The rule itself: what a Yes would hold and install, or why it is a No.
+    fn judge(
+        &self,
+        state: &impl Read,
+        body: &Body,
+        part: &Part,
+        checked: &Checked,
+    ) -> Result<Judged, Why> {
+        let claim = body.claim.as_ref().filter(|claim| claim.group == self.id);
+        let (writes, reads) = touched(part, checked, claim);
+        self.check_locks(&writes, &reads, part)?;
+        self.check_reads(state, part)?;
+        let mut images = self.images(state, checked, &writes)?;
+        if let Some(claim) = claim {
+            images.push(self.claim_image(state, body.tid, claim)?);
+        }
+        let (reads, ranges) = self.held_reads(reads, part);
+        Ok(Judged { reads, ranges, images })
+    }
+
+    fn held_reads(&self, reads: BTreeSet<Key>, part: &Part) -> (Vec<Key>, Vec<KeyRange>) {
+        let reads = if broken!(self.rules, NoReadLocks) { BTreeSet::new() } else { reads };
+        let ranges = part.ranges.iter().map(|read| read.range.clone());
+        let ranges = if broken!(self.rules, NoRangeLocks) { Vec::new() } else { ranges.collect() };
+        (reads.into_iter().collect(), ranges)
+    }
+
+    fn check_locks(
+        &self,
+        writes: &BTreeSet<Key>,
+        reads: &BTreeSet<Key>,
+        part: &Part,
+    ) -> Result<(), Why> {
+        for key in writes.iter().chain(reads) {
+            if let Some((by, _)) = self.locks.writer(&key.encode()) {
+                return Err(Why::Locked { key: key.clone(), by });
+            }
+        }
+        for key in writes {
+            let encoded = key.encode();
+            if let Some(by) = self.locks.reader(&encoded) {
+                return Err(Why::Locked { key: key.clone(), by });
+            }
+            if let Some(by) = self.locks.range_reader(&encoded) {
+                return Err(Why::RangeLocked { key: key.clone(), by });
+            }
+        }
+        for read in &part.ranges {
+            if let Some((encoded, by, _)) = self.locks.writers_in(&read.range).next() {
+                let key = Key::decode(encoded).expect("lock tables hold encoded keys");
+                return Err(Why::Locked { key, by });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_reads(&self, state: &impl Read, part: &Part) -> Result<(), Why> {
+        for read in &part.reads {
+            let found = read::version(state, &read.key);
+            if found != read.version {
+                return Err(Why::ReadChanged { key: read.key.clone(), read: read.version, found });
+            }
+        }
+        let records_max = self.config.limits.range_records_max;
+        for read in &part.ranges {
+            let found = read::fingerprint(state, &read.range, records_max);
+            if found != Some(read.fingerprint) {
+                return Err(Why::RangeChanged { range: read.range.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn images(
+        &self,
+        state: &impl Read,
+        checked: &Checked,
+        writes: &BTreeSet<Key>,
+    ) -> Result<Vec<Image>, Why> {
+        let mut records: BTreeMap<&Key, (Timestamp, Option<Fields>)> = BTreeMap::new();
+        for (seq, delta) in &checked.deltas {
+            let record =
+                records.entry(&delta.key).or_insert_with(|| read::latest(state, &delta.key));
+            let image = delta.op.apply(record.0, record.1.take(), &self.config.limits);
+            record.1 = image.map_err(|rejection| Why::Rejected {
+                key: delta.key.clone(),
+                seq: *seq,
+                rejection,
+            })?;
+        }
+        let written = records.into_iter().filter(|(key, _)| writes.contains(*key));
+        Ok(written.map(|(key, (_, fields))| Image { key: key.clone(), fields }).collect())
+    }
+
+    fn claim_image(&self, state: &impl Read, tid: Tid, claim: &Claim) -> Result<Image, Why> {
+        let request = &claim.request;
+        let (mint, clock) = (request.mint, self.head.clock);
+        if mint.plus_us(self.config.limits.request_ttl_us) <= clock {
+            return Err(Why::RequestExpired { mint, clock });
+        }
+        let key = request.key();
+        if let Some(held) = held(state, &key) {
+            let by = held.tid;
+            let same = held.content == claim.content;
+            return Err(if same { Why::RequestHeld { by } } else { Why::RequestMismatch { by } });
+        }
+        let held = Held { tid, content: claim.content };
+        let value = Value::One(Scalar::Bytes(codec::encode(&held)));
+        Ok(Image { key, fields: Some(Fields::from([("held".into(), value)])) })
+    }
+
+    fn drop_stage(&self, state: &mut impl State, tid: Tid) {
+        let (from, to) = tables::stage_of(tid);
+        read::keys(state, &from, &to).iter().for_each(|key| state.delete(key));
+    }
+
+    /// Writes the aggregate record, if this is the transaction's home.
+    pub(crate) fn keep_outcome(
+        &self,
+        state: &mut impl State,
+        tid: Tid,
+        body: Option<Body>,
+        decision: Decision,
+        proofs: &[receipt::Proof],
+    ) {
+        if tid.home != self.id {
+            return;
+        }
+        let aggregate = Aggregate { body, decision, proofs: proofs.to_vec() };
+        tables::save(state, tables::aggregate(tid), &aggregate);
+        let due = self.head.clock.plus_us(self.config.limits.outcome_ttl_us);
+        state.put(tables::garbage(due, &tables::Garbage::Outcome(tid)), Vec::new());
+    }
+}
+
+/// Who committed the request that a record stands for.
+pub(crate) fn held(state: &impl Read, key: &Key) -> Option<Held> {
+    let (_, fields) = read::latest(state, key);
+    match fields?.get("held") {
+        Some(Value::One(Scalar::Bytes(bytes))) => Some(tables::stored(bytes)),
+        _ => None,
+    }
+}
+
+/// Keys that the part writes, and keys that it relies on without writing them.
+fn touched(
+    part: &Part,
+    checked: &Checked,
+    claim: Option<&Claim>,
+) -> (BTreeSet<Key>, BTreeSet<Key>) {
+    let (mut writes, mut reads) = (BTreeSet::new(), BTreeSet::new());
+    for (_, delta) in &checked.deltas {
+        let keys = if delta.op.writes() { &mut writes } else { &mut reads };
+        keys.insert(delta.key.clone());
+    }
+    reads.extend(part.reads.iter().map(|read| read.key.clone()));
+    writes.extend(claim.map(|claim| claim.request.key()));
+    debug_assert!(writes.iter().filter(|key| key.collection == request::COLLECTION).count() <= 1);
+    reads.retain(|key| !writes.contains(key));
+    (writes, reads)
+}
