@@ -28,6 +28,7 @@ use alloc::{
 
 /// What can happen to a coordinator.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[allow(clippy::large_enum_variant)] // Events live for one call; boxing would cost more.
 pub enum Event {
     /// Begin.
     Start,

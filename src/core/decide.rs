@@ -11,12 +11,13 @@ use crate::{
     group::Group,
     hash::Hash,
     id::{GroupId, Tid},
+    lock,
     receipt::Proof,
     rules::broken,
     state::{Read, State},
     tables::{self, Prepared, Txn, VoteCast},
 };
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 impl Group {
     pub(crate) fn decide(
@@ -26,7 +27,7 @@ impl Group {
         body: Option<Hash>,
         decision: &Decision,
         proofs: &[Proof],
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Box<Halt>> {
         if self.names_other_body(state, tid, body) {
             // This group never voted for the body meant; the one it voted for has its own outcome.
             return Ok(());
@@ -37,7 +38,7 @@ impl Group {
         }
         if contradicts(&standing, decision) {
             let (group, decision) = (self.id, decision.clone());
-            return Err(Halt { group, tid, decision, found: standing });
+            return Err(Box::new(Halt { group, tid, decision, found: standing }));
         }
         if matches!(standing, Standing::Decided(_)) {
             return Ok(());
@@ -88,7 +89,7 @@ impl Group {
     fn finish(&mut self, state: &mut impl State, tid: Tid, decision: &Decision) -> Option<Body> {
         let prepared: Prepared = tables::load(state, &tables::prepared(tid))?;
         state.delete(&tables::prepared(tid));
-        self.locks.release(tid);
+        lock::release(state, tid, &prepared);
         if let Decision::Committed { ts } = *decision {
             if !broken!(self.rules, DecideKeepsClock) {
                 self.head.clock = self.head.clock.max(ts);

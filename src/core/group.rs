@@ -1,7 +1,7 @@
 //! A group's replicated state machine: applies commands, one after the other, on every replica.
 //!
 //! Everything durable is in the [`State`] that the shell passes in; the fields here are its cache
-//! (head, configuration, locks) and are rebuilt by [`Group::open`]. Applying reads no clock and no
+//! (head, configuration) and are rebuilt by [`Group::open`]. Applying reads no clock and no
 //! other group, so replicas that apply the same entries hold the same bytes. The digest chain runs
 //! over command bytes and effects, so a replica that does not is found out.
 
@@ -13,7 +13,6 @@ use crate::{
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     limits::Limits,
-    lock::{Held, LockTable},
     merkle,
     receipt::{self, Proof},
     ring::Ring,
@@ -21,7 +20,7 @@ use crate::{
     state::{Read, State},
     tables::{self, Head, Prepared},
 };
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 /// One group on one replica.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -30,7 +29,6 @@ pub struct Group {
     pub(crate) head: Head,
     pub(crate) config: Config,
     pub(crate) ring: Option<Ring>,
-    pub(crate) locks: LockTable,
     pub(crate) rules: Rules,
 }
 
@@ -55,26 +53,33 @@ pub(crate) struct YesEffect {
     pub(crate) digest: Hash,
 }
 
+impl Undecided {
+    fn of(tid: Tid, prepared: &Prepared) -> Undecided {
+        let Prepared { body, ts, .. } = prepared;
+        Undecided { tid, ts: *ts, body: body.digest(), participants: body.groups() }
+    }
+}
+
 impl Group {
     /// Opens a group on what its state holds.
     pub fn open(id: GroupId, state: &impl Read, rules: Rules) -> Group {
         let config = tables::load_config(state)
             .unwrap_or(Config { limits: Limits::production(), ring: None });
-        let mut group = Group {
+        Group {
             id,
             head: tables::load(state, tables::HEAD).unwrap_or_default(),
             ring: config.ring.clone().map(Ring::new),
             config,
-            locks: LockTable::default(),
             rules,
-        };
-        let (from, to) = tables::whole(tables::PREPARED);
-        state.scan(&from, &to, &mut |key, value| {
-            let prepared: Prepared = tables::stored(value);
-            group.lock(tables::tid_of(key), &prepared);
-            true
-        });
-        group
+        }
+    }
+
+    /// As [`Group::open`] for one view's reads: cheap, since it does not lay out the ring.
+    pub fn of_view(id: GroupId, view: &impl Read, rules: Rules) -> Group {
+        let config = tables::load_config(view)
+            .unwrap_or(Config { limits: Limits::production(), ring: None });
+        let head = tables::load(view, tables::HEAD).unwrap_or_default();
+        Group { id, head, config, ring: None, rules }
     }
 
     /// Applies one log entry. The head is saved with it, so that state and head never part.
@@ -83,7 +88,7 @@ impl Group {
         state: &mut impl State,
         index: u64,
         commands: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Vec<Applied>, Halt> {
+    ) -> Result<Vec<Applied>, Box<Halt>> {
         let mut replies = Vec::new();
         let mut effects = Vec::new();
         let mut leaves = Vec::new();
@@ -107,7 +112,7 @@ impl Group {
     }
 
     /// Applies one command, without the chain: the protocol alone, as the models run it.
-    pub fn apply(&mut self, state: &mut impl State, command: &Command) -> Result<Reply, Halt> {
+    pub fn apply(&mut self, state: &mut impl State, command: &Command) -> Result<Reply, Box<Halt>> {
         self.step(state, command).map(|(reply, _)| reply)
     }
 
@@ -151,30 +156,21 @@ impl Group {
         self.ring.as_ref()
     }
 
-    /// The locks that are held.
-    pub fn locks(&self) -> &LockTable {
-        &self.locks
-    }
-
     /// The undecided Yes votes, oldest transaction first.
     pub fn undecided(&self, state: &impl Read) -> Vec<Undecided> {
-        self.locks.holders().filter_map(|(tid, _)| self.undecided_of(state, tid)).collect()
+        let mut undecided = Vec::new();
+        let (from, to) = tables::whole(tables::PREPARED);
+        state.scan(&from, &to, &mut |place, value| {
+            undecided.push(Undecided::of(tables::tid_of(place), &tables::stored(value)));
+            true
+        });
+        undecided
     }
 
     /// One undecided Yes vote.
     pub fn undecided_of(&self, state: &impl Read, tid: Tid) -> Option<Undecided> {
-        let prepared: Prepared = tables::load(state, &tables::prepared(tid))?;
-        let participants = prepared.body.groups();
-        Some(Undecided { tid, ts: prepared.ts, body: prepared.body.digest(), participants })
-    }
-
-    pub(crate) fn lock(&mut self, tid: Tid, prepared: &Prepared) {
-        let held = Held {
-            writes: prepared.images.iter().map(|image| image.key.encode()).collect(),
-            reads: prepared.reads.iter().map(|key| key.encode()).collect(),
-            ranges: prepared.ranges.clone(),
-        };
-        self.locks.acquire(tid, prepared.ts, held);
+        let prepared = tables::load(state, &tables::prepared(tid))?;
+        Some(Undecided::of(tid, &prepared))
     }
 
     pub(crate) fn is_stale(&self, tid: Tid) -> bool {
@@ -185,7 +181,7 @@ impl Group {
         &mut self,
         state: &mut impl State,
         command: &Command,
-    ) -> Result<(Reply, Option<YesEffect>), Halt> {
+    ) -> Result<(Reply, Option<YesEffect>), Box<Halt>> {
         let reply = match command {
             Command::Vote(vote) => return Ok(self.vote(state, vote)),
             Command::Force { tid, body, participants } => {

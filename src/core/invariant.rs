@@ -13,7 +13,7 @@ use alloc::{collections::BTreeSet, format, string::String};
 /// Checks one group against its state; the error says which invariant broke and where.
 pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     clock_order(group)?;
-    locks_are_the_prepared_votes(group, state)?;
+    locks_are_the_prepared_votes(state)?;
     votes_match_decisions(group, state)?;
     versions_are_below_the_clock(group, state)
 }
@@ -25,26 +25,24 @@ fn clock_order(group: &Group) -> Result<(), String> {
     }
 }
 
-fn locks_are_the_prepared_votes(group: &Group, state: &impl Read) -> Result<(), String> {
-    let locked: BTreeSet<_> = group.locks().holders().map(|(tid, _)| tid).collect();
-    let mut prepared = BTreeSet::new();
-    let mut fault = None;
+fn locks_are_the_prepared_votes(state: &impl Read) -> Result<(), String> {
+    let (mut expected, mut found) = (BTreeSet::new(), BTreeSet::new());
     let (from, to) = tables::whole(tables::PREPARED);
-    state.scan(&from, &to, &mut |key, value| {
-        let tid = tables::tid_of(key);
+    state.scan(&from, &to, &mut |place, value| {
+        let tid = tables::tid_of(place);
         let vote: Prepared = tables::stored(value);
-        for image in &vote.images {
-            let writer = group.locks().writer(&image.key.encode());
-            if writer.map(|(tid, _)| tid) != Some(tid) {
-                fault = Some(format!("{tid} prepared {} and does not hold it", image.key));
-            }
-        }
-        prepared.insert(tid)
+        expected.extend(vote.images.iter().map(|image| tables::write_lock(&image.key)));
+        expected.extend(vote.reads.iter().map(|key| tables::read_lock(key, tid)));
+        expected.extend((!vote.ranges.is_empty()).then(|| tables::range_lock(tid)));
+        true
     });
-    match fault {
-        Some(fault) => Err(fault),
-        None if locked != prepared => Err(format!("locks {locked:?} are not {prepared:?}")),
-        None => Ok(()),
+    for tag in [b'l', b'k', tables::RANGE_LOCK] {
+        let (from, to) = tables::whole(tag);
+        state.scan(&from, &to, &mut |place, _| found.insert(place.to_vec()));
+    }
+    match expected == found {
+        true => Ok(()),
+        false => Err(format!("locks {found:?} are not those of the votes {expected:?}")),
     }
 }
 

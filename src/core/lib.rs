@@ -25,7 +25,6 @@ pub mod id;
 pub mod invariant;
 pub mod key;
 pub mod limits;
-pub mod lock;
 pub mod memory;
 pub mod merkle;
 pub mod meta;
@@ -41,6 +40,7 @@ pub mod value;
 mod decide;
 mod forget;
 mod install;
+mod lock;
 mod tables;
 mod vote;
 

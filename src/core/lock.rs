@@ -1,96 +1,99 @@
-//! The lock table: exactly the Yes votes without a decision, by key and by range.
+//! Locks: exactly the Yes votes without a decision, by key and by range.
 //!
-//! It is volatile and rebuilt from the prepared votes when a group opens: the votes are the truth.
+//! They lie in the group's own map beside the votes, so that a reader of any view sees locks and
+//! versions of one moment: a reader that took them apart could miss a write that is already
+//! acknowledged. A vote takes them, its decision releases them, nothing else touches them.
 //! Invariant: a key has at most one writer, and no readers beside it, since a vote that would break
 //! this is a No.
 
 use crate::{
     id::{Tid, Timestamp},
-    key::KeyRange,
+    key::{Key, KeyRange},
+    state::{Read, State},
+    tables::{self, Prepared},
 };
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::vec::Vec;
 
-/// Keys are in encoded form throughout.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct LockTable {
-    writers: BTreeMap<Vec<u8>, (Tid, Timestamp)>,
-    readers: BTreeMap<Vec<u8>, BTreeSet<Tid>>,
-    ranges: BTreeMap<Tid, Vec<KeyRange>>,
-    held: BTreeMap<Tid, Held>,
+/// An undecided write: who holds it and when it was voted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Writer {
+    pub(crate) tid: Tid,
+    pub(crate) ts: Timestamp,
 }
 
-/// What one undecided transaction holds.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Held {
-    /// Keys that it writes.
-    pub writes: Vec<Vec<u8>>,
-    /// Keys that it read and does not write.
-    pub reads: Vec<Vec<u8>>,
-    /// Ranges that it scanned.
-    pub ranges: Vec<KeyRange>,
+/// Takes the locks of a Yes vote.
+pub(crate) fn acquire(state: &mut impl State, tid: Tid, prepared: &Prepared) {
+    for image in &prepared.images {
+        debug_assert!(writer(state, &image.key).is_none(), "two writers on {}", image.key);
+        tables::save(state, tables::write_lock(&image.key), &(tid, prepared.ts));
+    }
+    for key in &prepared.reads {
+        state.put(tables::read_lock(key, tid), Vec::new());
+    }
+    if !prepared.ranges.is_empty() {
+        tables::save(state, tables::range_lock(tid), &prepared.ranges);
+    }
 }
 
-impl LockTable {
-    /// Takes the locks of a Yes vote.
-    pub fn acquire(&mut self, tid: Tid, ts: Timestamp, held: Held) {
-        for key in &held.writes {
-            let before = self.writers.insert(key.clone(), (tid, ts));
-            debug_assert!(before.is_none_or(|(other, _)| other == tid), "two writers on one key");
+/// Releases the locks of a Yes vote.
+pub(crate) fn release(state: &mut impl State, tid: Tid, prepared: &Prepared) {
+    for image in &prepared.images {
+        state.delete(&tables::write_lock(&image.key));
+    }
+    for key in &prepared.reads {
+        state.delete(&tables::read_lock(key, tid));
+    }
+    state.delete(&tables::range_lock(tid));
+}
+
+/// Who is about to write the key.
+pub(crate) fn writer(state: &impl Read, key: &Key) -> Option<Writer> {
+    let (tid, ts) = tables::load(state, &tables::write_lock(key))?;
+    Some(Writer { tid, ts })
+}
+
+/// Who read the key and relies on it.
+pub(crate) fn reader(state: &impl Read, key: &Key) -> Option<Tid> {
+    let (from, to) = tables::read_locks(key);
+    let mut found = None;
+    state.scan(&from, &to, &mut |place, _| {
+        found = Tid::from_bytes(&place[from.len()..]);
+        false
+    });
+    found
+}
+
+/// Who scanned a range that holds the key.
+pub(crate) fn range_reader(state: &impl Read, key: &Key) -> Option<Tid> {
+    let encoded = key.encode();
+    let (from, to) = tables::whole(tables::RANGE_LOCK);
+    let mut found = None;
+    state.scan(&from, &to, &mut |place, value| {
+        let ranges: Vec<KeyRange> = tables::stored(value);
+        if ranges.iter().any(|range| range.contains(&encoded)) {
+            found = Some(tables::tid_of(place));
         }
-        for key in &held.reads {
-            self.readers.entry(key.clone()).or_default().insert(tid);
+        found.is_none()
+    });
+    found
+}
+
+/// The first key in a range that somebody is about to write, of those votes that `counts` admits.
+pub(crate) fn writer_in(
+    state: &impl Read,
+    range: &KeyRange,
+    counts: impl Fn(&Writer) -> bool,
+) -> Option<(Key, Writer)> {
+    let (from, to) = tables::write_locks(range);
+    let mut found = None;
+    state.scan(&from, &to, &mut |place, value| {
+        let (tid, ts) = tables::stored(value);
+        let writer = Writer { tid, ts };
+        if counts(&writer) {
+            let key = Key::decode(&place[1..]).expect("lock places hold encoded keys");
+            found = Some((key, writer));
         }
-        if !held.ranges.is_empty() {
-            self.ranges.insert(tid, held.ranges.clone());
-        }
-        self.held.insert(tid, held);
-    }
-
-    /// Releases whatever the transaction holds.
-    pub fn release(&mut self, tid: Tid) {
-        let Some(held) = self.held.remove(&tid) else { return };
-        for key in &held.writes {
-            self.writers.remove(key);
-        }
-        for key in &held.reads {
-            if let Some(readers) = self.readers.get_mut(key) {
-                readers.remove(&tid);
-                if readers.is_empty() {
-                    self.readers.remove(key);
-                }
-            }
-        }
-        self.ranges.remove(&tid);
-    }
-
-    /// Who writes the key, and that vote's timestamp.
-    pub fn writer(&self, key: &[u8]) -> Option<(Tid, Timestamp)> {
-        self.writers.get(key).copied()
-    }
-
-    /// Who read the key and relies on it.
-    pub fn reader(&self, key: &[u8]) -> Option<Tid> {
-        self.readers.get(key).and_then(|readers| readers.first().copied())
-    }
-
-    /// Who scanned a range that holds the key.
-    pub fn range_reader(&self, key: &[u8]) -> Option<Tid> {
-        let covers = |ranges: &Vec<KeyRange>| ranges.iter().any(|range| range.contains(key));
-        self.ranges.iter().find(|(_, ranges)| covers(ranges)).map(|(&tid, _)| tid)
-    }
-
-    /// Writers inside a range, in key order.
-    pub fn writers_in(&self, range: &KeyRange) -> impl Iterator<Item = (&[u8], Tid, Timestamp)> {
-        let (from, to) = range.bounds();
-        let inside = (from < to).then(|| self.writers.range(from..to));
-        inside.into_iter().flatten().map(|(key, &(tid, ts))| (key.as_slice(), tid, ts))
-    }
-
-    /// The undecided transactions that hold locks, by id.
-    pub fn holders(&self) -> impl Iterator<Item = (Tid, &Held)> {
-        self.held.iter().map(|(&tid, held)| (tid, held))
-    }
+        found.is_none()
+    });
+    found
 }

@@ -13,6 +13,7 @@ use crate::{
     hash::{Hash, Hasher},
     id::{Tid, Timestamp},
     key::{Key, KeyRange},
+    lock,
     request::{Held, RequestId},
     rules::broken,
     state::Read,
@@ -75,7 +76,7 @@ impl Group {
     /// A record with whoever is about to write it: for reads inside a read-write transaction.
     pub fn peek(&self, state: &impl Read, key: &Key) -> (Record, Option<Tid>) {
         let (version, fields) = latest(state, key);
-        let holder = self.locks.writer(&key.encode()).map(|(tid, _)| tid);
+        let holder = lock::writer(state, key).map(|writer| writer.tid);
         (Record { key: key.clone(), version, fields }, holder)
     }
 
@@ -96,8 +97,8 @@ impl Group {
         limit: usize,
     ) -> (RangeRecords, Option<Tid>) {
         let found = scan(state, range, limit);
-        let holder = self.locks.writers_in(&found.covered).next().map(|(_, tid, _)| tid);
-        (found, holder)
+        let holder = lock::writer_in(state, &found.covered, |_| true);
+        (found, holder.map(|(_, writer)| writer.tid))
     }
 
     /// A range, where nobody is about to write in it.
@@ -122,8 +123,8 @@ impl Group {
         at: Timestamp,
     ) -> Result<Record, SnapshotFault> {
         self.check_snapshot(at)?;
-        if let Some((by, _)) = self.locks.writer(&key.encode()).filter(|&(_, ts)| ts <= at) {
-            return Err(SnapshotFault::Blocked(Blocked { by }));
+        if let Some(writer) = lock::writer(state, key).filter(|writer| writer.ts <= at) {
+            return Err(SnapshotFault::Blocked(Blocked { by: writer.tid }));
         }
         Ok(version_at(state, key, at))
     }
@@ -137,8 +138,8 @@ impl Group {
         at: Timestamp,
     ) -> Result<RangeRecords, SnapshotFault> {
         self.check_snapshot(at)?;
-        if let Some((_, by, _)) = self.locks.writers_in(range).find(|&(_, _, ts)| ts <= at) {
-            return Err(SnapshotFault::Blocked(Blocked { by }));
+        if let Some((_, writer)) = lock::writer_in(state, range, |writer| writer.ts <= at) {
+            return Err(SnapshotFault::Blocked(Blocked { by: writer.tid }));
         }
         let keep = |stored: Stored, key: Key| match stored.version <= at {
             true => Record { key, version: live(&stored), fields: stored.fields },
@@ -156,13 +157,13 @@ impl Group {
         ranges: &[RangeRead],
     ) -> Result<bool, Blocked> {
         if !broken!(self.rules, SecondPassIgnoresLocks) {
-            let writer = |read: &KeyRead| self.locks.writer(&read.key.encode());
-            let by_key = reads.iter().find_map(|read| writer(read).map(|(tid, _)| tid));
+            let by_key = reads.iter().find_map(|read| lock::writer(state, &read.key));
             let by_range = ranges
                 .iter()
-                .find_map(|read| self.locks.writers_in(&read.range).next().map(|(_, tid, _)| tid));
-            if let Some(by) = by_key.or(by_range) {
-                return Err(Blocked { by });
+                .find_map(|read| lock::writer_in(state, &read.range, |_| true))
+                .map(|(_, writer)| writer);
+            if let Some(writer) = by_key.or(by_range) {
+                return Err(Blocked { by: writer.tid });
             }
         }
         let records_max = self.config.limits.range_records_max;
@@ -175,8 +176,8 @@ impl Group {
     /// The attempt that a request id committed, if one did; or that is about to.
     pub fn request(&self, state: &impl Read, request: &RequestId) -> Result<Option<Held>, Blocked> {
         let key = request.key();
-        match self.locks.writer(&key.encode()) {
-            Some((by, _)) => Err(Blocked { by }),
+        match lock::writer(state, &key) {
+            Some(writer) => Err(Blocked { by: writer.tid }),
             None => Ok(vote::held(state, &key)),
         }
     }

@@ -10,6 +10,9 @@
 //! | `t` | tid | [`Txn`]: vote and decision |
 //! | `p` | tid | [`Prepared`]: a Yes vote without decision |
 //! | `f` | tid | [`Proof`]: where the Yes vote stands in the chain |
+//! | `l` | encoded key | tid and vote timestamp: a write lock |
+//! | `k` | encoded key, tid | empty: a read lock |
+//! | `x` | tid | the ranges that it locks against writers |
 //! | `s` | tid, seq | a staged delta |
 //! | `a` | tid | [`Aggregate`], at the home group |
 //! | `m` | name | what group 0 keeps |
@@ -95,6 +98,7 @@ pub(crate) const LATEST: u8 = b'r';
 pub(crate) const GARBAGE: u8 = b'g';
 pub(crate) const TXN: u8 = b't';
 pub(crate) const PREPARED: u8 = b'p';
+pub(crate) const RANGE_LOCK: u8 = b'x';
 pub(crate) const STAGE: u8 = b's';
 pub(crate) const META: u8 = b'm';
 
@@ -124,6 +128,34 @@ pub(crate) fn garbage(due: Timestamp, item: &Garbage) -> Vec<u8> {
 /// Reads a key that [`garbage`] made.
 pub(crate) fn garbage_item(key: &[u8]) -> Garbage {
     stored(&key[9..])
+}
+
+pub(crate) fn write_lock(key: &Key) -> Vec<u8> {
+    tagged(b'l', &key.encode())
+}
+
+/// Bounds of the write locks in a range.
+pub(crate) fn write_locks(range: &KeyRange) -> (Vec<u8>, Vec<u8>) {
+    let (from, to) = range.bounds();
+    (tagged(b'l', &from), tagged(b'l', &to))
+}
+
+pub(crate) fn read_lock(key: &Key, tid: Tid) -> Vec<u8> {
+    let (mut bytes, _) = read_locks(key);
+    bytes.extend_from_slice(&tid.to_bytes());
+    bytes
+}
+
+/// Bounds of the read locks on a key; the first is the prefix that all share.
+pub(crate) fn read_locks(key: &Key) -> (Vec<u8>, Vec<u8>) {
+    let from = tagged(b'k', &key.encode());
+    let mut to = from.clone();
+    to.extend_from_slice(&[0xFF; 21]);
+    (from, to)
+}
+
+pub(crate) fn range_lock(tid: Tid) -> Vec<u8> {
+    tagged(RANGE_LOCK, &tid.to_bytes())
 }
 
 pub(crate) fn txn(tid: Tid) -> Vec<u8> {

@@ -16,7 +16,7 @@ use crate::{
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
-    read, receipt,
+    lock, read, receipt,
     request::{self, Claim, Held},
     rules::broken,
     state::{Read, State},
@@ -144,7 +144,7 @@ impl Group {
             self.keep_outcome(state, tid, Some(prepared.body), Decision::Committed { ts }, &[]);
         } else {
             tables::save(state, tables::prepared(tid), &prepared);
-            self.lock(tid, &prepared);
+            lock::acquire(state, tid, &prepared);
         }
         let effect = receipt::vote_effect(body, self.id, ts, &images);
         let yes = YesEffect { tid, ts, images, digest: effect };
@@ -176,8 +176,10 @@ impl Group {
     ) {
         let txn = Txn { body, participants, vote: VoteCast::No(cause), decision: None };
         tables::save(state, tables::txn(tid), &txn);
-        state.delete(&tables::prepared(tid));
-        self.locks.release(tid);
+        if let Some(prepared) = tables::load(state, &tables::prepared(tid)) {
+            lock::release(state, tid, &prepared);
+            state.delete(&tables::prepared(tid));
+        }
         self.drop_stage(state, tid);
     }
 
@@ -306,7 +308,7 @@ impl Group {
     ) -> Result<Judged, Why> {
         let claim = body.claim.as_ref().filter(|claim| claim.group == self.id);
         let (writes, reads) = touched(part, checked, claim);
-        self.check_locks(&writes, &reads, part)?;
+        check_locks(state, &writes, &reads, part)?;
         self.check_reads(state, part)?;
         let mut images = self.images(state, checked, &writes)?;
         if let Some(claim) = claim {
@@ -321,35 +323,6 @@ impl Group {
         let ranges = part.ranges.iter().map(|read| read.range.clone());
         let ranges = if broken!(self.rules, NoRangeLocks) { Vec::new() } else { ranges.collect() };
         (reads.into_iter().collect(), ranges)
-    }
-
-    fn check_locks(
-        &self,
-        writes: &BTreeSet<Key>,
-        reads: &BTreeSet<Key>,
-        part: &Part,
-    ) -> Result<(), Why> {
-        for key in writes.iter().chain(reads) {
-            if let Some((by, _)) = self.locks.writer(&key.encode()) {
-                return Err(Why::Locked { key: key.clone(), by });
-            }
-        }
-        for key in writes {
-            let encoded = key.encode();
-            if let Some(by) = self.locks.reader(&encoded) {
-                return Err(Why::Locked { key: key.clone(), by });
-            }
-            if let Some(by) = self.locks.range_reader(&encoded) {
-                return Err(Why::RangeLocked { key: key.clone(), by });
-            }
-        }
-        for read in &part.ranges {
-            if let Some((encoded, by, _)) = self.locks.writers_in(&read.range).next() {
-                let key = Key::decode(encoded).expect("lock tables hold encoded keys");
-                return Err(Why::Locked { key, by });
-            }
-        }
-        Ok(())
     }
 
     fn check_reads(&self, state: &impl Read, part: &Part) -> Result<(), Why> {
@@ -437,6 +410,34 @@ pub(crate) fn held(state: &impl Read, key: &Key) -> Option<Held> {
     match fields?.get("held") {
         Some(Value::One(Scalar::Bytes(bytes))) => Some(tables::stored(bytes)),
         _ => None,
+    }
+}
+
+/// No undecided transaction writes what this one touches or relies on what it writes.
+fn check_locks(
+    state: &impl Read,
+    writes: &BTreeSet<Key>,
+    reads: &BTreeSet<Key>,
+    part: &Part,
+) -> Result<(), Why> {
+    for key in writes.iter().chain(reads) {
+        if let Some(writer) = lock::writer(state, key) {
+            return Err(Why::Locked { key: key.clone(), by: writer.tid });
+        }
+    }
+    for key in writes {
+        if let Some(by) = lock::reader(state, key) {
+            return Err(Why::Locked { key: key.clone(), by });
+        }
+        if let Some(by) = lock::range_reader(state, key) {
+            return Err(Why::RangeLocked { key: key.clone(), by });
+        }
+    }
+    let in_ranges =
+        part.ranges.iter().find_map(|read| lock::writer_in(state, &read.range, |_| true));
+    match in_ranges {
+        Some((key, writer)) => Err(Why::Locked { key, by: writer.tid }),
+        None => Ok(()),
     }
 }
 
