@@ -1,1 +1,37 @@
-//! vatic-consensus: under construction.
+//! vatic-consensus: many Raft groups on one node, over one log, one store and one transport.
+//!
+//! Why a crate of its own: openraft's types stop here. The server sees [`Node`], [`GroupHandle`]
+//! and the [`Machine`] trait, and could not tell which Raft runs below.
+//!
+//! Invariants of the whole: a reply to a proposal means that its entry is committed and applied
+//! here; an entry is counted in a quorum only after its fsync; the state on disk never runs ahead
+//! of the log on disk; a storage failure ends the process.
+
+mod batch;
+mod codec;
+mod error;
+mod fatal;
+mod group;
+mod limits;
+mod log_store;
+mod machine;
+mod node;
+mod proposer;
+mod raft_config;
+mod reader;
+mod snapshot;
+mod state_machine;
+mod status;
+mod transport;
+mod types;
+
+pub use error::{CreateError, ProposeError, ReadError, ShutdownError, StartError, TransferError};
+pub use fatal::Fatal;
+pub use group::{Applied, GroupHandle};
+pub use limits::Limits;
+pub use machine::Machine;
+pub use node::{Config, Member, Node};
+pub use status::{LeaderHint, Leadership, MemberStatus, Status};
+#[cfg(any(test, feature = "faults"))]
+pub use transport::faults::DropHook;
+pub use types::RaftId;

@@ -1,0 +1,191 @@
+//! Every number with a meaning in this crate, with its unit in its name.
+//!
+//! Why two settings: production numbers suit a real network; the simulation ones are tiny, so that
+//! tests reach the corners (a purge after few entries, a batch of few commands) in little time.
+//!
+//! Invariants ([`Limits::check`] refuses what breaks them): an entry always fits a message, an
+//! append window always fits the receiver's queue, a heartbeat always precedes an election.
+
+/// How far this crate goes. Time in milliseconds, sizes in bytes, depths in items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    pub heartbeat_ms: u64,
+    /// A follower that replicated within this time needs no heartbeat.
+    pub heartbeat_min_ms: u64,
+    pub election_min_ms: u64,
+    pub election_max_ms: u64,
+
+    /// A command larger than this is refused.
+    pub command_bytes_max: usize,
+    /// A batch closes when its commands reach this size (a single command may be larger).
+    pub batch_bytes_max: usize,
+    pub batch_commands_max: usize,
+    /// Batches of one group that may be in flight at once.
+    pub batches_in_flight_max: usize,
+    pub propose_queue_depth_max: usize,
+    pub read_queue_depth_max: usize,
+
+    /// Entries in one append message; also bounded by `append_bytes_max`.
+    pub append_entries_max: u64,
+    pub append_bytes_max: usize,
+    /// Appends of one group to one follower that may be unanswered.
+    pub append_window: usize,
+    pub append_deadline_ms: u64,
+    pub lane_queue_depth_max: usize,
+    /// Envelopes that are ready together share a message up to this size.
+    pub message_bytes_max: usize,
+    /// The largest message that a stream takes: one entry of the largest size must fit.
+    pub decode_bytes_max: usize,
+    /// Messages of a lane, of up to 256 requests each, that a node works on at once.
+    pub messages_in_service_max: usize,
+    pub connect_deadline_ms: u64,
+    pub reconnect_min_ms: u64,
+    pub reconnect_max_ms: u64,
+    pub keepalive_ms: u64,
+
+    pub snapshot_chunk_bytes: usize,
+    pub snapshot_chunk_deadline_ms: u64,
+    pub snapshot_install_deadline_ms: u64,
+    /// A snapshot is due after so many entries; it lets the log be purged.
+    pub snapshot_every_entries: u64,
+    /// Entries kept in the log behind a snapshot, so that a follower which was away for a moment
+    /// catches up from the log.
+    pub entries_kept_behind_snapshot: u64,
+
+    pub read_deadline_ms: u64,
+    pub transfer_deadline_ms: u64,
+    /// How long a shutdown may spend on handing leaderships over.
+    pub handover_deadline_ms: u64,
+}
+
+impl Limits {
+    pub fn production() -> Self {
+        Self {
+            heartbeat_ms: 300,
+            heartbeat_min_ms: 200,
+            election_min_ms: 1_000,
+            election_max_ms: 2_000,
+            command_bytes_max: 4 << 20,
+            batch_bytes_max: 1 << 20,
+            batch_commands_max: 4_096,
+            batches_in_flight_max: 2,
+            propose_queue_depth_max: 16_384,
+            read_queue_depth_max: 16_384,
+            append_entries_max: 256,
+            append_bytes_max: 1 << 20,
+            append_window: 32,
+            append_deadline_ms: 2_000,
+            lane_queue_depth_max: 4_096,
+            message_bytes_max: 1 << 20,
+            decode_bytes_max: 16 << 20,
+            messages_in_service_max: 256,
+            connect_deadline_ms: 1_000,
+            reconnect_min_ms: 50,
+            reconnect_max_ms: 1_000,
+            keepalive_ms: 2_000,
+            snapshot_chunk_bytes: 256 << 10,
+            snapshot_chunk_deadline_ms: 10_000,
+            snapshot_install_deadline_ms: 600_000,
+            snapshot_every_entries: 5_000,
+            entries_kept_behind_snapshot: 10_000,
+            read_deadline_ms: 2_000,
+            transfer_deadline_ms: 3_000,
+            handover_deadline_ms: 5_000,
+        }
+    }
+
+    /// Tiny: for tests and simulation.
+    pub fn simulation() -> Self {
+        Self {
+            heartbeat_ms: 50,
+            heartbeat_min_ms: 20,
+            election_min_ms: 250,
+            election_max_ms: 500,
+            command_bytes_max: 4 << 10,
+            batch_bytes_max: 8 << 10,
+            batch_commands_max: 16,
+            propose_queue_depth_max: 64,
+            read_queue_depth_max: 64,
+            append_entries_max: 4,
+            append_bytes_max: 16 << 10,
+            append_window: 4,
+            append_deadline_ms: 500,
+            lane_queue_depth_max: 64,
+            message_bytes_max: 32 << 10,
+            decode_bytes_max: 256 << 10,
+            messages_in_service_max: 64,
+            connect_deadline_ms: 300,
+            reconnect_min_ms: 10,
+            reconnect_max_ms: 100,
+            keepalive_ms: 500,
+            snapshot_chunk_bytes: 1 << 10,
+            snapshot_chunk_deadline_ms: 2_000,
+            snapshot_install_deadline_ms: 10_000,
+            snapshot_every_entries: 20,
+            entries_kept_behind_snapshot: 5,
+            read_deadline_ms: 1_000,
+            transfer_deadline_ms: 2_000,
+            handover_deadline_ms: 2_000,
+            ..Self::production()
+        }
+    }
+
+    /// `Err` names the first rule broken.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let rules = [
+            (
+                self.heartbeat_ms + self.heartbeat_min_ms + self.heartbeat_ms / 4
+                    < self.election_min_ms,
+                "heartbeat_ms and heartbeat_min_ms must fit well into election_min_ms",
+            ),
+            (self.election_min_ms < self.election_max_ms, "election_min_ms < election_max_ms"),
+            (
+                self.batch_bytes_max + self.command_bytes_max + MESSAGE_SLACK_BYTES
+                    <= self.decode_bytes_max,
+                "one entry (batch_bytes_max + command_bytes_max) must fit decode_bytes_max",
+            ),
+            (
+                self.append_bytes_max + self.message_bytes_max + MESSAGE_SLACK_BYTES
+                    <= self.decode_bytes_max,
+                "append_bytes_max + message_bytes_max must fit decode_bytes_max",
+            ),
+            (
+                self.snapshot_chunk_bytes + self.message_bytes_max + MESSAGE_SLACK_BYTES
+                    <= self.decode_bytes_max,
+                "snapshot_chunk_bytes + message_bytes_max must fit decode_bytes_max",
+            ),
+            (self.append_window <= APPEND_WINDOW_MAX, "append_window is at most 48"),
+            (
+                [self.append_window, self.batches_in_flight_max, self.batch_commands_max]
+                    .iter()
+                    .all(|depth| *depth > 0),
+                "windows and counts must be at least 1",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+}
+
+/// Room for the framing around a body.
+const MESSAGE_SLACK_BYTES: usize = 16 << 10;
+
+/// openraft queues up to 64 unanswered appends of a pipeline; staying below keeps one group that
+/// stalls from blocking the lane it shares.
+const APPEND_WINDOW_MAX: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn both_settings_hold_their_own_rules() {
+        assert_eq!(Limits::production().check(), Ok(()));
+        assert_eq!(Limits::simulation().check(), Ok(()));
+    }
+
+    #[test]
+    fn entry_that_could_not_be_sent_is_refused_as_a_setting() {
+        let limits = Limits { command_bytes_max: 16 << 20, ..Limits::production() };
+        assert!(limits.check().is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! What a group's entries are applied to. The server implements it with the core's group.
+//!
+//! Why the state is handed in: what is applied and the mark of how far it was applied must become
+//! visible, and durable, as one. So consensus owns the writer and publishes both.
+//!
+//! Invariant: replicas that applied the same entries are equal. `apply` may depend on nothing but
+//! the state and the commands: no clock, no randomness, no order of a hash map.
+
+use bytes::Bytes;
+
+pub trait Machine: Send + 'static {
+    /// Applies one entry and returns one reply for each command, in their order. Only the replica
+    /// that proposed the entry delivers the replies; `index` is the entry's place in the log.
+    ///
+    /// It cannot fail: what is wrong with a command is a reply. A panic ends the process.
+    fn apply(
+        &mut self,
+        state: &mut vatic_store::Writer,
+        index: u64,
+        commands: &[Bytes],
+    ) -> Vec<Bytes>;
+
+    /// The state was opened, or replaced by a snapshot: what is kept in memory beside it must be
+    /// built again from it.
+    fn restored(&mut self, state: &vatic_store::View);
+}

@@ -1,0 +1,331 @@
+//! A node: its groups, and the log, store and transport that they share.
+//!
+//! Why groups are created, never found on disk: what groups there are, and who is in them, is
+//! what the meta group decides; a node that opened whatever it found would revive removed ones.
+//!
+//! Invariants: a group is initialized once, by its member with the lowest Raft id, and opening it
+//! again changes nothing; a shutdown hands leaderships over before it closes anything, and takes
+//! no longer than its limit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use openraft::errors::{InitializeError, RaftError};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use vatic_log::Log;
+use vatic_proto::peer::v1::raft_service_server::RaftServiceServer;
+use vatic_store::Store;
+
+use crate::error::{CreateError, ShutdownError, StartError};
+use crate::fatal::Fatal;
+use crate::group::GroupHandle;
+use crate::limits::Limits;
+use crate::log_store::LogStore;
+use crate::machine::Machine;
+use crate::raft_config::raft_config;
+use crate::state_machine::StateMachine;
+use crate::transport::addresses::Addresses;
+use crate::transport::faults::Faults;
+use crate::transport::link::Links;
+use crate::transport::peers::Peers;
+use crate::transport::registry::{Registry, Target};
+use crate::transport::service::Service;
+use crate::types::{Place, Raft, RaftId};
+
+/// What a node is told at its start.
+#[derive(Clone)]
+pub struct Config {
+    /// Nodes of different clusters refuse each other.
+    pub cluster: String,
+    /// This node's number; never given to another node.
+    pub node: u32,
+    pub limits: Limits,
+    pub fatal: Fatal,
+    /// Loses messages on purpose.
+    #[cfg(any(test, feature = "faults"))]
+    pub drop_hook: Option<crate::DropHook>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub node: u32,
+    /// Counts the replicas of the group that this node has held.
+    pub generation: u32,
+    /// Where the node listens for peers, `host:port`.
+    pub address: String,
+}
+
+/// The consensus of one node. Clones are the same node.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    limits: Arc<Limits>,
+    log: Log,
+    store: Store,
+    address: SocketAddr,
+    addresses: Arc<Addresses>,
+    peers: Arc<Peers>,
+    registry: Arc<Registry>,
+    closing: watch::Sender<bool>,
+    open: Mutex<Open>,
+}
+
+struct Open {
+    /// `None` once the node shuts down.
+    groups: Option<BTreeMap<u32, GroupHandle>>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Node {
+    /// Starts to serve peers on `listener`; there are no groups yet.
+    pub async fn start(
+        config: Config,
+        listener: TcpListener,
+        log: Log,
+        store: Store,
+    ) -> Result<Self, StartError> {
+        config.limits.check().map_err(|rule| StartError::Limits(rule.into()))?;
+        raft_config(&config.limits, 0).map_err(StartError::Limits)?;
+        let address = listener.local_addr().map_err(StartError::Listener)?;
+        let limits = Arc::new(config.limits.clone());
+        #[cfg(any(test, feature = "faults"))]
+        let faults = Faults::new(config.drop_hook.clone());
+        #[cfg(not(any(test, feature = "faults")))]
+        let faults = Faults::default();
+        let addresses = Arc::new(Addresses::default());
+        let registry = Arc::new(Registry::default());
+        let (closing, closed) = watch::channel(false);
+        let service = Service {
+            cluster: config.cluster.as_str().into(),
+            node: config.node,
+            limits: limits.clone(),
+            registry: registry.clone(),
+            faults: faults.clone(),
+            closing: closed,
+        };
+        let server = tokio::spawn(serve(service, listener, config.fatal.clone()));
+        let peers = Peers::new(
+            config.cluster.clone(),
+            config.node,
+            limits.clone(),
+            faults,
+            addresses.clone(),
+        );
+        let open = Mutex::new(Open { groups: Some(BTreeMap::new()), server: Some(server) });
+        let shared = Shared {
+            config,
+            limits,
+            log,
+            store,
+            address,
+            addresses,
+            peers,
+            registry,
+            closing,
+            open,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.shared.config.node
+    }
+
+    /// Where this node listens for peers.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Where a node listens now; it stands above what the memberships say.
+    pub fn set_address(&self, node: u32, address: impl Into<String>) {
+        self.shared.addresses.set(node, address.into());
+    }
+
+    /// Opens this node's replica of the group: with the log and state it has, or as a new one. The
+    /// member with the lowest id founds a group that is new with these members; later, and on the
+    /// others, the membership in the log counts.
+    pub async fn create_group(
+        &self,
+        group: u32,
+        generation: u32,
+        members: &[Member],
+        machine: impl Machine,
+    ) -> Result<GroupHandle, CreateError> {
+        let places = self.check_members(group, generation, members)?;
+        let mut open = self.shared.open.lock().await;
+        let groups = open.groups.as_mut().ok_or(CreateError::Stopped)?;
+        if groups.contains_key(&group) {
+            return Err(CreateError::Open { group });
+        }
+        for member in members {
+            self.shared.addresses.learn(member.node, &member.address);
+        }
+        let id = RaftId::new(self.id(), generation);
+        let failed = |reason| CreateError::Failed { group, reason };
+        let handle = self.open_replica(group, id, Box::new(machine)).await.map_err(failed)?;
+        let founder = places.keys().next() == Some(&id);
+        if founder && let Err(reason) = found(&handle, places).await {
+            handle.close().await;
+            return Err(failed(reason));
+        }
+        let target = Target {
+            raft: handle.raft().clone(),
+            name: format!("{group}-{generation}"),
+            incoming: handle.incoming(),
+        };
+        self.shared.registry.insert(group, id, target);
+        groups.insert(group, handle.clone());
+        Ok(handle)
+    }
+
+    fn check_members(
+        &self,
+        group: u32,
+        generation: u32,
+        members: &[Member],
+    ) -> Result<BTreeMap<RaftId, Place>, CreateError> {
+        let nodes: BTreeSet<u32> = members.iter().map(|member| member.node).collect();
+        if nodes.len() < members.len() {
+            return Err(CreateError::MemberTwice { group });
+        }
+        let places: BTreeMap<RaftId, Place> = members
+            .iter()
+            .map(|member| {
+                let place = Place { address: member.address.clone() };
+                (RaftId::new(member.node, member.generation), place)
+            })
+            .collect();
+        match places.contains_key(&RaftId::new(self.id(), generation)) {
+            true => Ok(places),
+            false => Err(CreateError::NotMember { group, node: self.id(), generation }),
+        }
+    }
+
+    async fn open_replica(
+        &self,
+        group: u32,
+        id: RaftId,
+        machine: Box<dyn Machine>,
+    ) -> Result<GroupHandle, String> {
+        let Shared { config, limits, store, .. } = &*self.shared;
+        let generation = id.generation();
+        let log = self.shared.log.replica(vatic_log::ReplicaId { group, generation });
+        let fatal = config.fatal.clone();
+        let opening = {
+            let (store, log, fatal) = (store.clone(), log.clone(), fatal.clone());
+            move || {
+                let replica = store.replica(vatic_store::ReplicaId { group, generation });
+                replica.set_fence(move || log.durable_index());
+                let machine = StateMachine::open(group, store, replica.clone(), machine, fatal);
+                machine.map(|machine| (replica, machine))
+            }
+        };
+        let opened = tokio::task::spawn_blocking(opening).await.map_err(|e| e.to_string())?;
+        let (replica, machine) = opened.map_err(|error| error.to_string())?;
+        let bound = replica.clone();
+        let purge_bound = Arc::new(move || bound.flushed().map(|mark| mark.index));
+        let log_store = LogStore::new(log, limits.clone(), fatal.clone(), purge_bound);
+        let links = Links::new(self.shared.peers.clone(), group, id);
+        let settings = raft_config(limits, group)?;
+        let raft = Raft::new(id, settings, links, log_store, machine).await;
+        let raft = raft.map_err(|error| error.to_string())?;
+        Ok(GroupHandle::start(group, id, raft, replica, limits.clone(), fatal))
+    }
+
+    pub async fn group(&self, group: u32) -> Option<GroupHandle> {
+        self.shared.open.lock().await.groups.as_ref()?.get(&group).cloned()
+    }
+
+    pub async fn groups(&self) -> Vec<GroupHandle> {
+        let open = self.shared.open.lock().await;
+        open.groups.iter().flat_map(|groups| groups.values().cloned()).collect()
+    }
+
+    /// Hands leaderships over, closes the groups, flushes the store, ends the transport. The error
+    /// says what was not handed over; the node is closed all the same.
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        let groups = self.groups().await;
+        let deadline = Duration::from_millis(self.shared.limits.handover_deadline_ms);
+        let handed = join_all(groups.iter().map(|group| async move {
+            let handed = tokio::time::timeout(deadline, group.hand_over()).await;
+            (group.group(), matches!(handed, Ok(Ok(()))))
+        }));
+        let kept: Vec<u32> =
+            handed.await.into_iter().filter_map(|(group, ok)| (!ok).then_some(group)).collect();
+        self.stop().await;
+        let store = self.shared.store.clone();
+        // An error: the flush panicked, and with it, by its own hook, the node.
+        let _ = tokio::task::spawn_blocking(move || store.flush_now()).await;
+        match kept.is_empty() {
+            true => Ok(()),
+            false => Err(ShutdownError::NotHandedOver { groups: kept, deadline }),
+        }
+    }
+
+    /// Closes everything at once, as a crash would: nothing is handed over or flushed.
+    pub async fn stop(&self) {
+        let (groups, server) = {
+            let mut open = self.shared.open.lock().await;
+            (open.groups.take(), open.server.take())
+        };
+        self.shared.registry.clear();
+        self.shared.closing.send_replace(true);
+        join_all(groups.iter().flat_map(|groups| groups.values()).map(GroupHandle::close)).await;
+        self.shared.peers.close().await;
+        if let Some(mut server) = server
+            && tokio::time::timeout(SERVER_DRAIN, &mut server).await.is_err()
+        {
+            server.abort();
+        }
+    }
+}
+
+/// hyper's graceful shutdown can hang on a connection that is half closed.
+const SERVER_DRAIN: Duration = Duration::from_millis(500);
+
+/// Writes the first membership, unless the group has one.
+async fn found(handle: &GroupHandle, places: BTreeMap<RaftId, Place>) -> Result<(), String> {
+    let raft = handle.raft();
+    if raft.is_initialized().await.map_err(|error| error.to_string())? {
+        return Ok(());
+    }
+    match raft.initialize(places).await {
+        Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn serve(service: Service, listener: TcpListener, fatal: Fatal) {
+    let limits = service.limits.clone();
+    let mut closing = service.closing.clone();
+    let keepalive = Duration::from_millis(limits.keepalive_ms);
+    let service = RaftServiceServer::new(service)
+        .max_decoding_message_size(limits.decode_bytes_max)
+        .max_encoding_message_size(limits.decode_bytes_max);
+    let server = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(keepalive))
+        .http2_keepalive_timeout(Some(keepalive))
+        .initial_stream_window_size(crate::transport::peers::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(crate::transport::peers::CONNECTION_WINDOW_BYTES)
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            // An error: the node is gone, and with it the sender.
+            let _ = closing.wait_for(|closing| *closing).await;
+        });
+    if let Err(error) = server.await {
+        fatal.raise(&format!("the peer server has ended: {error}"));
+    }
+}

@@ -1,0 +1,125 @@
+//! Gathers commands into entries: what arrives while a batch is in flight is the next batch.
+//!
+//! Why no timer: when the group is idle a command goes at once; when it is busy the batch is as
+//! large as the pipeline is slow, which is just the size that keeps up.
+//!
+//! Invariants: the commands of a caller that waits for each reply keep their order; a command is
+//! in one entry; a refusal (`NotLeader`) is given only to commands that are in no log. While a
+//! batch hangs (a leader cut off from its peers), those behind it are still submitted after an
+//! election's time, so that openraft can refuse them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::FuturesUnordered;
+use futures::{Future, StreamExt};
+use openraft::errors::ClientWriteError;
+use openraft::impls::ProgressResponder;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::batch::Commands;
+use crate::error::ProposeError;
+use crate::group::Applied;
+use crate::limits::Limits;
+use crate::status::forwarded;
+use crate::types::{Raft, Types};
+
+pub(crate) struct Proposal {
+    pub(crate) command: Bytes,
+    pub(crate) reply: oneshot::Sender<Result<Applied, ProposeError>>,
+}
+
+type Waiters = Vec<oneshot::Sender<Result<Applied, ProposeError>>>;
+
+/// Runs until every handle of the group is gone.
+pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiver<Proposal>) {
+    let patience = Duration::from_millis(limits.election_max_ms);
+    let mut in_flight = FuturesUnordered::new();
+    let mut gathered = VecDeque::new();
+    let mut inbox = Vec::new();
+    let mut open = true;
+    while open || !gathered.is_empty() || !in_flight.is_empty() {
+        gathered.extend(inbox.drain(..));
+        let full = in_flight.len() >= limits.batches_in_flight_max;
+        if !full && !gathered.is_empty() {
+            in_flight.push(submit(&raft, &limits, &mut gathered));
+            continue;
+        }
+        let room = limits.batch_commands_max.saturating_sub(gathered.len());
+        tokio::select! {
+            biased;
+            Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
+            count = queue.recv_many(&mut inbox, room), if open && room > 0 => open = count > 0,
+            () = tokio::time::sleep(patience), if full && !gathered.is_empty() => {
+                in_flight.push(submit(&raft, &limits, &mut gathered));
+            }
+        }
+    }
+}
+
+/// Takes the next batch; the future has nothing to do before it is polled, and ends when every
+/// command of the batch is answered.
+fn submit(
+    raft: &Raft,
+    limits: &Limits,
+    gathered: &mut VecDeque<Proposal>,
+) -> impl Future<Output = ()> + use<> {
+    let (commands, waiters) = take_batch(limits, gathered);
+    let raft = raft.clone();
+    async move {
+        let (responder, written) = ProgressResponder::complete_only();
+        if raft.client_write_ff(Commands(commands), Some(responder)).await.is_err() {
+            return refuse(waiters, ProposeError::Stopped);
+        }
+        match written.await {
+            Ok(Ok(written)) => deliver(waiters, written.log_id.index, written.data.0),
+            Ok(Err(error)) => refuse(waiters, refusal(error)),
+            Err(_) => refuse(waiters, ProposeError::Unknown),
+        }
+    }
+}
+
+fn take_batch(limits: &Limits, gathered: &mut VecDeque<Proposal>) -> (Vec<Bytes>, Waiters) {
+    let (mut commands, mut waiters, mut bytes) = (Vec::new(), Vec::new(), 0);
+    while let Some(proposal) = gathered.pop_front() {
+        if proposal.reply.is_closed() {
+            // The caller gave up before its command went anywhere.
+            continue;
+        }
+        bytes += proposal.command.len();
+        commands.push(proposal.command);
+        waiters.push(proposal.reply);
+        if commands.len() >= limits.batch_commands_max || bytes >= limits.batch_bytes_max {
+            break;
+        }
+    }
+    (commands, waiters)
+}
+
+fn deliver(waiters: Waiters, index: u64, replies: Vec<Bytes>) {
+    assert_eq!(waiters.len(), replies.len(), "the machine gives one reply for each command");
+    for (waiter, reply) in waiters.into_iter().zip(replies) {
+        // An error: the caller gave up.
+        let _ = waiter.send(Ok(Applied { index, reply }));
+    }
+}
+
+fn refuse(waiters: Waiters, error: ProposeError) {
+    for waiter in waiters {
+        let _ = waiter.send(Err(error.clone()));
+    }
+}
+
+fn refusal(error: ClientWriteError<Types>) -> ProposeError {
+    match error {
+        ClientWriteError::ForwardToLeader(forward) => {
+            ProposeError::NotLeader { hint: forwarded(forward) }
+        }
+        // The other two answer membership changes; for a command they would be a surprise.
+        ClientWriteError::LogEntryDiscarded(_)
+        | ClientWriteError::ChangeMembershipError(_)
+        | ClientWriteError::PreconditionFailed(_) => ProposeError::Unknown,
+    }
+}

@@ -1,0 +1,103 @@
+//! Snapshots of one replica: made when one is sent, not when openraft asks for one.
+//!
+//! Why lazily: the state is durable by itself, so openraft needs no file to purge its log, only
+//! the promise that the state up to there is on disk. Writing the whole state to a file each few
+//! thousand entries, for a follower that is hardly ever that far behind, would be waste. So
+//! building a snapshot flushes the store and reports the flushed mark, and the file is written
+//! when a follower needs it.
+//!
+//! Invariant: the file that is sent covers at least what the handle reported: openraft counts the
+//! follower as matching up to there.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use openraft::alias::SnapshotOf;
+use openraft::{RaftSnapshotBuilder, Snapshot};
+use vatic_store::{Mark, Replica, SnapshotFile, Store};
+
+use crate::codec::decode;
+use crate::types::{SnapshotMeta, Types};
+
+/// A snapshot that openraft passes around.
+#[derive(Debug)]
+pub(crate) enum SnapshotHandle {
+    /// This replica's state, at its flushed mark or later.
+    Local(LocalSnapshot),
+    /// A file that came from a peer.
+    Received(PathBuf),
+}
+
+pub(crate) struct LocalSnapshot {
+    replica: Replica,
+    /// The mark that was reported with the handle.
+    index: u64,
+}
+
+impl std::fmt::Debug for LocalSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LocalSnapshot(at least {})", self.index)
+    }
+}
+
+impl LocalSnapshot {
+    /// Writes the file, or takes the one that is there. Blocks.
+    pub(crate) fn file(&self) -> io::Result<SnapshotFile> {
+        if let Some(latest) = self.replica.latest_snapshot()
+            && latest.mark.index >= self.index
+        {
+            return Ok(latest);
+        }
+        let made = self.replica.snapshot().map_err(io::Error::other)?;
+        assert!(made.mark.index >= self.index, "a flushed mark went back");
+        Ok(made)
+    }
+}
+
+/// The snapshot that could be sent now; `None` where nothing is flushed yet.
+pub(crate) fn current(replica: &Replica) -> io::Result<Option<SnapshotOf<Types, SnapshotHandle>>> {
+    replica.flushed().map(|mark| local(replica, &mark)).transpose()
+}
+
+fn local(replica: &Replica, mark: &Mark) -> io::Result<SnapshotOf<Types, SnapshotHandle>> {
+    let meta: SnapshotMeta = decode(&mark.meta)?;
+    let handle = LocalSnapshot { replica: replica.clone(), index: mark.index };
+    Ok(Snapshot { meta, snapshot: SnapshotHandle::Local(handle) })
+}
+
+/// Makes what is applied durable, so that the log up to there may go.
+pub(crate) struct Builder {
+    pub(crate) store: Store,
+    pub(crate) replica: Replica,
+}
+
+/// How long the log's fsync may hold a flush back before the snapshot is reported as failed.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = SnapshotHandle;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotHandle>> {
+        let (store, replica) = (self.store.clone(), self.replica.clone());
+        let flushing = move || flushed(&store, &replica).and_then(|mark| local(&replica, &mark));
+        tokio::task::spawn_blocking(flushing).await.map_err(io::Error::other)?
+    }
+}
+
+/// Flushes until all that is applied now is on disk.
+fn flushed(store: &Store, replica: &Replica) -> io::Result<Mark> {
+    let applied = replica.applied().ok_or_else(|| io::Error::other("nothing is applied yet"))?;
+    let until = Instant::now() + FLUSH_DEADLINE;
+    loop {
+        store.flush_now();
+        if let Some(mark) = replica.flushed()
+            && mark.index >= applied.index
+        {
+            return Ok(mark);
+        }
+        if Instant::now() >= until {
+            return Err(io::Error::other("the log holds the flush back"));
+        }
+    }
+}

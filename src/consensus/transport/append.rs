@@ -1,0 +1,135 @@
+//! Appends of one group to one follower, several in flight.
+//!
+//! Why pipelined: with one append at a time a follower gets one batch a round trip and an fsync,
+//! however many are ready; with a window its log's group commit takes what arrived meanwhile.
+//!
+//! Invariants: requests go to the lane in the order openraft made them, results come back in that
+//! order; after the first error nothing more is sent, and openraft starts a new pipeline from what
+//! was acknowledged.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use tokio::time::{Instant, Sleep};
+use vatic_proto::peer::v1::Kind;
+
+use super::lane::{PendingReply, ReplyResult, SendError};
+use super::link::{AppendResult, Link, next_session, unreachable};
+use crate::codec;
+use crate::types::Types;
+
+pub(crate) struct Pipeline<'l, S> {
+    link: &'l Link,
+    input: S,
+    session: u64,
+    state: State,
+    window: VecDeque<InFlight>,
+    /// Of the oldest append in flight.
+    deadline: Pin<Box<Sleep>>,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    Open,
+    /// openraft has no more requests; the replies to those sent still come.
+    Draining,
+    Ended,
+}
+
+struct InFlight {
+    answer: PendingReply,
+    due: Instant,
+}
+
+impl<'l, S> Pipeline<'l, S>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
+{
+    pub(crate) fn new(link: &'l Link, input: S) -> Self {
+        Self {
+            link,
+            input,
+            session: next_session(),
+            state: State::Open,
+            window: VecDeque::new(),
+            deadline: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        }
+    }
+
+    /// Sends while there are requests and room in the window.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
+        let limits = Arc::clone(&self.link.limits);
+        while self.state == State::Open && self.window.len() < limits.append_window {
+            let request = match self.input.poll_next_unpin(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => {
+                    self.state = State::Draining;
+                    break;
+                }
+                Poll::Ready(Some(request)) => request,
+            };
+            let envelope = self.link.envelope(Kind::Append, self.session, codec::encode(&request));
+            let answer = self.link.append_lane().send(envelope)?;
+            let due = Instant::now() + Duration::from_millis(limits.append_deadline_ms);
+            self.window.push_back(InFlight { answer, due });
+        }
+        Ok(())
+    }
+
+    /// The reply to the oldest append, or its deadline.
+    fn poll_oldest(&mut self, cx: &mut Context<'_>) -> Poll<ReplyResult> {
+        let Some(oldest) = self.window.front_mut() else { return Poll::Pending };
+        if let Poll::Ready(reply) = Pin::new(&mut oldest.answer).poll(cx) {
+            self.window.pop_front();
+            return Poll::Ready(reply);
+        }
+        if self.deadline.deadline() != oldest.due {
+            self.deadline.as_mut().reset(oldest.due);
+        }
+        let limit = Duration::from_millis(self.link.limits.append_deadline_ms);
+        self.deadline.as_mut().poll(cx).map(|()| Err(SendError::Deadline(limit)))
+    }
+
+    fn end(&mut self, error: SendError) -> Poll<Option<AppendResult>> {
+        self.state = State::Ended;
+        self.window.clear();
+        Poll::Ready(Some(Err(unreachable(error))))
+    }
+}
+
+impl<S> Stream for Pipeline<'_, S>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
+{
+    type Item = AppendResult;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AppendResult>> {
+        let this = &mut *self;
+        if let Err(error) = this.fill(cx) {
+            return this.end(error);
+        }
+        match this.poll_oldest(cx) {
+            Poll::Ready(Ok(body)) => {
+                let Ok(result) = codec::decode::<StreamAppendResult<Types>>(&body) else {
+                    return this.end(SendError::BadReply);
+                };
+                if result.is_err() {
+                    this.state = State::Ended;
+                    this.window.clear();
+                }
+                Poll::Ready(Some(Ok(result)))
+            }
+            Poll::Ready(Err(error)) => this.end(error),
+            Poll::Pending if this.window.is_empty() && this.state != State::Open => {
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

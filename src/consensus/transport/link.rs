@@ -1,0 +1,192 @@
+//! openraft's network trait for one group and one target, over the lanes to the target's node.
+//!
+//! Why every failure is `Unreachable`: openraft backs off from that, and retries the others at
+//! once; a peer that timed out is the last that should get a retry at once.
+//!
+//! Invariant: pre-vote is asked of the peer. openraft's default grants it unseen, and a candidate
+//! that nobody hears would then unseat a leader that everybody else does.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::Stream;
+use openraft::OptionalSend;
+use openraft::alias::SnapshotOf;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vatic_proto::peer::v1::{Envelope, Kind};
+
+use super::append::Pipeline;
+use super::lane::{Lane, SendError};
+use super::peers::{Peer, Peers};
+use super::snapshot_send;
+use crate::codec;
+use crate::limits::Limits;
+use crate::snapshot::SnapshotHandle;
+use crate::types::{Place, RaftId, Types, Vote};
+
+/// Makes the links of one replica.
+pub(crate) struct Links {
+    peers: Arc<Peers>,
+    group: u32,
+    from: RaftId,
+}
+
+impl Links {
+    pub(crate) fn new(peers: Arc<Peers>, group: u32, from: RaftId) -> Self {
+        Self { peers, group, from }
+    }
+
+    fn link(&self, target: RaftId, place: &Place, heartbeat: bool) -> Link {
+        self.peers.addresses.learn(target.node(), &place.address);
+        Link {
+            group: self.group,
+            from: self.from,
+            to: target,
+            heartbeat,
+            peer: self.peers.peer(target.node()),
+            limits: self.peers.limits.clone(),
+        }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Links {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: RaftId, node: &Place) -> Link {
+        self.link(target, node, false)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: RaftId, node: &Place) -> Link {
+        self.link(target, node, true)
+    }
+}
+
+/// One group's way to one target.
+pub(crate) struct Link {
+    pub(crate) group: u32,
+    pub(crate) from: RaftId,
+    pub(crate) to: RaftId,
+    /// Appends without entries that only keep the lease: on the control lane.
+    heartbeat: bool,
+    pub(crate) peer: Peer,
+    pub(crate) limits: Arc<Limits>,
+}
+
+impl Link {
+    pub(crate) fn envelope(&self, kind: Kind, session: u64, body: bytes::Bytes) -> Envelope {
+        Envelope {
+            group: self.group,
+            from: self.from.as_u64(),
+            to: self.to.as_u64(),
+            kind: kind.into(),
+            session,
+            sequence: 0,
+            body,
+        }
+    }
+
+    async fn control<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        request: &Q,
+        deadline: Duration,
+    ) -> Result<A, RPCError<Types>> {
+        let envelope = self.envelope(kind, 0, codec::encode(request));
+        let reply = self.peer.control.call(envelope, deadline).await.map_err(unreachable)?;
+        codec::decode(&reply).map_err(|_| unreachable(SendError::BadReply))
+    }
+
+    pub(crate) fn append_lane(&self) -> &Lane {
+        &self.peer.append
+    }
+}
+
+pub(crate) fn unreachable(error: SendError) -> RPCError<Types> {
+    RPCError::Unreachable(Unreachable::new(&error))
+}
+
+/// Numbers pipelines and snapshot transfers; a later one has the greater number.
+pub(crate) fn next_session() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl RaftNetworkV2<Types> for Link {
+    type SnapshotData = SnapshotHandle;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        self.control(Kind::Heartbeat, &rpc, option.hard_ttl()).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, AppendStream<'s>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        if self.heartbeat {
+            return stream_append_sequential(self, input, option);
+        }
+        Box::pin(async move {
+            let pipeline: BoxStream<'s, _> = Box::pin(Pipeline::new(self, input));
+            Ok(pipeline)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.control(Kind::Vote, &rpc, option.hard_ttl()).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.control(Kind::PreVote, &rpc, option.hard_ttl()).await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        self.control(Kind::TransferLeader, &req, option.hard_ttl()).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<Types, SnapshotHandle>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = snapshot_send::send(self, vote, snapshot.snapshot) => sent,
+        }
+    }
+}
+
+pub(crate) type AppendResult = Result<StreamAppendResult<Types>, RPCError<Types>>;
+type AppendStream<'s> = Result<BoxStream<'s, AppendResult>, RPCError<Types>>;
