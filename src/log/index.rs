@@ -208,6 +208,29 @@ impl Index {
         Ok(())
     }
 
+    /// What of the invariants does not hold.
+    #[cfg(test)]
+    pub(crate) fn violation(&self) -> Option<String> {
+        let mut counted: BTreeMap<u32, Live> = BTreeMap::new();
+        for (id, replica) in &self.replicas {
+            for place in replica.places.iter().flatten() {
+                let live = counted.entry(place.epoch).or_default();
+                live.bytes += u64::from(place.bytes);
+                *live.entries.entry(*id).or_default() += 1;
+            }
+        }
+        for (epoch, live) in &self.segments {
+            let real = counted.remove(epoch).unwrap_or_default();
+            if (real.bytes, &real.entries) != (live.bytes, &live.entries) {
+                return Some(format!("segment {epoch} counts {live:?}, holds {real:?}"));
+            }
+        }
+        let gap =
+            self.segments.keys().zip(self.segments.keys().skip(1)).find(|(a, b)| *a + 1 != **b);
+        let orphan = counted.keys().next().map(|epoch| format!("entries in no segment: {epoch}"));
+        orphan.or_else(|| gap.map(|gap| format!("segments are not in a row: {gap:?}")))
+    }
+
     fn append(&mut self, id: ReplicaId, entry: &Entry, place: Place) -> Result<(), Inconsistent> {
         let replica = self.replicas.entry(id).or_default();
         if replica.places.is_empty() && replica.purged.is_none() {

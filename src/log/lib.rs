@@ -26,7 +26,15 @@ mod spare;
 mod writer;
 
 #[cfg(test)]
+mod crash_test;
+#[cfg(test)]
+mod fault_test;
+#[cfg(test)]
 mod file_test;
+#[cfg(test)]
+mod harness_test;
+#[cfg(test)]
+mod recover_test;
 
 pub use disk::{Disk, DiskFile};
 pub use error::{OpenError, Refusal};

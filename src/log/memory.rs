@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::disk::DiskFile;
 use crate::error::Refusal;
-use crate::frame::frame_bytes;
+use crate::frame::{frame_bytes, frame_bytes_for};
 use crate::front::{Cached, Front};
 use crate::index::Index;
 use crate::limits::Limits;
@@ -181,10 +181,12 @@ impl Memory {
 
     /// Bytes of the first queued record; `None` when there is nothing to write.
     pub(crate) fn first_bytes(&self) -> Option<usize> {
-        match self.queue.front() {
-            Some(item) => Some(frame_bytes(&item.record)),
-            None => (self.closing && !self.uncommitted.is_empty()).then_some(0),
+        if let Some(item) = self.queue.front() {
+            return Some(frame_bytes(&item.record));
         }
+        let id = self.uncommitted.first().filter(|_| self.closing)?;
+        let committed = self.replicas.get(id).and_then(|front| front.committed.as_ref());
+        Some(committed.map_or(0, |committed| frame_bytes_for(committed.len())))
     }
 
     /// Takes records from the head of the queue: all that fit into `room`, and no more than about

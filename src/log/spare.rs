@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
 
 use crate::disk::{Disk, DiskFile, is_full};
 use crate::limits::Limits;
@@ -22,7 +22,7 @@ pub(crate) struct Spares {
     disk: Arc<dyn Disk>,
     ready: Vec<Slot>,
     number_next: u64,
-    pending: Option<Receiver<io::Result<Slot>>>,
+    pending: Option<JoinHandle<io::Result<Slot>>>,
     background: bool,
     full: bool,
     retry_after_batches: u32,
@@ -64,7 +64,9 @@ impl Spares {
 
     /// Sees to it that the next segment is there or on its way.
     pub(crate) fn replenish(&mut self) -> io::Result<()> {
-        self.poll()?;
+        if self.pending.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.finish()?;
+        }
         if !self.ready.is_empty() || self.pending.is_some() {
             return Ok(());
         }
@@ -72,8 +74,7 @@ impl Spares {
             self.retry_after_batches -= 1;
             return Ok(());
         }
-        self.start()?;
-        if !self.background { self.poll() } else { Ok(()) }
+        self.start()
     }
 
     /// A free segment, waiting for it if it is being made; `None` when the disk is full.
@@ -82,10 +83,7 @@ impl Spares {
             if self.pending.is_none() {
                 self.start()?;
             }
-            if let Some(pending) = self.pending.take() {
-                let made = pending.recv().map_err(|_| maker_died())?;
-                self.made(made)?;
-            }
+            self.finish()?;
         }
         Ok(self.ready.pop())
     }
@@ -101,33 +99,22 @@ impl Spares {
     }
 
     fn start(&mut self) -> io::Result<()> {
-        let (send, receive) = sync_channel(1);
         let (disk, number, bytes) = (self.disk.clone(), self.number_next, self.segment_bytes);
         self.number_next += 1;
-        let make = move || {
-            let made = disk.create(number, bytes).map(|file| Slot { number, file });
-            // Nobody listens any more once the log is dropped.
-            let _ = send.send(made);
-        };
+        let make = move || disk.create(number, bytes).map(|file| Slot { number, file });
         if self.background {
-            std::thread::Builder::new().name("vatic-log-spare".into()).spawn(make)?;
-        } else {
-            make();
+            let thread = std::thread::Builder::new().name("vatic-log-spare".into());
+            self.pending = Some(thread.spawn(make)?);
+            return Ok(());
         }
-        self.pending = Some(receive);
-        Ok(())
+        self.made(make())
     }
 
-    fn poll(&mut self) -> io::Result<()> {
-        let Some(pending) = &self.pending else { return Ok(()) };
-        match pending.try_recv() {
-            Ok(made) => {
-                self.pending = None;
-                self.made(made)
-            }
-            Err(TryRecvError::Empty) => Ok(()),
-            Err(TryRecvError::Disconnected) => Err(maker_died()),
-        }
+    /// Takes what the thread made; waits for it.
+    fn finish(&mut self) -> io::Result<()> {
+        let Some(thread) = self.pending.take() else { return Ok(()) };
+        let died = |_| Err(io::Error::other("the thread that makes log segments died"));
+        self.made(thread.join().unwrap_or_else(died))
     }
 
     fn made(&mut self, made: io::Result<Slot>) -> io::Result<()> {
@@ -147,6 +134,9 @@ impl Spares {
     }
 }
 
-fn maker_died() -> io::Error {
-    io::Error::other("the thread that makes log segments died")
+impl Drop for Spares {
+    fn drop(&mut self) {
+        // The thread holds the disk: nobody else could open it. What it made is found again.
+        let _ = self.finish();
+    }
 }

@@ -1,0 +1,201 @@
+//! Recovery judges what it finds: torn tails are dropped, damage is refused by place, frames of an
+//! earlier use of a segment are never taken for new ones.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::frame::{FRAME_HEADER_BYTES, frame_bytes_for};
+use crate::harness_test::replica;
+use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::{Entry, Limits, Log, OpenError, SimDisk, Step, Writer};
+
+const PAYLOAD_BYTES: usize = 40;
+
+fn open(disk: &SimDisk) -> Result<(Log, Writer), OpenError> {
+    Log::open_stepped(Arc::new(disk.clone()), Limits::simulation(), Arc::new(|_| {}))
+}
+
+fn entry(index: u64, fill: u8) -> Entry {
+    Entry { index, term: 1, payload: Bytes::from(vec![fill; PAYLOAD_BYTES]) }
+}
+
+/// Appends one entry a batch.
+fn append_each(log: &Log, writer: &mut Writer, group: u32, range: std::ops::Range<u64>, fill: u8) {
+    for index in range {
+        log.replica(replica(group)).append(vec![entry(index, fill)], |r| r.unwrap());
+        assert_eq!(writer.step(), Step::Wrote);
+    }
+}
+
+fn indexes(log: &Log, group: u32) -> Vec<u64> {
+    let entries = log.replica(replica(group)).read(0..u64::MAX).unwrap();
+    entries.iter().map(|entry| entry.index).collect()
+}
+
+fn frame_offset(nth: usize) -> usize {
+    SEGMENT_HEADER_BYTES + nth * frame_bytes_for(PAYLOAD_BYTES)
+}
+
+fn damaged_at(disk: &SimDisk) -> Option<(String, u64)> {
+    match open(disk) {
+        Err(OpenError::Damaged { segment, offset, .. }) => Some((segment, offset)),
+        Err(error) => panic!("another error: {error}"),
+        Ok(_) => None,
+    }
+}
+
+#[test]
+fn bad_frame_in_the_last_batch_drops_the_rest_of_it() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..3, 1);
+    let batch = (3..7).map(|index| entry(index, 2)).collect();
+    log.replica(replica(1)).append(batch, |r| r.unwrap());
+    assert_eq!(writer.step(), Step::Wrote);
+    drop((log, writer));
+    disk.damage(0, frame_offset(5) + FRAME_HEADER_BYTES + 3);
+
+    let (log, mut writer) = open(&disk).unwrap();
+    assert_eq!(indexes(&log, 1), [0, 1, 2, 3, 4]);
+    // What was dropped (entry 6 is whole on disk) does not come back behind what is new.
+    append_each(&log, &mut writer, 1, 5..6, 3);
+    drop((log, writer));
+    let (log, _writer) = open(&disk).unwrap();
+    assert_eq!(indexes(&log, 1), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(log.replica(replica(1)).read(5..6).unwrap(), [entry(5, 3)]);
+}
+
+#[test]
+fn bad_frame_before_a_later_batch_refuses_naming_segment_and_offset() {
+    for within in [0, 9, 30, FRAME_HEADER_BYTES + 1] {
+        let disk = SimDisk::new();
+        let (log, mut writer) = open(&disk).unwrap();
+        append_each(&log, &mut writer, 1, 0..8, 1);
+        drop((log, writer));
+        disk.damage(0, frame_offset(3) + within);
+        assert_eq!(damaged_at(&disk), Some(("slot 0".into(), frame_offset(3) as u64)));
+    }
+}
+
+#[test]
+fn every_damaged_byte_of_fsynced_batches_is_noticed() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..90, 1);
+    drop((log, writer));
+    let before = indexes(&open(&disk).unwrap().0, 1);
+    assert_eq!(before.len(), 90);
+    let (mut refused, mut last_batch) = (0, 0);
+    for slot in crate::Disk::slots(&disk).unwrap() {
+        for offset in (0..Limits::simulation().segment_bytes as usize).step_by(7) {
+            disk.damage(slot, offset);
+            match open(&disk) {
+                Err(_) => refused += 1,
+                Ok((log, _)) if indexes(&log, 1) == before => {}
+                Ok((log, _)) => {
+                    assert_eq!(indexes(&log, 1), before[..89], "slot {slot}, offset {offset}");
+                    last_batch += 1;
+                }
+            }
+            disk.damage(slot, offset);
+        }
+    }
+    // 90 frames of 96 bytes, each seventh byte: nearly all must refuse, the last batch alone may
+    // look torn.
+    assert!(refused > 1150, "only {refused} refused");
+    assert!(last_batch <= 14, "{last_batch} positions cost the last entry");
+}
+
+#[test]
+fn lost_segment_is_missed() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..120, 1);
+    drop((log, writer));
+    crate::Disk::remove(&disk, 1).unwrap();
+    assert!(matches!(open(&disk), Err(OpenError::Missing { epoch: 2 })));
+}
+
+#[test]
+fn bad_header_of_the_newest_segment_refuses() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..60, 1);
+    drop((log, writer));
+    disk.damage(1, 13);
+    assert_eq!(damaged_at(&disk), Some(("slot 1".into(), 0)));
+}
+
+#[test]
+fn another_format_version_is_refused_by_number() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..2, 1);
+    drop((log, writer));
+    let file = crate::Disk::open(&disk, 0).unwrap();
+    let mut header = [0; SEGMENT_HEADER_BYTES];
+    file.read_at(0, &mut header).unwrap();
+    header[8] = 9;
+    let crc = crc32fast::hash(&header[..44]);
+    header[44..48].copy_from_slice(&crc.to_le_bytes());
+    file.write_at(0, &header).unwrap();
+    assert!(matches!(open(&disk), Err(OpenError::Version { found: 9, supported: 1, .. })));
+}
+
+#[test]
+fn recycled_segments_never_replay_old_frames() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    let one = log.replica(replica(1));
+    for index in 0..2_000 {
+        append_each(&log, &mut writer, 1, index..index + 1, (index / 40) as u8);
+        one.purge_to(index.saturating_sub(3), Bytes::new(), |r| r.unwrap());
+    }
+    drop((log, writer));
+    let slots = crate::Disk::slots(&disk).unwrap();
+    assert!(slots.len() <= 4, "segments were not recycled: {slots:?}");
+    // Each slot is full of whole frames of older epochs behind the end of the newest.
+    let (log, mut writer) = open(&disk).unwrap();
+    assert!(indexes(&log, 1).ends_with(&[1997, 1998, 1999]));
+    append_each(&log, &mut writer, 1, 2_000..2_001, 9);
+    drop((log, writer));
+    assert!(indexes(&open(&disk).unwrap().0, 1).ends_with(&[1998, 1999, 2000]));
+}
+
+#[test]
+fn tail_of_an_idle_group_is_carried_and_survives() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 9, 5..12, 9);
+    log.replica(replica(9)).save_vote(Bytes::from_static(b"vote"), |r| r.unwrap());
+    for index in 0..1_000 {
+        append_each(&log, &mut writer, 1, index..index + 1, 1);
+        let purge = index.saturating_sub(3);
+        log.replica(replica(1)).purge_to(purge, Bytes::new(), |r| r.unwrap());
+    }
+    let idle = log.replica(replica(9));
+    let wanted: Vec<_> = (5..12).map(|index| entry(index, 9)).collect();
+    assert_eq!(idle.read(0..99).unwrap(), wanted);
+    drop((log, writer));
+    let slots = crate::Disk::slots(&disk).unwrap();
+    assert!(slots.len() <= 7, "the idle group holds segments back: {slots:?}");
+    let (log, _writer) = open(&disk).unwrap();
+    assert_eq!(log.replica(replica(9)).read(0..99).unwrap(), wanted);
+    assert_eq!(log.replica(replica(9)).state().vote.unwrap(), "vote");
+}
+
+#[test]
+fn removed_replica_is_gone_and_its_group_begins_anew() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..5, 1);
+    append_each(&log, &mut writer, 2, 0..5, 1);
+    log.remove_replica(replica(1), |r| r.unwrap());
+    log.replica(replica(1)).append(vec![entry(70, 4)], |r| r.unwrap());
+    while writer.step() != Step::Idle {}
+    drop((log, writer));
+    let (log, _writer) = open(&disk).unwrap();
+    assert_eq!(indexes(&log, 1), [70]);
+    assert_eq!(indexes(&log, 2), [0, 1, 2, 3, 4]);
+}
