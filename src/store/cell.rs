@@ -75,7 +75,7 @@ impl Cell {
             now.mark.as_ref().is_none_or(|now| now.index <= mark.index),
             "a mark went back"
         );
-        let active = now.active.with(pending);
+        let active = now.active.with(&pending);
         Ok(self.swap(Published { active, mark: Some(mark), ..(*now).clone() }))
     }
 

@@ -74,13 +74,15 @@ impl Committer {
 
     fn perform(&mut self, job: Job) {
         match job {
-            Job::Flush(reply) => answer(reply, self.flush_all()),
-            Job::Create(id, reply) => answer(reply, self.create(id)),
-            Job::Remove(id, reply) => answer(reply, self.remove(id)),
-            Job::BeginInstall(id, reply) => answer(reply, self.begin_install(id)),
-            Job::Fill(installing, entries, reply) => answer(reply, self.fill(installing, entries)),
-            Job::Flip(installing, mark, reply) => answer(reply, self.flip(installing, mark)),
-            Job::Abandon(installing, reply) => answer(reply, self.abandon(installing)),
+            Job::Flush(reply) => answer(reply, || self.flush_all()),
+            Job::Create(id, reply) => answer(reply, || self.create(id)),
+            Job::Remove(id, reply) => answer(reply, || self.remove(id)),
+            Job::BeginInstall(id, reply) => answer(reply, || self.begin_install(id)),
+            Job::Fill(installing, entries, reply) => {
+                answer(reply, || self.fill(installing, entries))
+            }
+            Job::Flip(installing, mark, reply) => answer(reply, || self.flip(installing, mark)),
+            Job::Abandon(installing, reply) => answer(reply, || self.abandon(installing)),
             Job::Kick | Job::Stop => unreachable!("the loop takes these itself"),
             #[cfg(test)]
             Job::Tamper(change, reply) => {
@@ -89,7 +91,7 @@ impl Committer {
                     Ok(())
                 });
                 self.renew_base(&[]);
-                answer(reply, ());
+                answer(reply, || ());
             }
         }
     }
@@ -185,7 +187,7 @@ impl Committer {
     }
 }
 
-fn answer<T>(reply: Reply<T>, value: T) {
+fn answer<T>(reply: Reply<T>, work: impl FnOnce() -> T) {
     // Who asked may have gone away; what was asked for is done all the same.
-    let _ = reply.send(value);
+    let _ = reply.send(work());
 }

@@ -20,9 +20,9 @@ use crate::lmdb::{Batch, StorageError};
 use crate::published::Published;
 
 /// A replica with a frozen overlay.
-struct Candidate {
-    cell: Arc<Cell>,
-    pair: Arc<Published>,
+pub(crate) struct Candidate {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) pair: Arc<Published>,
 }
 
 impl Candidate {
@@ -98,7 +98,10 @@ impl Committer {
 
 /// Writes one overlay and its mark. An overlay of an incarnation that is not the live one is
 /// not written: its changes belong to a state that an install has replaced.
-fn write_one(batch: &mut Batch<'_>, candidate: &Candidate) -> Result<bool, StorageError> {
+pub(crate) fn write_one(
+    batch: &mut Batch<'_>,
+    candidate: &Candidate,
+) -> Result<bool, StorageError> {
     let Published { incarnation, prefix, frozen, .. } = &*candidate.pair;
     let live = batch.pointer(candidate.cell.id)?;
     if live.is_none_or(|live| live.incarnation != *incarnation) {

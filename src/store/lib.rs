@@ -39,7 +39,15 @@ mod view;
 mod writer;
 
 #[cfg(test)]
+mod crash_test;
+#[cfg(test)]
+mod install_test;
+#[cfg(test)]
+mod property_test;
+#[cfg(test)]
 mod store_test;
+#[cfg(test)]
+mod stress_test;
 
 pub use error::{InstallError, OpenError, SnapshotError};
 pub use fatal::FatalAction;

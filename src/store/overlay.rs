@@ -3,12 +3,17 @@
 //! A copy shares all nodes with the original, and a write copies the path to its leaf, so that
 //! each publish can hand readers a map of their own while the writer goes on. Deletions are kept
 //! as entries without a value: they must hide what LMDB still holds.
+//!
+//! Copying a leaf counts one reference up for each entry in it, and each is a cache miss; so an
+//! entry is one allocation, key and value together.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::OrdSet;
 
 /// Writes that are not published yet. Private to one writer, so a plain map.
 pub(crate) type Pending = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -16,42 +21,38 @@ pub(crate) type Pending = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// One change: the key, and its new value or `None` for a deletion.
 pub(crate) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// Memory that an entry takes beside its key and value: two reference counts, two fat pointers,
-/// allocator slack and its share of the tree's nodes. An estimate.
-const ENTRY_OVERHEAD_BYTES: usize = 128;
+/// Memory that an entry takes beside its key and value: reference counts, fat pointers, allocator
+/// slack and its share of the tree's nodes. An estimate.
+const ENTRY_OVERHEAD_BYTES: usize = 96;
 
 #[derive(Clone, Default)]
 pub(crate) struct Overlay {
-    map: OrdMap<Arc<[u8]>, Option<Arc<[u8]>>>,
+    entries: OrdSet<Entry>,
     bytes: usize,
 }
 
 impl Overlay {
     /// `None`: says nothing of this key. `Some(None)`: deleted.
     pub(crate) fn lookup(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        self.map.get(key).map(|value| value.as_deref())
+        self.entries.get(key).map(Entry::value)
     }
 
     /// A copy of this overlay with `pending` on top.
-    pub(crate) fn with(&self, pending: Pending) -> Overlay {
+    pub(crate) fn with(&self, pending: &Pending) -> Overlay {
         let mut next = self.clone();
         for (key, value) in pending {
-            next.write(key, value);
+            let entry = Entry::new(key, value.as_deref());
+            next.bytes += entry.memory_bytes();
+            if let Some(old) = next.entries.insert(entry) {
+                next.bytes -= old.memory_bytes();
+            }
         }
         next
     }
 
-    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.bytes += entry_bytes(key.len(), value.as_deref());
-        let key_bytes = key.len();
-        if let Some(old) = self.map.insert(key.into(), value.map(Arc::from)) {
-            self.bytes -= entry_bytes(key_bytes, old.as_deref());
-        }
-    }
-
     /// All changes in key order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Change<'_>> {
-        self.map.iter().map(|(key, value)| (&**key, value.as_deref()))
+        self.entries.iter().map(Entry::change)
     }
 
     /// The changes within the bounds, in key order.
@@ -60,12 +61,11 @@ impl Overlay {
         from: &[u8],
         to: Option<&[u8]>,
     ) -> impl Iterator<Item = Change<'a>> + use<'a> {
-        let bounds = bounds(from, to);
-        self.map.range::<_, [u8]>(bounds).map(|(key, value)| (&**key, value.as_deref()))
+        self.entries.range::<_, [u8]>(bounds(from, to)).map(Entry::change)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.entries.is_empty()
     }
 
     /// Memory taken, about.
@@ -82,6 +82,68 @@ pub(crate) fn bounds<'b>(
     (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded))
 }
 
-fn entry_bytes(key_bytes: usize, value: Option<&[u8]>) -> usize {
-    key_bytes + value.map_or(0, <[u8]>::len) + ENTRY_OVERHEAD_BYTES
+/// A key and what became of it. Entries compare by key alone, so that one replaces another.
+#[derive(Clone)]
+struct Entry {
+    /// The key, then the value.
+    bytes: Arc<[u8]>,
+    key_bytes: u32,
+    deleted: bool,
 }
+
+impl Entry {
+    fn new(key: &[u8], value: Option<&[u8]>) -> Entry {
+        let value_bytes = value.unwrap_or_default();
+        // One allocation and two copies; `concat().into()` would allocate twice.
+        let length = key.len() + value_bytes.len();
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
+        let (front, back) =
+            Arc::get_mut(&mut bytes).expect("nobody else has it yet").split_at_mut(key.len());
+        front.copy_from_slice(key);
+        back.copy_from_slice(value_bytes);
+        let key_bytes = u32::try_from(key.len()).expect("the writer bounds its keys");
+        Entry { bytes, key_bytes, deleted: value.is_none() }
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.bytes[..self.key_bytes as usize]
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        (!self.deleted).then(|| &self.bytes[self.key_bytes as usize..])
+    }
+
+    fn change(&self) -> Change<'_> {
+        (self.key(), self.value())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.bytes.len() + ENTRY_OVERHEAD_BYTES
+    }
+}
+
+impl Borrow<[u8]> for Entry {
+    fn borrow(&self) -> &[u8] {
+        self.key()
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> Ordering {
+        self.key().cmp(other.key())
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Entry {}

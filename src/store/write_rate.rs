@@ -26,6 +26,7 @@ fn main() {
     for keys_per_batch in [1, 10, 50] {
         bench.batches(keys_per_batch);
     }
+    bench.overlay();
     bench.reads();
     bench.views();
     bench.snapshot();
@@ -82,6 +83,31 @@ impl Bench {
         line("get + put", elapsed, keys, "key");
         line("publish", elapsed, BATCHES, "batch");
         line("flush", self.flush(), keys, "key");
+    }
+
+    /// What the copy-on-write map costs by itself: LMDB is not asked.
+    fn overlay(&mut self) {
+        println!("-- overlay alone, 100,000 random keys");
+        let keys: Vec<_> = (0..100_000).map(|_| name(self.random())).collect();
+        for keys_per_batch in [1, 10, 100] {
+            let start = Instant::now();
+            for batch in keys.chunks(keys_per_batch) {
+                for key in batch {
+                    self.writer.put(key.clone(), vec![1; VALUE_BYTES]);
+                }
+                self.publish();
+            }
+            let what = format!("put + publish, {keys_per_batch} keys a batch");
+            line(&what, start.elapsed(), keys.len() as u64, "key");
+            if keys_per_batch == 10 {
+                let start = Instant::now();
+                for key in &keys {
+                    black_box(self.writer.get(key));
+                }
+                line("get", start.elapsed(), keys.len() as u64, "key");
+            }
+            self.flush();
+        }
     }
 
     fn reads(&mut self) {
