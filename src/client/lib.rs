@@ -1,1 +1,43 @@
-//! vatic-client: under construction.
+//! Client of a vatic cluster.
+//!
+//! What it adds to the wire: it finds the leader and fails over, puts a deadline on every call,
+//! retries conflicts with jittered pauses, turns a lost answer into a question (never into a second
+//! effect), and recomputes each receipt from what it sent before it believes it.
+//!
+//! Start at [`Client`]; [`Client::run`] is what most programs need.
+
+mod attempt;
+mod backoff;
+mod call;
+mod client;
+mod cluster;
+mod convert;
+mod error;
+mod evidence;
+mod limits;
+mod outcome;
+mod overlay;
+mod pool;
+mod reads;
+mod request;
+mod routes;
+mod run;
+mod stream;
+mod submit;
+mod transaction;
+
+pub use client::{Client, Options, Routing};
+pub use cluster::{Cluster, Group, Member, Replica, Role};
+pub use error::{Class, ClientError, Refusal};
+pub use evidence::{Evidence, EvidenceFault};
+pub use limits::Limits;
+pub use outcome::{Cause, Committed, Outcome, Rollback};
+pub use reads::{Record, Scan, ScanOptions};
+pub use request::{OutcomeOf, Request};
+pub use run::{Done, Observer, Runner};
+pub use transaction::Transaction;
+
+#[cfg(test)]
+mod fake_test;
+#[cfg(test)]
+mod run_test;

@@ -1,0 +1,141 @@
+//! One unary call: to whom, how long, and how often.
+//!
+//! The loop is the same for all calls: ask the likely leader, follow the hint of a refusal, let a
+//! dead endpoint rest, pause with jitter, and stop at the operation's deadline. Only calls that
+//! may be repeated come through here: reads, and writes with a request id.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+use vatic_proto::v1::cluster_service_client::ClusterServiceClient;
+use vatic_proto::v1::record_service_client::RecordServiceClient;
+use vatic_proto::v1::transaction_service_client::TransactionServiceClient;
+
+use crate::backoff::Backoff;
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::pool::Node;
+
+/// The attempts of one operation: who is asked next, and when it is over.
+pub(crate) struct Attempts<'a> {
+    client: &'a Client,
+    backoff: Backoff,
+    end: Instant,
+    wanted: Option<String>,
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(client: &'a Client) -> Self {
+        let limits = client.limits();
+        Attempts {
+            client,
+            backoff: Backoff::new(limits),
+            end: Instant::now() + Duration::from_millis(limits.operation_ms),
+            wanted: None,
+        }
+    }
+
+    /// The node for the next attempt.
+    pub(crate) fn node(&self, partition: Option<&str>) -> Node {
+        let inner = &self.client.inner;
+        let learnt = partition.and_then(|partition| inner.routes.find(partition));
+        inner.pool.pick(self.wanted.as_deref().or(learnt.as_deref()))
+    }
+
+    /// Takes note of a failure; waits, or answers false where there is no attempt left.
+    pub(crate) async fn again(
+        &mut self,
+        error: &ClientError,
+        node: Option<&Node>,
+        partition: Option<&str>,
+    ) -> bool {
+        let inner = &self.client.inner;
+        if matches!(error, ClientError::Unreachable { .. } | ClientError::Deadline { .. }) {
+            node.into_iter().for_each(|node| inner.pool.failed(&node.endpoint));
+        }
+        self.wanted = error.leader_endpoint().map(str::to_owned);
+        if let Some(partition) = partition {
+            inner.routes.forget(partition);
+        }
+        let Some(pause) = self.backoff.next(error.retry_after()) else { return false };
+        if Instant::now() + pause >= self.end {
+            return false;
+        }
+        sleep(pause).await;
+        true
+    }
+
+    /// When the operation as a whole must be over.
+    pub(crate) fn end(&self) -> Instant {
+        self.end
+    }
+}
+
+impl Client {
+    /// Asks until somebody answers for good. Answers who did.
+    pub(crate) async fn call<T, F, Answer>(
+        &self,
+        what: &'static str,
+        partition: Option<&str>,
+        ask: F,
+    ) -> Result<(T, Node), ClientError>
+    where
+        F: Fn(Node) -> Answer,
+        Answer: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut attempts = Attempts::new(self);
+        loop {
+            let node = attempts.node(partition);
+            let error = match self.ask_once(what, &node, ask(node.clone())).await {
+                Ok(answer) => return Ok((answer, node)),
+                Err(error) => error,
+            };
+            tracing::debug!(what, endpoint = %node.endpoint, %error, "call failed");
+            if !error.retryable() || !attempts.again(&error, Some(&node), partition).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// One attempt, bounded by the call's deadline.
+    pub(crate) async fn ask_once<T>(
+        &self,
+        what: &'static str,
+        node: &Node,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, ClientError> {
+        let limit_ms = self.limits().call_ms;
+        match timeout(Duration::from_millis(limit_ms), answer).await {
+            Ok(Ok(response)) => {
+                self.inner.pool.worked(&node.endpoint);
+                Ok(response.into_inner())
+            }
+            Ok(Err(status)) => Err(ClientError::from_status(status, &node.endpoint)),
+            Err(_) => Err(ClientError::Deadline { what, limit_ms }),
+        }
+    }
+
+    pub(crate) fn transactions(&self, node: &Node) -> TransactionServiceClient<Channel> {
+        let bytes_max = self.limits().message_bytes_max;
+        TransactionServiceClient::new(node.channel.clone())
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_max)
+    }
+
+    pub(crate) fn records(&self, node: &Node) -> RecordServiceClient<Channel> {
+        let bytes_max = self.limits().message_bytes_max;
+        RecordServiceClient::new(node.channel.clone())
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_max)
+    }
+
+    pub(crate) fn clusters(&self, node: &Node) -> ClusterServiceClient<Channel> {
+        let bytes_max = self.limits().message_bytes_max;
+        ClusterServiceClient::new(node.channel.clone())
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_max)
+    }
+}

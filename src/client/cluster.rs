@@ -1,0 +1,229 @@
+//! The cluster as one of its nodes sees it, and whether its replicas agree.
+
+use vatic_core::hash::Hash;
+use vatic_proto::v1;
+
+use crate::convert::{self, Malformed};
+
+/// Members and groups.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Who answered.
+    pub node_id: u64,
+    /// Its version.
+    pub version: String,
+    /// The ring's epoch.
+    pub ring_epoch: u64,
+    /// Whether the answering node sees a leader for each group and takes transactions.
+    pub ready: bool,
+    /// Ascending by id.
+    pub members: Vec<Member>,
+    /// Ascending by id; group 0 is the cluster's own.
+    pub groups: Vec<Group>,
+}
+
+/// One node.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its id.
+    pub node_id: u64,
+    /// Where clients reach it.
+    pub client_endpoint: String,
+    /// Where other nodes reach it.
+    pub peer_endpoint: String,
+    /// Whether it answered.
+    pub reachable: bool,
+}
+
+/// One Raft group.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its id.
+    pub group: u32,
+    /// Who leads it, where known.
+    pub leader: Option<u64>,
+    /// The highest term seen.
+    pub term: u64,
+    /// Ascending by node.
+    pub replicas: Vec<Replica>,
+}
+
+/// One replica of a group.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    /// Where it is.
+    pub node_id: u64,
+    /// What it is.
+    pub role: Role,
+    /// Whether it answered; if not, the rest is empty.
+    pub reachable: bool,
+    /// Last log index applied.
+    pub applied_index: u64,
+    /// The group's chain up to there.
+    pub chain_digest: Option<Hash>,
+    /// Over every replicated key and value, where it was asked for.
+    pub state_digest: Option<Hash>,
+    /// Transactions voted Yes on and not yet decided.
+    pub undecided: u64,
+    /// Records held.
+    pub records: u64,
+}
+
+/// What a replica is in its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Role {
+    Unknown,
+    Leader,
+    Follower,
+    Candidate,
+    Learner,
+}
+
+impl Role {
+    /// Lower-case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Unknown => "unknown",
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Learner => "learner",
+        }
+    }
+}
+
+impl Group {
+    /// Whether all replicas answered, stand at one index, and have one chain and one state there.
+    /// Digests that were not given are not compared; a chain digest must be given.
+    pub fn agrees(&self) -> bool {
+        let Some(first) = self.replicas.first() else { return false };
+        first.chain_digest.is_some()
+            && self.replicas.iter().all(|replica| {
+                replica.reachable
+                    && replica.applied_index == first.applied_index
+                    && replica.chain_digest == first.chain_digest
+                    && replica.state_digest == first.state_digest
+            })
+    }
+
+    /// Whether two replicas contradict each other: at one index with different digests. Waiting
+    /// does not mend that.
+    pub fn diverges(&self) -> bool {
+        self.replicas.iter().enumerate().any(|(at, a)| {
+            self.replicas[at + 1..].iter().any(|b| {
+                let comparable = a.reachable && b.reachable && a.applied_index == b.applied_index;
+                comparable && (a.chain_digest != b.chain_digest || a.state_digest != b.state_digest)
+            })
+        })
+    }
+}
+
+impl Cluster {
+    pub(crate) fn read(answer: v1::ClusterResponse) -> Result<Cluster, Malformed> {
+        Ok(Cluster {
+            node_id: answer.node_id,
+            version: answer.version,
+            ring_epoch: answer.ring_epoch,
+            ready: answer.ready,
+            members: answer.members.into_iter().map(member).collect(),
+            groups: answer.groups.into_iter().map(group).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn member(member: v1::Member) -> Member {
+    Member {
+        node_id: member.node_id,
+        client_endpoint: member.client_endpoint,
+        peer_endpoint: member.peer_endpoint,
+        reachable: member.reachable,
+    }
+}
+
+fn group(group: v1::Group) -> Result<Group, Malformed> {
+    Ok(Group {
+        group: group.group,
+        leader: Some(group.leader_node).filter(|node| *node != 0),
+        term: group.term,
+        replicas: group.replicas.into_iter().map(replica).collect::<Result<_, _>>()?,
+    })
+}
+
+fn replica(replica: v1::Replica) -> Result<Replica, Malformed> {
+    Ok(Replica {
+        node_id: replica.node_id,
+        role: match replica.role() {
+            v1::replica::Role::Unspecified => Role::Unknown,
+            v1::replica::Role::Leader => Role::Leader,
+            v1::replica::Role::Follower => Role::Follower,
+            v1::replica::Role::Candidate => Role::Candidate,
+            v1::replica::Role::Learner => Role::Learner,
+        },
+        reachable: replica.reachable,
+        applied_index: replica.applied_index,
+        chain_digest: digest(&replica.chain_digest)?,
+        state_digest: digest(&replica.state_digest)?,
+        undecided: replica.undecided,
+        records: replica.records,
+    })
+}
+
+fn digest(bytes: &[u8]) -> Result<Option<Hash>, Malformed> {
+    if bytes.is_empty() { Ok(None) } else { convert::hash_in(bytes).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(applied_index: u64, chain: u8) -> Replica {
+        Replica {
+            node_id: 1,
+            role: Role::Follower,
+            reachable: true,
+            applied_index,
+            chain_digest: Some(Hash([chain; 32])),
+            state_digest: None,
+            undecided: 0,
+            records: 0,
+        }
+    }
+
+    fn group(replicas: Vec<Replica>) -> Group {
+        Group { group: 1, leader: Some(1), term: 1, replicas }
+    }
+
+    #[test]
+    fn replicas_at_one_index_with_one_chain_agree() {
+        assert!(group(vec![replica(5, 1), replica(5, 1)]).agrees());
+    }
+
+    #[test]
+    fn replica_that_lags_neither_agrees_nor_diverges() {
+        let group = group(vec![replica(5, 1), replica(4, 2)]);
+        assert!(!group.agrees());
+        assert!(!group.diverges());
+    }
+
+    #[test]
+    fn replicas_at_one_index_with_two_chains_diverge() {
+        let group = group(vec![replica(4, 9), replica(5, 1), replica(5, 2)]);
+        assert!(!group.agrees());
+        assert!(group.diverges());
+    }
+
+    #[test]
+    fn unreachable_replica_does_not_agree() {
+        let gone = Replica { reachable: false, ..replica(5, 1) };
+        assert!(!group(vec![replica(5, 1), gone]).agrees());
+        assert!(!group(vec![]).agrees());
+    }
+
+    #[test]
+    fn state_digests_are_compared_where_given() {
+        let state = |byte| Replica { state_digest: Some(Hash([byte; 32])), ..replica(5, 1) };
+        assert!(group(vec![state(1), state(1)]).agrees());
+        assert!(group(vec![state(1), state(2)]).diverges());
+    }
+}

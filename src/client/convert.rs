@@ -1,0 +1,156 @@
+//! The edge: generated wire types on one side, the core's types on the other.
+//!
+//! Invariant: no other file of the client takes a generated type apart into values. What a server
+//! sends is checked for shape here; a message that lacks a part is a broken protocol, not a default.
+
+use bytes::Bytes;
+use vatic_core::hash::Hash;
+use vatic_core::id::{GroupId, Tid, Timestamp};
+use vatic_core::key::{Key, KeyRange};
+use vatic_core::value::{Fields, Scalar, Value};
+use vatic_proto::v1;
+
+use crate::evidence::Evidence;
+use crate::outcome::{Cause, Committed, Outcome, Rollback};
+use crate::reads::Record;
+use crate::request::Request;
+
+/// What is wrong with a message.
+pub(crate) type Malformed = &'static str;
+
+pub(crate) fn key_out(key: &Key) -> v1::Key {
+    v1::Key {
+        collection: key.collection.clone(),
+        partition: key.partition.clone(),
+        sort: key.sort.clone(),
+    }
+}
+
+pub(crate) fn key_in(key: v1::Key) -> Key {
+    Key { collection: key.collection, partition: key.partition, sort: key.sort }
+}
+
+pub(crate) fn range_out(range: &KeyRange, limit: u32) -> v1::ScanRange {
+    v1::ScanRange {
+        collection: range.collection.clone(),
+        partition: range.partition.clone(),
+        from_sort: range.from.clone(),
+        to_sort: range.to.clone().unwrap_or_default(),
+        limit,
+    }
+}
+
+pub(crate) fn request_out(request: &Request) -> Option<v1::RequestId> {
+    let (id, route, mint_unix_ms) = request.parts()?;
+    let id = Bytes::copy_from_slice(id);
+    Some(v1::RequestId { id, route_key: route.to_owned(), mint_unix_ms })
+}
+
+pub(crate) fn transition_out(seq: u64, delta: &[u8]) -> v1::Transition {
+    let encoded = Bytes::copy_from_slice(delta);
+    v1::Transition { seq, body: Some(v1::transition::Body::Encoded(encoded)), digest: None }
+}
+
+pub(crate) fn record_in(record: v1::Record) -> Result<Record, Malformed> {
+    let key = key_in(record.key.ok_or("a record without key")?);
+    let fields = record
+        .fields
+        .into_iter()
+        .map(|(name, value)| Ok((name, value_in(value)?)))
+        .collect::<Result<Fields, Malformed>>()?;
+    Ok(Record { key, fields, version: Timestamp(record.version) })
+}
+
+pub(crate) fn tid_in(bytes: &[u8]) -> Result<Tid, Malformed> {
+    Tid::from_bytes(bytes).ok_or("a transaction id that is not 20 bytes")
+}
+
+pub(crate) fn hash_in(bytes: &[u8]) -> Result<Hash, Malformed> {
+    Ok(Hash(bytes.try_into().map_err(|_| "a digest that is not 32 bytes")?))
+}
+
+/// The outcome; `deltas` is what was sent, as far as the caller has it.
+pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<Outcome, Malformed> {
+    match outcome.state() {
+        v1::outcome::State::Committed => {
+            let receipt = outcome.receipt.ok_or("a commit without receipt")?;
+            Ok(Outcome::Committed(Box::new(Committed {
+                tid: tid_in(&outcome.transaction_id)?,
+                version: Timestamp(outcome.commit_version),
+                participants: receipt.participants.into_iter().map(GroupId).collect(),
+                replayed: outcome.replayed,
+                evidence: Evidence { deltas, receipt: receipt.encoded.to_vec() },
+            })))
+        }
+        v1::outcome::State::RolledBack => {
+            let rollback = rollback(&outcome).ok_or("a rollback without cause")?;
+            Ok(Outcome::RolledBack(Box::new(rollback)))
+        }
+        v1::outcome::State::Unknown => Ok(Outcome::Unknown),
+        v1::outcome::State::Unspecified => Err("an outcome without state"),
+    }
+}
+
+pub(crate) fn rollback(outcome: &v1::Outcome) -> Option<Rollback> {
+    let rollback = outcome.rollback.as_ref()?;
+    Some(Rollback {
+        tid: Tid::from_bytes(&outcome.transaction_id),
+        cause: cause_in(rollback.cause()),
+        key: rollback.key.clone().map(key_in),
+        expected: Timestamp(rollback.expected_version),
+        actual: Timestamp(rollback.actual_version),
+        other: Tid::from_bytes(&rollback.other_transaction_id),
+        message: rollback.message.clone(),
+        retryable: rollback.retryable,
+    })
+}
+
+fn cause_in(cause: v1::RollbackCause) -> Cause {
+    match cause {
+        v1::RollbackCause::Unspecified => Cause::Unspecified,
+        v1::RollbackCause::StaleRead => Cause::StaleRead,
+        v1::RollbackCause::StaleRange => Cause::StaleRange,
+        v1::RollbackCause::Locked => Cause::Locked,
+        v1::RollbackCause::ExpectationFailed => Cause::ExpectationFailed,
+        v1::RollbackCause::TypeMismatch => Cause::TypeMismatch,
+        v1::RollbackCause::Overflow => Cause::Overflow,
+        v1::RollbackCause::RecordTooLarge => Cause::RecordTooLarge,
+        v1::RollbackCause::Quota => Cause::Quota,
+        v1::RollbackCause::ForecastMismatch => Cause::ForecastMismatch,
+        v1::RollbackCause::BodyMismatch => Cause::BodyMismatch,
+        v1::RollbackCause::RequestIdTaken => Cause::RequestIdTaken,
+        v1::RollbackCause::RequestIdExpired => Cause::RequestIdExpired,
+        v1::RollbackCause::ChainBroken => Cause::ChainBroken,
+        v1::RollbackCause::Recovered => Cause::Recovered,
+        v1::RollbackCause::ClientAbort => Cause::ClientAbort,
+        v1::RollbackCause::IdleTimeout => Cause::IdleTimeout,
+    }
+}
+
+fn value_in(value: v1::Value) -> Result<Value, Malformed> {
+    match value.kind.ok_or("a value without kind")? {
+        v1::value::Kind::ListValue(list) => {
+            let scalars = list.values.into_iter().map(|value| match value.kind {
+                Some(kind) => scalar_in(kind),
+                None => Err("a value without kind"),
+            });
+            Ok(Value::List(scalars.collect::<Result<_, _>>()?))
+        }
+        kind => Ok(Value::One(scalar_in(kind)?)),
+    }
+}
+
+fn scalar_in(kind: v1::value::Kind) -> Result<Scalar, Malformed> {
+    match kind {
+        v1::value::Kind::BoolValue(value) => Ok(Scalar::Bool(value)),
+        v1::value::Kind::IntValue(value) => Ok(Scalar::I64(value)),
+        v1::value::Kind::DoubleValue(value) => Ok(Scalar::F64(value.to_bits())),
+        v1::value::Kind::StringValue(value) => Ok(Scalar::String(value)),
+        v1::value::Kind::BytesValue(value) => Ok(Scalar::Bytes(value.to_vec())),
+        v1::value::Kind::ListValue(_) => Err("a list in a list"),
+    }
+}
+
+#[cfg(test)]
+#[path = "convert_test.rs"]
+mod convert_test;

@@ -1,0 +1,304 @@
+//! Whole transactions: a closure, run until it commits or cannot.
+//!
+//! The argument for exactly-once: all attempts of one run carry one request id, and each attempt
+//! writes the request's record expecting its absence, so at most one of them commits. An attempt
+//! whose answer was lost is kept, with its result and what it sent, until it is known to be dead; a
+//! run never ends with an ordinary error while such an attempt is open. So an error other than
+//! `OutcomeUnknown` means that nothing was committed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use vatic_core::hash::Hash;
+use vatic_core::id::Tid;
+use vatic_proto::v1;
+
+use crate::attempt::{Attempt, Plan};
+use crate::call::Attempts;
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::outcome::{Committed, Outcome, Rollback};
+use crate::pool::Node;
+use crate::request::{OutcomeOf, Request};
+use crate::transaction::Transaction;
+
+/// A committed run.
+#[derive(Debug, Clone)]
+pub struct Done<T> {
+    /// What the closure returned in the attempt that committed.
+    pub value: T,
+    /// The commit, its receipt verified against what was sent.
+    pub committed: Committed,
+    /// Attempts that it took.
+    pub attempts: u32,
+}
+
+/// Watches runs; each method is called once for each event, from the task that runs.
+pub trait Observer: Send + Sync {
+    /// An attempt was rolled back.
+    fn rolled_back(&self, _rollback: &Rollback) {}
+    /// An attempt failed before it was sealed, and did nothing.
+    fn failed(&self, _error: &ClientError) {}
+    /// The answer to a sealed attempt was lost.
+    fn lost(&self, _error: &ClientError) {}
+    /// A run committed; `commit` is from seal to outcome, of the last attempt.
+    fn committed(&self, _commit: Duration) {}
+}
+
+struct Silent;
+
+impl Observer for Silent {}
+
+/// How to run a transaction.
+pub struct Runner<'a> {
+    client: &'a Client,
+    exactly_once: bool,
+    snapshot: bool,
+    observer: &'a dyn Observer,
+}
+
+/// How one attempt ended.
+enum End<T> {
+    Committed(T, Box<Committed>),
+    /// An earlier attempt of this run had committed already.
+    Replayed(Box<Committed>),
+    Again(ClientError),
+    Failed(ClientError),
+    Lost(T, ClientError),
+}
+
+/// An attempt whose answer was lost.
+struct Lost<T> {
+    tid: Tid,
+    seed: Option<Hash>,
+    deltas: Vec<Vec<u8>>,
+    value: T,
+}
+
+impl Client {
+    /// Runs the closure as a transaction: strict, exactly once, retried on conflicts.
+    ///
+    /// The closure may run several times, so it must have no other effects. It ends the transaction
+    /// without a commit by returning [`ClientError::caller`].
+    pub async fn run<T, F, Body>(&self, body: F) -> Result<Done<T>, ClientError>
+    where
+        F: FnMut(Transaction) -> Body,
+        Body: Future<Output = Result<T, ClientError>>,
+    {
+        self.transaction().run(body).await
+    }
+
+    /// To choose how a transaction runs.
+    pub fn transaction(&self) -> Runner<'_> {
+        Runner { client: self, exactly_once: true, snapshot: false, observer: &Silent }
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// Whether the run has a request id. Without one a lost answer to a transaction that wrote is
+    /// `OutcomeUnknown` at once; reading transactions need none.
+    #[must_use]
+    pub fn exactly_once(mut self, yes: bool) -> Self {
+        self.exactly_once = yes;
+        self
+    }
+
+    /// Snapshot isolation in place of strict serializability.
+    #[must_use]
+    pub fn snapshot_isolation(mut self) -> Self {
+        self.snapshot = true;
+        self
+    }
+
+    /// Tells what happens on the way.
+    #[must_use]
+    pub fn observe(mut self, observer: &'a dyn Observer) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Runs the closure until it commits or cannot.
+    pub async fn run<T, F, Body>(self, mut body: F) -> Result<Done<T>, ClientError>
+    where
+        F: FnMut(Transaction) -> Body,
+        Body: Future<Output = Result<T, ClientError>>,
+    {
+        let plan = self.plan();
+        let mut attempts = Attempts::new(self.client);
+        let mut lost: Vec<Lost<T>> = Vec::new();
+        let mut count = 0;
+        loop {
+            count += 1;
+            let wanted = Some(attempts.node(None));
+            let attempt = Attempt::new(self.client.clone(), plan.clone(), wanted, attempts.end());
+            let transaction = Transaction::new(attempt);
+            let result = body(transaction.clone()).await;
+            let mut attempt = transaction.lock().await;
+            let end = self.close(&mut attempt, result).await;
+            let error = match end {
+                End::Committed(value, committed) => {
+                    let committed = *committed;
+                    return Ok(Done { value, committed, attempts: count });
+                }
+                End::Replayed(committed) => return won(lost, *committed, count),
+                End::Failed(error) => return self.give_up(&plan, lost, error, count).await,
+                End::Again(error) => error,
+                End::Lost(value, error) => {
+                    // Without writes and without a request id nothing hangs on the answer.
+                    if attempt.wrote() || plan.request.is_some() {
+                        lost.push(keep(&mut attempt, value));
+                    }
+                    if let Some(committed) = self.settle(&plan, &mut lost).await {
+                        return won(lost, committed, count);
+                    }
+                    if plan.request.is_none() && !lost.is_empty() {
+                        return self.give_up(&plan, lost, error, count).await;
+                    }
+                    error
+                }
+            };
+            let node: Option<Node> = attempt.node();
+            let home = attempt.home().map(str::to_owned);
+            drop(attempt);
+            if !attempts.again(&error, node.as_ref(), home.as_deref()).await {
+                return self.give_up(&plan, lost, error, count).await;
+            }
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            request: self.exactly_once.then(|| Arc::new(Request::mint())),
+            isolation: if self.snapshot {
+                v1::Isolation::Snapshot
+            } else {
+                v1::Isolation::StrictSerializable
+            },
+        }
+    }
+
+    /// Commits what the closure left, or aborts it.
+    async fn close<T>(&self, attempt: &mut Attempt, result: Result<T, ClientError>) -> End<T> {
+        let value = match result {
+            Ok(value) => value,
+            Err(error) => return self.close_failed(attempt, error).await,
+        };
+        let sealed = Instant::now();
+        match attempt.commit().await {
+            Ok(Outcome::Committed(committed)) if Some(committed.tid) == attempt.tid() => {
+                self.observer.committed(sealed.elapsed());
+                let (tid, version) = (committed.tid, committed.version);
+                match committed.evidence.verify_as(tid, attempt.seed(), version) {
+                    Ok(()) => End::Committed(value, committed),
+                    Err(fault) => End::Failed(ClientError::Evidence(fault)),
+                }
+            }
+            Ok(Outcome::Committed(committed)) => End::Replayed(committed),
+            Ok(Outcome::RolledBack(rollback)) => self.rolled_back(*rollback),
+            Ok(Outcome::Unknown) => {
+                let message = "the gateway does not know".to_owned();
+                let tid = attempt.tid();
+                let error = ClientError::OutcomeUnknown { tid, request: None, message };
+                self.observer.lost(&error);
+                End::Lost(value, error)
+            }
+            Err((error, true)) if error.may_have_happened() => {
+                self.observer.lost(&error);
+                End::Lost(value, error)
+            }
+            Err((error, _)) => self.close_failed(attempt, error).await,
+        }
+    }
+
+    /// After an error before the commit: the server's word counts more than the closure's.
+    async fn close_failed<T>(&self, attempt: &mut Attempt, error: ClientError) -> End<T> {
+        match attempt.outcome() {
+            Some(Ok(Outcome::RolledBack(rollback))) => return self.rolled_back(*rollback),
+            Some(Ok(Outcome::Committed(committed))) => return End::Replayed(committed),
+            Some(Ok(Outcome::Unknown) | Err(_)) | None => {}
+        }
+        if error.retryable() {
+            self.observer.failed(&error);
+            return End::Again(error);
+        }
+        match attempt.abort().await {
+            Ok(Outcome::RolledBack(rollback)) => self.observer.rolled_back(&rollback),
+            // The stream is dropped all the same, and what is not sealed cannot commit.
+            _ => self.observer.failed(&error),
+        }
+        End::Failed(error)
+    }
+
+    fn rolled_back<T>(&self, rollback: Rollback) -> End<T> {
+        self.observer.rolled_back(&rollback);
+        let retryable = rollback.retryable;
+        let error = ClientError::RolledBack(Box::new(rollback));
+        if retryable { End::Again(error) } else { End::Failed(error) }
+    }
+
+    /// Asks what became of the lost attempts: the one that committed, if one did. Those that are
+    /// known to be dead are dropped from the list.
+    async fn settle<T>(&self, plan: &Plan, lost: &mut Vec<Lost<T>>) -> Option<Committed> {
+        for attempt in std::mem::take(lost) {
+            match self.client.outcome(OutcomeOf::Transaction(attempt.tid)).await {
+                Ok(Outcome::Committed(committed)) => {
+                    lost.push(attempt);
+                    return Some(*committed);
+                }
+                Ok(Outcome::RolledBack(rollback)) => self.observer.rolled_back(&rollback),
+                Ok(Outcome::Unknown) | Err(_) => lost.push(attempt),
+            }
+        }
+        let request = plan.request.as_deref().filter(|_| !lost.is_empty())?;
+        match self.client.outcome(OutcomeOf::Request(request)).await {
+            Ok(Outcome::Committed(committed)) => Some(*committed),
+            _ => None,
+        }
+    }
+
+    /// The end of a run that did not commit as far as it knows.
+    async fn give_up<T>(
+        &self,
+        plan: &Plan,
+        mut lost: Vec<Lost<T>>,
+        error: ClientError,
+        attempts: u32,
+    ) -> Result<Done<T>, ClientError> {
+        if lost.is_empty() {
+            return Err(error);
+        }
+        if let Some(committed) = self.settle(plan, &mut lost).await {
+            return won(lost, committed, attempts);
+        }
+        let Some(open) = lost.first() else { return Err(error) };
+        Err(ClientError::OutcomeUnknown {
+            tid: Some(open.tid),
+            request: plan.request.as_deref().map(Request::to_hex),
+            message: error.to_string(),
+        })
+    }
+}
+
+fn keep<T>(attempt: &mut Attempt, value: T) -> Lost<T> {
+    let tid = attempt.tid().expect("an attempt is sealed after it has begun");
+    Lost { tid, seed: attempt.seed(), deltas: attempt.take_deltas(), value }
+}
+
+/// Ends a run with a commit that was learnt of afterwards.
+fn won<T>(
+    lost: Vec<Lost<T>>,
+    mut committed: Committed,
+    attempts: u32,
+) -> Result<Done<T>, ClientError> {
+    let Some(winner) = lost.into_iter().find(|attempt| attempt.tid == committed.tid) else {
+        return Err(ClientError::OutcomeUnknown {
+            tid: Some(committed.tid),
+            request: None,
+            message: "an attempt committed that this run did not make".to_owned(),
+        });
+    };
+    committed.evidence.deltas = winner.deltas;
+    committed.evidence.verify_as(committed.tid, winner.seed, committed.version)?;
+    Ok(Done { value: winner.value, committed, attempts })
+}

@@ -1,0 +1,105 @@
+//! The wire of one streamed transaction: frames out, frames in, one deadline over both.
+//!
+//! Why sending also listens: the server acknowledges while it reads. If it could not get rid of its
+//! acknowledgements it would stop reading, and both ends would wait for each other. So whoever waits
+//! for room takes what has arrived meanwhile.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use vatic_proto::v1;
+use vatic_proto::v1::transact_request::Frame;
+use vatic_proto::v1::transact_response::Frame as Answer;
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::pool::Node;
+
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) node: Node,
+    frames: mpsc::Sender<v1::TransactRequest>,
+    answers: Streaming<v1::TransactResponse>,
+    end: Instant,
+    limit_ms: u64,
+}
+
+impl Wire {
+    /// Opens the stream with its first frame. `end` bounds everything on it.
+    pub(crate) async fn open(
+        client: &Client,
+        node: Node,
+        mut begin: v1::BeginFrame,
+        end: Instant,
+    ) -> Result<Wire, ClientError> {
+        let limits = client.limits();
+        let end = end.min(Instant::now() + Duration::from_millis(limits.stream_ms));
+        let left_ms = end.saturating_duration_since(Instant::now()).as_millis();
+        begin.deadline_ms = u32::try_from(left_ms.max(1)).unwrap_or(u32::MAX);
+
+        let (frames, queue) = mpsc::channel(limits.frames_in_flight_max.max(1));
+        let begin = v1::TransactRequest { frame: Some(Frame::Begin(begin)) };
+        frames.try_send(begin).expect("a new channel has room for one frame");
+        let mut request = tonic::Request::new(ReceiverStream::new(queue));
+        client.sign(&mut request);
+        let mut service = client.transactions(&node);
+        let answers = client.ask_once("Transact", &node, service.transact(request)).await?;
+        Ok(Wire { node, frames, answers, end, limit_ms: limits.stream_ms })
+    }
+
+    /// Sends the frame, and empties `frame`; or, where there is no room, answers what arrived.
+    pub(crate) async fn push(
+        &mut self,
+        frame: &mut Option<Frame>,
+    ) -> Result<Option<Answer>, ClientError> {
+        let arrived = tokio::select! {
+            biased;
+            permit = self.frames.reserve() => match permit {
+                Ok(permit) => {
+                    permit.send(v1::TransactRequest { frame: frame.take() });
+                    return Ok(None);
+                }
+                // The server closed its side: what it says next tells why.
+                Err(_) => None,
+            },
+            arrived = self.answers.message() => Some(arrived),
+            () = sleep_until(self.end) => return Err(self.late()),
+        };
+        match arrived {
+            Some(arrived) => self.read(arrived).map(Some),
+            None => self.next().await.map(Some),
+        }
+    }
+
+    /// The next frame of the server.
+    pub(crate) async fn next(&mut self) -> Result<Answer, ClientError> {
+        match timeout_at(self.end, self.answers.message()).await {
+            Ok(arrived) => self.read(arrived),
+            Err(_) => Err(self.late()),
+        }
+    }
+
+    fn read(
+        &self,
+        arrived: Result<Option<v1::TransactResponse>, Status>,
+    ) -> Result<Answer, ClientError> {
+        match arrived {
+            Ok(Some(response)) => {
+                response.frame.ok_or_else(|| self.node.broke("a frame without content"))
+            }
+            Ok(None) => Err(ClientError::Unreachable {
+                endpoint: self.node.endpoint.to_string(),
+                message: "the stream ended without an outcome".to_owned(),
+                sent: true,
+            }),
+            Err(status) => Err(ClientError::from_status(status, &self.node.endpoint)),
+        }
+    }
+
+    fn late(&self) -> ClientError {
+        ClientError::Deadline { what: "Transact", limit_ms: self.limit_ms }
+    }
+}
