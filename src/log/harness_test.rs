@@ -147,6 +147,14 @@ impl World {
         let durable = self.durable_entries();
         self.writer = None;
         self.log = None;
+        if seed % 5 < 2 {
+            // The process dies first: what it had written is read back, and is durable from then on.
+            self.disk.kill_process();
+            self.open().map_err(|error| format!("does not open after a kill: {error}"))?;
+            self.compare()?;
+            self.writer = None;
+            self.log = None;
+        }
         self.disk.crash(seed);
         if seed.is_multiple_of(3) {
             // The power goes again while the log recovers.

@@ -102,8 +102,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.shared.lock().closing = true;
-        self.shared.wake.notify_all();
+        self.shared.close();
         if let Some(thread) = self.thread.take() {
             // A writer that panicked has said so; there is nothing to add here.
             let _ = thread.join();

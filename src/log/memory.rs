@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -72,6 +72,13 @@ impl Shared {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().expect("a thread panicked while it held the log's memory")
+    }
+
+    /// No write is taken any more; the writer drains the queue and ends. Also where a thread panicked
+    /// before, since this runs in destructors.
+    pub(crate) fn close(&self) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).closing = true;
+        self.wake.notify_all();
     }
 
     pub(crate) fn is_full(&self) -> bool {

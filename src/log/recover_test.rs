@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::frame::{FRAME_HEADER_BYTES, frame_bytes_for};
+use crate::frame::{FRAME_HEADER_BYTES, Stamp, encode, frame_bytes_for};
 use crate::harness_test::replica;
-use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::record::Record;
+use crate::scan::scan;
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::{Entry, Limits, Log, OpenError, SimDisk, Step, Writer};
 
 const PAYLOAD_BYTES: usize = 40;
@@ -105,6 +107,87 @@ fn every_damaged_byte_of_fsynced_batches_is_noticed() {
     // look torn.
     assert!(refused > 1150, "only {refused} refused");
     assert!(last_batch <= 14, "{last_batch} positions cost the last entry");
+}
+
+#[test]
+fn batch_dropped_whole_does_not_lend_its_number_to_the_next() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..2, 1);
+    log.replica(replica(1)).append(vec![entry(2, 2), entry(3, 2)], |r| r.unwrap());
+    assert_eq!(writer.step(), Step::Wrote);
+    drop((log, writer));
+    // The first frame of the last batch is torn, the second is whole and would follow entry 2.
+    disk.damage(0, frame_offset(2) + 2);
+    let (log, mut writer) = open(&disk).unwrap();
+    assert_eq!(indexes(&log, 1), [0, 1]);
+    append_each(&log, &mut writer, 1, 2..3, 3);
+    drop((log, writer));
+    assert_eq!(indexes(&open(&disk).unwrap().0, 1), [0, 1, 2]);
+}
+
+/// A log whose last batch opened slot 1, with two entries; the index of the first of them.
+fn just_rolled(disk: &SimDisk) -> u64 {
+    let (log, mut writer) = open(disk).unwrap();
+    let mut index = 0;
+    while frame_offset(index as usize + 2) < Limits::simulation().segment_bytes as usize - 112 {
+        append_each(&log, &mut writer, 1, index..index + 1, 1);
+        index += 1;
+    }
+    let large = Bytes::from(vec![2; 200]);
+    let large = |index| Entry { index, term: 1, payload: large.clone() };
+    log.replica(replica(1)).append(vec![large(index), large(index + 1)], |r| r.unwrap());
+    assert_eq!(writer.step(), Step::Wrote);
+    assert!(disk.contents(1).is_some_and(|slot| slot.starts_with(b"VATICLOG")));
+    assert_eq!(disk.contents(2), None);
+    index
+}
+
+#[test]
+fn batch_of_a_torn_header_does_not_lend_its_number_to_the_next() {
+    let disk = SimDisk::new();
+    let index = just_rolled(&disk);
+    disk.damage(1, 20);
+    let (log, mut writer) = open(&disk).unwrap();
+    assert_eq!(indexes(&log, 1).len() as u64, index);
+    let new = Entry { index, term: 2, payload: Bytes::from(vec![3; 200]) };
+    log.replica(replica(1)).append(vec![new], |r| r.unwrap());
+    assert_eq!(writer.step(), Step::Wrote);
+    drop((log, writer));
+    let (log, _writer) = open(&disk).unwrap();
+    assert_eq!(log.replica(replica(1)).state().last, Some((index, 2)));
+}
+
+#[test]
+fn segment_with_torn_openings_is_forgotten_for_good() {
+    let disk = SimDisk::new();
+    let index = just_rolled(&disk);
+    disk.damage(1, SEGMENT_HEADER_BYTES + 20);
+    let (log, mut writer) = open(&disk).unwrap();
+    assert_eq!(indexes(&log, 1).len() as u64, index);
+    // A small entry still fits into slot 0, behind the end that the torn segment's header names.
+    append_each(&log, &mut writer, 1, index..index + 1, 3);
+    drop((log, writer));
+    assert_eq!(open(&disk).unwrap().0.replica(replica(1)).state().last, Some((index, 1)));
+}
+
+#[test]
+fn frame_of_another_epoch_does_not_follow() {
+    let header = SegmentHeader {
+        epoch: 5,
+        segment_bytes: 4096,
+        batch: 1,
+        previous_end: 0,
+        oldest: 5,
+        openings: 0,
+    };
+    let mut bytes = header.encode().to_vec();
+    for epoch in [5, 4] {
+        let stamp = Stamp { epoch, batch: 1, batch_start: 0 };
+        encode(&mut bytes, stamp, replica(1), &Record::Entry(entry(u64::from(epoch), 1)));
+    }
+    let found = scan(&bytes.into(), &header, None).unwrap();
+    assert_eq!((found.frames.len(), found.end as usize), (1, frame_offset(1)));
 }
 
 #[test]

@@ -73,6 +73,13 @@ impl SimDisk {
         }
     }
 
+    /// The process dies, the machine does not: unsynced writes stay readable and unsynced.
+    pub fn kill_process(&self) {
+        let mut state = self.lock();
+        state.power_cut_at = None;
+        state.incarnation += 1;
+    }
+
     /// `create` answers that the disk is full where the files would take more than this.
     pub fn limit_capacity(&self, bytes: Option<u64>) {
         self.lock().capacity_bytes = bytes;
