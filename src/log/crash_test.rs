@@ -65,7 +65,11 @@ fn disk_that_lies_about_syncs_is_caught_by_the_checker() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 96,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_script_cut_anywhere_recovers_a_state_since_the_acknowledged_one(

@@ -25,7 +25,7 @@ pub trait DiskFile: Send + Sync {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     /// Writes all of `from` or fails; durable only after `sync`.
     fn write_at(&self, offset: u64, from: &[u8]) -> io::Result<()>;
-    /// `fdatasync`: everything written before is durable on return. After an error nothing is known.
+    /// `fdatasync`: what was written before is durable on return. After an error nothing is known.
     fn sync(&self) -> io::Result<()>;
     fn bytes(&self) -> io::Result<u64>;
 }

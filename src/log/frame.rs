@@ -125,7 +125,7 @@ pub(crate) fn decode_header(bytes: &[u8]) -> Option<FrameHeader> {
     })
 }
 
-/// The frame at `offset`, if header and payload are whole. Entry payloads share `segment`; the small
+/// The frame at `offset`, if header and payload are whole. Entry payloads share `segment`; small
 /// values that outlive it are copied.
 pub(crate) fn decode(segment: &Bytes, offset: usize) -> Option<(FrameHeader, Record)> {
     let header = decode_header(segment.get(offset..)?)?;

@@ -148,7 +148,7 @@ impl World {
         self.writer = None;
         self.log = None;
         if seed % 5 < 2 {
-            // The process dies first: what it had written is read back, and is durable from then on.
+            // The process dies first: what it wrote is read back, and is durable from then on.
             self.disk.kill_process();
             self.open().map_err(|error| format!("does not open after a kill: {error}"))?;
             self.compare()?;

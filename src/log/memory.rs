@@ -74,8 +74,8 @@ impl Shared {
         self.memory.lock().expect("a thread panicked while it held the log's memory")
     }
 
-    /// No write is taken any more; the writer drains the queue and ends. Also where a thread panicked
-    /// before, since this runs in destructors.
+    /// No write is taken any more; the writer drains the queue and ends. Runs in destructors, so
+    /// also after a thread has panicked.
     pub(crate) fn close(&self) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).closing = true;
         self.wake.notify_all();

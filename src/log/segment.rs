@@ -6,7 +6,7 @@
 //!            · openings 4 · crc32 4 (of all before it) · zeros 16
 //! ```
 //!
-//! Epochs count segments, oldest to newest, without gaps; a slot that is recycled gets the next one.
+//! Epochs count segments, oldest to newest, without gaps; a recycled slot gets the next one.
 //! `previous end` says where the segment before it ends, so only the newest segment has a tail that
 //! must be judged; `oldest` is the first epoch that recovery needs. The header is written in one
 //! batch with the openings: a segment whose openings are not whole was never opened.

@@ -117,7 +117,7 @@ impl Writer {
         self.write(batch)
     }
 
-    /// There is no room for the next record, nor for a segment: what room is kept goes to a release.
+    /// No room for the next record, nor for a segment: what room is kept goes to a release.
     fn release_or_stall(&mut self) -> io::Result<Step> {
         let oldest = self.shared.lock().index.releasable();
         let kept = self.end.map_or(0, |end| self.shared.limits.segment_bytes - end);
