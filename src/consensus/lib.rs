@@ -35,3 +35,10 @@ pub use status::{LeaderHint, Leadership, MemberStatus, Status};
 #[cfg(any(test, feature = "faults"))]
 pub use transport::faults::DropHook;
 pub use types::RaftId;
+
+#[cfg(test)]
+mod cluster_test;
+#[cfg(test)]
+mod storage_suite_test;
+#[cfg(test)]
+mod testbed;

@@ -153,6 +153,11 @@ impl Node {
         self.shared.addresses.set(node, address.into());
     }
 
+    /// The log's disk is full: refuse what can wait.
+    pub fn log_is_full(&self) -> bool {
+        self.shared.log.is_full()
+    }
+
     /// Opens this node's replica of the group: with the log and state it has, or as a new one. The
     /// member with the lowest id founds a group that is new with these members; later, and on the
     /// others, the membership in the log counts.

@@ -66,6 +66,12 @@ fn local(replica: &Replica, mark: &Mark) -> io::Result<SnapshotOf<Types, Snapsho
     Ok(Snapshot { meta, snapshot: SnapshotHandle::Local(handle) })
 }
 
+/// Of a replica that has applied nothing. openraft may ask for it at the start, but never sends it.
+fn empty(replica: &Replica) -> SnapshotOf<Types, SnapshotHandle> {
+    let handle = LocalSnapshot { replica: replica.clone(), index: 0 };
+    Snapshot { meta: SnapshotMeta::default(), snapshot: SnapshotHandle::Local(handle) }
+}
+
 /// Makes what is applied durable, so that the log up to there may go.
 pub(crate) struct Builder {
     pub(crate) store: Store,
@@ -80,21 +86,24 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotHandle>> {
         let (store, replica) = (self.store.clone(), self.replica.clone());
-        let flushing = move || flushed(&store, &replica).and_then(|mark| local(&replica, &mark));
+        let flushing = move || match flushed(&store, &replica)? {
+            Some(mark) => local(&replica, &mark),
+            None => Ok(empty(&replica)),
+        };
         tokio::task::spawn_blocking(flushing).await.map_err(io::Error::other)?
     }
 }
 
-/// Flushes until all that is applied now is on disk.
-fn flushed(store: &Store, replica: &Replica) -> io::Result<Mark> {
-    let applied = replica.applied().ok_or_else(|| io::Error::other("nothing is applied yet"))?;
+/// Flushes until all that is applied now is on disk; `None` where that is nothing.
+fn flushed(store: &Store, replica: &Replica) -> io::Result<Option<Mark>> {
+    let Some(applied) = replica.applied() else { return Ok(None) };
     let until = Instant::now() + FLUSH_DEADLINE;
     loop {
         store.flush_now();
         if let Some(mark) = replica.flushed()
             && mark.index >= applied.index
         {
-            return Ok(mark);
+            return Ok(Some(mark));
         }
         if Instant::now() >= until {
             return Err(io::Error::other("the log holds the flush back"));

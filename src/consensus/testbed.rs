@@ -1,0 +1,319 @@
+//! A cluster in one process for the tests: real sockets, real files, and a switch that cuts links.
+//!
+//! Why real: what these tests are about (reconnects, fsync before acknowledgement, catching up)
+//! lies between the pieces, where a fake would be the thing that is tested.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use vatic_core::state::{Read, State};
+use vatic_log::{FileDisk, Log};
+use vatic_store::{Store, View, Writer};
+
+use crate::fatal::Fatal;
+use crate::limits::Limits;
+use crate::machine::Machine;
+use crate::node::{Config, Member, Node};
+use crate::{DropHook, GroupHandle, ProposeError};
+
+/// No test waits longer for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Polls until `probe` gives something.
+pub(crate) async fn eventually<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// `key=value` sets a key and answers with what was there; `panic` panics.
+#[derive(Default)]
+pub(crate) struct KvMachine {
+    /// Keys, counted beside the state: must be right after each restore.
+    keys: usize,
+    restores: Arc<AtomicU64>,
+}
+
+impl Machine for KvMachine {
+    fn apply(&mut self, state: &mut Writer, _index: u64, commands: &[Bytes]) -> Vec<Bytes> {
+        commands.iter().map(|command| self.apply_one(state, command)).collect()
+    }
+
+    fn restored(&mut self, state: &View) {
+        self.keys = 0;
+        state.scan_all(&mut |_, _| {
+            self.keys += 1;
+            true
+        });
+        self.restores.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl KvMachine {
+    fn apply_one(&mut self, state: &mut Writer, command: &[u8]) -> Bytes {
+        assert_ne!(command, b"panic", "on purpose");
+        let at = command.iter().position(|byte| *byte == b'=').expect("key=value");
+        let (key, value) = (&command[..at], &command[at + 1..]);
+        let before = state.get(key);
+        self.keys += usize::from(before.is_none());
+        state.put(key.to_vec(), value.to_vec());
+        before.unwrap_or_default().into()
+    }
+}
+
+/// Which directed links are cut, and how many messages that cost each sender.
+#[derive(Clone, Default)]
+pub(crate) struct Links(Arc<Mutex<LinkState>>);
+
+#[derive(Default)]
+struct LinkState {
+    cut: BTreeSet<(u32, u32)>,
+    lost: std::collections::BTreeMap<u32, u64>,
+}
+
+impl Links {
+    pub(crate) fn isolate(&self, node: u32, others: &[u32]) {
+        let mut state = self.0.lock().unwrap();
+        for other in others.iter().filter(|other| **other != node) {
+            state.cut.extend([(node, *other), (*other, node)]);
+        }
+    }
+
+    pub(crate) fn heal(&self) {
+        *self.0.lock().unwrap() = LinkState::default();
+    }
+
+    /// Messages from `node` that were lost since the last heal.
+    pub(crate) fn lost_from(&self, node: u32) -> u64 {
+        self.0.lock().unwrap().lost.get(&node).copied().unwrap_or(0)
+    }
+
+    fn hook(&self) -> DropHook {
+        let links = self.clone();
+        Arc::new(move |from, to| {
+            let mut state = links.0.lock().unwrap();
+            let cut = state.cut.contains(&(from, to));
+            *state.lost.entry(from).or_default() += u64::from(cut);
+            cut
+        })
+    }
+}
+
+pub(crate) struct Cluster {
+    pub(crate) links: Links,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) limits: Limits,
+    seats: Vec<Seat>,
+}
+
+/// A node's place: its files and address outlive the node.
+struct Seat {
+    dir: TempDir,
+    address: SocketAddr,
+    running: Option<Running>,
+}
+
+struct Running {
+    node: Node,
+    restores: Arc<AtomicU64>,
+    alarms: Arc<Mutex<Vec<String>>>,
+}
+
+pub(crate) fn test_limits() -> Limits {
+    // Machines that run tests are busy: an election must not be the noise of a build beside it.
+    Limits {
+        heartbeat_ms: 80,
+        heartbeat_min_ms: 30,
+        election_min_ms: 500,
+        election_max_ms: 900,
+        transfer_deadline_ms: 5_000,
+        ..Limits::simulation()
+    }
+}
+
+impl Cluster {
+    pub(crate) async fn start(nodes: usize, groups: &[u32]) -> Self {
+        Self::start_with(nodes, groups, test_limits()).await
+    }
+
+    pub(crate) async fn start_with(nodes: usize, groups: &[u32], limits: Limits) -> Self {
+        let mut listeners = Vec::new();
+        let mut seats = Vec::new();
+        for _ in 0..nodes {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            seats.push(Seat { dir, address, running: None });
+            listeners.push(listener);
+        }
+        let groups = groups.to_vec();
+        let mut cluster = Self { links: Links::default(), groups, limits, seats };
+        for (at, listener) in listeners.into_iter().enumerate() {
+            cluster.launch(at as u32 + 1, listener).await;
+        }
+        cluster
+    }
+
+    pub(crate) fn nodes(&self) -> Vec<u32> {
+        (1..=self.seats.len() as u32).collect()
+    }
+
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let seats = self.seats.iter().zip(1..);
+        seats
+            .map(|(seat, node)| Member { node, generation: 1, address: seat.address.to_string() })
+            .collect()
+    }
+
+    async fn launch(&mut self, node: u32, listener: TcpListener) {
+        let dir = self.seats[node as usize - 1].dir.path().to_owned();
+        let (log, store) = open_files(dir).await;
+        let alarms = Arc::new(Mutex::new(Vec::new()));
+        let heard = alarms.clone();
+        let config = Config {
+            cluster: "test".into(),
+            node,
+            limits: self.limits.clone(),
+            fatal: Fatal::new(move |reason| heard.lock().unwrap().push(reason.to_owned())),
+            drop_hook: Some(self.links.hook()),
+        };
+        let started = Node::start(config, listener, log, store).await.unwrap();
+        let restores = Arc::new(AtomicU64::new(0));
+        for group in &self.groups {
+            let machine = KvMachine { keys: 0, restores: restores.clone() };
+            started.create_group(*group, 1, &self.members(), machine).await.unwrap();
+        }
+        let running = Running { node: started, restores, alarms };
+        self.seats[node as usize - 1].running = Some(running);
+    }
+
+    /// Ends the node as a crash would, as far as one process can.
+    pub(crate) async fn kill(&mut self, node: u32) {
+        let running = self.seats[node as usize - 1].running.take().expect("it runs");
+        running.node.stop().await;
+    }
+
+    pub(crate) async fn restart(&mut self, node: u32) {
+        let address = self.seats[node as usize - 1].address;
+        let listener = eventually("the address is free again", || async {
+            TcpListener::bind(address).await.ok()
+        });
+        let listener = listener.await;
+        self.launch(node, listener).await;
+    }
+
+    pub(crate) fn node(&self, node: u32) -> &Node {
+        &self.running(node).node
+    }
+
+    /// How often the machines of the node were shown a new state.
+    pub(crate) fn restores(&self, node: u32) -> u64 {
+        self.running(node).restores.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn alarms(&self, node: u32) -> Vec<String> {
+        self.running(node).alarms.lock().unwrap().clone()
+    }
+
+    fn running(&self, node: u32) -> &Running {
+        self.seats[node as usize - 1].running.as_ref().expect("the node runs")
+    }
+
+    pub(crate) fn alive(&self) -> Vec<u32> {
+        let alive = |node: &u32| self.seats[*node as usize - 1].running.is_some();
+        self.nodes().into_iter().filter(alive).collect()
+    }
+
+    pub(crate) async fn group(&self, node: u32, group: u32) -> GroupHandle {
+        self.node(node).group(group).await.expect("the group is open")
+    }
+
+    /// A leader of the group that takes proposals, among `nodes`.
+    pub(crate) async fn leader_among(&self, group: u32, nodes: &[u32]) -> GroupHandle {
+        eventually("a leader that a quorum confirms", || async {
+            for node in nodes {
+                let handle = self.group(*node, group).await;
+                if handle.is_leader() && handle.read_index().await.is_ok() {
+                    return Some(handle);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    pub(crate) async fn leader(&self, group: u32) -> GroupHandle {
+        self.leader_among(group, &self.alive()).await
+    }
+
+    /// Proposes at the leader until it is acknowledged; commands here may be applied twice.
+    pub(crate) async fn put(&self, group: u32, command: &str) -> Bytes {
+        eventually("the command is acknowledged", || async {
+            let leader = self.leader(group).await;
+            let proposed = leader.propose(Bytes::copy_from_slice(command.as_bytes()));
+            match tokio::time::timeout(PATIENCE, proposed).await.expect("an answer") {
+                Ok(applied) => Some(applied.reply),
+                Err(ProposeError::NotLeader { .. } | ProposeError::Unknown) => None,
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .await
+    }
+
+    /// Waits until all living replicas of the group have applied the same and hold the same.
+    pub(crate) async fn agree(&self, group: u32) -> u64 {
+        eventually("the replicas agree", || async {
+            let mut views = Vec::new();
+            for node in self.alive() {
+                let view = self.group(node, group).await.view();
+                views.push((view.mark().map(|mark| mark.index), view.digest()));
+            }
+            let same = views.windows(2).all(|pair| pair[0] == pair[1]);
+            views[0].0.filter(|_| same)
+        })
+        .await
+    }
+}
+
+pub(crate) fn read(handle: &GroupHandle, key: &str) -> Option<String> {
+    handle.view().get(key.as_bytes()).map(|value| String::from_utf8(value).unwrap())
+}
+
+/// Opens a node's files; what held them before may still be ending.
+async fn open_files(dir: PathBuf) -> (Log, Store) {
+    let store = eventually("the store is free", || async {
+        Store::open(dir.join("store"), store_limits()).ok()
+    });
+    let store = store.await;
+    (open_log(&dir), store)
+}
+
+pub(crate) fn open_log(dir: &std::path::Path) -> Log {
+    let limits = vatic_log::Limits {
+        segment_bytes: 1 << 20,
+        entry_bytes_max: 256 << 10,
+        ..vatic_log::Limits::production()
+    };
+    let disk = FileDisk::open(dir.join("log")).unwrap();
+    Log::open(Arc::new(disk), limits).unwrap()
+}
+
+pub(crate) fn store_limits() -> vatic_store::Limits {
+    vatic_store::Limits { map_bytes: 1 << 30, ..vatic_store::Limits::simulation() }
+}
