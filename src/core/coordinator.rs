@@ -25,6 +25,7 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
+use serde::{Deserialize, Serialize};
 
 /// What can happen to a coordinator.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -85,7 +86,7 @@ pub enum Effect {
 }
 
 /// What whoever waits is told.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// The outcome; for a commit that this coordinator saw whole, all votes' proofs.
     Decided(Decision),

@@ -56,6 +56,12 @@ impl Group {
         Reply::Done
     }
 
+    /// Whether there is anything to forget up to this watermark.
+    pub fn has_records_up_to(&self, state: &impl Read, watermark: Timestamp) -> bool {
+        let (from, to) = tables::minted_up_to(tables::TXN, watermark);
+        !read::keys_up_to(state, &from, &to, 1).is_empty()
+    }
+
     /// The transactions of several groups that stand in the way of this watermark unless they are
     /// known to be settled, oldest first, each as far as known.
     pub fn unsettled(&self, state: &impl Read, watermark: Timestamp) -> Vec<Unsettled> {

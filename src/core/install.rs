@@ -11,7 +11,7 @@ use crate::{
     id::Timestamp,
     key::Key,
     read, request,
-    state::State,
+    state::{Read, State},
     tables::{self, Garbage, Image, Prepared, Stored},
 };
 use alloc::vec::Vec;
@@ -35,6 +35,12 @@ impl Group {
         }
     }
 
+    /// Whether a collection with this horizon would find something to remove.
+    pub fn has_due(&self, state: &impl Read, horizon: Timestamp) -> bool {
+        let (from, to) = due_up_to(horizon.min(self.head.clock));
+        !read::keys_up_to(state, &from, &to, 1).is_empty()
+    }
+
     /// Raises the horizon and removes up to `items_max` due items.
     pub(crate) fn collect(
         &mut self,
@@ -43,11 +49,8 @@ impl Group {
         items_max: u32,
     ) -> Reply {
         self.head.horizon = self.head.horizon.max(horizon.min(self.head.clock));
-        let (from, _) = tables::whole(tables::GARBAGE);
-        let mut to = from.clone();
-        to.extend_from_slice(&self.head.horizon.next().0.to_be_bytes());
-        let due = read::keys_up_to(state, &from, &to, items_max as usize);
-        for place in due {
+        let (from, to) = due_up_to(self.head.horizon);
+        for place in read::keys_up_to(state, &from, &to, items_max as usize) {
             state.delete(&place);
             self.remove(state, &tables::garbage_item(&place));
         }
@@ -86,4 +89,12 @@ impl Group {
             }
         }
     }
+}
+
+/// Bounds of the garbage that is due at a horizon.
+fn due_up_to(horizon: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let (from, _) = tables::whole(tables::GARBAGE);
+    let mut to = from.clone();
+    to.extend_from_slice(&horizon.next().0.to_be_bytes());
+    (from, to)
 }

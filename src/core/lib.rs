@@ -19,6 +19,7 @@ pub mod coordinator;
 pub mod delta;
 pub mod draft;
 pub mod footprint;
+pub mod forget;
 pub mod group;
 pub mod hash;
 pub mod id;
@@ -38,7 +39,6 @@ pub mod state;
 pub mod value;
 
 mod decide;
-mod forget;
 mod install;
 mod lock;
 mod tables;

@@ -202,6 +202,17 @@ impl Group {
     }
 }
 
+/// How many records a group holds. Reads them all.
+pub fn count(state: &impl Read) -> u64 {
+    let (from, to) = tables::whole(tables::LATEST);
+    let mut records = 0;
+    state.scan(&from, &to, &mut |_, value| {
+        records += u64::from(tables::stored::<Stored>(value).fields.is_some());
+        true
+    });
+    records
+}
+
 /// The latest version of a record; 0 and nothing where it is absent.
 pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>) {
     match tables::load::<Stored>(state, &tables::latest(key)) {
