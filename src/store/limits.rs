@@ -25,7 +25,8 @@ pub struct Limits {
     pub fence_wait_ms: u64,
     /// How often a flush asks again meanwhile.
     pub fence_poll_us: u64,
-    /// Reader slots of LMDB. Each live base (see `lmdb.rs`) takes `base_shards`.
+    /// Reader slots of LMDB; running out of them is fatal. Each moment of LMDB that some view
+    /// still holds takes `base_shards`, however many views hold it. A slot costs 64 bytes.
     pub readers_max: u32,
     /// LMDB read transactions that one base holds, all at the same moment: readers on different
     /// shards do not wait for each other.
@@ -53,7 +54,7 @@ impl Limits {
             publish_wait_max_ms: 10_000,
             fence_wait_ms: 200,
             fence_poll_us: 200,
-            readers_max: 2_048,
+            readers_max: 16_384,
             base_shards: 4,
             install_batch_bytes: 4 << 20,
             garbage_batch_keys: 4_096,

@@ -182,7 +182,11 @@ fn scan(writer: &Writer, view: &View, model: &Model, from: &[u8], to: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn any_history_agrees_with_a_sorted_map(steps in prop::collection::vec(step(), 1..80)) {

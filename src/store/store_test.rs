@@ -231,6 +231,29 @@ fn damaged_value_stops_the_node_on_get_and_on_scan() {
 }
 
 #[test]
+fn value_under_another_key_stops_the_node() {
+    let dir = temp_dir();
+    let (reasons, action) = noted();
+    let store = Store::open_with(dir.path(), manual(), action).unwrap();
+    let replica = unfenced(&store);
+    let mut writer = replica.writer();
+    put(&mut writer, "a", "123");
+    put(&mut writer, "b", "456");
+    writer.publish(mark(1));
+    store.flush_now();
+    let prefix = replica.cell.pair().prefix;
+    let swap = move |batch: &mut crate::lmdb::Batch<'_>| {
+        let mut of_a = Vec::new();
+        batch.spoil(&prefix, b"a", |sealed| of_a = sealed.to_vec());
+        batch.spoil(&prefix, b"b", |sealed| sealed.copy_from_slice(&of_a));
+    };
+    store.shared().ask(|reply| Job::Tamper(Box::new(swap), reply)).unwrap();
+    assert_eq!(text(&replica.view(), "a").as_deref(), Some("123"));
+    assert!(panics(|| replica.view().get(b"b")));
+    assert_eq!(reasons.lock().unwrap().len(), 1);
+}
+
+#[test]
 fn other_format_version_is_refused() {
     let dir = temp_dir();
     let store = open(dir.path(), manual());
@@ -295,7 +318,9 @@ fn removed_replica_is_gone_at_once_and_its_state_in_time() {
     assert_eq!(entries(&before).len(), 100, "a view taken before stays whole");
     assert_eq!(entries(&replica.view()), []);
     assert_eq!(store.replicas(), []);
-    drop((writer, before, replica));
+    drop((writer, before, replica, store));
+    let store = open(dir.path(), manual());
+    assert_eq!(store.replicas(), [], "the removal is durable");
     let again = unfenced(&store);
     assert_eq!(again.applied(), None);
     assert_eq!(entries(&again.view()), []);
@@ -334,6 +359,30 @@ fn longest_key_fits_and_a_longer_one_stops_the_node() {
     assert_eq!(entries(&view).len(), 2);
     assert!(panics(|| writer.put(vec![0; KEY_BYTES_MAX + 1], Vec::new())));
     assert_eq!(reasons.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn scan_past_a_chunk_misses_no_key_that_extends_the_last_one() {
+    let dir = temp_dir();
+    let store = open(dir.path(), manual());
+    let replica = unfenced(&store);
+    let mut writer = replica.writer();
+    for zeros in 0..200 {
+        writer.put([&b"key"[..], &vec![0; zeros]].concat(), b"x".to_vec());
+    }
+    writer.publish(mark(1));
+    store.flush_now();
+    assert_eq!(entries(&replica.view()).len(), 200);
+}
+
+#[test]
+fn handles_go_where_threads_need_them() {
+    fn shared<T: Send + Sync>() {}
+    fn moved<T: Send>() {}
+    shared::<Store>();
+    shared::<crate::Replica>();
+    shared::<crate::View>();
+    moved::<crate::Writer>();
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn readers_during_flushes_see_only_published_states() {
     let stop = AtomicBool::new(false);
     let (flushes, views) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
         for _ in 0..3 {
             scope.spawn(|| {
                 let mut last = 0;
@@ -62,7 +63,6 @@ fn readers_during_flushes_see_only_published_states() {
                 break;
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let (flushes, views) = (flushes.into_inner(), views.into_inner());
     assert!(flushes > 10 && views > 100, "{flushes} flushes, {views} views: too few to tell");
@@ -110,6 +110,7 @@ fn reader_during_an_install_sees_the_old_state_or_the_new_one() {
     }
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -124,12 +125,20 @@ fn reader_during_an_install_sees_the_old_state_or_the_new_one() {
             replica.install(file, mark.clone()).expect("the file is whole");
             assert_eq!(check(&replica.view()), Ok(mark.index));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let live = ACCOUNTS + 1;
     eventually("old incarnations deleted", || replica.cell.pair().base.entries() == live);
     assert_eq!(entries(&replica.view()).len() as u64, live);
     assert_eq!(store.replicas(), [ID]);
+}
+
+/// Ends the reader threads, also where the writing thread panics: a failure must not hang.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The index of the state that `view` shows, if it is one that was published.
