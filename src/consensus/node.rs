@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use vatic_log::Log;
 use vatic_proto::peer::v1::raft_service_server::RaftServiceServer;
@@ -48,6 +49,8 @@ pub struct Config {
     pub node: u32,
     pub limits: Limits,
     pub fatal: Fatal,
+    /// Further services for peers, on the same listener.
+    pub routes: Routes,
     /// Loses messages on purpose.
     #[cfg(any(test, feature = "faults"))]
     pub drop_hook: Option<crate::DropHook>,
@@ -115,7 +118,8 @@ impl Node {
             faults: faults.clone(),
             closing: closed,
         };
-        let server = tokio::spawn(serve(service, listener, config.fatal.clone()));
+        let routes = config.routes.clone();
+        let server = tokio::spawn(serve(service, routes, listener, config.fatal.clone()));
         let peers = Peers::new(
             config.cluster.clone(),
             config.node,
@@ -312,7 +316,7 @@ async fn found(handle: &GroupHandle, places: BTreeMap<RaftId, Place>) -> Result<
     }
 }
 
-async fn serve(service: Service, listener: TcpListener, fatal: Fatal) {
+async fn serve(service: Service, routes: Routes, listener: TcpListener, fatal: Fatal) {
     let limits = service.limits.clone();
     let mut closing = service.closing.clone();
     let keepalive = Duration::from_millis(limits.keepalive_ms);
@@ -325,7 +329,7 @@ async fn serve(service: Service, listener: TcpListener, fatal: Fatal) {
         .http2_keepalive_timeout(Some(keepalive))
         .initial_stream_window_size(crate::transport::peers::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(crate::transport::peers::CONNECTION_WINDOW_BYTES)
-        .add_service(service)
+        .add_routes(routes.add_service(service))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             // An error: the node is gone, and with it the sender.
             let _ = closing.wait_for(|closing| *closing).await;

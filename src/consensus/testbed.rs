@@ -153,6 +153,9 @@ impl Cluster {
     }
 
     pub(crate) async fn start_with(nodes: usize, groups: &[u32], limits: Limits) -> Self {
+        // Silent unless `RUST_LOG` asks; a second test finds it set up.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let mut listeners = Vec::new();
         let mut seats = Vec::new();
         for _ in 0..nodes {
@@ -191,6 +194,7 @@ impl Cluster {
             node,
             limits: self.limits.clone(),
             fatal: Fatal::new(move |reason| heard.lock().unwrap().push(reason.to_owned())),
+            routes: tonic::service::Routes::default(),
             drop_hook: Some(self.links.hook()),
         };
         let started = Node::start(config, listener, log, store).await.unwrap();

@@ -137,8 +137,7 @@ impl Draft {
         }
     }
 
-    /// Ties the draft to a request id. To be called before anything is touched where the id shall
-    /// name the home group.
+    /// Ties the draft to a request id, whose record counts as touched.
     pub fn claim(
         &mut self,
         request: crate::request::RequestId,
@@ -146,6 +145,7 @@ impl Draft {
     ) -> Result<GroupId, DraftError> {
         Key::new("request", &request.route, "")?;
         let group = self.ring.group_of(&request.route).ok_or(DraftError::NoRing)?;
+        self.touch_partition(&request.route)?;
         self.claim = Some(Claim { request, group, content });
         Ok(group)
     }
@@ -225,11 +225,8 @@ impl Draft {
     }
 
     /// Ends the stream.
-    pub fn finish(mut self) -> Result<(Body, Vec<Part>), DraftError> {
+    pub fn finish(self) -> Result<(Body, Vec<Part>), DraftError> {
         let tid = self.tid().ok_or(DraftError::Empty)?;
-        if let Some(claim) = &self.claim {
-            self.parts.entry(claim.group).or_default();
-        }
         if self.parts.len() as u64 > self.limits.participants_max {
             let max = self.limits.participants_max;
             return Err(DraftError::Limit { limit: "participants_max", max });

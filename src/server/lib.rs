@@ -1,1 +1,40 @@
-//! vatic-server: under construction.
+//! vatic-server: one node, from its sockets to its disk.
+//!
+//! The pure core decides; this crate carries its decisions out. A client's call enters at the
+//! gateway of any node (`stream`, `submit`, `records`), becomes a sealed body, and is handed to the
+//! leader of its home group, where a driver runs the core's coordinator; votes and decisions
+//! are commands in the participants' Raft logs, applied by `machine`. What lies around finds its
+//! end by `sweep`.
+//!
+//! Architecture invariants:
+//! - Nothing here decides whether a transaction commits: all rules are in vatic-core.
+//! - A node forwards a call at most once: to the leader, which answers or names another.
+//! - Generated types stop at `convert.rs`, and every `tonic::Status` is made in `status.rs`.
+
+mod api;
+mod bootstrap;
+mod cluster;
+mod cluster_service;
+mod config;
+mod convert;
+mod drive;
+mod limits;
+mod local;
+mod machine;
+mod node;
+mod outcome;
+mod peer;
+mod peer_client;
+mod peer_service;
+mod placement;
+mod records;
+mod serve_read;
+mod status;
+mod stream;
+mod submit;
+mod sweep;
+mod time;
+
+pub use config::{Config, ConfigError, Member};
+pub use limits::Limits;
+pub use node::{Server, ServerError, run};

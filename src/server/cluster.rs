@@ -1,0 +1,225 @@
+//! The cluster as this node sees it: its own groups, the other nodes, who leads what.
+//!
+//! Every question to a group goes through [`Cluster::ask`], which finds the leader by guess, hint
+//! and rotation until a deadline. All commands are idempotent (by transaction id, watermark or
+//! epoch), so a question whose answer was lost is simply asked again.
+
+use crate::{
+    config::Config,
+    local::Settled,
+    peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest},
+    peer_client::PeerClients,
+    placement,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+use vatic_consensus::{GroupHandle, Node};
+use vatic_core::{
+    body::{Body, Part},
+    command::{Applied, Command},
+    id::{GroupId, Tid},
+    meta::NodeRecord,
+    ring::Ring,
+};
+
+/// What all tasks of a node share.
+pub(crate) struct Cluster {
+    pub(crate) config: Config,
+    pub(crate) client_endpoint: String,
+    pub(crate) consensus: Node,
+    pub(crate) store: vatic_store::Store,
+    pub(crate) groups: BTreeMap<GroupId, GroupHandle>,
+    pub(crate) peers: PeerClients,
+    pub(crate) ring: watch::Sender<Option<Arc<Ring>>>,
+    pub(crate) registry: RwLock<BTreeMap<u32, NodeRecord>>,
+    pub(crate) settled: Settled,
+    pub(crate) recovering: Mutex<BTreeSet<Tid>>,
+    pub(crate) streams: AtomicU64,
+    pub(crate) draining: AtomicBool,
+    guesses: Mutex<BTreeMap<GroupId, u32>>,
+}
+
+/// Why a question got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Nobody who leads the group answered in time.
+    #[error("group {group} has no leader that answers")]
+    NoLeader { group: GroupId },
+    /// A command is larger than an entry may be.
+    #[error("the command has {command_bytes} bytes, command_bytes_max is {limit_bytes}")]
+    TooLarge { limit_bytes: u64, command_bytes: u64 },
+    /// The group's leader has no room for new work.
+    #[error("the leader of group {group} has no room on its disk")]
+    Full { group: GroupId },
+}
+
+/// Pauses between two tries: short at first, since most errors are a leader that just moved.
+const RETRY_PAUSES_MS: [u64; 6] = [2, 5, 10, 25, 50, 100];
+
+impl Cluster {
+    #[allow(clippy::too_many_arguments)] // Called once, by the node that owns all of these.
+    pub(crate) fn new(
+        config: Config,
+        client_endpoint: String,
+        consensus: Node,
+        store: vatic_store::Store,
+        groups: BTreeMap<GroupId, GroupHandle>,
+    ) -> Cluster {
+        let others = config.members.iter().filter(|member| member.node != config.node);
+        let addresses = others.map(|member| (member.node, member.peer.clone())).collect();
+        let (ring, _) = watch::channel(None);
+        Cluster {
+            peers: PeerClients::new(config.cluster.clone(), addresses),
+            client_endpoint,
+            consensus,
+            store,
+            groups,
+            ring,
+            registry: RwLock::default(),
+            settled: Settled::default(),
+            recovering: Mutex::default(),
+            streams: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            guesses: Mutex::default(),
+            config,
+        }
+    }
+
+    /// Replicates a command in a group.
+    pub(crate) async fn propose(
+        self: &Arc<Self>,
+        group: GroupId,
+        command: Command,
+        deadline: Instant,
+    ) -> Result<Applied, CallError> {
+        match self.ask(group, PeerRequest::Propose { group, command }, deadline).await? {
+            PeerReply::Applied(applied) => Ok(applied),
+            _ => Err(CallError::NoLeader { group }),
+        }
+    }
+
+    /// Reads at a group's leader.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        group: GroupId,
+        read: PeerRead,
+        deadline: Instant,
+    ) -> Result<PeerFound, CallError> {
+        match self.ask(group, PeerRequest::Read { group, read }, deadline).await? {
+            PeerReply::Read(found) => Ok(found),
+            _ => Err(CallError::NoLeader { group }),
+        }
+    }
+
+    /// Brings a sealed transaction to its decision at its home group's leader. Asking again is
+    /// safe: votes are remembered by transaction id and body.
+    pub(crate) async fn coordinate(
+        self: &Arc<Self>,
+        body: Body,
+        parts: Vec<Part>,
+        deadline: Instant,
+    ) -> Result<Finished, CallError> {
+        let group = body.tid.home;
+        match self.ask(group, PeerRequest::Coordinate { body, parts }, deadline).await? {
+            PeerReply::Finished(finished) => Ok(finished),
+            _ => Err(CallError::NoLeader { group }),
+        }
+    }
+
+    /// Tells a group's leader which transactions are settled. A hint: losing it costs a recovery.
+    pub(crate) async fn tell_settled(
+        self: &Arc<Self>,
+        group: GroupId,
+        tids: Vec<Tid>,
+        deadline: Instant,
+    ) {
+        if let Err(error) = self.ask(group, PeerRequest::Settled { group, tids }, deadline).await {
+            tracing::debug!(%error, "settled transactions were not told");
+        }
+    }
+
+    /// Asks whoever leads the group until one answers or time runs out.
+    async fn ask(
+        self: &Arc<Self>,
+        group: GroupId,
+        request: PeerRequest,
+        deadline: Instant,
+    ) -> Result<PeerReply, CallError> {
+        let mut pauses = RETRY_PAUSES_MS.iter();
+        let mut pause_ms = 0;
+        while Instant::now() < deadline {
+            let node = self.guess(group);
+            let reply = if node == self.config.node {
+                Some(Box::pin(self.serve(request.clone(), deadline)).await)
+            } else {
+                self.peers.call(node, &request, deadline).await
+            };
+            match reply {
+                Some(PeerReply::NotLeader { leader }) => self.learn(group, node, leader),
+                Some(PeerReply::TooLarge { limit_bytes, command_bytes }) => {
+                    return Err(CallError::TooLarge { limit_bytes, command_bytes });
+                }
+                Some(PeerReply::Full) => return Err(CallError::Full { group }),
+                Some(PeerReply::Late | PeerReply::Stopping) | None => {
+                    self.learn(group, node, None);
+                }
+                Some(reply) => return Ok(reply),
+            }
+            pause_ms = pauses.next().copied().unwrap_or(pause_ms);
+            let pause = Duration::from_millis(rand::random_range(1..=pause_ms));
+            tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
+        }
+        Err(CallError::NoLeader { group })
+    }
+
+    /// The nodes that hold a group, the preferred leader first.
+    pub(crate) fn holders(&self, group: GroupId) -> Vec<u32> {
+        placement::nodes_of(group, &self.config.members, self.config.replicas)
+    }
+
+    /// The leader of a group as far as this node knows, and where clients reach it.
+    pub(crate) fn leader_hint(&self, group: GroupId) -> (u32, String) {
+        let leader = match self.groups.get(&group) {
+            Some(handle) => handle.leader().map(|id| id.node()),
+            None => self.guesses.lock().expect("no holder panics").get(&group).copied(),
+        };
+        let leader = leader.unwrap_or(0);
+        let registry = self.registry.read().expect("no holder panics");
+        let endpoint = registry.get(&leader).map(|record| record.client_addr.clone());
+        (leader, endpoint.unwrap_or_default())
+    }
+
+    /// The ring, once this node knows it.
+    pub(crate) fn ring(&self) -> Option<Arc<Ring>> {
+        self.ring.borrow().clone()
+    }
+
+    /// Whether new transactions are refused.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    fn guess(&self, group: GroupId) -> u32 {
+        let local = self.groups.get(&group).and_then(|handle| handle.leader());
+        let guessed = || self.guesses.lock().expect("no holder panics").get(&group).copied();
+        let first = || self.holders(group).first().copied();
+        local.map(|id| id.node()).or_else(guessed).or_else(first).unwrap_or(self.config.node)
+    }
+
+    /// A node said that it does not lead: remember who does, or try the next one.
+    fn learn(&self, group: GroupId, asked: u32, leader: Option<u32>) {
+        let holders = self.holders(group);
+        let next = leader.filter(|&leader| leader != asked).unwrap_or_else(|| {
+            let at = holders.iter().position(|&node| node == asked).map_or(0, |at| at + 1);
+            holders[at % holders.len()]
+        });
+        self.guesses.lock().expect("no holder panics").insert(group, next);
+    }
+}

@@ -1,0 +1,350 @@
+//! The one place where generated types and the core's meet.
+
+use crate::{peer::NodeStatus, status::ApiError};
+use std::collections::BTreeMap;
+use vatic_core::{
+    body::Fault,
+    codec,
+    command::{Cause, Why},
+    delta::{Delta, Expect, Op, Rejection},
+    hash::{Hash, Hasher},
+    id::{Tid, Timestamp},
+    key::{Key, KeyRange},
+    read::Record,
+    receipt::Receipt,
+    request::RequestId,
+    value::{Fields, Scalar, Value},
+};
+use vatic_proto::v1::{self, delta::Operation, expect_operation::Condition, value::Kind};
+
+/// Longest request id, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+pub(crate) fn key(key: Option<v1::Key>) -> Result<Key, ApiError> {
+    let v1::Key { collection, partition, sort } = key.unwrap_or_default();
+    Key::new(&collection, &partition, &sort).map_err(ApiError::BadKey)
+}
+
+pub(crate) fn range(range: &v1::ScanRange) -> Result<KeyRange, ApiError> {
+    Key::new(&range.collection, &range.partition, &range.from_sort).map_err(ApiError::BadKey)?;
+    Ok(KeyRange {
+        collection: range.collection.clone(),
+        partition: range.partition.clone(),
+        from: range.from_sort.clone(),
+        to: (!range.to_sort.is_empty()).then(|| range.to_sort.clone()),
+    })
+}
+
+pub(crate) fn request_id(request: v1::RequestId, principal: String) -> Result<RequestId, ApiError> {
+    let bad = |what| Err(ApiError::BadRequestId { what });
+    if request.id.is_empty() || request.id.len() > REQUEST_ID_BYTES_MAX {
+        return bad("a request id has 1 to 64 bytes");
+    }
+    if Key::new("request", &request.route_key, "").is_err() {
+        return bad("a request id's route_key must be a partition");
+    }
+    let mint = Timestamp(request.mint_unix_ms.saturating_mul(1_000));
+    Ok(RequestId { principal, id: request.id.to_vec(), route: request.route_key, mint })
+}
+
+pub(crate) fn hash(bytes: &[u8], what: &'static str) -> Result<Hash, ApiError> {
+    let wrong = || ApiError::BadFrame {
+        what: format!("{what} has {} bytes, a digest has 32", bytes.len()),
+    };
+    bytes.try_into().map(Hash).map_err(|_| wrong())
+}
+
+/// A transition's delta in the core's encoding: as sent, or encoded from the structured form.
+pub(crate) fn delta_bytes(transition: v1::Transition) -> Result<Vec<u8>, ApiError> {
+    let seq = transition.seq;
+    match transition.body {
+        Some(v1::transition::Body::Encoded(bytes)) => Ok(bytes.to_vec()),
+        Some(v1::transition::Body::Delta(sent)) => Ok(codec::encode(&delta(sent, seq)?)),
+        None => Err(ApiError::BadDelta { seq, what: "it has neither delta nor encoded".into() }),
+    }
+}
+
+/// Digest of what a one-shot request asks for, the same for each attempt.
+pub(crate) fn content(deltas: &[Vec<u8>]) -> Hash {
+    let hasher = Hasher::new("vatic/content/v1").u64(deltas.len() as u64);
+    deltas.iter().fold(hasher, |hasher, delta| hasher.bytes(delta)).finish()
+}
+
+pub(crate) fn record_read(record: Record, pending: bool) -> v1::RecordRead {
+    let key = Some(to_key(&record.key));
+    v1::RecordRead { key, record: to_record(record), pending }
+}
+
+/// `None` where the record is absent.
+pub(crate) fn to_record(record: Record) -> Option<v1::Record> {
+    let fields = record.fields?.into_iter().map(|(name, value)| (name, to_value(value)));
+    Some(v1::Record {
+        key: Some(to_key(&record.key)),
+        fields: fields.collect(),
+        version: record.version.0,
+    })
+}
+
+pub(crate) fn receipt(receipt: &Receipt) -> v1::Receipt {
+    let body = &receipt.body;
+    v1::Receipt {
+        encoded: codec::encode(receipt).into(),
+        transaction_id: tid(body.tid),
+        seed: body.seal.seed.0.to_vec().into(),
+        count: body.seal.count,
+        head: body.seal.head.0.to_vec().into(),
+        commit_version: receipt.ts.0,
+        participants: body.groups().iter().map(|group| group.0).collect(),
+        isolation: v1::Isolation::StrictSerializable.into(),
+    }
+}
+
+pub(crate) fn tid(tid: Tid) -> prost::bytes::Bytes {
+    tid.to_bytes().to_vec().into()
+}
+
+/// A rollback as clients see it.
+pub(crate) fn rollback(cause: &Cause) -> v1::Rollback {
+    use v1::RollbackCause as C;
+    let at = cause.group;
+    let plain = |cause: C, retryable: bool, message: String| v1::Rollback {
+        cause: cause.into(),
+        retryable,
+        message,
+        ..v1::Rollback::default()
+    };
+    match &cause.why {
+        Why::ReadChanged { key, read, found } => v1::Rollback {
+            key: Some(to_key(key)),
+            expected_version: read.0,
+            actual_version: found.0,
+            ..plain(
+                C::StaleRead,
+                true,
+                format!("{key} was read at version {read} and is now at {found}: begin anew"),
+            )
+        },
+        Why::RangeChanged { range } => {
+            plain(C::StaleRange, true, format!("{range} holds other records now: begin anew"))
+        }
+        Why::Locked { key, by } | Why::RangeLocked { key, by } => v1::Rollback {
+            key: Some(to_key(key)),
+            other_transaction_id: tid(*by),
+            ..plain(C::Locked, true, format!("transaction {by} is deciding on {key}: begin anew"))
+        },
+        Why::Rejected { key, seq, rejection } => v1::Rollback {
+            key: Some(to_key(key)),
+            ..plain(rejected(rejection), false, format!("transition {seq} on {key}: {rejection}"))
+        },
+        Why::RequestHeld { by } | Why::RequestMismatch { by } => v1::Rollback {
+            other_transaction_id: tid(*by),
+            ..plain(
+                C::RequestIdTaken,
+                false,
+                format!("the request id was used by transaction {by}: use a fresh one"),
+            )
+        },
+        Why::RequestExpired { mint, clock } => plain(
+            C::RequestIdExpired,
+            false,
+            format!("the request id was minted at {mint} and expired by {clock}: use a fresh one"),
+        ),
+        Why::Forced => {
+            plain(C::Recovered, true, format!("group {at} did not hear of it in time: begin anew"))
+        }
+        Why::Abandoned => {
+            plain(C::Recovered, true, format!("group {at} ended it without a vote: begin anew"))
+        }
+        Why::OtherBody => plain(
+            C::BodyMismatch,
+            false,
+            format!("group {at} knows another body under this transaction id"),
+        ),
+    }
+}
+
+/// A refusal to vote as clients see it: an error where the input is at fault, else a rollback.
+pub(crate) fn fault(fault: &Fault) -> Result<v1::Rollback, ApiError> {
+    let cause = match fault {
+        Fault::Key(error) => return Err(ApiError::BadKey(error.clone())),
+        Fault::Delta { seq } => {
+            let (seq, what) = (*seq, fault.to_string());
+            return Err(ApiError::BadDelta { seq, what });
+        }
+        Fault::Limit { limit, max, value } => {
+            let limit = match limit {
+                vatic_core::body::LimitName::TransitionsMax => "transitions_max",
+                vatic_core::body::LimitName::ReadsMax => "reads_max",
+                vatic_core::body::LimitName::ParticipantsMax => "participants_max",
+                vatic_core::body::LimitName::RangeRecordsMax => "range_records_max",
+            };
+            return Err(ApiError::Limit { limit, max: *max, actual: *value });
+        }
+        Fault::WrongGroup { .. } => return Err(ApiError::NotReady),
+        Fault::BodyMismatch { .. } => v1::RollbackCause::BodyMismatch,
+        Fault::Participants { .. } | Fault::Part { .. } | Fault::Chain(_) => {
+            v1::RollbackCause::ChainBroken
+        }
+    };
+    let message = fault.to_string();
+    Ok(v1::Rollback { cause: cause.into(), message, ..v1::Rollback::default() })
+}
+
+/// The cluster's replicas by group, from all nodes' accounts; a node that is `None` did not answer.
+pub(crate) fn groups(
+    statuses: &BTreeMap<u32, Option<NodeStatus>>,
+    holders: impl Fn(u32) -> Vec<u32>,
+    groups: u32,
+) -> Vec<v1::Group> {
+    (0..=groups).map(|group| group_status(group, statuses, &holders(group))).collect()
+}
+
+fn group_status(
+    group: u32,
+    statuses: &BTreeMap<u32, Option<NodeStatus>>,
+    holders: &[u32],
+) -> v1::Group {
+    let mut nodes = holders.to_vec();
+    nodes.sort_unstable();
+    let (mut term, mut leader_node) = (0, 0);
+    let mut replicas = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let known = statuses.get(&node).and_then(Option::as_ref);
+        let replica = known
+            .and_then(|status| status.replicas.iter().find(|replica| replica.group.0 == group));
+        if let Some(replica) = replica.filter(|replica| replica.term >= term) {
+            term = replica.term;
+            leader_node = replica.leader.unwrap_or(leader_node);
+        }
+        replicas.push(replica_status(node, replica));
+    }
+    v1::Group { group, leader_node: u64::from(leader_node), term, replicas }
+}
+
+fn replica_status(node: u32, status: Option<&crate::peer::ReplicaStatus>) -> v1::Replica {
+    let node_id = u64::from(node);
+    let Some(status) = status else { return v1::Replica { node_id, ..v1::Replica::default() } };
+    let role = match status.leader {
+        Some(leader) if leader == node => v1::replica::Role::Leader,
+        Some(_) => v1::replica::Role::Follower,
+        None => v1::replica::Role::Candidate,
+    };
+    v1::Replica {
+        node_id,
+        generation: status.generation,
+        role: role.into(),
+        reachable: true,
+        term: status.term,
+        last_log_index: status.last_log_index,
+        applied_index: status.applied_index,
+        chain_digest: status.chain_digest.to_vec().into(),
+        state_digest: status.state_digest.map_or_else(Vec::new, Vec::from).into(),
+        undecided: status.undecided,
+        clock: status.clock.0,
+        records: status.records,
+    }
+}
+
+fn delta(delta: v1::Delta, seq: u64) -> Result<Delta, ApiError> {
+    let key = key(delta.key)?;
+    let bad = |what: &str| ApiError::BadDelta { seq, what: what.into() };
+    let op = match delta.operation.ok_or_else(|| bad("it has no operation"))? {
+        Operation::Put(put) => Op::Put(fields(put, seq)?),
+        Operation::Merge(merge) => Op::Merge(fields(merge, seq)?),
+        Operation::Add(add) => Op::Add { field: add.field, by: add.amount },
+        Operation::Append(append) => {
+            Op::Append { field: append.field, values: scalars(append.values, seq)? }
+        }
+        Operation::Union(union) => {
+            Op::Union { field: union.field, values: scalars(union.values, seq)? }
+        }
+        Operation::RemoveField(remove) => Op::RemoveField(remove.field),
+        Operation::Delete(_) => Op::Delete,
+        Operation::Expect(expect) => Op::Expect(expectation(expect, seq)?),
+    };
+    Ok(Delta { key, op })
+}
+
+fn expectation(expect: v1::ExpectOperation, seq: u64) -> Result<Expect, ApiError> {
+    let bad = |what: &str| ApiError::BadDelta { seq, what: what.into() };
+    match expect.condition {
+        Some(Condition::Version(version)) => Ok(Expect::Version(Timestamp(version))),
+        Some(Condition::FieldEquals(equals)) => {
+            let value = equals.value.map(|expected| value(expected, seq)).transpose()?;
+            Ok(Expect::Field { field: equals.field, value })
+        }
+        Some(Condition::Absent(true)) => Ok(Expect::Absent),
+        Some(Condition::Present(true)) => Ok(Expect::Present),
+        Some(_) => Err(bad("absent and present must be true where they are set")),
+        None => Err(bad("an expectation has a condition")),
+    }
+}
+
+fn fields(fields: v1::Fields, seq: u64) -> Result<Fields, ApiError> {
+    fields.fields.into_iter().map(|(name, sent)| Ok((name, value(sent, seq)?))).collect()
+}
+
+fn value(value: v1::Value, seq: u64) -> Result<Value, ApiError> {
+    match value.kind {
+        Some(Kind::ListValue(list)) => Ok(Value::List(scalars(list.values, seq)?)),
+        _ => scalar(value, seq).map(Value::One),
+    }
+}
+
+fn scalars(values: Vec<v1::Value>, seq: u64) -> Result<Vec<Scalar>, ApiError> {
+    values.into_iter().map(|value| scalar(value, seq)).collect()
+}
+
+fn scalar(value: v1::Value, seq: u64) -> Result<Scalar, ApiError> {
+    let bad = |what: &str| Err(ApiError::BadDelta { seq, what: what.into() });
+    match value.kind {
+        Some(Kind::BoolValue(value)) => Ok(Scalar::Bool(value)),
+        Some(Kind::IntValue(value)) => Ok(Scalar::I64(value)),
+        Some(Kind::DoubleValue(value)) if value.is_nan() => bad("a value is NaN"),
+        Some(Kind::DoubleValue(value)) => Ok(Scalar::F64(value.to_bits())),
+        Some(Kind::StringValue(value)) => Ok(Scalar::String(value)),
+        Some(Kind::BytesValue(value)) => Ok(Scalar::Bytes(value.to_vec())),
+        Some(Kind::ListValue(_)) => bad("a list holds a list"),
+        None => bad("a value has no kind"),
+    }
+}
+
+fn to_key(key: &Key) -> v1::Key {
+    v1::Key {
+        collection: key.collection.clone(),
+        partition: key.partition.clone(),
+        sort: key.sort.clone(),
+    }
+}
+
+fn to_value(value: Value) -> v1::Value {
+    match value {
+        Value::One(scalar) => to_scalar(scalar),
+        Value::List(values) => {
+            let values = values.into_iter().map(to_scalar).collect();
+            v1::Value { kind: Some(Kind::ListValue(v1::ListValue { values })) }
+        }
+    }
+}
+
+fn to_scalar(scalar: Scalar) -> v1::Value {
+    let kind = match scalar {
+        Scalar::Bool(value) => Kind::BoolValue(value),
+        Scalar::I64(value) => Kind::IntValue(value),
+        Scalar::F64(bits) => Kind::DoubleValue(f64::from_bits(bits)),
+        Scalar::String(value) => Kind::StringValue(value),
+        Scalar::Bytes(value) => Kind::BytesValue(value.into()),
+    };
+    v1::Value { kind: Some(kind) }
+}
+
+fn rejected(rejection: &Rejection) -> v1::RollbackCause {
+    match rejection {
+        Rejection::Type { .. } => v1::RollbackCause::TypeMismatch,
+        Rejection::Overflow { .. } => v1::RollbackCause::Overflow,
+        Rejection::Expectation { .. } => v1::RollbackCause::ExpectationFailed,
+        Rejection::RecordSize { .. } | Rejection::FieldName { .. } => {
+            v1::RollbackCause::RecordTooLarge
+        }
+    }
+}

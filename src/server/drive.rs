@@ -1,0 +1,190 @@
+//! Drives a coordinator: carries its effects out, feeds it the answers.
+//!
+//! Why a task of its own for each transaction: the client is answered at the decision, and the
+//! decisions still have to reach the participants. A driver that dies leaves Yes votes behind, which
+//! the sweeps find; so it need not survive anything.
+
+use crate::{cluster::Cluster, peer::Finished, time};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::Instant};
+use vatic_core::{
+    body::{Body, Part},
+    command::{Command, Decision, Vote},
+    coordinator::{Answer, Coordinator, Effect, Event},
+    group::Undecided,
+    hash::Hash,
+    id::{GroupId, Tid},
+    receipt::Receipt,
+    rules::Rules,
+};
+
+/// Starts a sealed transaction; the future is its outcome, or `None` where the driver gave up.
+pub(crate) fn start(
+    cluster: &Arc<Cluster>,
+    body: Body,
+    parts: Vec<Part>,
+) -> impl Future<Output = Option<Finished>> + use<> {
+    let digest = body.digest();
+    let coordinator = Coordinator::drive(body.tid, Some(digest), &body.groups(), Rules::default());
+    let parts = parts.into_iter().map(|part| (part.group, part)).collect();
+    let answered = spawn(cluster, coordinator, Some(Sealed { body, parts }));
+    async { answered.await.ok() }
+}
+
+/// Brings a transaction that somebody left behind to its decision. At most one recovery of a
+/// transaction runs on a node at once; asking for a second one waits for nothing.
+pub(crate) async fn recover(cluster: &Arc<Cluster>, left: Undecided) {
+    recover_parts(cluster, left.tid, Some(left.body), left.participants).await;
+}
+
+/// As [`recover`], for one whose body or participants may be unknown.
+pub(crate) async fn recover_parts(
+    cluster: &Arc<Cluster>,
+    tid: Tid,
+    body: Option<Hash>,
+    participants: Vec<GroupId>,
+) {
+    if !cluster.recovering.lock().expect("no holder panics").insert(tid) {
+        return;
+    }
+    tracing::debug!(%tid, ?participants, "recovering a transaction");
+    let coordinator = Coordinator::recover(tid, body, &participants, Rules::default());
+    let answered = spawn(cluster, coordinator, None).await;
+    cluster.recovering.lock().expect("no holder panics").remove(&tid);
+    if answered.is_err() {
+        tracing::warn!(%tid, "a recovery did not come to an end; the sweep will try again");
+    }
+}
+
+struct Sealed {
+    body: Body,
+    parts: BTreeMap<GroupId, Part>,
+}
+
+struct Driver {
+    cluster: Arc<Cluster>,
+    coordinator: Coordinator,
+    sealed: Option<Sealed>,
+    answered: Option<oneshot::Sender<Finished>>,
+    pending: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
+}
+
+fn spawn(
+    cluster: &Arc<Cluster>,
+    coordinator: Coordinator,
+    sealed: Option<Sealed>,
+) -> oneshot::Receiver<Finished> {
+    let (answered, answer) = oneshot::channel();
+    let driver = Driver {
+        cluster: cluster.clone(),
+        coordinator,
+        sealed,
+        answered: Some(answered),
+        pending: FuturesUnordered::new(),
+    };
+    tokio::spawn(driver.run());
+    answer
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let limits = self.cluster.config.limits.clone();
+        let ends = time::deadline_in(limits.drive_age_max_ms);
+        let mut gives_up = Some(time::deadline_in(limits.vote_deadline_ms));
+        self.handle(Event::Start);
+        while !self.coordinator.is_settled() && Instant::now() < ends {
+            let wakes = gives_up.unwrap_or(ends);
+            tokio::select! {
+                biased;
+                Some(event) = self.pending.next() => {
+                    event.into_iter().for_each(|event| self.handle(event));
+                }
+                () = tokio::time::sleep_until(wakes), if gives_up.is_some() => {
+                    gives_up = None;
+                    self.handle(Event::GiveUp);
+                }
+                () = pause(limits.drive_retry_ms), if self.pending.is_empty() => {
+                    self.handle(Event::Retry);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.coordinator.handle(event);
+        while let Some(effect) = self.coordinator.poll() {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let (tid, body) = (self.coordinator.tid(), self.coordinator.body());
+        match effect {
+            Effect::Vote { group, round } => {
+                let Some(sealed) = &self.sealed else { return };
+                let Some(part) = sealed.parts.get(&group).cloned() else { return };
+                let vote = Vote { body: sealed.body.clone(), part, hint: time::now() };
+                self.ask(group, round, Command::Vote(Box::new(vote)));
+            }
+            Effect::Force { group, round } => {
+                let participants = self.coordinator.participants();
+                self.ask(group, round, Command::Force { tid, body, participants });
+            }
+            Effect::Decide { group, decision } => self.decide(group, decision),
+            Effect::Answer(answer) => self.answer(answer),
+            Effect::Settled => {
+                self.cluster.settled.post(tid, &self.coordinator.participants());
+            }
+        }
+    }
+
+    fn ask(&mut self, group: GroupId, round: u32, command: Command) {
+        let cluster = self.cluster.clone();
+        let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
+        self.pending.push(Box::pin(async move {
+            match cluster.propose(group, command, deadline).await {
+                Ok(applied) => {
+                    Some(Event::Reply { group, round, reply: applied.reply, proof: applied.proof })
+                }
+                Err(error) => {
+                    tracing::debug!(%group, %error, "a participant did not answer");
+                    None
+                }
+            }
+        }));
+    }
+
+    fn decide(&mut self, group: GroupId, decision: Decision) {
+        let (tid, body) = (self.coordinator.tid(), self.coordinator.body());
+        let at_home = group == tid.home;
+        let proofs = if at_home { self.coordinator.proofs() } else { Vec::new() };
+        let command = Command::Decide { tid, body, decision, proofs };
+        let cluster = self.cluster.clone();
+        let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
+        self.pending.push(Box::pin(async move {
+            let applied = cluster.propose(group, command, deadline).await;
+            applied.is_ok().then_some(Event::Acked { group })
+        }));
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let receipt = self.receipt(&answer);
+        if let Some(answered) = self.answered.take() {
+            // Nobody may be waiting any more: the outcome can be asked for.
+            let _ = answered.send(Finished { answer, receipt });
+        }
+    }
+
+    fn receipt(&self, answer: &Answer) -> Option<Receipt> {
+        let Answer::Decided(Decision::Committed { ts }) = *answer else { return None };
+        let body = self.sealed.as_ref()?.body.clone();
+        let proofs = self.coordinator.proofs();
+        let complete = proofs.len() == body.participants.len();
+        complete.then_some(Receipt { body, ts, proofs })
+    }
+}
+
+async fn pause(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}

@@ -1,0 +1,92 @@
+//! The gateway's and the drivers' numbers, each with its unit in its name.
+//!
+//! What bounds a vote is not here but in the groups' replicated configuration: replicas must agree
+//! on it. These may differ from node to node.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds and times of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// A stream that sends nothing for so long is rolled back.
+    pub stream_idle_ms: u64,
+    /// Longest life of a stream, from begin to outcome.
+    pub stream_age_max_ms: u64,
+    /// Most streams that one node serves at once.
+    pub streams_max: u64,
+    /// How long a call without a deadline of its own may take.
+    pub call_deadline_ms: u64,
+    /// How long a coordinator waits for votes before it forces the rest.
+    pub vote_deadline_ms: u64,
+    /// How long one proposal to one group may take before the driver asks again.
+    pub propose_deadline_ms: u64,
+    /// Pause before a driver asks again whoever has not answered.
+    pub drive_retry_ms: u64,
+    /// A driver that has not finished by then leaves the rest to the sweeps.
+    pub drive_age_max_ms: u64,
+    /// Whoever is blocked by an undecided transaction for so long recovers it.
+    pub recover_after_ms: u64,
+    /// Pause between two looks of a leader at what lies around.
+    pub sweep_interval_ms: u64,
+    /// Transactions minted so long ago may be forgotten; above every stream's age.
+    pub forget_after_ms: u64,
+    /// Snapshots this old can still be read.
+    pub snapshot_retention_ms: u64,
+    /// Items that one collection command removes.
+    pub collect_items_max: u32,
+    /// How far into the future a snapshot read may ask.
+    pub snapshot_ahead_max_ms: u64,
+    /// Tries of a strict read over several groups before it votes instead.
+    pub read_attempts_max: u32,
+    /// Most keys in one such read.
+    pub read_set_keys_max: u64,
+    /// Most records that one transactional scan returns.
+    pub scan_records_max: u64,
+    /// Records in one chunk of a scan's answer.
+    pub scan_chunk_records: u64,
+    /// Largest message that a client may send, in bytes.
+    pub message_bytes_max: u64,
+    /// Largest delta, in bytes.
+    pub delta_bytes_max: u64,
+    /// How long a shutdown waits for running calls.
+    pub drain_ms: u64,
+    /// Pause between two looks at where leaders should be; 0 leaves them where they are.
+    pub balance_interval_ms: u64,
+}
+
+impl Limits {
+    /// What a node starts with.
+    pub fn production() -> Limits {
+        Limits {
+            stream_idle_ms: 10_000,
+            stream_age_max_ms: 60_000,
+            streams_max: 10_000,
+            call_deadline_ms: 10_000,
+            vote_deadline_ms: 5_000,
+            propose_deadline_ms: 3_000,
+            drive_retry_ms: 100,
+            drive_age_max_ms: 30_000,
+            recover_after_ms: 1_000,
+            sweep_interval_ms: 1_000,
+            forget_after_ms: 90_000,
+            snapshot_retention_ms: 60_000,
+            collect_items_max: 4_096,
+            snapshot_ahead_max_ms: 500,
+            read_attempts_max: 4,
+            read_set_keys_max: 1_000,
+            scan_records_max: 10_000,
+            scan_chunk_records: 256,
+            message_bytes_max: 4 << 20,
+            delta_bytes_max: 1 << 20,
+            drain_ms: 5_000,
+            balance_interval_ms: 3_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::production()
+    }
+}

@@ -1,0 +1,204 @@
+//! What this node answers itself, as the leader of a group: the far end of every question.
+
+use crate::{
+    cluster::Cluster,
+    drive,
+    peer::{NodeStatus, PeerReply, PeerRequest, ReplicaStatus},
+    serve_read,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+use tokio::time::Instant;
+use vatic_consensus::{GroupHandle, ProposeError};
+use vatic_core::{
+    body::{Body, Part},
+    codec,
+    command::{Applied, Command},
+    group::Group,
+    id::{GroupId, Tid, Timestamp},
+    rules::Rules,
+};
+
+/// What a command has beside its body and part.
+const COMMAND_SLACK_BYTES: u64 = 64;
+
+/// Transactions that all participants have applied, as far as this node was told. It is a hint
+/// that saves questions: a lost one is found out again by recovery.
+#[derive(Default)]
+pub(crate) struct Settled {
+    known: Mutex<ByGroup>,
+    outbox: Mutex<ByGroup>,
+}
+
+pub(crate) type ByGroup = BTreeMap<GroupId, BTreeSet<Tid>>;
+
+impl Settled {
+    /// A driver on this node saw all participants apply the decision: to be told to them.
+    pub(crate) fn post(&self, tid: Tid, participants: &[GroupId]) {
+        // A group alone needs no telling.
+        if participants.len() > 1 {
+            let mut outbox = self.outbox.lock().expect("no holder panics");
+            for &group in participants {
+                outbox.entry(group).or_default().insert(tid);
+            }
+        }
+    }
+
+    /// Takes what is to be told.
+    pub(crate) fn take_outbox(&self) -> ByGroup {
+        std::mem::take(&mut self.outbox.lock().expect("no holder panics"))
+    }
+
+    pub(crate) fn note(&self, group: GroupId, tids: impl IntoIterator<Item = Tid>) {
+        self.known.lock().expect("no holder panics").entry(group).or_default().extend(tids);
+    }
+
+    pub(crate) fn contains(&self, group: GroupId, tid: Tid) -> bool {
+        let known = self.known.lock().expect("no holder panics");
+        known.get(&group).is_some_and(|tids| tids.contains(&tid))
+    }
+
+    /// Drops what was minted up to the watermark.
+    pub(crate) fn forget(&self, group: GroupId, watermark: Timestamp) {
+        if let Some(tids) = self.known.lock().expect("no holder panics").get_mut(&group) {
+            tids.retain(|tid| tid.mint > watermark);
+        }
+    }
+}
+
+impl Cluster {
+    /// Answers a question from a peer or from this very node.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        request: PeerRequest,
+        deadline: Instant,
+    ) -> PeerReply {
+        let group = request.group();
+        let handle = group.and_then(|group| self.groups.get(&group));
+        match (request, handle) {
+            (PeerRequest::Status { with_state_digest }, _) => {
+                PeerReply::Status(self.status(with_state_digest).await)
+            }
+            (_, None) => PeerReply::NotLeader { leader: None },
+            (PeerRequest::Propose { command, .. }, Some(handle)) => {
+                self.serve_propose(handle, &command, deadline).await
+            }
+            (PeerRequest::Read { group, read }, Some(handle)) => {
+                serve_read::serve(self, group, handle, read, deadline).await
+            }
+            (PeerRequest::Settled { .. }, Some(handle)) if !handle.is_leader() => {
+                PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) }
+            }
+            (PeerRequest::Settled { group, tids }, Some(_)) => {
+                self.settled.note(group, tids);
+                PeerReply::Noted
+            }
+            (PeerRequest::Coordinate { body, parts }, Some(handle)) => {
+                self.serve_coordinate(handle, body, parts, deadline).await
+            }
+        }
+    }
+
+    async fn serve_propose(
+        &self,
+        handle: &GroupHandle,
+        command: &Command,
+        deadline: Instant,
+    ) -> PeerReply {
+        let adds_work = matches!(command, Command::Vote(_) | Command::Stage { .. });
+        if adds_work && !self.store.has_room() {
+            return PeerReply::Full;
+        }
+        let proposed = handle.propose(codec::encode(command).into());
+        match tokio::time::timeout_at(deadline, proposed).await {
+            Ok(Ok(applied)) => match codec::decode::<Applied>(&applied.reply) {
+                Ok(applied) => PeerReply::Applied(applied),
+                Err(_) => PeerReply::Late,
+            },
+            Ok(Err(ProposeError::NotLeader { hint })) => {
+                PeerReply::NotLeader { leader: hint.map(|hint| hint.id.node()) }
+            }
+            Ok(Err(ProposeError::TooLarge { limit_bytes, command_bytes, .. })) => {
+                let (limit_bytes, command_bytes) = (limit_bytes as u64, command_bytes as u64);
+                PeerReply::TooLarge { limit_bytes, command_bytes }
+            }
+            Ok(Err(ProposeError::Stopped)) => PeerReply::Stopping,
+            Ok(Err(ProposeError::Unknown)) | Err(_) => PeerReply::Late,
+        }
+    }
+
+    async fn serve_coordinate(
+        self: &Arc<Self>,
+        handle: &GroupHandle,
+        body: Body,
+        parts: Vec<Part>,
+        deadline: Instant,
+    ) -> PeerReply {
+        if !handle.is_leader() {
+            return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
+        }
+        if !self.store.has_room() {
+            return PeerReply::Full;
+        }
+        let limit_bytes = vatic_consensus::Limits::production().command_bytes_max as u64;
+        let shared_bytes = codec::encode(&body).len() as u64;
+        let part_bytes = parts.iter().map(|part| codec::encode(part).len() as u64).max();
+        let command_bytes = shared_bytes + part_bytes.unwrap_or(0) + COMMAND_SLACK_BYTES;
+        if command_bytes > limit_bytes {
+            return PeerReply::TooLarge { limit_bytes, command_bytes };
+        }
+        let finished = drive::start(self, body, parts);
+        match tokio::time::timeout_at(deadline, finished).await {
+            Ok(Some(finished)) => PeerReply::Finished(finished),
+            Ok(None) | Err(_) => PeerReply::Late,
+        }
+    }
+
+    /// What this node knows of its own replicas.
+    pub(crate) async fn status(&self, with_state_digest: bool) -> NodeStatus {
+        let mut replicas = Vec::with_capacity(self.groups.len());
+        for (&group, handle) in &self.groups {
+            replicas.push(replica_status(group, handle.clone(), with_state_digest).await);
+        }
+        NodeStatus { node: self.config.node, replicas }
+    }
+}
+
+async fn replica_status(
+    id: GroupId,
+    handle: GroupHandle,
+    with_state_digest: bool,
+) -> ReplicaStatus {
+    let status = handle.status();
+    let view = handle.view();
+    let group = Group::of_view(id, &view, Rules::default());
+    let undecided = group.undecided(&view).len() as u64;
+    let applied_index = view.mark().map_or(0, |mark| mark.index);
+    let (state_digest, records) = match with_state_digest {
+        false => (None, 0),
+        // It reads the whole state: off the threads that serve.
+        true => tokio::task::spawn_blocking(move || {
+            (Some(view.digest().0), vatic_core::read::count(&view))
+        })
+        .await
+        .unwrap_or((None, 0)),
+    };
+    let chain = group.chain();
+    ReplicaStatus {
+        group: id,
+        generation: status.id.generation(),
+        leader: status.leadership.leader.map(|leader| leader.node()),
+        term: status.leadership.term,
+        last_log_index: status.last.unwrap_or(0),
+        applied_index,
+        chain_index: chain.index,
+        chain_digest: chain.digest.0,
+        state_digest,
+        undecided,
+        clock: group.clock(),
+        records,
+        configured: id == GroupId::META || group.config().ring.is_some(),
+    }
+}

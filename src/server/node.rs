@@ -1,0 +1,247 @@
+//! A node's life: open the disk, join the groups, serve, and leave in order.
+
+use crate::{
+    api::Gateway,
+    bootstrap,
+    cluster::Cluster,
+    config::{Config, ConfigError},
+    machine::Machine,
+    peer_service::PeerService,
+    placement, sweep,
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{service::Routes, transport::Server as Transport};
+use vatic_consensus::{Fatal, GroupHandle, Node};
+use vatic_core::id::GroupId;
+use vatic_log::{FileDisk, Log};
+use vatic_proto::{
+    FILE_DESCRIPTOR_SET,
+    peer::v1::node_service_server::NodeServiceServer,
+    v1::{
+        cluster_service_server::ClusterServiceServer, record_service_server::RecordServiceServer,
+        transaction_service_server::TransactionServiceServer,
+    },
+};
+use vatic_store::Store;
+
+/// Messages between nodes carry whole parts: above the largest command.
+const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// hyper's graceful shutdown can hang on a half-closed connection.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
+
+/// Why a node does not start or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The configuration does not hold together.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// A listener or the data directory.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What came of it.
+        source: io::Error,
+    },
+    /// The log does not open.
+    #[error("log: {0}")]
+    Log(String),
+    /// The state does not open.
+    #[error("store: {0}")]
+    Store(String),
+    /// A group does not open.
+    #[error("consensus: {0}")]
+    Consensus(String),
+    /// The client server ended.
+    #[error("client server: {0}")]
+    Serve(String),
+}
+
+/// A running node.
+pub struct Server {
+    cluster: Arc<Cluster>,
+    client_addr: SocketAddr,
+    closing: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    sweeps: JoinSet<()>,
+}
+
+/// Runs a node until `shutdown` resolves, then closes it in order.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    let server = Server::start(config).await?;
+    shutdown.await;
+    server.shutdown().await;
+    Ok(())
+}
+
+impl Server {
+    /// Opens log and state, joins the groups and serves; returns once clients can connect.
+    pub async fn start(config: Config) -> Result<Server, ServerError> {
+        config.check()?;
+        let clients = bind("client_listen", &config.client_listen).await?;
+        let peers = bind("peer_listen", &config.peer_listen).await?;
+        let client_addr = clients.local_addr().map_err(|source| io_error("client", source))?;
+        let endpoint = config.client_endpoint.clone();
+        let endpoint = endpoint.unwrap_or_else(|| format!("http://{client_addr}"));
+        let (log, store) = open_disk(&config).await?;
+        let service = PeerService::default();
+        let routes = Routes::new(
+            NodeServiceServer::new(service.clone())
+                .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX),
+        );
+        let consensus = start_consensus(&config, peers, log, store.clone(), routes).await?;
+        let groups = open_groups(&config, &consensus).await?;
+        let cluster = Arc::new(Cluster::new(config, endpoint, consensus, store, groups));
+        let _ = service.cluster.set(cluster.clone());
+        let sweeps = sweep::start(&cluster);
+        let (closing, closed) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(bootstrap::follow_meta(cluster.clone()));
+        tasks.spawn(serve_clients(cluster.clone(), clients, closed));
+        Ok(Server { cluster, client_addr, closing, tasks, sweeps })
+    }
+
+    /// Where clients connect.
+    pub fn client_addr(&self) -> SocketAddr {
+        self.client_addr
+    }
+
+    /// Stops taking transactions, lets running ones end up to a limit, hands leaderships over,
+    /// flushes and closes.
+    pub async fn shutdown(mut self) {
+        let cluster = &self.cluster;
+        cluster.draining.store(true, Ordering::Release);
+        let drain = Duration::from_millis(cluster.config.limits.drain_ms);
+        let drained = async {
+            while cluster.streams.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(drain, drained).await.is_err() {
+            tracing::warn!(?drain, "streams were still open when the drain ended");
+        }
+        self.sweeps.shutdown().await;
+        self.closing.send_replace(true);
+        tokio::time::sleep(CLOSE_MAX).await;
+        self.tasks.shutdown().await;
+        if let Err(error) = cluster.consensus.shutdown().await {
+            tracing::warn!(%error, "not every leadership was handed over");
+        }
+    }
+}
+
+async fn bind(what: &str, address: &str) -> Result<TcpListener, ServerError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| io_error(&format!("{what} {address}"), source))
+}
+
+async fn open_disk(config: &Config) -> Result<(Log, Store), ServerError> {
+    let dir = config.data_dir.clone();
+    let opening = move || {
+        let io = |source| io_error(&dir.display().to_string(), source);
+        std::fs::create_dir_all(&dir).map_err(io)?;
+        let disk = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
+        let log = Log::open(disk, vatic_log::Limits::production())
+            .map_err(|error| ServerError::Log(error.to_string()))?;
+        let store = Store::open(dir.join("state"), vatic_store::Limits::production())
+            .map_err(|error| ServerError::Store(error.to_string()))?;
+        Ok((log, store))
+    };
+    let opened = tokio::task::spawn_blocking(opening).await;
+    opened.map_err(|error| ServerError::Store(error.to_string()))?
+}
+
+async fn start_consensus(
+    config: &Config,
+    listener: TcpListener,
+    log: Log,
+    store: Store,
+    routes: Routes,
+) -> Result<Node, ServerError> {
+    let consensus = vatic_consensus::Config {
+        cluster: config.cluster.clone(),
+        node: config.node,
+        limits: vatic_consensus::Limits::production(),
+        fatal: Fatal::abort(),
+        routes,
+    };
+    let started = Node::start(consensus, listener, log, store).await;
+    started.map_err(|error| ServerError::Consensus(error.to_string()))
+}
+
+async fn open_groups(
+    config: &Config,
+    consensus: &Node,
+) -> Result<BTreeMap<GroupId, GroupHandle>, ServerError> {
+    let mut groups = BTreeMap::new();
+    for group in (0..=config.groups).map(GroupId) {
+        let nodes = placement::nodes_of(group, &config.members, config.replicas);
+        if !nodes.contains(&config.node) {
+            continue;
+        }
+        let members = config.members.iter().filter(|member| nodes.contains(&member.node));
+        let members: Vec<vatic_consensus::Member> = members
+            .map(|member| vatic_consensus::Member {
+                node: member.node,
+                generation: 1,
+                address: member.peer.clone(),
+            })
+            .collect();
+        let handle = consensus.create_group(group.0, 1, &members, Machine::new(group)).await;
+        let handle = handle.map_err(|error| ServerError::Consensus(error.to_string()))?;
+        groups.insert(group, handle);
+    }
+    Ok(groups)
+}
+
+async fn serve_clients(
+    cluster: Arc<Cluster>,
+    listener: TcpListener,
+    mut closed: watch::Receiver<bool>,
+) {
+    let message_bytes_max = cluster.config.limits.message_bytes_max as usize;
+    let gateway = Gateway { cluster };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<TransactionServiceServer<Gateway>>().await;
+    health.set_serving::<RecordServiceServer<Gateway>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the descriptors are those that this build compiled");
+    let served = Transport::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(
+            TransactionServiceServer::new(gateway.clone())
+                .max_decoding_message_size(message_bytes_max),
+        )
+        .add_service(
+            RecordServiceServer::new(gateway.clone()).max_decoding_message_size(message_bytes_max),
+        )
+        .add_service(ClusterServiceServer::new(gateway))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            // An error: the node is gone, and with it the sender.
+            let _ = closed.wait_for(|closing| *closing).await;
+        });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the client server ended");
+    }
+}
+
+fn io_error(what: &str, source: io::Error) -> ServerError {
+    ServerError::Io { what: what.into(), source }
+}

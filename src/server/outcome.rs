@@ -1,0 +1,201 @@
+//! From a sealed draft to an outcome, and from a transaction id or request id to one.
+//!
+//! A lost answer is unknown, not failed: the question is asked again, of whoever leads the home
+//! group then, until the deadline; only then is the client told that the outcome is unknown.
+
+use crate::{
+    cluster::{CallError, Cluster},
+    convert,
+    peer::{Finished, PeerFound, PeerRead},
+    status::ApiError,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use vatic_core::{
+    aggregate::OutcomeRead,
+    command::{Cause, Decision, Standing, Why},
+    coordinator::Answer,
+    draft::Draft,
+    id::{GroupId, Tid, Timestamp},
+    receipt::Receipt,
+    request::{self, Held, RequestId},
+};
+use vatic_proto::v1::{self, outcome::State};
+
+/// Pause between two looks for a receipt that the home group has not completed yet.
+const RECEIPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Seals a draft and brings it to its outcome.
+pub(crate) async fn finish(
+    cluster: &Arc<Cluster>,
+    draft: Draft,
+    deadline: Instant,
+) -> Result<v1::Outcome, ApiError> {
+    let (body, parts) = draft.finish()?;
+    let tid = body.tid;
+    let finished = match cluster.coordinate(body, parts, deadline).await {
+        Ok(finished) => finished,
+        // The seal may have arrived: it may commit yet.
+        Err(CallError::NoLeader { .. }) => return Err(ApiError::OutcomeUnknown { tid }),
+        Err(refused) => return Err(refused.into()),
+    };
+    let Finished { answer, receipt } = finished;
+    match answer {
+        Answer::Decided(Decision::Committed { ts }) => {
+            committed(cluster, tid, ts, receipt, deadline).await
+        }
+        Answer::Decided(Decision::RolledBack(cause)) => {
+            rolled_back(cluster, tid, &cause, deadline).await
+        }
+        Answer::Fault(fault) => Ok(with_rollback(cluster, tid, convert::fault(&fault)?)),
+        Answer::Forgotten => Err(ApiError::OutcomeUnknown { tid }),
+    }
+}
+
+/// How a transaction ended, as its home group knows. An undecided one is recovered first.
+pub(crate) async fn by_tid(
+    cluster: &Arc<Cluster>,
+    tid: Tid,
+    deadline: Instant,
+) -> Result<v1::Outcome, ApiError> {
+    let ring = cluster.ring().ok_or(ApiError::NotReady)?;
+    if !ring.spec().groups.contains(&tid.home) {
+        return Ok(unknown(cluster, tid));
+    }
+    let OutcomeRead { standing, receipt } = read_outcome(cluster, tid, deadline).await?;
+    match standing {
+        Standing::Decided(Decision::Committed { ts })
+        | Standing::Stale(Some(Decision::Committed { ts })) => {
+            committed(cluster, tid, ts, receipt, deadline).await
+        }
+        Standing::Decided(Decision::RolledBack(cause))
+        | Standing::Stale(Some(Decision::RolledBack(cause)))
+        | Standing::No(cause) => Ok(with_rollback(cluster, tid, convert::rollback(&cause))),
+        Standing::None | Standing::Yes { .. } | Standing::Stale(None) => Ok(unknown(cluster, tid)),
+    }
+}
+
+/// How a request ended: the outcome of the attempt that committed it, if one did.
+pub(crate) async fn by_request(
+    cluster: &Arc<Cluster>,
+    request: RequestId,
+    deadline: Instant,
+) -> Result<v1::Outcome, ApiError> {
+    let ring = cluster.ring().ok_or(ApiError::NotReady)?;
+    let group = ring.group_of(&request.route).ok_or(ApiError::NotReady)?;
+    match cluster.read(group, PeerRead::Request(request), deadline).await? {
+        PeerFound::Request(Some(Held { tid, .. })) => by_tid(cluster, tid, deadline).await,
+        _ => Ok(v1::Outcome { state: State::Unknown.into(), ..v1::Outcome::default() }),
+    }
+}
+
+/// A rollback that the gateway decided before anything was sealed.
+pub(crate) fn before_seal(
+    cluster: &Cluster,
+    tid: Option<Tid>,
+    cause: v1::RollbackCause,
+    retryable: bool,
+    message: String,
+) -> v1::Outcome {
+    let rollback =
+        v1::Rollback { cause: cause.into(), retryable, message, ..v1::Rollback::default() };
+    match tid {
+        Some(tid) => with_rollback(cluster, tid, rollback),
+        None => v1::Outcome {
+            state: State::RolledBack.into(),
+            rollback: Some(rollback),
+            ..v1::Outcome::default()
+        },
+    }
+}
+
+/// A rollback with the record and versions at fault.
+pub(crate) fn with_rollback(cluster: &Cluster, tid: Tid, rollback: v1::Rollback) -> v1::Outcome {
+    v1::Outcome {
+        state: State::RolledBack.into(),
+        transaction_id: convert::tid(tid),
+        rollback: Some(rollback),
+        route: Some(route(cluster, tid.home)),
+        ..v1::Outcome::default()
+    }
+}
+
+/// The leader of a group, for a client that wants to ask it directly the next time.
+pub(crate) fn route(cluster: &Cluster, group: GroupId) -> v1::RouteHint {
+    let (leader_node, leader_endpoint) = cluster.leader_hint(group);
+    v1::RouteHint { group: group.0, leader_node: u64::from(leader_node), leader_endpoint }
+}
+
+async fn committed(
+    cluster: &Arc<Cluster>,
+    tid: Tid,
+    ts: Timestamp,
+    receipt: Option<Receipt>,
+    deadline: Instant,
+) -> Result<v1::Outcome, ApiError> {
+    let receipt = match receipt {
+        Some(receipt) => Some(receipt),
+        None => await_receipt(cluster, tid, deadline).await,
+    };
+    Ok(v1::Outcome {
+        state: State::Committed.into(),
+        transaction_id: convert::tid(tid),
+        commit_version: ts.0,
+        receipt: receipt.as_ref().map(convert::receipt),
+        route: Some(route(cluster, tid.home)),
+        ..v1::Outcome::default()
+    })
+}
+
+/// The home group completes the receipt with its decision, which may come after the answer.
+async fn await_receipt(cluster: &Arc<Cluster>, tid: Tid, deadline: Instant) -> Option<Receipt> {
+    while Instant::now() < deadline {
+        let read = read_outcome(cluster, tid, deadline).await.ok()?;
+        if read.receipt.is_some() {
+            return read.receipt;
+        }
+        tokio::time::sleep(RECEIPT_PAUSE).await;
+    }
+    None
+}
+
+/// A request that another attempt committed is answered with that attempt's outcome.
+async fn rolled_back(
+    cluster: &Arc<Cluster>,
+    tid: Tid,
+    cause: &Cause,
+    deadline: Instant,
+) -> Result<v1::Outcome, ApiError> {
+    let holder = match &cause.why {
+        Why::RequestHeld { by } => Some(*by),
+        Why::Locked { key, by } if key.collection == request::COLLECTION => Some(*by),
+        _ => None,
+    };
+    if let Some(by) = holder {
+        let original = by_tid(cluster, by, deadline).await?;
+        if original.state() == State::Committed {
+            return Ok(v1::Outcome { replayed: true, ..original });
+        }
+    }
+    Ok(with_rollback(cluster, tid, convert::rollback(cause)))
+}
+
+async fn read_outcome(
+    cluster: &Arc<Cluster>,
+    tid: Tid,
+    deadline: Instant,
+) -> Result<OutcomeRead, ApiError> {
+    match cluster.read(tid.home, PeerRead::Outcome(tid), deadline).await? {
+        PeerFound::Outcome(outcome) => Ok(outcome),
+        _ => Err(ApiError::NoLeader { group: tid.home }),
+    }
+}
+
+fn unknown(cluster: &Cluster, tid: Tid) -> v1::Outcome {
+    v1::Outcome {
+        state: State::Unknown.into(),
+        transaction_id: convert::tid(tid),
+        route: Some(route(cluster, tid.home)),
+        ..v1::Outcome::default()
+    }
+}

@@ -1,0 +1,151 @@
+//! What one node asks another beside Raft: a closed set, answered by a group's leader or refused
+//! with the name of another node. Nothing is ever forwarded a second time.
+
+use serde::{Deserialize, Serialize};
+use vatic_core::{
+    aggregate::OutcomeRead,
+    body::{Body, KeyRead, Part, RangeRead},
+    command::{Applied, Command},
+    coordinator::Answer,
+    id::{GroupId, Tid, Timestamp},
+    key::{Key, KeyRange},
+    meta::NodeRecord,
+    read::{RangeRecords, Record, SnapshotFault},
+    receipt::Receipt,
+    request::{Held, RequestId},
+    ring::RingSpec,
+};
+
+/// A question to one group's leader, or to a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum PeerRequest {
+    /// Replicate a command.
+    Propose { group: GroupId, command: Command },
+    /// Read applied state.
+    Read { group: GroupId, read: PeerRead },
+    /// Bring a sealed transaction to its decision. To the home group's leader.
+    Coordinate { body: Body, parts: Vec<Part> },
+    /// These transactions are applied by all participants. A hint.
+    Settled { group: GroupId, tids: Vec<Tid> },
+    /// What the node knows of its own replicas.
+    Status { with_state_digest: bool },
+}
+
+/// A read at a group's leader.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum PeerRead {
+    /// For a read-write transaction, whose vote will catch what is stale.
+    Peek(Key),
+    /// The same for a range, with the most records to return.
+    PeekRange(KeyRange, u64),
+    /// Linearizable.
+    Get(Key),
+    /// Linearizable.
+    Scan(KeyRange, u64),
+    /// As of a snapshot.
+    GetAt(Key, Timestamp),
+    /// As of a snapshot.
+    ScanAt(KeyRange, u64, Timestamp),
+    /// First pass of a strict read over several groups.
+    First(Vec<Key>),
+    /// Its second pass.
+    Second(Vec<KeyRead>, Vec<RangeRead>),
+    /// Who committed a request.
+    Request(RequestId),
+    /// How a transaction ended, at its home.
+    Outcome(Tid),
+    /// What group 0 keeps.
+    Meta,
+}
+
+/// The answer to a [`PeerRequest`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum PeerReply {
+    /// The command is applied.
+    Applied(Applied),
+    /// What the read found.
+    Read(PeerFound),
+    /// The transaction is decided.
+    Finished(Finished),
+    /// Taken note of.
+    Noted,
+    /// What the node knows of its replicas.
+    Status(NodeStatus),
+    /// Another replica leads, or nobody.
+    NotLeader { leader: Option<u32> },
+    /// Time ran out; a command may or may not be applied.
+    Late,
+    /// The command is larger than an entry may be.
+    TooLarge { limit_bytes: u64, command_bytes: u64 },
+    /// The log or the disk is full: only decisions go through.
+    Full,
+    /// The node is closing.
+    Stopping,
+}
+
+/// What a read found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum PeerFound {
+    /// A record, and whether somebody is about to write it.
+    Record(Record, Option<Tid>),
+    /// A range, and who is about to write in it.
+    Range(RangeRecords, Option<Tid>),
+    /// Several records.
+    Records(Vec<Record>),
+    /// Whether the first pass still stands, or who is about to write.
+    Stands(Result<bool, Tid>),
+    /// The snapshot cannot be served.
+    Snapshot(SnapshotFault),
+    /// Who committed the request.
+    Request(Option<Held>),
+    /// How the transaction ended.
+    Outcome(OutcomeRead),
+    /// What group 0 keeps.
+    Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord> },
+}
+
+/// A finished transaction as its driver saw it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    pub(crate) answer: Answer,
+    /// For a commit whose votes the driver saw all.
+    pub(crate) receipt: Option<Receipt>,
+}
+
+/// One node's account of its replicas.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NodeStatus {
+    pub(crate) node: u32,
+    pub(crate) replicas: Vec<ReplicaStatus>,
+}
+
+/// One replica.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ReplicaStatus {
+    pub(crate) group: GroupId,
+    pub(crate) generation: u32,
+    pub(crate) leader: Option<u32>,
+    pub(crate) term: u64,
+    pub(crate) last_log_index: u64,
+    pub(crate) applied_index: u64,
+    pub(crate) chain_index: u64,
+    pub(crate) chain_digest: [u8; 32],
+    pub(crate) state_digest: Option<[u8; 32]>,
+    pub(crate) undecided: u64,
+    pub(crate) clock: Timestamp,
+    pub(crate) records: u64,
+    pub(crate) configured: bool,
+}
+
+impl PeerRequest {
+    /// The group whose leader shall answer, if it takes one.
+    pub(crate) fn group(&self) -> Option<GroupId> {
+        match self {
+            PeerRequest::Propose { group, .. }
+            | PeerRequest::Read { group, .. }
+            | PeerRequest::Settled { group, .. } => Some(*group),
+            PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
+            PeerRequest::Status { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Reads outside a transaction: one record, a range, several records over several groups.
+
+use crate::{
+    api::Gateway,
+    convert, outcome,
+    peer::{PeerFound, PeerRead},
+    status::ApiError,
+    time,
+};
+use std::collections::BTreeMap;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use vatic_core::{
+    id::{GroupId, Timestamp},
+    key::{Key, KeyRange},
+    multiread::{MultiRead, ReadEffect, ReadEvent, Seen, Wanted},
+    read::{RangeRecords, Record, SnapshotFault},
+    rules::Rules,
+};
+use vatic_proto::v1::{self, outcome::State, record_service_server::RecordService};
+
+/// Chunks that may wait for a slow client.
+const OUT_CHUNKS: usize = 4;
+
+#[tonic::async_trait]
+impl RecordService for Gateway {
+    type ScanStream = ReceiverStream<Result<v1::ScanResponse, Status>>;
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
+        let deadline = self.deadline(&request);
+        let v1::GetRequest { key, at } = request.into_inner();
+        let key = convert::key(key)?;
+        let group = self.group_of(&key.partition)?;
+        let record = self.get_one(group, key, at.map(Timestamp), deadline).await?;
+        let read = Some(convert::record_read(record, false));
+        let route = Some(outcome::route(&self.cluster, group));
+        Ok(Response::new(v1::GetResponse { read, route }))
+    }
+
+    async fn scan(
+        &self,
+        request: Request<v1::ScanRequest>,
+    ) -> Result<Response<Self::ScanStream>, Status> {
+        let v1::ScanRequest { range, at, deadline_ms } = request.into_inner();
+        let range = range.unwrap_or_default();
+        let limit = range.limit;
+        let range = convert::range(&range)?;
+        let group = self.group_of(&range.partition)?;
+        let limit_ms = self.cluster.config.limits.stream_age_max_ms;
+        let asked_ms = if deadline_ms == 0 { limit_ms } else { u64::from(deadline_ms) };
+        let deadline = time::deadline_in(asked_ms.min(limit_ms));
+        let (out, chunks) = mpsc::channel(OUT_CHUNKS);
+        let scan = Scan { gateway: self.clone(), group, range, limit, deadline, out: out.clone() };
+        tokio::spawn(async move {
+            let done = match at {
+                Some(at) => scan.snapshot(Timestamp(at)).await,
+                None => scan.linearizable().await,
+            };
+            if let Err(error) = done {
+                // A client that is gone needs no answer.
+                let _ = out.send(Err(error.into())).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(chunks)))
+    }
+
+    async fn read_set(
+        &self,
+        request: Request<v1::ReadSetRequest>,
+    ) -> Result<Response<v1::ReadSetResponse>, Status> {
+        let deadline = self.deadline(&request);
+        let v1::ReadSetRequest { keys, at } = request.into_inner();
+        let (max, actual) = (self.cluster.config.limits.read_set_keys_max, keys.len() as u64);
+        if actual > max {
+            return Err(ApiError::Limit { limit: "read_set_keys_max", max, actual }.into());
+        }
+        let keys: Vec<Key> =
+            keys.into_iter().map(|key| convert::key(Some(key))).collect::<Result<_, _>>()?;
+        let (mut found, passes) = match at {
+            Some(at) => (self.get_all_at(&keys, Timestamp(at), deadline).await?, 1),
+            None => self.get_all(&keys, deadline).await?,
+        };
+        let reads = keys.iter().filter_map(|key| found.remove(key));
+        let reads = reads.map(|record| convert::record_read(record, false)).collect();
+        Ok(Response::new(v1::ReadSetResponse { reads, passes }))
+    }
+}
+
+impl Gateway {
+    fn group_of(&self, partition: &str) -> Result<GroupId, ApiError> {
+        let ring = self.cluster.ring().ok_or(ApiError::NotReady)?;
+        ring.group_of(partition).ok_or(ApiError::NotReady)
+    }
+
+    async fn get_one(
+        &self,
+        group: GroupId,
+        key: Key,
+        at: Option<Timestamp>,
+        deadline: Instant,
+    ) -> Result<Record, ApiError> {
+        let read = match at {
+            Some(at) => PeerRead::GetAt(key, at),
+            None => PeerRead::Get(key),
+        };
+        match self.cluster.read(group, read, deadline).await? {
+            PeerFound::Record(record, _) => Ok(record),
+            PeerFound::Snapshot(fault) => Err(snapshot_error(fault, at)),
+            _ => Err(ApiError::NoLeader { group }),
+        }
+    }
+
+    async fn get_all_at(
+        &self,
+        keys: &[Key],
+        at: Timestamp,
+        deadline: Instant,
+    ) -> Result<BTreeMap<Key, Record>, ApiError> {
+        let reads = keys.iter().map(|key| async move {
+            let group = self.group_of(&key.partition)?;
+            self.get_one(group, key.clone(), Some(at), deadline).await
+        });
+        let records = futures::future::try_join_all(reads).await?;
+        Ok(records.into_iter().map(|record| (record.key.clone(), record)).collect())
+    }
+
+    /// A strict read: the core says what to ask and when it is an answer.
+    async fn get_all(
+        &self,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> Result<(BTreeMap<Key, Record>, u32), ApiError> {
+        let mut wanted: BTreeMap<GroupId, Wanted> = BTreeMap::new();
+        for key in keys {
+            let group = self.group_of(&key.partition)?;
+            wanted.entry(group).or_default().keys.push(key.clone());
+        }
+        let attempts_max = self.cluster.config.limits.read_attempts_max;
+        let mut read = MultiRead::start(wanted, attempts_max, Rules::default());
+        let mut passes = 0;
+        loop {
+            let mut asked = Vec::new();
+            while let Some(effect) = read.poll() {
+                match effect {
+                    ReadEffect::Answer(seen) => return Ok((by_key(seen), passes)),
+                    ReadEffect::VoteInstead(_) => {
+                        return Ok((self.get_all_by_vote(keys, deadline).await?, passes + 1));
+                    }
+                    pass => asked.push(self.pass(pass, deadline)),
+                }
+            }
+            passes += 1;
+            let events = futures::future::try_join_all(asked).await?;
+            events.into_iter().for_each(|event| read.handle(event));
+        }
+    }
+
+    async fn pass(&self, effect: ReadEffect, deadline: Instant) -> Result<ReadEvent, ApiError> {
+        let (group, read) = match &effect {
+            ReadEffect::Read { group, wanted, .. } => {
+                (*group, PeerRead::First(wanted.keys.clone()))
+            }
+            ReadEffect::Check { group, reads, ranges, .. } => {
+                (*group, PeerRead::Second(reads.clone(), ranges.clone()))
+            }
+            ReadEffect::Answer(_) | ReadEffect::VoteInstead(_) => {
+                unreachable!("these end a read and are not asked of a group")
+            }
+        };
+        let found = self.cluster.read(group, read, deadline).await?;
+        match (effect, found) {
+            (ReadEffect::Read { attempt, .. }, PeerFound::Records(records)) => {
+                let seen = Seen { records, ranges: Vec::new() };
+                Ok(ReadEvent::Saw { group, attempt, seen })
+            }
+            (ReadEffect::Check { attempt, .. }, PeerFound::Stands(stands)) => {
+                Ok(ReadEvent::Checked { group, attempt, stands })
+            }
+            _ => Err(ApiError::NoLeader { group }),
+        }
+    }
+
+    /// Too much is being written: take read locks by voting.
+    async fn get_all_by_vote(
+        &self,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> Result<BTreeMap<Key, Record>, ApiError> {
+        while Instant::now() < deadline {
+            let mut draft = self.draft(None)?;
+            let mut records = BTreeMap::new();
+            for key in keys {
+                let group = draft.touch(key)?;
+                let read = PeerRead::Peek(key.clone());
+                let PeerFound::Record(record, _) = self.cluster.read(group, read, deadline).await?
+                else {
+                    return Err(ApiError::NoLeader { group });
+                };
+                draft.note_read(&record)?;
+                records.insert(key.clone(), record);
+            }
+            let outcome = outcome::finish(&self.cluster, draft, deadline).await?;
+            if outcome.state() == State::Committed {
+                return Ok(records);
+            }
+        }
+        Err(ApiError::Deadline { deadline_ms: self.cluster.config.limits.call_deadline_ms })
+    }
+}
+
+/// One `Scan` call.
+struct Scan {
+    gateway: Gateway,
+    group: GroupId,
+    range: KeyRange,
+    limit: u32,
+    deadline: Instant,
+    out: mpsc::Sender<Result<v1::ScanResponse, Status>>,
+}
+
+impl Scan {
+    /// All of one instant, so all in one read; a larger range takes a snapshot.
+    async fn linearizable(&self) -> Result<(), ApiError> {
+        let max = self.gateway.cluster.config.limits.scan_records_max;
+        let limit = if self.limit == 0 { max } else { u64::from(self.limit) };
+        if limit > max {
+            return Err(ApiError::Limit { limit: "scan_records_max", max, actual: limit });
+        }
+        let found = self.page(PeerRead::Scan(self.range.clone(), limit), None).await?;
+        if found.more && self.limit == 0 {
+            return Err(ApiError::Limit { limit: "scan_records_max", max, actual: max + 1 });
+        }
+        self.send(found.records, true).await;
+        Ok(())
+    }
+
+    async fn snapshot(&self, at: Timestamp) -> Result<(), ApiError> {
+        let page_records = self.gateway.cluster.config.limits.scan_chunk_records.max(1);
+        let mut left = if self.limit == 0 { u64::MAX } else { u64::from(self.limit) };
+        let mut range = self.range.clone();
+        loop {
+            let read = PeerRead::ScanAt(range.clone(), page_records.min(left), at);
+            let found = self.page(read, Some(at)).await?;
+            left -= found.records.len() as u64;
+            let end = !found.more || left == 0;
+            let next = found.covered.to.clone();
+            self.send(found.records, end).await;
+            match next {
+                Some(next) if !end => range.from = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn page(&self, read: PeerRead, at: Option<Timestamp>) -> Result<RangeRecords, ApiError> {
+        match self.gateway.cluster.read(self.group, read, self.deadline).await? {
+            PeerFound::Range(found, _) => Ok(found),
+            PeerFound::Snapshot(fault) => Err(snapshot_error(fault, at)),
+            _ => Err(ApiError::NoLeader { group: self.group }),
+        }
+    }
+
+    async fn send(&self, records: Vec<Record>, end: bool) {
+        let per_chunk = self.gateway.cluster.config.limits.scan_chunk_records.max(1) as usize;
+        let mut records = records.into_iter().filter_map(convert::to_record).peekable();
+        loop {
+            let chunk: Vec<_> = records.by_ref().take(per_chunk).collect();
+            let last = records.peek().is_none();
+            let end = end && last;
+            let route = end.then(|| outcome::route(&self.gateway.cluster, self.group));
+            // A client that is gone ends the task at its next chunk.
+            let _ = self.out.send(Ok(v1::ScanResponse { records: chunk, end, route })).await;
+            if last {
+                return;
+            }
+        }
+    }
+}
+
+fn by_key(seen: BTreeMap<GroupId, Seen>) -> BTreeMap<Key, Record> {
+    let records = seen.into_values().flat_map(|seen| seen.records);
+    records.map(|record| (record.key.clone(), record)).collect()
+}
+
+fn snapshot_error(fault: SnapshotFault, at: Option<Timestamp>) -> ApiError {
+    let at = at.unwrap_or_default();
+    match fault {
+        SnapshotFault::BelowHorizon { horizon } => ApiError::SnapshotTooOld { at, horizon },
+        SnapshotFault::ClockBehind { clock } => ApiError::SnapshotTooNew { at, clock },
+        SnapshotFault::Blocked(_) => unreachable!("leaders wait for undecided writes"),
+    }
+}

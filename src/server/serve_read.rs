@@ -1,0 +1,171 @@
+//! Reads at a group's leader.
+//!
+//! A linearizable read takes a read index first and a view after it. Where an undecided write is in
+//! the way it waits for the decision, and past a while recovers the transaction itself: nobody is
+//! blocked for long by a coordinator that died. Reads for a read-write transaction need neither: its
+//! vote catches what is stale.
+
+use crate::{
+    cluster::Cluster,
+    drive,
+    peer::{PeerFound, PeerRead, PeerReply},
+    time,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use vatic_consensus::{GroupHandle, ReadError};
+use vatic_core::{
+    command::{Command, Standing},
+    group::Group,
+    id::{GroupId, Tid, Timestamp},
+    meta,
+    read::{Blocked, SnapshotFault},
+    rules::Rules,
+};
+use vatic_store::View;
+
+/// Pauses between two looks at whether a decision has come.
+const LOOK_PAUSES_MS: [u64; 5] = [1, 2, 4, 8, 16];
+
+/// Why a read goes on waiting.
+enum Wait {
+    For(Tid),
+    ForClock(Timestamp),
+}
+
+pub(crate) async fn serve(
+    cluster: &Arc<Cluster>,
+    group: GroupId,
+    handle: &GroupHandle,
+    read: PeerRead,
+    deadline: Instant,
+) -> PeerReply {
+    let peeks = matches!(read, PeerRead::Peek(_) | PeerRead::PeekRange(..));
+    if peeks && !handle.is_leader() {
+        return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
+    }
+    if !peeks {
+        match tokio::time::timeout_at(deadline, handle.read_index()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(ReadError::NotLeader { hint })) => {
+                return PeerReply::NotLeader { leader: hint.map(|hint| hint.id.node()) };
+            }
+            Ok(Err(ReadError::Stopped)) => return PeerReply::Stopping,
+            Ok(Err(ReadError::NoQuorum { .. })) | Err(_) => return PeerReply::Late,
+        }
+    }
+    let reader = Reader { cluster, id: group, handle };
+    match tokio::time::timeout_at(deadline, reader.until_answered(&read)).await {
+        Ok(found) => PeerReply::Read(found),
+        Err(_) => PeerReply::Late,
+    }
+}
+
+struct Reader<'a> {
+    cluster: &'a Arc<Cluster>,
+    id: GroupId,
+    handle: &'a GroupHandle,
+}
+
+impl Reader<'_> {
+    async fn until_answered(&self, read: &PeerRead) -> PeerFound {
+        let mut pauses = LOOK_PAUSES_MS.iter();
+        let mut pause_ms = 0;
+        let recovers = time::deadline_in(self.cluster.config.limits.recover_after_ms);
+        loop {
+            let wait = match answer(self.id, &self.handle.view(), read) {
+                Ok(found) => return found,
+                Err(wait) => wait,
+            };
+            match wait {
+                Wait::For(tid) if Instant::now() >= recovers => self.recover(tid).await,
+                Wait::ForClock(at) => match self.advance(at).await {
+                    Ok(()) => {}
+                    Err(fault) => return PeerFound::Snapshot(fault),
+                },
+                Wait::For(_) => {}
+            }
+            pause_ms = pauses.next().copied().unwrap_or(pause_ms);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+
+    async fn recover(&self, tid: Tid) {
+        let left = {
+            let view = self.handle.view();
+            Group::of_view(self.id, &view, Rules::default()).undecided_of(&view, tid)
+        };
+        if let Some(left) = left {
+            drive::recover(self.cluster, left).await;
+        }
+    }
+
+    /// Raises the group's clock to a snapshot's time, unless that lies too far ahead.
+    async fn advance(&self, to: Timestamp) -> Result<(), SnapshotFault> {
+        let clock = Group::of_view(self.id, &self.handle.view(), Rules::default()).clock();
+        let limits = &self.cluster.config.limits;
+        if to > time::now().plus_us(limits.snapshot_ahead_max_ms * 1_000) {
+            return Err(SnapshotFault::ClockBehind { clock });
+        }
+        let deadline = time::deadline_in(limits.propose_deadline_ms);
+        // Not raised: the next look finds the clock behind again.
+        let _ = self.cluster.propose(self.id, Command::Advance { to }, deadline).await;
+        Ok(())
+    }
+}
+
+/// One look at the state.
+fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> {
+    let group = Group::of_view(id, view, Rules::default());
+    let blocked = |Blocked { by }| Wait::For(by);
+    Ok(match read {
+        PeerRead::Peek(key) => {
+            let (record, holder) = group.peek(view, key);
+            PeerFound::Record(record, holder)
+        }
+        PeerRead::PeekRange(range, limit) => {
+            let (found, holder) = group.peek_range(view, range, *limit as usize);
+            PeerFound::Range(found, holder)
+        }
+        PeerRead::Get(key) => PeerFound::Record(group.get(view, key).map_err(blocked)?, None),
+        PeerRead::Scan(range, limit) => {
+            PeerFound::Range(group.scan(view, range, *limit as usize).map_err(blocked)?, None)
+        }
+        PeerRead::GetAt(key, at) => match group.get_at(view, key, *at) {
+            Ok(record) => PeerFound::Record(record, None),
+            Err(fault) => snapshot_fault(fault, *at)?,
+        },
+        PeerRead::ScanAt(range, limit, at) => {
+            match group.scan_at(view, range, *limit as usize, *at) {
+                Ok(found) => PeerFound::Range(found, None),
+                Err(fault) => snapshot_fault(fault, *at)?,
+            }
+        }
+        PeerRead::First(keys) => {
+            PeerFound::Records(keys.iter().map(|key| group.peek(view, key).0).collect())
+        }
+        PeerRead::Second(reads, ranges) => {
+            let stands = group.still_stands(view, reads, ranges);
+            PeerFound::Stands(stands.map_err(|Blocked { by }| by))
+        }
+        PeerRead::Request(request) => {
+            PeerFound::Request(group.request(view, request).map_err(blocked)?)
+        }
+        PeerRead::Outcome(tid) => {
+            let outcome = group.outcome(view, *tid);
+            if matches!(outcome.standing, Standing::Yes { .. }) {
+                return Err(Wait::For(*tid));
+            }
+            PeerFound::Outcome(outcome)
+        }
+        PeerRead::Meta => PeerFound::Meta { ring: meta::ring(view), nodes: meta::nodes(view) },
+    })
+}
+
+fn snapshot_fault(fault: SnapshotFault, at: Timestamp) -> Result<PeerFound, Wait> {
+    match fault {
+        SnapshotFault::Blocked(Blocked { by }) => Err(Wait::For(by)),
+        SnapshotFault::ClockBehind { .. } => Err(Wait::ForClock(at)),
+        SnapshotFault::BelowHorizon { .. } => Ok(PeerFound::Snapshot(fault)),
+    }
+}

@@ -1,0 +1,300 @@
+//! `Transact`: one transaction as a stream.
+//!
+//! Frames are taken in order and answered in order. Nothing is voted or staged before the commit
+//! frame, so whatever ends a stream earlier (an abort, a stall, a client that vanishes) leaves
+//! nothing behind. Reads are of committed state as the group's leader has it; whether they still
+//! hold is decided by the votes.
+
+use crate::{
+    api::{self, Gateway, Slot},
+    cluster::Cluster,
+    convert, outcome,
+    peer::{PeerFound, PeerRead},
+    status::ApiError,
+    time,
+};
+use std::sync::Arc;
+use tokio::{sync::mpsc, time::Instant};
+use tonic::{Status, Streaming};
+use vatic_core::{
+    draft::{Draft, DraftError},
+    hash::Hash,
+    id::GroupId,
+    key::Key,
+    read::{RangeRecords, Record},
+};
+use vatic_proto::v1::{self, RollbackCause, transact_request, transact_response};
+
+/// Frames that may wait for a slow client before its stream waits for it.
+const OUT_FRAMES: usize = 64;
+
+pub(crate) type Answers = mpsc::Receiver<Result<v1::TransactResponse, Status>>;
+
+/// Serves a stream in a task of its own.
+pub(crate) fn serve(
+    gateway: &Gateway,
+    principal: String,
+    frames: Streaming<v1::TransactRequest>,
+    slot: Slot,
+) -> Answers {
+    let (out, answers) = mpsc::channel(OUT_FRAMES);
+    let ends = time::deadline_in(gateway.cluster.config.limits.stream_age_max_ms);
+    let session = Session {
+        gateway: gateway.clone(),
+        principal,
+        out: out.clone(),
+        draft: None,
+        begun: false,
+        ends,
+    };
+    tokio::spawn(async move {
+        let _slot = slot;
+        if let Err(error) = session.run(frames).await {
+            // A client that is gone needs no answer.
+            let _ = out.send(Err(error.into())).await;
+        }
+    });
+    answers
+}
+
+struct Session {
+    gateway: Gateway,
+    principal: String,
+    out: mpsc::Sender<Result<v1::TransactResponse, Status>>,
+    draft: Option<Draft>,
+    begun: bool,
+    ends: Instant,
+}
+
+/// Whether the stream goes on.
+enum Next {
+    Frame,
+    End,
+}
+
+impl Session {
+    async fn run(mut self, mut frames: Streaming<v1::TransactRequest>) -> Result<(), ApiError> {
+        loop {
+            let idle = time::deadline_in(self.cluster().config.limits.stream_idle_ms);
+            let frame = match tokio::time::timeout_at(idle.min(self.ends), frames.message()).await {
+                Err(_) => return self.time_out(idle).await,
+                Ok(Ok(Some(v1::TransactRequest { frame }))) => frame,
+                // The client is gone, or has closed its side: nothing was voted.
+                Ok(Ok(None) | Err(_)) => return Ok(()),
+            };
+            let Some(frame) = frame else {
+                return Err(ApiError::BadFrame { what: "a frame of no known kind".into() });
+            };
+            match self.take(frame).await? {
+                Next::Frame => self.announce().await,
+                Next::End => return Ok(()),
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: transact_request::Frame) -> Result<Next, ApiError> {
+        use transact_request::Frame;
+        match frame {
+            Frame::Begin(begin) => self.begin(begin),
+            Frame::Read(read) => self.read(read).await,
+            Frame::Scan(scan) => self.scan(scan).await,
+            Frame::Transition(transition) => self.transition(transition).await,
+            Frame::Commit(commit) => self.commit(commit).await,
+            Frame::Abort(_) => {
+                let message = "the client aborted it".into();
+                self.roll_back(RollbackCause::ClientAbort, false, message).await
+            }
+        }
+    }
+
+    fn begin(&mut self, begin: v1::BeginFrame) -> Result<Next, ApiError> {
+        if self.draft.is_some() {
+            return Err(ApiError::BadFrame { what: "a second begin".into() });
+        }
+        if begin.isolation() == v1::Isolation::Snapshot {
+            let what = "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".into();
+            return Err(ApiError::BadFrame { what });
+        }
+        let seed = begin.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
+        let mut draft = self.gateway.draft(seed)?;
+        if let Some(home) = begin.home {
+            draft.touch(&convert::key(Some(home))?)?;
+        }
+        if let Some(request) = begin.request_id {
+            let request = convert::request_id(request, self.principal.clone())?;
+            draft.claim(request, Hash::ZERO)?;
+        }
+        if begin.deadline_ms > 0 {
+            self.ends = self.ends.min(time::deadline_in(u64::from(begin.deadline_ms)));
+        }
+        self.draft = Some(draft);
+        Ok(Next::Frame)
+    }
+
+    async fn read(&mut self, frame: v1::ReadFrame) -> Result<Next, ApiError> {
+        let key = convert::key(frame.key)?;
+        let group = self.draft()?.touch(&key)?;
+        self.announce().await;
+        let (record, pending) = self.peek(group, key).await?;
+        if let Err(error) = self.draft()?.note_read(&record) {
+            return self.doomed(error).await;
+        }
+        let read = Some(convert::record_read(record, pending));
+        let result = v1::ReadResultFrame { read_id: frame.read_id, read };
+        self.send(transact_response::Frame::ReadResult(result)).await;
+        Ok(Next::Frame)
+    }
+
+    async fn scan(&mut self, frame: v1::ScanFrame) -> Result<Next, ApiError> {
+        let sent = frame.range.unwrap_or_default();
+        let range = convert::range(&sent)?;
+        let probe = Key::new(&range.collection, &range.partition, "").map_err(ApiError::BadKey)?;
+        let group = self.draft()?.touch(&probe)?;
+        self.announce().await;
+        let max = self.cluster().config.limits.scan_records_max;
+        let limit = if sent.limit == 0 { max } else { u64::from(sent.limit).min(max) };
+        let read = PeerRead::PeekRange(range, limit);
+        let PeerFound::Range(found, holder) = self.cluster().read(group, read, self.ends).await?
+        else {
+            return Err(ApiError::NoLeader { group });
+        };
+        if found.more && sent.limit == 0 {
+            return Err(ApiError::Limit { limit: "scan_records_max", max, actual: max + 1 });
+        }
+        if let Err(error) = self.draft()?.note_scan(&found) {
+            return self.doomed(error).await;
+        }
+        self.send_chunks(frame.scan_id, found, holder.is_some()).await;
+        Ok(Next::Frame)
+    }
+
+    async fn transition(&mut self, transition: v1::Transition) -> Result<Next, ApiError> {
+        let seq = transition.seq;
+        let sent = transition.digest.as_deref();
+        let digest = sent.map(|digest| convert::hash(digest, "digest")).transpose()?;
+        let delta = convert::delta_bytes(transition)?;
+        self.gateway.check_delta(&delta)?;
+        let accepted = self.draft()?.push(delta, Some(seq), digest)?;
+        self.announce().await;
+        let digest = accepted.digest.0.to_vec().into();
+        let ack = v1::AckFrame { seq: accepted.seq, digest };
+        self.send(transact_response::Frame::Ack(ack)).await;
+        Ok(Next::Frame)
+    }
+
+    async fn commit(&mut self, commit: v1::CommitFrame) -> Result<Next, ApiError> {
+        let draft = self.draft()?;
+        let seal = draft.seal().clone();
+        if commit.count != seal.count {
+            return Err(ApiError::BadSequence { expected: seal.count, actual: commit.count });
+        }
+        if let Some(head) = &commit.head {
+            let actual = convert::hash(head, "head")?;
+            if actual != seal.head {
+                let (seq, expected) = (seal.count, seal.head);
+                return Err(ApiError::DigestMismatch { seq, expected, actual });
+            }
+        }
+        let draft = self.draft.take().expect("checked above");
+        let outcome = outcome::finish(self.cluster(), draft, self.ends).await?;
+        self.send_outcome(outcome).await;
+        Ok(Next::End)
+    }
+
+    async fn peek(&self, group: GroupId, key: Key) -> Result<(Record, bool), ApiError> {
+        match self.cluster().read(group, PeerRead::Peek(key), self.ends).await? {
+            PeerFound::Record(record, holder) => Ok((record, holder.is_some())),
+            _ => Err(ApiError::NoLeader { group }),
+        }
+    }
+
+    async fn send_chunks(&self, scan_id: u64, found: RangeRecords, pending: bool) {
+        let per_chunk = self.cluster().config.limits.scan_chunk_records.max(1) as usize;
+        let mut records = found.records.into_iter().filter_map(convert::to_record).peekable();
+        loop {
+            let chunk: Vec<_> = records.by_ref().take(per_chunk).collect();
+            let end = records.peek().is_none();
+            let pending = pending && end;
+            let chunk = v1::ScanChunkFrame { scan_id, records: chunk, end, pending };
+            self.send(transact_response::Frame::ScanChunk(chunk)).await;
+            if end {
+                return;
+            }
+        }
+    }
+
+    /// A read that can no longer be repeated: the vote would refuse it, so it ends now.
+    async fn doomed(&mut self, error: DraftError) -> Result<Next, ApiError> {
+        match error {
+            DraftError::Unrepeatable { .. } => {
+                self.roll_back(RollbackCause::StaleRead, true, error.to_string()).await
+            }
+            // The delta at fault is the vote's to name.
+            DraftError::Rejected { .. } => Ok(Next::Frame),
+            other => Err(other.into()),
+        }
+    }
+
+    async fn time_out(&mut self, idle: Instant) -> Result<(), ApiError> {
+        let limits = &self.cluster().config.limits;
+        let message = match idle < self.ends {
+            true => format!("nothing came for stream_idle_ms, {} ms", limits.stream_idle_ms),
+            false => "the stream's deadline passed".to_owned(),
+        };
+        self.roll_back(RollbackCause::IdleTimeout, true, message).await.map(drop)
+    }
+
+    async fn roll_back(
+        &mut self,
+        cause: RollbackCause,
+        retryable: bool,
+        message: String,
+    ) -> Result<Next, ApiError> {
+        let tid = self.draft.as_ref().and_then(Draft::tid);
+        self.announce().await;
+        let cluster = self.cluster();
+        self.send_outcome(outcome::before_seal(cluster, tid, cause, retryable, message)).await;
+        Ok(Next::End)
+    }
+
+    /// Sends `begun`, once the transaction has its id.
+    async fn announce(&mut self) {
+        let Some(draft) = self.draft.as_ref().filter(|_| !self.begun) else { return };
+        let Some(tid) = draft.tid() else { return };
+        let begun = v1::BegunFrame {
+            transaction_id: convert::tid(tid),
+            seed: draft.seal().seed.0.to_vec().into(),
+            route: Some(outcome::route(self.cluster(), tid.home)),
+        };
+        self.begun = true;
+        self.send(transact_response::Frame::Begun(begun)).await;
+    }
+
+    async fn send_outcome(&self, outcome: v1::Outcome) {
+        let frame = v1::OutcomeFrame { outcome: Some(outcome) };
+        self.send(transact_response::Frame::Outcome(frame)).await;
+    }
+
+    async fn send(&self, frame: transact_response::Frame) {
+        // A client that is gone is noticed by its frames.
+        let _ = self.out.send(Ok(v1::TransactResponse { frame: Some(frame) })).await;
+    }
+
+    fn draft(&mut self) -> Result<&mut Draft, ApiError> {
+        let missing = || ApiError::BadFrame { what: "the first frame must be begin".into() };
+        self.draft.as_mut().ok_or_else(missing)
+    }
+
+    fn cluster(&self) -> &Arc<Cluster> {
+        &self.gateway.cluster
+    }
+}
+
+/// Who asks, and a place for the stream.
+pub(crate) fn open(
+    gateway: &Gateway,
+    metadata: &tonic::metadata::MetadataMap,
+) -> Result<(String, Slot), ApiError> {
+    gateway.admit()?;
+    Ok((api::principal(metadata)?, Slot::take(&gateway.cluster)?))
+}

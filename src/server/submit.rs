@@ -1,0 +1,109 @@
+//! The transaction service: `Transact`, `Submit`, `GetOutcome`.
+//!
+//! A one-shot is a stream whose transitions all arrive at once: it goes through the same draft, the
+//! same seal and the same votes.
+
+use crate::{
+    api::{self, Gateway},
+    convert, outcome,
+    status::ApiError,
+    stream,
+};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use vatic_core::{draft::Draft, id::Tid};
+use vatic_proto::v1::{
+    self, get_outcome_request::By, outcome::State, transaction_service_server::TransactionService,
+};
+
+#[tonic::async_trait]
+impl TransactionService for Gateway {
+    type TransactStream = ReceiverStream<Result<v1::TransactResponse, Status>>;
+
+    async fn transact(
+        &self,
+        request: Request<Streaming<v1::TransactRequest>>,
+    ) -> Result<Response<Self::TransactStream>, Status> {
+        let (principal, slot) = stream::open(self, request.metadata())?;
+        let answers = stream::serve(self, principal, request.into_inner(), slot);
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        self.admit()?;
+        let principal = api::principal(request.metadata())?;
+        let deadline = self.deadline(&request);
+        let outcome = self.submit_once(request.into_inner(), principal, deadline).await?;
+        match outcome.state() {
+            State::Committed => Ok(Response::new(v1::SubmitResponse { outcome: Some(outcome) })),
+            _ => Err(ApiError::RolledBack(Box::new(outcome)).into()),
+        }
+    }
+
+    async fn get_outcome(
+        &self,
+        request: Request<v1::GetOutcomeRequest>,
+    ) -> Result<Response<v1::GetOutcomeResponse>, Status> {
+        let principal = api::principal(request.metadata())?;
+        let deadline = self.deadline(&request);
+        let outcome = match request.into_inner().by {
+            Some(By::TransactionId(bytes)) => {
+                let what = "a transaction id has 20 bytes".to_owned();
+                let tid = Tid::from_bytes(&bytes).ok_or(ApiError::BadFrame { what })?;
+                outcome::by_tid(&self.cluster, tid, deadline).await?
+            }
+            Some(By::RequestId(request)) => {
+                let request = convert::request_id(request, principal)?;
+                outcome::by_request(&self.cluster, request, deadline).await?
+            }
+            None => {
+                let what = "neither transaction_id nor request_id".to_owned();
+                return Err(ApiError::BadFrame { what }.into());
+            }
+        };
+        Ok(Response::new(v1::GetOutcomeResponse { outcome: Some(outcome) }))
+    }
+}
+
+impl Gateway {
+    async fn submit_once(
+        &self,
+        request: v1::SubmitRequest,
+        principal: String,
+        deadline: Instant,
+    ) -> Result<v1::Outcome, ApiError> {
+        let draft = self.submitted(request, principal)?;
+        outcome::finish(&self.cluster, draft, deadline).await
+    }
+
+    fn submitted(&self, request: v1::SubmitRequest, principal: String) -> Result<Draft, ApiError> {
+        if request.isolation() == v1::Isolation::Snapshot {
+            let what = "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".into();
+            return Err(ApiError::BadFrame { what });
+        }
+        let seed = request.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
+        let mut draft = self.draft(seed)?;
+        let mut deltas = Vec::with_capacity(request.transitions.len());
+        let mut placed = Vec::with_capacity(request.transitions.len());
+        for transition in request.transitions {
+            let sent = transition.digest.as_deref();
+            let digest = sent.map(|digest| convert::hash(digest, "digest")).transpose()?;
+            placed.push((transition.seq, digest));
+            let delta = convert::delta_bytes(transition)?;
+            self.check_delta(&delta)?;
+            deltas.push(delta);
+        }
+        if let Some(request) = request.request_id {
+            let request = convert::request_id(request, principal)?;
+            draft.claim(request, convert::content(&deltas))?;
+        }
+        for (delta, (seq, digest)) in deltas.into_iter().zip(placed) {
+            draft.push(delta, Some(seq), digest)?;
+        }
+        Ok(draft)
+    }
+}
