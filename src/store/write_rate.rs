@@ -80,8 +80,8 @@ impl Bench {
         let elapsed = start.elapsed();
         let keys = BATCHES * keys_per_batch;
         println!("-- {keys_per_batch} keys a batch, random among {KEYS}");
-        line("get + put", elapsed, keys, "key");
-        line("publish", elapsed, BATCHES, "batch");
+        line("get + put, with the publish", elapsed, keys, "key");
+        line("whole batch", elapsed, BATCHES, "batch");
         line("flush", self.flush(), keys, "key");
     }
 
