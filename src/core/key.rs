@@ -9,8 +9,13 @@ use alloc::{string::String, vec::Vec};
 use core::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
-/// Longest component, in bytes: LMDB bounds a whole key at 511.
+/// Longest component, in bytes.
 pub const COMPONENT_BYTES_MAX: usize = 128;
+
+/// Longest encoded key, in bytes: only NUL bytes, which are escaped, can make it matter. With a
+/// tag and a version or transaction id behind it a key must fit LMDB's 511 bytes, less what the
+/// store adds.
+pub const ENCODED_BYTES_MAX: usize = 448;
 
 /// Collections that start so belong to vatic itself; clients may not name them.
 pub const RESERVED_PREFIX: char = '$';
@@ -45,6 +50,14 @@ pub enum KeyError {
         /// Which component.
         component: String,
         /// Its length.
+        bytes: u64,
+    },
+    /// The encoded key is longer than [`ENCODED_BYTES_MAX`].
+    #[error("key {key:?}: encoded it has {bytes} bytes, the limit is {ENCODED_BYTES_MAX}")]
+    Encoded {
+        /// The key as given.
+        key: String,
+        /// Its encoded length.
         bytes: u64,
     },
     /// The collection or the partition holds a `/`.
@@ -95,6 +108,10 @@ impl Key {
         }
         if self.collection.starts_with(RESERVED_PREFIX) {
             return Err(KeyError::Reserved { key: text() });
+        }
+        let bytes = self.encode().len();
+        if bytes > ENCODED_BYTES_MAX {
+            return Err(KeyError::Encoded { key: text(), bytes: bytes as u64 });
         }
         Ok(())
     }

@@ -186,7 +186,7 @@ async fn read_outcome(
     deadline: Instant,
 ) -> Result<OutcomeRead, ApiError> {
     match cluster.read(tid.home, PeerRead::Outcome(tid), deadline).await? {
-        PeerFound::Outcome(outcome) => Ok(outcome),
+        PeerFound::Outcome(outcome) => Ok(*outcome),
         _ => Err(ApiError::NoLeader { group: tid.home }),
     }
 }

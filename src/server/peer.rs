@@ -99,7 +99,7 @@ pub(crate) enum PeerFound {
     /// Who committed the request.
     Request(Option<Held>),
     /// How the transaction ended.
-    Outcome(OutcomeRead),
+    Outcome(Box<OutcomeRead>),
     /// What group 0 keeps.
     Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord> },
 }

@@ -156,7 +156,7 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
             if matches!(outcome.standing, Standing::Yes { .. }) {
                 return Err(Wait::For(*tid));
             }
-            PeerFound::Outcome(outcome)
+            PeerFound::Outcome(Box::new(outcome))
         }
         PeerRead::Meta => PeerFound::Meta { ring: meta::ring(view), nodes: meta::nodes(view) },
     })

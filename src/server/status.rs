@@ -254,6 +254,7 @@ fn key_text(error: &KeyError) -> &str {
         KeyError::Empty { key, .. }
         | KeyError::Long { key, .. }
         | KeyError::Slash { key, .. }
+        | KeyError::Encoded { key, .. }
         | KeyError::Reserved { key } => key,
     }
 }
