@@ -1,1 +1,23 @@
-//! vatic: under construction.
+//! The command line of vatic.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes are in [`exit`]; what a flag leaves
+//! open is taken from `VATIC_*`, then from a TOML file, then from the defaults.
+
+mod args;
+mod cluster_processes;
+mod demo;
+mod dev;
+mod dispatch;
+mod exit;
+mod json;
+mod output;
+mod receipt_file;
+mod records;
+mod script;
+mod settings;
+mod start;
+mod status;
+mod txn;
+mod verify;
+
+pub use dispatch::run;

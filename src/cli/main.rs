@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `vatic`: server, client and demo in one.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vatic::run()
+}

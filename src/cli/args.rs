@@ -1,0 +1,295 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vatic_core::id::Tid;
+use vatic_core::key::Key;
+use vatic_core::value::{Scalar, Value};
+
+use crate::json;
+
+/// A replicated transactional store that proves what it committed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vatic",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 ok, 1 failure, 2 usage, 3 unavailable, 4 conflict, \
+                  5 verification failed, 6 outcome unknown."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Shared {
+    /// Endpoints of the cluster, `http://HOST:PORT`, separated by commas
+    /// [default: http://127.0.0.1:7400]
+    #[arg(long, short, global = true, env = "VATIC_ENDPOINTS", value_delimiter = ',')]
+    pub(crate) endpoints: Vec<String>,
+    /// How results are printed [default: table]
+    #[arg(long, short, global = true, env = "VATIC_OUTPUT", value_enum)]
+    pub(crate) output: Option<Output>,
+    /// Longest a command may take, in milliseconds [default: 10000]
+    #[arg(long, global = true, env = "VATIC_TIMEOUT_MS")]
+    pub(crate) timeout_ms: Option<u64>,
+    /// A TOML file with what flags and environment leave open
+    #[arg(long, global = true, env = "VATIC_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start three nodes, load them, kill one, bring it back, and check everything
+    Demo(DemoArgs),
+    /// Run a local cluster until Ctrl-C; prints its endpoints
+    Dev(DevArgs),
+    /// Run one node
+    Start(StartArgs),
+    /// Print one record
+    Get(GetArgs),
+    /// Replace a record
+    Put(FieldsArgs),
+    /// Set some fields of a record
+    Merge(FieldsArgs),
+    /// Add to an integer field
+    Add(AddArgs),
+    /// Remove a record, or one field of it
+    Del(DelArgs),
+    /// Print the records of a partition, in order
+    Scan(ScanArgs),
+    /// Run a script as one transaction, or ask how one ended
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Txn(TxnArgs),
+    /// Verify a receipt, or that all replicas agree
+    #[command(subcommand)]
+    Verify(VerifyCommand),
+    /// Print members, groups and leaders
+    Status,
+    /// The checks of `demo`, in a process of their own
+    #[command(hide = true)]
+    DemoCheck(DemoCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How long to load the cluster
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub(crate) seconds: u64,
+    /// Seed of the workload [default: random, printed]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Client tasks
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) clients: u32,
+    /// Customers; fewer means more conflicts
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(crate) customers: u32,
+    /// Data groups
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) groups: u32,
+    /// Keep the nodes' directories and logs
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoCheckArgs {
+    /// What the load kept: every acknowledged commit
+    #[arg(long)]
+    pub(crate) evidence: PathBuf,
+    /// Customers of the bank
+    #[arg(long)]
+    pub(crate) customers: u32,
+    /// Transactions whose outcome nobody could say
+    #[arg(long, default_value_t = 0)]
+    pub(crate) unknown: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Nodes
+    #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    pub(crate) nodes: u32,
+    /// Data groups
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) groups: u32,
+    /// Keep data here [default: a throwaway directory]
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// One node. What no flag sets is read from `--config`, whose keys are the same words.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct StartArgs {
+    /// The cluster's name: nodes of different clusters refuse each other
+    #[arg(long, env = "VATIC_CLUSTER")]
+    pub(crate) cluster: Option<String>,
+    /// This node's number, from 1, never given to another [default: 1]
+    #[arg(long, env = "VATIC_NODE")]
+    pub(crate) node: Option<u32>,
+    /// Where it keeps its log and state [default: vatic-data]
+    #[arg(long, env = "VATIC_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address for clients, `HOST:PORT` [default: 127.0.0.1:7400]
+    #[arg(long, env = "VATIC_CLIENT_LISTEN")]
+    pub(crate) client_listen: Option<String>,
+    /// Address for the other nodes, `HOST:PORT` [default: 127.0.0.1:7500]
+    #[arg(long, env = "VATIC_PEER_LISTEN")]
+    pub(crate) peer_listen: Option<String>,
+    /// What clients are told to connect to, `http://HOST:PORT` [default: where it listens]
+    #[arg(long, env = "VATIC_CLIENT_ENDPOINT")]
+    pub(crate) client_endpoint: Option<String>,
+    /// Every node, this one too, as `NODE=PEER_HOST:PORT`; repeated, or separated by commas
+    /// [default: this node alone]
+    #[arg(long = "member", env = "VATIC_MEMBERS", value_delimiter = ',', value_parser = member)]
+    pub(crate) members: Vec<Member>,
+    /// Data groups, when the cluster is first started [default: 4]
+    #[arg(long, env = "VATIC_GROUPS")]
+    pub(crate) groups: Option<u32>,
+    /// Replicas of each group, when the cluster is first started [default: 3]
+    #[arg(long, env = "VATIC_REPLICAS")]
+    pub(crate) replicas: Option<u32>,
+    /// Stop when stdin ends: for a parent that must not leave nodes behind
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_stdin: bool,
+}
+
+/// One node of a cluster, as flags name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) node: u32,
+    pub(crate) peer: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// COLLECTION/PARTITION[/SORT]
+    pub(crate) key: Key,
+    /// As of this version, instead of now
+    #[arg(long)]
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FieldsArgs {
+    /// COLLECTION/PARTITION[/SORT]
+    pub(crate) key: Key,
+    /// FIELD=JSON, such as `balance=100` or `name="alice"`
+    #[arg(required = true, value_parser = json::assignment)]
+    pub(crate) fields: Vec<(String, Value)>,
+    /// Only if the record has this version; 0: only if it is absent
+    #[arg(long)]
+    pub(crate) if_version: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// COLLECTION/PARTITION[/SORT]
+    pub(crate) key: Key,
+    /// FIELD=AMOUNT, such as `balance=-5`
+    #[arg(required = true, value_parser = addition)]
+    pub(crate) additions: Vec<(String, i64)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DelArgs {
+    /// COLLECTION/PARTITION[/SORT]
+    pub(crate) key: Key,
+    /// Remove this field only
+    #[arg(long)]
+    pub(crate) field: Option<String>,
+    /// Only if the record has this version
+    #[arg(long)]
+    pub(crate) if_version: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// COLLECTION/PARTITION
+    pub(crate) partition: Key,
+    /// First sort value
+    #[arg(long, default_value = "")]
+    pub(crate) from: String,
+    /// First sort value beyond
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Most records; 0: all
+    #[arg(long, default_value_t = 0)]
+    pub(crate) limit: u32,
+    /// As of this version, instead of now
+    #[arg(long)]
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TxnArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<TxnCommand>,
+    /// The script; `-`: stdin
+    #[arg(short, long, required = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// Keep the receipt, with what was sent, here
+    #[arg(long)]
+    pub(crate) receipt_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TxnCommand {
+    /// Ask how a transaction ended
+    Outcome {
+        /// The transaction's id
+        id: Tid,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyCommand {
+    /// Verify a receipt offline, against what was sent
+    Receipt {
+        /// What `txn --receipt-out` wrote
+        file: PathBuf,
+    },
+    /// Check that all replicas of all groups agree
+    Cluster,
+}
+
+fn addition(text: &str) -> Result<(String, i64), String> {
+    let (field, value) = json::assignment(text)?;
+    match value {
+        Value::One(Scalar::I64(amount)) => Ok((field, amount)),
+        _ => Err(format!("field {field:?}: the amount must be a whole number")),
+    }
+}
+
+fn member(text: &str) -> Result<Member, String> {
+    let parse = || {
+        let (node, peer) = text.split_once('=')?;
+        let node = node.trim().parse().ok().filter(|node| *node > 0)?;
+        let peer = peer.trim();
+        (!peer.is_empty()).then(|| Member { node, peer: peer.to_owned() })
+    };
+    parse().ok_or_else(|| format!("{text:?} is not NODE=PEER_HOST:PORT"))
+}
+
+#[cfg(test)]
+#[path = "args_test.rs"]
+mod args_test;

@@ -1,0 +1,227 @@
+//! A local cluster of real processes: this very program, started once a node.
+//!
+//! Every node holds the reading end of a pipe from us as its stdin and stops when it closes, so that
+//! no node outlives its parent, however the parent ends. Ports are free ones of the loopback;
+//! between finding and using them another process could take one, which shows as a node that ends
+//! before it is ready.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+use vatic_client::{Client, Limits, Options};
+
+use crate::exit::Failed;
+
+/// Between two looks at a node that is not ready.
+const LOOK_AGAIN_MS: u64 = 50;
+/// What a node is given to end by itself.
+const STOP_MS: u64 = 5_000;
+/// Lines of a node's log that an error shows.
+const LOG_LINES: usize = 20;
+
+/// The processes of one cluster.
+#[derive(Debug)]
+pub(crate) struct ClusterProcesses {
+    nodes: Vec<NodeProcess>,
+}
+
+#[derive(Debug)]
+struct NodeProcess {
+    node: u32,
+    client_addr: String,
+    arguments: Vec<String>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl ClusterProcesses {
+    /// Starts all nodes below `dir`, which holds a directory and a log file for each.
+    pub(crate) fn start(nodes: u32, groups: u32, dir: &Path) -> anyhow::Result<Self> {
+        let addresses = free_addresses(2 * nodes as usize)?;
+        let (clients, peers) = addresses.split_at(nodes as usize);
+        let members: Vec<String> =
+            (1..).zip(peers).map(|(node, peer)| format!("{node}={peer}")).collect();
+        let mut cluster = ClusterProcesses { nodes: Vec::new() };
+        for (node, (client, peer)) in (1..).zip(clients.iter().zip(peers)) {
+            let home = dir.join(format!("node-{node}"));
+            fs::create_dir_all(&home).with_context(|| home.display().to_string())?;
+            let arguments = [
+                ("--node", node.to_string()),
+                ("--data-dir", home.display().to_string()),
+                ("--client-listen", client.clone()),
+                ("--peer-listen", peer.clone()),
+                ("--member", members.join(",")),
+                ("--groups", groups.to_string()),
+                ("--replicas", nodes.min(3).to_string()),
+            ];
+            let mut process = NodeProcess {
+                node,
+                client_addr: client.clone(),
+                arguments: arguments.into_iter().flat_map(|(k, v)| [k.to_owned(), v]).collect(),
+                log: dir.join(format!("node-{node}.log")),
+                child: None,
+            };
+            process.spawn()?;
+            cluster.nodes.push(process);
+        }
+        Ok(cluster)
+    }
+
+    /// Where clients connect, by node.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("http://{}", node.client_addr)).collect()
+    }
+
+    /// Waits until every node says that it is ready. A node that ends meanwhile fails at once,
+    /// with the end of its log.
+    pub(crate) async fn wait_ready(&mut self, patience: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + patience;
+        for (at, endpoint) in self.endpoints().into_iter().enumerate() {
+            let probe = probe(&endpoint)?;
+            while !probe.cluster_locally().await.is_ok_and(|seen| seen.ready) {
+                let node = &mut self.nodes[at];
+                if let Some(how) = node.ended()? {
+                    bail!(Failed::unavailable(node.complaint(&format!("ended ({how})"))));
+                }
+                if Instant::now() >= end {
+                    bail!(Failed::unavailable(node.complaint("is not ready in time")));
+                }
+                sleep(Duration::from_millis(LOOK_AGAIN_MS)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills a node (SIGKILL), by its place from 0, and waits until it is gone.
+    pub(crate) async fn kill(&mut self, at: usize) -> anyhow::Result<()> {
+        if let Some(mut child) = self.nodes[at].child.take() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a node again, with what it has on its disk.
+    pub(crate) fn restart(&mut self, at: usize) -> anyhow::Result<()> {
+        self.nodes[at].spawn()
+    }
+
+    /// A node that has ended though nobody killed it.
+    pub(crate) fn casualty(&mut self) -> anyhow::Result<Option<String>> {
+        for node in &mut self.nodes {
+            if let Some(how) = node.ended()? {
+                return Ok(Some(node.complaint(&format!("ended ({how})"))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks all nodes to stop (SIGTERM); kills those that take too long.
+    pub(crate) async fn stop(mut self) {
+        for child in self.nodes.iter().filter_map(|node| node.child.as_ref()) {
+            let id = child.id().and_then(|id| i32::try_from(id).ok());
+            if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
+                // It may have ended by itself just now.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+        let end = Instant::now() + Duration::from_millis(STOP_MS);
+        for child in self.nodes.iter_mut().filter_map(|node| node.child.as_mut()) {
+            let left = end.saturating_duration_since(Instant::now());
+            if timeout(left, child.wait()).await.is_err() {
+                let _ = child.kill().await;
+            }
+        }
+    }
+}
+
+impl NodeProcess {
+    fn spawn(&mut self) -> anyhow::Result<()> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("VATIC_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
+            .arg("start")
+            .args(&self.arguments)
+            .arg("--stop-with-stdin")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            // Ctrl-C is for the parent, which then stops the nodes in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    fn ended(&mut self) -> anyhow::Result<Option<String>> {
+        let Some(child) = self.child.as_mut() else { return Ok(None) };
+        Ok(child.try_wait()?.map(|status| status.to_string()))
+    }
+
+    fn complaint(&self, what: &str) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+        format!("node {} {what}; the end of {}:\n{tail}", self.node, self.log.display())
+    }
+}
+
+fn probe(endpoint: &str) -> anyhow::Result<Client> {
+    let limits = Limits {
+        call_ms: 1_000,
+        operation_ms: 1_000,
+        attempts_max: 1,
+        endpoint_cooldown_ms: 0,
+        ..Limits::production()
+    };
+    let options = Options { limits, ..Options::default() };
+    Ok(Client::lazy(&[endpoint.to_owned()], options)?)
+}
+
+fn free_addresses(count: usize) -> anyhow::Result<Vec<String>> {
+    // All are held at once, so that they differ.
+    let held = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<Vec<_>, _>>()
+        .context("no free port on the loopback")?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_addresses_differ() {
+        let mut addresses = free_addresses(6).unwrap();
+        addresses.sort();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 6);
+    }
+
+    #[test]
+    fn complaint_shows_the_end_of_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let lines: Vec<String> = (0..50).map(|line| format!("line {line}")).collect();
+        fs::write(&log, lines.join("\n")).unwrap();
+        let client_addr = String::new();
+        let node = NodeProcess { node: 7, client_addr, arguments: vec![], log, child: None };
+        let text = node.complaint("ended");
+        assert!(text.contains("node 7 ended") && text.contains("line 49"), "{text}");
+        assert!(!text.contains("line 29"), "{text}");
+    }
+}

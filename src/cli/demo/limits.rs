@@ -1,0 +1,43 @@
+//! The numbers of the demonstration, with their units.
+
+use vatic_client::Limits;
+
+/// What each account holds at first, in cents.
+pub(crate) const OPENING_CENTS: i64 = 10_000;
+/// Largest amount of one transaction, in cents.
+pub(crate) const AMOUNT_CENTS_MAX: i64 = 500;
+/// What an overdrawn check costs, in cents (SmallBank's penalty).
+pub(crate) const PENALTY_CENTS: i64 = 1;
+/// How many customers are hot.
+pub(crate) const HOT_CUSTOMERS: u32 = 20;
+/// How many of a hundred picks fall on the hot ones.
+pub(crate) const HOT_PERCENT: u32 = 30;
+
+/// Until all nodes are ready.
+pub(crate) const READY_MS: u64 = 60_000;
+/// Until a node that was killed is ready again.
+pub(crate) const RESTART_MS: u64 = 30_000;
+/// Longest that a node stays away after its kill.
+pub(crate) const DOWN_MS_MAX: u64 = 2_000;
+/// Until all replicas agree once the load is over.
+pub(crate) const AGREE_MS: u64 = 30_000;
+/// Longest that the checks may take.
+pub(crate) const CHECK_MS: u64 = 180_000;
+/// Keys in one strict read.
+pub(crate) const READ_SET_KEYS: usize = 60;
+/// Opening accounts at once.
+pub(crate) const OPENERS: usize = 16;
+
+/// A client that meets a killed node: short attempts, patience over all of them.
+pub(crate) fn client_limits() -> Limits {
+    Limits {
+        call_ms: 3_000,
+        stream_ms: 5_000,
+        operation_ms: 30_000,
+        connect_ms: 500,
+        attempts_max: 100_000,
+        backoff_base_ms: 2,
+        backoff_max_ms: 200,
+        ..Limits::production()
+    }
+}

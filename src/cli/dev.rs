@@ -1,0 +1,61 @@
+//! `vatic dev`: a local cluster that stays until Ctrl-C.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::interval;
+
+use crate::args::DevArgs;
+use crate::cluster_processes::ClusterProcesses;
+use crate::exit::Failed;
+use crate::output;
+
+const READY_MS: u64 = 60_000;
+const WATCH_MS: u64 = 500;
+
+pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<()> {
+    let (dir, _throwaway) = directory(args)?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut cluster = ClusterProcesses::start(args.nodes, args.groups, &dir)?;
+    let ready = tokio::select! {
+        biased;
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+        ready = cluster.wait_ready(Duration::from_millis(READY_MS)) => Some(ready),
+    };
+    if let Some(ready) = ready {
+        ready?;
+        cluster.endpoints().iter().try_for_each(|endpoint| output::line(endpoint))?;
+        eprintln!("vatic: {} nodes, logs in {}; Ctrl-C stops them", args.nodes, dir.display());
+        let mut watch = interval(Duration::from_millis(WATCH_MS));
+        loop {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = watch.tick() => {
+                    if let Some(complaint) = cluster.casualty()? {
+                        cluster.stop().await;
+                        return Err(Failed::unavailable(complaint).into());
+                    }
+                }
+            }
+        }
+    }
+    cluster.stop().await;
+    Ok(())
+}
+
+/// Where the cluster lives; the second keeps a throwaway directory until it is dropped.
+fn directory(args: &DevArgs) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
+    match &args.data_dir {
+        Some(dir) => Ok((dir.clone(), None)),
+        None => {
+            let throwaway = tempfile::Builder::new().prefix("vatic-dev-").tempdir()?;
+            Ok((throwaway.path().to_owned(), Some(throwaway)))
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! From arguments to the command, and from its end to the exit code.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command, TxnCommand, VerifyCommand};
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::{demo, dev, records, start, status, txn, verify};
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, and are no failure.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    log_to_stderr(&cli.command);
+    match runtime().and_then(|runtime| runtime.block_on(command(cli))) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("vatic: {error:#}");
+            Exit::of(&error).into()
+        }
+    }
+}
+
+async fn command(cli: Cli) -> anyhow::Result<Exit> {
+    let shared = cli.shared;
+    let settings = Settings::of(&shared)?;
+    let done = |result: anyhow::Result<()>| result.map(|()| Exit::Ok);
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, settings.output).await,
+        Command::DemoCheck(args) => demo::check(&args, &settings).await,
+        Command::Dev(args) => done(dev::run(&args).await),
+        Command::Start(args) => done(start::run(&args, shared.config.as_deref()).await),
+        Command::Get(args) => done(records::get(&args, &settings).await),
+        Command::Put(args) => done(records::put(&args, &settings).await),
+        Command::Merge(args) => done(records::merge(&args, &settings).await),
+        Command::Add(args) => done(records::add(&args, &settings).await),
+        Command::Del(args) => done(records::del(&args, &settings).await),
+        Command::Scan(args) => done(records::scan(&args, &settings).await),
+        Command::Txn(args) => match &args.command {
+            Some(TxnCommand::Outcome { id }) => txn::outcome(*id, &settings).await,
+            None => done(txn::run(&args, &settings).await),
+        },
+        Command::Verify(VerifyCommand::Receipt { file }) => {
+            done(verify::receipt(&file, settings.output))
+        }
+        Command::Verify(VerifyCommand::Cluster) => done(verify::cluster(&settings).await),
+        Command::Status => done(status::run(&settings).await),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn log_to_stderr(command: &Command) {
+    let default = if matches!(command, Command::Start(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .init();
+}

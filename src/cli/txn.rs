@@ -1,0 +1,108 @@
+//! `vatic txn`: a script as one streamed transaction, and how a transaction ended.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value as Json, json};
+use vatic_client::{ClientError, Committed, Outcome, OutcomeOf, Rollback, Transaction};
+use vatic_core::id::Tid;
+
+use crate::args::{Output, TxnArgs};
+use crate::exit::{Exit, Failed};
+use crate::json;
+use crate::output;
+use crate::receipt_file;
+use crate::records::of_commit;
+use crate::script::{self, Step};
+use crate::settings::Settings;
+
+pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<()> {
+    let path = args.file.as_deref().context("clap requires a file")?;
+    let steps = script::parse(&read(path)?)
+        .map_err(|fault| Failed::usage(format!("{}: {fault}", path.display())))?;
+    let client = settings.connect().await?;
+    let done = client.run(|txn| play(txn, steps.clone())).await?;
+    if let Some(path) = &args.receipt_out {
+        receipt_file::write(path, &done.committed)?;
+    }
+    let mut result = of_receipt(&done.committed)?;
+    result["attempts"] = json!(done.attempts);
+    if settings.output == Output::Table {
+        if !done.value.is_empty() {
+            output::list(Output::Table, &["key", "version", "fields"], &done.value)?;
+        }
+    } else {
+        result["reads"] = json!(done.value);
+    }
+    Ok(output::object(settings.output, &result)?)
+}
+
+/// Prints how a transaction ended. Exits 6 where nothing is known of it.
+pub(crate) async fn outcome(tid: Tid, settings: &Settings) -> anyhow::Result<Exit> {
+    let client = settings.connect().await?;
+    let (result, exit) = match client.outcome(OutcomeOf::Transaction(tid)).await? {
+        Outcome::Committed(committed) => {
+            let mut result = of_receipt(&committed)?;
+            result["state"] = json!("committed");
+            (result, Exit::Ok)
+        }
+        Outcome::RolledBack(rollback) => (of_rollback(tid, &rollback), Exit::Ok),
+        Outcome::Unknown => {
+            let result = json!({"transaction_id": tid.to_string(), "state": "unknown"});
+            (result, Exit::OutcomeUnknown)
+        }
+    };
+    output::object(settings.output, &result)?;
+    Ok(exit)
+}
+
+/// Runs the steps in order; answers what was read.
+async fn play(txn: Transaction, steps: Vec<Step>) -> Result<Vec<Json>, ClientError> {
+    let mut reads = Vec::new();
+    for step in &steps {
+        match step {
+            Step::Write(delta) => txn.apply(delta).await?,
+            Step::Get(key) => match txn.read(key).await? {
+                Some(record) => reads.push(json::of_record(&record)),
+                None => reads.push(json!({"key": key.to_string(), "version": 0, "fields": null})),
+            },
+            Step::Scan(range) => {
+                reads.extend(txn.scan(range, 0).await?.iter().map(json::of_record));
+            }
+        }
+    }
+    Ok(reads)
+}
+
+fn of_receipt(committed: &Committed) -> anyhow::Result<Json> {
+    let receipt = committed.evidence.read().map_err(ClientError::Evidence)?;
+    let mut result = of_commit(committed);
+    result["transitions"] = json!(receipt.body.seal.count);
+    result["seed"] = json!(receipt.body.seal.seed.to_hex());
+    result["head"] = json!(receipt.body.seal.head.to_hex());
+    Ok(result)
+}
+
+fn of_rollback(tid: Tid, rollback: &Rollback) -> Json {
+    json!({
+        "transaction_id": tid.to_string(),
+        "state": "rolled_back",
+        "cause": rollback.cause.name(),
+        "key": rollback.key.as_ref().map(ToString::to_string),
+        "expected_version": rollback.expected.0,
+        "actual_version": rollback.actual.0,
+        "other_transaction_id": rollback.other.map(|tid| tid.to_string()),
+        "message": rollback.message,
+    })
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let result = if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    Ok(result.map_err(|error| Failed::usage(format!("{}: {error}", path.display())))?)
+}
