@@ -155,6 +155,9 @@ impl Coordinator {
 
     /// Takes an event in; what follows from it comes out of [`Coordinator::poll`].
     pub fn handle(&mut self, event: Event) {
+        if self.settled {
+            return;
+        }
         match event {
             Event::Start | Event::Retry => self.ask_missing(),
             Event::GiveUp => self.give_up(),
@@ -264,11 +267,14 @@ impl Coordinator {
         {
             return self.send_decision();
         }
-        if newly_stale && self.decision.is_none() && !self.decision_known() {
-            // The others' answers may be older than this one: ask them again.
-            self.recovers = true;
+        if newly_stale && self.decision.is_none() {
+            // The others' answers may be older than this one: only what they say to questions asked
+            // from here on can show that the transaction never committed.
             self.round = current + 1;
-            self.ask_missing();
+            if !self.decision_known() {
+                self.recovers = true;
+                self.ask_missing();
+            }
         }
     }
 
