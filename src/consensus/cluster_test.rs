@@ -104,7 +104,10 @@ async fn follower_that_was_away_past_the_purge_catches_up_by_snapshot() {
     cluster.restart(away).await;
     cluster.agree(1).await;
     // Once at the open, once for the snapshot.
-    assert!(cluster.restores(away) >= 2, "{} restores", cluster.restores(away));
+    eventually("the machine is shown the snapshot", || async {
+        (cluster.restores(away) >= 2).then_some(())
+    })
+    .await;
     let back = cluster.group(away, 1).await;
     assert_eq!(read(&back, "k1").as_deref(), Some(value.as_str()));
     assert_eq!(cluster.alarms(away), Vec::<String>::new());

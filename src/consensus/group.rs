@@ -140,7 +140,7 @@ impl GroupHandle {
 
     /// Where to send what only the leader answers; `None` where that is here, or not known.
     pub fn leader_hint(&self) -> Option<LeaderHint> {
-        status::hint(&status::newest(&self.shared.raft))
+        status::hint(&self.shared.raft.server_metrics().borrow_watched())
     }
 
     /// Whether this replica holds itself for the leader. A deposed leader may, for a while: only
@@ -150,7 +150,7 @@ impl GroupHandle {
     }
 
     pub fn leadership_now(&self) -> Leadership {
-        status::leadership(&self.shared.raft.metrics().borrow_watched())
+        status::leadership(&self.shared.raft.server_metrics().borrow_watched())
     }
 
     /// Tells of changes of the leader or the term. It ends when the group is closed.
@@ -160,17 +160,17 @@ impl GroupHandle {
 
     pub fn status(&self) -> Status {
         let flushed = self.shared.replica.flushed().map(|mark| mark.index);
-        status::status(self.shared.group, &status::newest(&self.shared.raft), flushed)
+        status::status(self.shared.group, &self.shared.raft, flushed)
     }
 
     /// Hands the leadership to the voter on `node`, and returns once that leads. Proposals are
     /// refused meanwhile. If it fails, the group elects.
     pub async fn transfer_leader(&self, node: u32) -> Result<(), TransferError> {
-        let metrics = status::newest(&self.shared.raft);
-        if !status::leadership(&metrics).local {
-            return Err(TransferError::NotLeader { hint: status::hint(&metrics) });
+        let server = self.shared.raft.server_metrics().borrow_watched().clone();
+        if !status::leadership(&server).local {
+            return Err(TransferError::NotLeader { hint: status::hint(&server) });
         }
-        let target = metrics.membership_config.voter_ids().find(|id| id.node() == node);
+        let target = server.membership_config.voter_ids().find(|id| id.node() == node);
         let target = target.ok_or(TransferError::NotVoter { node })?;
         if target == self.shared.id {
             return Ok(());
@@ -221,7 +221,7 @@ impl Watched {
     async fn run(self, leads: watch::Sender<Leadership>) {
         let mut server = self.raft.server_metrics();
         loop {
-            let now = status::leadership(&self.raft.metrics().borrow_watched());
+            let now = status::leadership(&server.borrow_and_update());
             leads.send_if_modified(|known| std::mem::replace(known, now) != now);
             if server.changed().await.is_err() {
                 break;

@@ -18,6 +18,7 @@ use futures::{Future, StreamExt};
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::batch::Commands;
 use crate::error::ProposeError;
@@ -40,11 +41,13 @@ pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiv
     let mut gathered = VecDeque::new();
     let mut inbox = Vec::new();
     let mut open = true;
+    let mut submitted = Instant::now();
     while open || !gathered.is_empty() || !in_flight.is_empty() {
         gathered.extend(inbox.drain(..));
         let full = in_flight.len() >= limits.batches_in_flight_max;
         if !full && !gathered.is_empty() {
             in_flight.push(submit(&raft, &limits, &mut gathered));
+            submitted = Instant::now();
             continue;
         }
         let room = limits.batch_commands_max.saturating_sub(gathered.len());
@@ -52,8 +55,9 @@ pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiv
             biased;
             Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
             count = queue.recv_many(&mut inbox, room), if open && room > 0 => open = count > 0,
-            () = tokio::time::sleep(patience), if full && !gathered.is_empty() => {
+            () = tokio::time::sleep_until(submitted + patience), if full && !gathered.is_empty() => {
                 in_flight.push(submit(&raft, &limits, &mut gathered));
+                submitted = Instant::now();
             }
         }
     }

@@ -4,8 +4,9 @@
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::ForwardToLeader;
+use openraft::metrics::RaftServerMetrics;
 
-use crate::types::{Metrics, Place, RaftId, Types};
+use crate::types::{Metrics, Place, Raft, RaftId, Types};
 
 /// Where to send a request instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,14 +51,17 @@ pub struct Status {
     pub changing_members: bool,
 }
 
-pub(crate) fn leadership(metrics: &Metrics) -> Leadership {
-    let leader = metrics.current_leader;
-    Leadership { term: metrics.current_term, leader, local: leader == Some(metrics.id) }
+/// openraft publishes these before the full metrics, so all that says who leads comes from here.
+type ServerMetrics = RaftServerMetrics<Types>;
+
+pub(crate) fn leadership(server: &ServerMetrics) -> Leadership {
+    let leader = server.current_leader;
+    Leadership { term: server.vote.leader_id.term, leader, local: leader == Some(server.id) }
 }
 
-pub(crate) fn hint(metrics: &Metrics) -> Option<LeaderHint> {
-    let id = metrics.current_leader.filter(|leader| *leader != metrics.id)?;
-    let Place { address } = metrics.membership_config.get_node(&id)?.clone();
+pub(crate) fn hint(server: &ServerMetrics) -> Option<LeaderHint> {
+    let id = server.current_leader.filter(|leader| *leader != server.id)?;
+    let Place { address } = server.membership_config.get_node(&id)?.clone();
     Some(LeaderHint { id, address })
 }
 
@@ -66,37 +70,36 @@ pub(crate) fn forwarded(forward: ForwardToLeader<Types>) -> Option<LeaderHint> {
     Some(LeaderHint { id, address: place.address })
 }
 
-pub(crate) fn status(group: u32, metrics: &Metrics, flushed: Option<u64>) -> Status {
+pub(crate) fn status(group: u32, raft: &Raft, flushed: Option<u64>) -> Status {
+    // Cloned at once: openraft waits for whoever holds its own copy.
+    let server = raft.server_metrics().borrow_watched().clone();
+    let metrics = raft.metrics().borrow_watched().clone();
+    Status {
+        group,
+        id: metrics.id,
+        leadership: leadership(&server),
+        last: metrics.last_log_index,
+        committed: metrics.local_committed.map(|log_id| log_id.index),
+        applied: metrics.last_applied.map(|log_id| log_id.index),
+        flushed,
+        purged: metrics.purged.map(|log_id| log_id.index),
+        members: members(&metrics),
+        changing_members: metrics.membership_config != metrics.committed_membership_config,
+    }
+}
+
+fn members(metrics: &Metrics) -> Vec<MemberStatus> {
     let membership = &metrics.membership_config;
     let voters: Vec<RaftId> = membership.voter_ids().collect();
     let matched = |id: &RaftId| {
         let followers = metrics.replication.as_ref()?;
         followers.get(id)?.as_ref().map(|log_id| log_id.index)
     };
-    let members = membership
-        .nodes()
-        .map(|(id, place)| MemberStatus {
-            id: *id,
-            address: place.address.clone(),
-            voter: voters.contains(id),
-            matched: matched(id),
-        })
-        .collect();
-    Status {
-        group,
-        id: metrics.id,
-        leadership: leadership(metrics),
-        last: metrics.last_log_index,
-        committed: metrics.local_committed.map(|log_id| log_id.index),
-        applied: metrics.last_applied.map(|log_id| log_id.index),
-        flushed,
-        purged: metrics.purged.map(|log_id| log_id.index),
-        members,
-        changing_members: metrics.membership_config != metrics.committed_membership_config,
-    }
-}
-
-/// The newest metrics. openraft waits for whoever holds its own copy, so this clones.
-pub(crate) fn newest(raft: &crate::types::Raft) -> Metrics {
-    raft.metrics().borrow_watched().clone()
+    let member = |(id, place): (&RaftId, &Place)| MemberStatus {
+        id: *id,
+        address: place.address.clone(),
+        voter: voters.contains(id),
+        matched: matched(id),
+    };
+    membership.nodes().map(member).collect()
 }

@@ -1,8 +1,7 @@
 //! openraft's own storage suite, on the real log and the real store; and what it cannot know:
 //! the bound on purges, and that a failed write raises the alarm.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use openraft::StorageError;
 use openraft::entry::RaftEntry;
@@ -16,21 +15,21 @@ use crate::fatal::Fatal;
 use crate::limits::Limits;
 use crate::log_store::LogStore;
 use crate::state_machine::StateMachine;
-use crate::testbed::{KvMachine, open_log, store_limits};
+use crate::testbed::{Alarms, KvMachine, open_log, store_limits};
 use crate::types::{Entry, Types, log_id};
 
 struct Builder;
 
 /// Keeps the files for as long as a test of the suite runs.
 struct Files {
-    _dir: TempDir,
     _log: Log,
+    _dir: TempDir,
 }
 
 impl StoreBuilder<Types, LogStore, StateMachine, Files> for Builder {
     async fn build(&self) -> Result<(Files, LogStore, StateMachine), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
-        let log = open_log(dir.path());
+        let log = open_log(dir.path(), &Alarms::default());
         let store = Store::open(dir.path().join("store"), store_limits()).unwrap();
         let id = vatic_store::ReplicaId { group: 1, generation: 1 };
         let replica = store.replica(id);
@@ -39,7 +38,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Files> for Builder {
         let log_store = log_store(&log, Fatal::abort(), Some(u64::MAX));
         let machine = Box::new(KvMachine::default());
         let machine = StateMachine::open(1, store, replica, machine, Fatal::abort()).unwrap();
-        Ok((Files { _dir: dir, _log: log }, log_store, machine))
+        Ok((Files { _log: log, _dir: dir }, log_store, machine))
     }
 }
 
@@ -61,7 +60,7 @@ fn blank(index: u64) -> Entry {
 #[tokio::test]
 async fn purge_past_what_the_store_has_flushed_is_deferred() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open_log(dir.path());
+    let log = open_log(dir.path(), &Alarms::default());
     let mut store = log_store(&log, Fatal::abort(), Some(3));
     store.blocking_append((0..8).map(blank)).await.unwrap();
     store.purge(log_id(1, 5)).await.unwrap();
@@ -76,13 +75,13 @@ async fn log_that_is_opened_again_has_its_vote_and_entries() {
     let dir = tempfile::tempdir().unwrap();
     let vote = openraft::Vote::new_committed(7, 1.into());
     {
-        let log = open_log(dir.path());
+        let log = open_log(dir.path(), &Alarms::default());
         let mut store = log_store(&log, Fatal::abort(), None);
         store.save_vote(&vote).await.unwrap();
         store.blocking_append((0..8).map(blank)).await.unwrap();
         store.save_committed(Some(log_id(1, 4))).await.unwrap();
     }
-    let log = open_log(Path::new(dir.path()));
+    let log = open_log(dir.path(), &Alarms::default());
     let mut store = log_store(&log, Fatal::abort(), None);
     assert_eq!(store.read_vote().await.unwrap(), Some(vote));
     assert_eq!(store.read_committed().await.unwrap(), Some(log_id(1, 4)));
@@ -92,22 +91,20 @@ async fn log_that_is_opened_again_has_its_vote_and_entries() {
 #[tokio::test]
 async fn log_write_that_fails_raises_the_alarm() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open_log(dir.path());
-    let alarms = Arc::new(Mutex::new(Vec::new()));
-    let heard = alarms.clone();
-    let fatal = Fatal::new(move |reason| heard.lock().unwrap().push(reason.to_owned()));
-    let mut store = log_store(&log, fatal, None);
+    let log = open_log(dir.path(), &Alarms::default());
+    let alarms = Alarms::default();
+    let mut store = log_store(&log, alarms.fatal(), None);
     store.blocking_append([blank(0)]).await.unwrap();
-    assert!(alarms.lock().unwrap().is_empty());
+    assert!(alarms.heard().is_empty());
     // A hole in the log is a write that the log refuses.
     store.append([blank(5)], IOFlushed::noop()).await.unwrap();
-    assert_eq!(alarms.lock().unwrap().len(), 1);
+    assert_eq!(alarms.heard().len(), 1);
 }
 
 #[tokio::test]
 async fn reads_for_replication_stop_at_their_bound_in_bytes() {
     let dir = tempfile::tempdir().unwrap();
-    let log = open_log(dir.path());
+    let log = open_log(dir.path(), &Alarms::default());
     let mut store = log_store(&log, Fatal::abort(), None);
     let block = bytes::Bytes::from(vec![7; 200 << 10]);
     let entry =

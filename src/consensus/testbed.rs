@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -124,15 +124,15 @@ pub(crate) struct Cluster {
 
 /// A node's place: its files and address outlive the node.
 struct Seat {
-    dir: TempDir,
-    address: SocketAddr,
     running: Option<Running>,
+    address: SocketAddr,
+    dir: TempDir,
 }
 
 struct Running {
     node: Node,
     restores: Arc<AtomicU64>,
-    alarms: Arc<Mutex<Vec<String>>>,
+    alarms: Alarms,
 }
 
 pub(crate) fn test_limits() -> Limits {
@@ -162,7 +162,7 @@ impl Cluster {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let dir = tempfile::tempdir().unwrap();
-            seats.push(Seat { dir, address, running: None });
+            seats.push(Seat { running: None, address, dir });
             listeners.push(listener);
         }
         let groups = groups.to_vec();
@@ -186,14 +186,13 @@ impl Cluster {
 
     async fn launch(&mut self, node: u32, listener: TcpListener) {
         let dir = self.seats[node as usize - 1].dir.path().to_owned();
-        let (log, store) = open_files(dir).await;
-        let alarms = Arc::new(Mutex::new(Vec::new()));
-        let heard = alarms.clone();
+        let alarms = Alarms::default();
+        let (log, store) = open_files(dir, &alarms).await;
         let config = Config {
             cluster: "test".into(),
             node,
             limits: self.limits.clone(),
-            fatal: Fatal::new(move |reason| heard.lock().unwrap().push(reason.to_owned())),
+            fatal: alarms.fatal(),
             routes: tonic::service::Routes::default(),
             drop_hook: Some(self.links.hook()),
         };
@@ -232,7 +231,7 @@ impl Cluster {
     }
 
     pub(crate) fn alarms(&self, node: u32) -> Vec<String> {
-        self.running(node).alarms.lock().unwrap().clone()
+        self.running(node).alarms.heard()
     }
 
     fn running(&self, node: u32) -> &Running {
@@ -299,23 +298,44 @@ pub(crate) fn read(handle: &GroupHandle, key: &str) -> Option<String> {
     handle.view().get(key.as_bytes()).map(|value| String::from_utf8(value).unwrap())
 }
 
-/// Opens a node's files; what held them before may still be ending.
-async fn open_files(dir: PathBuf) -> (Log, Store) {
-    let store = eventually("the store is free", || async {
-        Store::open(dir.join("store"), store_limits()).ok()
-    });
-    let store = store.await;
-    (open_log(&dir), store)
+/// What would have ended the process.
+#[derive(Clone, Default)]
+pub(crate) struct Alarms(Arc<Mutex<Vec<String>>>);
+
+impl Alarms {
+    pub(crate) fn fatal(&self) -> Fatal {
+        let alarms = self.clone();
+        Fatal::new(move |reason| alarms.0.lock().unwrap().push(reason.to_owned()))
+    }
+
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
 }
 
-pub(crate) fn open_log(dir: &std::path::Path) -> Log {
+/// Opens a node's files; what held them before may still be ending.
+async fn open_files(dir: PathBuf, alarms: &Alarms) -> (Log, Store) {
+    let store = eventually("the store is free", || async {
+        let fatal = alarms.fatal();
+        let on_fatal = Arc::new(move |reason: &str| fatal.raise(reason));
+        Store::open_with(dir.join("store"), store_limits(), on_fatal).ok()
+    });
+    let store = store.await;
+    (open_log(&dir, alarms), store)
+}
+
+/// A test that ends takes the folder away while the log's thread may still make segments: that
+/// is an alarm nobody hears, not the end of the other tests.
+pub(crate) fn open_log(dir: &Path, alarms: &Alarms) -> Log {
     let limits = vatic_log::Limits {
         segment_bytes: 1 << 20,
         entry_bytes_max: 256 << 10,
         ..vatic_log::Limits::production()
     };
     let disk = FileDisk::open(dir.join("log")).unwrap();
-    Log::open(Arc::new(disk), limits).unwrap()
+    let fatal = alarms.fatal();
+    let on_fatal = Arc::new(move |error: &std::io::Error| fatal.raise(&error.to_string()));
+    Log::open_with(Arc::new(disk), limits, on_fatal).unwrap()
 }
 
 pub(crate) fn store_limits() -> vatic_store::Limits {
