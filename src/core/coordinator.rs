@@ -90,7 +90,8 @@ pub enum Effect {
 pub enum Answer {
     /// The outcome; for a commit that this coordinator saw whole, all votes' proofs.
     Decided(Decision),
-    /// A participant refused to vote on this body; it will be rolled back if it is not already.
+    /// A participant refused to vote on this body, and it was rolled back. Only then is it said: a
+    /// repeated vote may have found what the first one lacked, and the whole may have committed.
     Fault(Fault),
     /// Every participant has forgotten the transaction and the home kept no outcome.
     Forgotten,
@@ -114,6 +115,8 @@ pub struct Coordinator {
     round: u32,
     seats: BTreeMap<GroupId, Seat>,
     decision: Option<Decision>,
+    /// Why a participant refused, for whoever waits.
+    fault: Option<Fault>,
     answered: bool,
     settled: bool,
     effects: VecDeque<Effect>,
@@ -136,6 +139,7 @@ impl Coordinator {
             round: 0,
             seats,
             decision: None,
+            fault: None,
             answered: false,
             settled: false,
             effects: VecDeque::new(),
@@ -250,7 +254,7 @@ impl Coordinator {
                 Standing::No(Cause { group, why: Why::OtherBody })
             }
             Reply::Fault(fault) => {
-                self.answer(Answer::Fault(fault));
+                self.fault.get_or_insert(fault);
                 return self.give_up();
             }
             _ => return,
@@ -330,7 +334,8 @@ impl Coordinator {
     }
 
     fn decide(&mut self, decision: Decision) {
-        self.answer(Answer::Decided(decision.clone()));
+        let refused = self.fault.take().filter(|_| matches!(decision, Decision::RolledBack(_)));
+        self.answer(refused.map_or_else(|| Answer::Decided(decision.clone()), Answer::Fault));
         self.decision = Some(decision);
         self.send_decision();
     }

@@ -48,6 +48,8 @@ impl Group {
         let body = body.or_else(|| tables::load_aggregate(state, tid).and_then(|kept| kept.body));
         let participants = body.as_ref().map(Body::groups);
         self.record_decision(state, tid, named, decision, participants.unwrap_or_default());
+        // A rollback may come first, before any vote that would have dropped it.
+        self.drop_stage(state, tid);
         self.keep_outcome(state, tid, body, decision.clone(), proofs);
         debug_assert_eq!(self.standing(state, tid), Standing::Decided(decision.clone()));
         Ok(())

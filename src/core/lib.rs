@@ -46,3 +46,5 @@ mod vote;
 
 #[cfg(test)]
 mod protocol_test;
+#[cfg(test)]
+mod recovery_test;

@@ -380,7 +380,7 @@ impl Group {
         Ok(Image { key, fields: Some(Fields::from([("held".into(), value)])) })
     }
 
-    fn drop_stage(&self, state: &mut impl State, tid: Tid) {
+    pub(crate) fn drop_stage(&self, state: &mut impl State, tid: Tid) {
         let (from, to) = tables::stage_of(tid);
         read::keys(state, &from, &to).iter().for_each(|key| state.delete(key));
     }

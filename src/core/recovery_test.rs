@@ -1,0 +1,83 @@
+//! Failures that simulation found, each reduced to the few commands that show it.
+
+use crate::{
+    body::Fault,
+    chain::{ChainFault, Transition},
+    command::{Cause, Command, Decision, Reply, Standing, Why},
+    coordinator::{Answer, Coordinator, Effect, Event},
+    group::Group,
+    hash::Hash,
+    id::{GroupId, Tid, Timestamp},
+    memory::MemoryState,
+    rules::Rules,
+};
+use alloc::{vec, vec::Vec};
+
+const ONE: GroupId = GroupId(1);
+const TWO: GroupId = GroupId(2);
+
+fn tid() -> Tid {
+    Tid { mint: Timestamp(10), home: ONE, nonce: 1 }
+}
+
+fn rolled_back() -> Decision {
+    Decision::RolledBack(Cause { group: TWO, why: Why::Forced })
+}
+
+fn answers(coordinator: &mut Coordinator) -> Vec<Answer> {
+    let effects = core::iter::from_fn(|| coordinator.poll());
+    let answers = effects.filter_map(|effect| match effect {
+        Effect::Answer(answer) => Some(answer),
+        _ => None,
+    });
+    answers.collect()
+}
+
+/// The stage stayed for good, and each sweep forced the transaction once more.
+#[test]
+fn rollback_that_comes_before_any_vote_drops_the_stage() {
+    let mut state = MemoryState::default();
+    let mut group = Group::open(ONE, &state, Rules::default());
+    let transitions = vec![Transition { seq: 1, delta: vec![1, 2, 3] }];
+    for command in [
+        Command::Stage { tid: tid(), transitions },
+        Command::Decide { tid: tid(), body: None, decision: rolled_back(), proofs: vec![] },
+    ] {
+        assert_eq!(group.apply(&mut state, &command), Ok(Reply::Done));
+    }
+    assert_eq!(group.staged(&state), []);
+}
+
+/// A vote that came before its stage was refused, a repeat of it was not: the client was told of a
+/// fault, and the transaction committed.
+#[test]
+fn refused_participant_that_votes_yes_after_all_is_answered_with_the_commit() {
+    let body = Some(Hash([1; 32]));
+    let mut coordinator = Coordinator::drive(tid(), body, &[ONE, TWO], Rules::default());
+    coordinator.handle(Event::Start);
+    let fault = Reply::Fault(Fault::Chain(ChainFault::Gap { seq: 1 }));
+    let yes = |ts| {
+        let participants = vec![ONE, TWO];
+        Reply::Standing(Standing::Yes { ts: Timestamp(ts), participants })
+    };
+    let mut told = Vec::new();
+    for (group, round, reply) in [(ONE, 0, fault), (ONE, 1, yes(20)), (TWO, 0, yes(30))] {
+        coordinator.handle(Event::Reply { group, round, reply, proof: None });
+        told.extend(answers(&mut coordinator));
+    }
+    assert_eq!(told, [Answer::Decided(Decision::Committed { ts: Timestamp(30) })]);
+}
+
+#[test]
+fn refused_participant_that_is_forced_is_answered_with_the_fault() {
+    let body = Some(Hash([1; 32]));
+    let mut coordinator = Coordinator::drive(tid(), body, &[ONE, TWO], Rules::default());
+    coordinator.handle(Event::Start);
+    let fault = Fault::Chain(ChainFault::Gap { seq: 1 });
+    let refused = Reply::Fault(fault.clone());
+    coordinator.handle(Event::Reply { group: ONE, round: 0, reply: refused, proof: None });
+    assert_eq!(answers(&mut coordinator), [], "nothing is sure yet");
+    let no = Reply::Standing(Standing::No(Cause { group: ONE, why: Why::Forced }));
+    coordinator.handle(Event::Reply { group: ONE, round: 1, reply: no, proof: None });
+    assert_eq!(answers(&mut coordinator), [Answer::Fault(fault)]);
+}
