@@ -1,1 +1,29 @@
-//! vatic-verification: under construction.
+//! vatic-verification: the protocol under simulation, one seed at a time.
+//!
+//! The core that the server runs is driven over a simulated log and network, with virtual time and
+//! every misfortune that a seed can draw, and a history is judged by checks that know nothing of
+//! the protocol's inside.
+#![forbid(unsafe_code)]
+
+mod event;
+mod faults;
+mod history;
+mod hunt;
+mod limits;
+mod oracle;
+mod probe;
+mod rng;
+mod sabotage;
+mod sim_state;
+mod simulate;
+mod swarm;
+mod trace;
+mod violation;
+mod world;
+
+pub use faults::{Fault, Faults};
+pub use hunt::{Broken, Catch, hunt};
+pub use probe::{Probe, Probes};
+pub use sabotage::{Options, Sabotage};
+pub use simulate::{Batch, Run, again, run};
+pub use violation::{Check, Violation};

@@ -1,0 +1,64 @@
+//! Counters of what was broken, by kind: a batch without some kind has not tested it.
+
+macro_rules! faults {
+    ($($fault:ident = $name:literal,)*) => {
+        /// A kind of misfortune.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[allow(missing_docs)]
+        pub enum Fault { $($fault),* }
+
+        impl Fault {
+            /// All kinds, in the order of reports.
+            pub const ALL: &[Fault] = &[$(Fault::$fault),*];
+
+            /// Its name in reports.
+            pub fn name(self) -> &'static str {
+                match self { $(Fault::$fault => $name),* }
+            }
+        }
+    };
+}
+
+faults! {
+    Lost = "message_lost",
+    Repeated = "message_repeated",
+    Limbo = "message_very_late",
+    Partitioned = "message_cut_off",
+    Partition = "partition",
+    OneWay = "partition_one_way",
+    NodeCrash = "node_crash",
+    LeaderChange = "leader_change",
+    CoordinatorDied = "coordinator_died",
+    ReplyUnheard = "reply_unheard",
+    Tampering = "part_tampered",
+    Forgery = "transition_forged",
+    Twin = "two_bodies",
+    Impatience = "vote_before_stage",
+    HastyForget = "hasty_forget",
+}
+
+/// How often each kind occurred.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Faults(Vec<u64>);
+
+impl Default for Faults {
+    fn default() -> Self {
+        Faults(vec![0; Fault::ALL.len()])
+    }
+}
+
+impl Faults {
+    pub(crate) fn hit(&mut self, fault: Fault) {
+        self.0[fault as usize] += 1;
+    }
+
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Faults) {
+        self.0.iter_mut().zip(&other.0).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// How often one occurred.
+    pub fn count(&self, fault: Fault) -> u64 {
+        self.0[fault as usize]
+    }
+}

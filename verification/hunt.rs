@@ -1,0 +1,88 @@
+//! Hunts: how many seeds a broken variant survives before some check notices.
+//!
+//! A check that has never failed proves little, so every rule that the core can switch off and
+//! every sabotage of the shell is hunted, in the very configuration of clean runs.
+
+use crate::{Check, Options, Sabotage, run};
+use std::collections::BTreeSet;
+use vatic_core::rules::{Mutant, Rules};
+
+/// Something broken on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Broken {
+    /// A rule of the core.
+    Core(Mutant),
+    /// Something around it.
+    Shell(Sabotage),
+}
+
+/// How a broken variant was found out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Catch {
+    /// Seeds that it took, the catching one included.
+    pub seeds: u64,
+    /// The seed that caught it.
+    pub seed: u64,
+    /// The checks that failed on that seed.
+    pub checks: BTreeSet<Check>,
+    /// What the first of them saw.
+    pub detail: String,
+}
+
+impl Broken {
+    /// Every mutant of the core and every sabotage.
+    pub fn all() -> Vec<Broken> {
+        let core = Mutant::ALL.into_iter().map(Broken::Core);
+        core.chain(Sabotage::ALL.into_iter().map(Broken::Shell)).collect()
+    }
+
+    /// Its name on the command line and in tables.
+    pub fn name(self) -> String {
+        match self {
+            Broken::Core(mutant) => format!("{mutant:?}"),
+            Broken::Shell(sabotage) => format!("{sabotage:?}"),
+        }
+    }
+
+    /// The variant with this name.
+    pub fn named(name: &str) -> Option<Broken> {
+        Broken::all().into_iter().find(|broken| broken.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Options of a run that is broken in this way alone.
+    pub fn options(self, plain: &Options) -> Options {
+        match self {
+            Broken::Core(mutant) => Options { rules: Rules::without(mutant), ..plain.clone() },
+            Broken::Shell(sabotage) => Options { sabotage: Some(sabotage), ..plain.clone() },
+        }
+    }
+}
+
+impl Options {
+    /// The name of what is broken in these options.
+    pub(crate) fn broken(&self) -> Option<String> {
+        let plain = Options { load_us: self.load_us, ..Options::default() };
+        Broken::all()
+            .into_iter()
+            .find(|broken| {
+                let options = broken.options(&plain);
+                options.rules == self.rules && options.sabotage == self.sabotage
+            })
+            .map(Broken::name)
+    }
+}
+
+/// Runs seeds from `first` on until one of the checks named, or any where none is named, fails.
+pub fn hunt(broken: Broken, wanted: Option<Check>, first: u64, seeds_max: u64) -> Option<Catch> {
+    let options = broken.options(&Options::default());
+    (first..first + seeds_max).find_map(|seed| {
+        let violations = run(seed, &options).violations;
+        let checks: BTreeSet<Check> = violations.iter().map(|violation| violation.check).collect();
+        let caught = match wanted {
+            Some(check) => checks.contains(&check),
+            None => !checks.is_empty(),
+        };
+        let detail = violations.first().map(ToString::to_string).unwrap_or_default();
+        caught.then_some(Catch { seeds: seed - first + 1, seed, checks, detail })
+    })
+}

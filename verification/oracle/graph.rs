@@ -1,0 +1,62 @@
+//! A directed graph that is searched for a cycle.
+
+/// Nodes are numbers; edges carry the reason why one comes before the other.
+#[derive(Default)]
+pub(super) struct Graph {
+    /// Who comes before each node, and why.
+    before: Vec<Vec<(usize, &'static str)>>,
+    after: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    pub(super) fn add_node(&mut self) -> usize {
+        self.before.push(Vec::new());
+        self.after.push(Vec::new());
+        self.before.len() - 1
+    }
+
+    pub(super) fn add_edge(&mut self, from: usize, to: usize, why: &'static str) {
+        if from != to {
+            self.before[to].push((from, why));
+            self.after[from].push(to);
+        }
+    }
+
+    /// Some cycle: its nodes, each with the reason why it comes before the next one.
+    pub(super) fn cycle(&self) -> Option<Vec<(usize, &'static str)>> {
+        let left = self.left_after_sorting();
+        let mut node = left.iter().position(|&left| left)?;
+        // Whatever is left has a predecessor that is left, so walking back meets itself again.
+        let mut walk: Vec<(usize, &'static str)> = Vec::new();
+        let mut place = vec![None; left.len()];
+        loop {
+            if let Some(first) = place[node] {
+                let mut cycle = walk.split_off(first);
+                cycle.reverse();
+                return Some(cycle);
+            }
+            place[node] = Some(walk.len());
+            let earlier = self.before[node].iter().find(|(earlier, _)| left[*earlier]);
+            let &(earlier, why) = earlier.expect("a node that is left waits for another");
+            walk.push((earlier, why));
+            node = earlier;
+        }
+    }
+
+    /// Takes away, again and again, what nothing comes before; answers what remains.
+    fn left_after_sorting(&self) -> Vec<bool> {
+        let mut waits: Vec<usize> = self.before.iter().map(Vec::len).collect();
+        let mut left = vec![true; waits.len()];
+        let mut free: Vec<usize> = (0..waits.len()).filter(|&node| waits[node] == 0).collect();
+        while let Some(node) = free.pop() {
+            left[node] = false;
+            for &later in &self.after[node] {
+                waits[later] -= 1;
+                if waits[later] == 0 {
+                    free.push(later);
+                }
+            }
+        }
+        left
+    }
+}

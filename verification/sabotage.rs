@@ -1,0 +1,66 @@
+//! Ways to break the simulated shell or its observers on purpose, so that each check can be seen
+//! to fail. The core's own rules are broken by its mutants; these break what is around it.
+
+use crate::limits;
+use vatic_core::rules::Rules;
+
+/// How a run is to differ from a plain one.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The protocol rules in force.
+    pub rules: Rules,
+    /// What is broken around the core.
+    pub sabotage: Option<Sabotage>,
+    /// How long load and faults go on, in virtual microseconds.
+    pub load_us: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { rules: Rules::default(), sabotage: None, load_us: limits::LOAD_US }
+    }
+}
+
+/// One broken thing around the core.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Sabotage {
+    /// A replica leaves a command out of an entry.
+    SkippedCommand,
+    /// A replica loses a Yes vote when it restarts.
+    LostVote,
+    /// A coordinator answers "committed" at the first Yes.
+    EarlyAnswer,
+    /// A gateway alters a digit of a receipt.
+    AlteredReceipt,
+    /// A gateway believes the first half of a proof, and hands out another entry's position.
+    MisplacedReceipt,
+    /// A client whose request is in doubt tries again without the request id.
+    RetryWithoutId,
+    /// A transfer loses a coin on its way.
+    LeakyTransfer,
+    /// A gateway digests what it has altered, so that no participant can notice.
+    RechainedTampering,
+    /// Nobody recovers what a dead coordinator left behind.
+    NoRecovery,
+    /// A follower answers a linearizable read without asking for the read index.
+    StaleRead,
+    /// A follower answers a snapshot read from its state one group later than the others.
+    TornSnapshot,
+}
+
+impl Sabotage {
+    /// Every one, for tables and tests.
+    pub const ALL: [Sabotage; 11] = [
+        Sabotage::SkippedCommand,
+        Sabotage::LostVote,
+        Sabotage::EarlyAnswer,
+        Sabotage::AlteredReceipt,
+        Sabotage::MisplacedReceipt,
+        Sabotage::RetryWithoutId,
+        Sabotage::LeakyTransfer,
+        Sabotage::RechainedTampering,
+        Sabotage::NoRecovery,
+        Sabotage::StaleRead,
+        Sabotage::TornSnapshot,
+    ];
+}

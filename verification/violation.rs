@@ -1,0 +1,73 @@
+//! What a check found, and the names of the checks.
+
+use std::fmt;
+
+/// A check of the simulator.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Check {
+    /// Replicas that applied the same entries hold the same bytes.
+    Replicas,
+    /// The core's own invariants.
+    CoreInvariants,
+    /// No group halted, and no assertion of the core failed.
+    NoHalt,
+    /// Votes and decisions of all groups agree.
+    Agreement,
+    /// What clients were told is what happened.
+    Answers,
+    /// Transactions and strict reads have one order that respects real time.
+    StrictSerializability,
+    /// The commit timestamps are such an order for transactions.
+    CommitOrder,
+    /// Snapshot reads are cuts.
+    Snapshots,
+    /// What was committed is there in the end, and nothing else.
+    Durability,
+    /// Receipts verify, and lie in the groups' chains.
+    Receipts,
+    /// A request is done once at most.
+    Requests,
+    /// Transfers keep the sum.
+    Money,
+    /// Altered transitions are refused.
+    Tampering,
+    /// After healing, everything is decided.
+    Progress,
+}
+
+impl Check {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Check::Replicas => "replicas",
+            Check::CoreInvariants => "core_invariants",
+            Check::NoHalt => "no_halt",
+            Check::Agreement => "agreement",
+            Check::Answers => "answers",
+            Check::StrictSerializability => "strict_serializability",
+            Check::CommitOrder => "commit_order",
+            Check::Snapshots => "snapshots",
+            Check::Durability => "durability",
+            Check::Receipts => "receipts",
+            Check::Requests => "requests",
+            Check::Money => "money",
+            Check::Tampering => "tampering",
+            Check::Progress => "progress",
+        }
+    }
+}
+
+/// One failed check.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Which check.
+    pub check: Check,
+    /// What it saw.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.check.name(), self.detail)
+    }
+}

@@ -1,0 +1,162 @@
+//! Misfortune: crashes, restarts, leader changes and partitions, as often as the seed says.
+
+use super::World;
+use crate::{
+    event::Event, faults::Fault, limits, probe::Probe, sabotage::Sabotage, sim_state::SimState,
+};
+use std::collections::BTreeSet;
+use vatic_core::{group::Group, memory::MemoryState};
+
+impl World {
+    pub(super) fn chaos(&mut self) {
+        if self.healed {
+            return;
+        }
+        let chaos = self.swarm.chaos.clone();
+        let total = chaos.crash + chaos.leader + chaos.partition + chaos.calm;
+        let draw = self.rng.below(total);
+        if draw < chaos.crash {
+            self.crash();
+        } else if draw < chaos.crash + chaos.leader {
+            self.depose();
+        } else if draw < chaos.crash + chaos.leader + chaos.partition {
+            self.partition();
+        }
+        let delay = self.rng.between(chaos.every_us / 2, chaos.every_us * 2);
+        self.after(delay, Event::Chaos);
+    }
+
+    /// A node loses all that is volatile; the log and saved states stay.
+    fn crash(&mut self) {
+        let node = self.rng.index(self.nodes.len());
+        if !self.nodes[node].up {
+            return;
+        }
+        self.faults.hit(Fault::NodeCrash);
+        self.nodes[node].up = false;
+        self.coordinations.retain(|_, coordination| coordination.node != node);
+        for group in 0..self.groups.len() {
+            let target = &mut self.groups[group];
+            let Some(replica) = target.replica_on(node) else { continue };
+            let held = &mut target.replicas[replica];
+            held.life += 1;
+            held.applying = false;
+            held.waiting.clear();
+            if target.leader == replica {
+                let term = target.term;
+                self.after(limits::ELECTION_US, Event::Elect { group, term });
+            }
+        }
+        self.gateway_crashed(node);
+        let delay = self.rng.between(1_000, self.swarm.chaos.down_us);
+        self.after(delay, Event::Restart { node });
+    }
+
+    pub(super) fn restart(&mut self, node: usize) {
+        if self.nodes[node].up {
+            return;
+        }
+        self.nodes[node].up = true;
+        for group in 0..self.groups.len() {
+            if let Some(replica) = self.groups[group].replica_on(node) {
+                self.reopen(group, replica);
+            }
+        }
+        for group in 0..self.groups.len() {
+            self.wake_replicas(group);
+        }
+    }
+
+    /// Opens a replica on what it had saved, or on another one's state.
+    fn reopen(&mut self, group: usize, replica: usize) {
+        let by_snapshot = self.rng.chance(self.swarm.log.snapshot);
+        let loses_vote = self.sabotaged(Sabotage::LostVote);
+        let target = &mut self.groups[group];
+        let donor = (replica + 1) % target.replicas.len();
+        let newer = target.replicas[donor].applied > target.replicas[replica].saved.1;
+        if by_snapshot && newer {
+            let given = (target.replicas[donor].state.clone(), target.replicas[donor].applied);
+            target.replicas[replica].saved = given;
+            self.probes.hit(Probe::SnapshotInstalled);
+        }
+        let held = &mut target.replicas[replica];
+        let (state, applied) = held.saved.clone();
+        held.state = if loses_vote { without_first_vote(&state) } else { state };
+        if applied < held.applied {
+            self.probes.hit(Probe::ReplayedEntries);
+        }
+        held.applied = applied;
+        held.machine = Group::open(target.id, &held.state, self.options.rules);
+        if !held.machine.undecided(&held.state).is_empty() {
+            self.probes.hit(Probe::ReopenedWithLocks);
+        }
+        self.check_invariants(group, replica);
+    }
+
+    fn depose(&mut self) {
+        let group = self.rng.index(self.groups.len());
+        let replica = self.rng.index(self.groups[group].replicas.len());
+        if replica != self.groups[group].leader && self.quorum_around(group, replica) {
+            self.change_leader(group, replica);
+        }
+    }
+
+    /// A group without a working leader looks for a replica that reaches a majority.
+    pub(super) fn elect(&mut self, group: usize, term: u64) {
+        if self.groups[group].term != term || self.has_quorum(group) {
+            return;
+        }
+        let replicas = self.groups[group].replicas.len();
+        let first = self.rng.index(replicas);
+        let fit = (0..replicas)
+            .map(|at| (first + at) % replicas)
+            .find(|&replica| self.quorum_around(group, replica));
+        match fit {
+            Some(replica) => self.change_leader(group, replica),
+            None => self.after(limits::ELECTION_US, Event::Elect { group, term }),
+        }
+    }
+
+    /// Cuts one node off from the others, both ways or one.
+    fn partition(&mut self) {
+        let node = self.rng.index(self.nodes.len());
+        let (deaf, mute) =
+            *self.rng.pick(&[(true, true), (true, true), (true, false), (false, true)]);
+        let mut cut = BTreeSet::new();
+        for other in (0..self.nodes.len()).filter(|&other| other != node) {
+            cut.extend(deaf.then_some((other, node)));
+            cut.extend(mute.then_some((node, other)));
+        }
+        self.faults.hit(if deaf && mute { Fault::Partition } else { Fault::OneWay });
+        let id = self.fresh_id();
+        self.cuts.insert(id, cut);
+        let delay = self.rng.between(1_000, self.swarm.chaos.down_us);
+        self.after(delay, Event::Heal { cut: id });
+        for group in 0..self.groups.len() {
+            let term = self.groups[group].term;
+            self.after(limits::ELECTION_US, Event::Elect { group, term });
+        }
+    }
+
+    /// Ends all misfortune: what must happen from here on is progress.
+    pub(super) fn heal_all(&mut self) {
+        self.healed = true;
+        self.cuts.clear();
+        for node in 0..self.nodes.len() {
+            self.restart(node);
+        }
+        for group in 0..self.groups.len() {
+            self.wake_replicas(group);
+        }
+    }
+}
+
+/// The state without its first undecided Yes vote, whose table has the tag `p`.
+fn without_first_vote(state: &SimState) -> SimState {
+    let mut map = MemoryState(state.map().0.clone());
+    let first = map.0.range(b"p".to_vec()..b"q".to_vec()).next().map(|(key, _)| key.clone());
+    if let Some(key) = first {
+        map.0.remove(&key);
+    }
+    SimState::new(map)
+}

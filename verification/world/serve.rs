@@ -1,0 +1,100 @@
+//! Reads at a replica: linearizable ones at the leader, behind a read index; snapshots anywhere.
+//!
+//! The read index is the length of the committed log when the query arrives, provided that a
+//! majority can be reached; the answer comes from this replica's state once it has applied so much.
+
+use super::{World, cluster::Waiting};
+use crate::{
+    event::{Found, Message, Query, Token},
+    probe::Probe,
+    sabotage::Sabotage,
+};
+use std::rc::Rc;
+use vatic_core::{
+    group::Group,
+    multiread::{Seen, Wanted},
+    state::Read,
+};
+
+impl World {
+    pub(super) fn query(
+        &mut self,
+        group: usize,
+        node: usize,
+        query: Rc<Query>,
+        reply: (usize, Token),
+    ) {
+        let target = &self.groups[group];
+        let Some(replica) = target.replica_on(node) else { return };
+        let leads = target.leader == replica;
+        let anywhere = matches!(*query, Query::At(..));
+        let careless = self.sabotaged(Sabotage::StaleRead) && matches!(*query, Query::Get(_));
+        if !anywhere && !careless && (!leads || !self.has_quorum(group)) {
+            return;
+        }
+        if anywhere && !leads {
+            self.hit(Probe::SnapshotByFollower);
+        }
+        let index = if anywhere || careless { 0 } else { self.groups[group].log.len() as u64 };
+        let waiting = Waiting { index, query, reply };
+        if self.groups[group].replicas[replica].applied >= index {
+            return self.serve(group, replica, waiting);
+        }
+        self.groups[group].replicas[replica].waiting.push(waiting);
+    }
+
+    /// Answers the queries whose read index has been reached.
+    pub(super) fn serve_waiting(&mut self, group: usize, replica: usize) {
+        let held = &mut self.groups[group].replicas[replica];
+        let waiting = std::mem::take(&mut held.waiting);
+        let (ready, rest) =
+            waiting.into_iter().partition(|waiting: &Waiting| waiting.index <= held.applied);
+        held.waiting = rest;
+        let ready: Vec<Waiting> = ready;
+        ready.into_iter().for_each(|waiting| self.serve(group, replica, waiting));
+    }
+
+    fn serve(&mut self, group: usize, replica: usize, waiting: Waiting) {
+        let held = &self.groups[group].replicas[replica];
+        let found = answer(&held.machine, &held.state, &waiting.query);
+        let (from, (to, reply)) = (held.node, waiting.reply);
+        self.send(from, to, Message::Found { reply, found: Rc::new(found) });
+    }
+}
+
+fn answer(group: &Group, state: &impl Read, query: &Query) -> Found {
+    match query {
+        Query::Peek(key) => Found::Peeked(group.peek(state, key).0),
+        Query::PeekRange(range, limit) => {
+            Found::PeekedRange(group.peek_range(state, range, *limit).0)
+        }
+        Query::Get(key) => Found::Got(group.get(state, key)),
+        Query::Scan(range, limit) => Found::Scanned(group.scan(state, range, *limit)),
+        Query::Wanted(wanted) => Found::Seen(first_pass(group, state, wanted)),
+        Query::Check(reads, ranges) => {
+            let stands = group.still_stands(state, reads, ranges);
+            Found::Checked(stands.map_err(|blocked| blocked.by))
+        }
+        Query::At(Wanted { keys, ranges }, at) => {
+            let records = keys.iter().map(|key| group.get_at(state, key, *at));
+            let ranges =
+                ranges.iter().map(|(range, limit)| group.scan_at(state, range, *limit, *at));
+            let records: Result<Vec<_>, _> = records.collect();
+            Found::At(records.and_then(|records| {
+                Ok(Seen { records, ranges: ranges.collect::<Result<Vec<_>, _>>()? })
+            }))
+        }
+        Query::Outcome(tid) => Found::Outcome(Box::new(group.outcome(state, *tid))),
+        Query::Request(request) => Found::Request(group.request(state, request)),
+    }
+}
+
+fn first_pass(group: &Group, state: &impl Read, Wanted { keys, ranges }: &Wanted) -> Seen {
+    Seen {
+        records: keys.iter().map(|key| group.peek(state, key).0).collect(),
+        ranges: ranges
+            .iter()
+            .map(|(range, limit)| group.peek_range(state, range, *limit).0)
+            .collect(),
+    }
+}
