@@ -1,7 +1,7 @@
 //! A local cluster of real processes: this very program, started once a node.
 //!
-//! Every node holds the reading end of a pipe from us as its stdin and stops when it closes, so that
-//! no node outlives its parent, however the parent ends. Ports are free ones of the loopback;
+//! Every node holds the reading end of a pipe from us as its stdin and stops when it closes, so
+//! that no node outlives its parent, however the parent ends. Ports are free ones of the loopback;
 //! between finding and using them another process could take one, which shows as a node that ends
 //! before it is ready.
 
@@ -41,9 +41,11 @@ struct NodeProcess {
 }
 
 impl ClusterProcesses {
-    /// Starts all nodes below `dir`, which holds a directory and a log file for each.
+    /// Starts all nodes below `dir`, which holds a directory and a log file for each. A directory
+    /// that was used before gives them their data and their addresses of then.
     pub(crate) fn start(nodes: u32, groups: u32, dir: &Path) -> anyhow::Result<Self> {
-        let addresses = free_addresses(2 * nodes as usize)?;
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let addresses = addresses(&dir.join("addresses"), 2 * nodes as usize)?;
         let (clients, peers) = addresses.split_at(nodes as usize);
         let members: Vec<String> =
             (1..).zip(peers).map(|(node, peer)| format!("{node}={peer}")).collect();
@@ -191,6 +193,22 @@ fn probe(endpoint: &str) -> anyhow::Result<Client> {
     Ok(Client::lazy(&[endpoint.to_owned()], options)?)
 }
 
+/// The addresses in a file, or free ones, which are then kept there: the groups remember where
+/// their members are.
+fn addresses(file: &Path, count: usize) -> anyhow::Result<Vec<String>> {
+    let Ok(text) = fs::read_to_string(file) else {
+        let free = free_addresses(count)?;
+        fs::write(file, free.join("\n")).with_context(|| file.display().to_string())?;
+        return Ok(free);
+    };
+    let kept: Vec<String> = text.lines().map(str::to_owned).collect();
+    if kept.len() != count {
+        let message = format!("{} is of a cluster of {} nodes", file.display(), kept.len() / 2);
+        return Err(Failed::usage(message).into());
+    }
+    Ok(kept)
+}
+
 fn free_addresses(count: usize) -> anyhow::Result<Vec<String>> {
     // All are held at once, so that they differ.
     let held = (0..count)
@@ -210,6 +228,15 @@ mod tests {
         addresses.sort();
         addresses.dedup();
         assert_eq!(addresses.len(), 6);
+    }
+
+    #[test]
+    fn directory_used_before_keeps_its_addresses() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("addresses");
+        let first = addresses(&file, 6).unwrap();
+        assert_eq!(addresses(&file, 6).unwrap(), first);
+        assert!(addresses(&file, 2).unwrap_err().to_string().contains("3 nodes"));
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(crate) fn assignment(text: &str) -> Result<(String, Value), String> {
         return Err(format!("{text:?} names no field"));
     }
     let json: Json = serde_json::from_str(json).map_err(|error| {
-        format!("field {field:?}: {json} is not JSON ({error}); a string needs quotes: '{field}=\"{json}\"'")
+        let quoted = format!("'{field}=\"{json}\"'");
+        format!("field {field:?}: {json} is not JSON ({error}); a string needs quotes: {quoted}")
     })?;
     let value = value(&json).map_err(|error| format!("field {field:?}: {error}"))?;
     Ok((field.to_owned(), value))

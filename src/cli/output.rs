@@ -43,7 +43,7 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 /// A table with one row for each object.
 pub(crate) fn table(columns: &[&str], rows: &[Json]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(columns);
     for row in rows {

@@ -1,7 +1,8 @@
 //! What flags and environment leave open: the TOML file, then the defaults.
 //!
 //! clap has merged flags with `VATIC_*` already; here comes the rest. The file's table `[client]`
-//! is for the commands that ask a cluster; everything else in it is the node's (see [`crate::start`]).
+//! is for the commands that ask a cluster; everything else in it is the node's
+//! (see [`crate::start`]).
 
 use std::path::Path;
 

@@ -169,8 +169,8 @@ impl Attempt {
         }
     }
 
-    /// Seals the stream and waits for the outcome. Before the seal is handed over, errors are those of
-    /// any attempt; afterwards an error leaves the outcome open (`true`).
+    /// Seals the stream and waits for the outcome. Before the seal is handed over, errors are those
+    /// of any attempt; afterwards an error leaves the outcome open (`true`).
     pub(crate) async fn commit(&mut self) -> Result<Outcome, (ClientError, bool)> {
         let head = self.sealed_head().await.map_err(|error| (error, false))?;
         let seal = v1::CommitFrame {

@@ -1,7 +1,8 @@
 //! The edge: generated wire types on one side, the core's types on the other.
 //!
 //! Invariant: no other file of the client takes a generated type apart into values. What a server
-//! sends is checked for shape here; a message that lacks a part is a broken protocol, not a default.
+//! sends is checked for shape here; a message that lacks a part is a broken protocol, not a
+//! default.
 
 use bytes::Bytes;
 use vatic_core::hash::Hash;

@@ -44,8 +44,8 @@ pub enum EvidenceFault {
 }
 
 impl Evidence {
-    /// Verifies everything that can be verified offline. Answers the positions in the groups' chains
-    /// that the receipt claims: two receipts that claim one position must claim one digest.
+    /// Verifies everything that can be verified offline. Answers the positions in the groups'
+    /// chains that the receipt claims: two receipts that claim one position must claim one digest.
     pub fn verify(&self) -> Result<Vec<Position>, EvidenceFault> {
         let receipt = self.read()?;
         Ok(receipt.verify(self.deltas.iter().map(Vec::as_slice))?)

@@ -1,8 +1,8 @@
 //! The wire of one streamed transaction: frames out, frames in, one deadline over both.
 //!
 //! Why sending also listens: the server acknowledges while it reads. If it could not get rid of its
-//! acknowledgements it would stop reading, and both ends would wait for each other. So whoever waits
-//! for room takes what has arrived meanwhile.
+//! acknowledgements it would stop reading, and both ends would wait for each other. So whoever
+//! waits for room takes what has arrived meanwhile.
 
 use std::time::Duration;
 

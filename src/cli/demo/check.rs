@@ -1,7 +1,7 @@
 //! `vatic demo-check`: the judgement, in a process that saw nothing of the load.
 //!
-//! It knows the kept evidence and the cluster's API. Three questions: does every receipt hold, and do
-//! all of them tell of one history; do the accounts hold what exactly these commits make; do all
+//! It knows the kept evidence and the cluster's API. Three questions: does every receipt hold, and
+//! do all of them tell of one history; do the accounts hold what exactly these commits make; do all
 //! replicas of every group agree.
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The demonstration: a bank under load on three real nodes, one of which is killed.
 //!
 //! `stage` starts the nodes and drives the play; `load` is the clients, with `bank` for what a
-//! transaction does and `tally` for what came of it; `evidence_file` keeps each acknowledged commit;
-//! `check` judges from a process of its own; `report` prints.
+//! transaction does and `tally` for what came of it; `evidence_file` keeps each acknowledged
+//! commit; `check` judges from a process of its own; `report` prints.
 
 mod bank;
 mod check;
