@@ -3,11 +3,12 @@
 use crate::{
     body::Fault,
     chain::{ChainFault, Transition},
-    command::{Cause, Command, Decision, Reply, Standing, Why},
+    command::{Cause, Command, Config, Decision, Refusal, Reply, Standing, Why},
     coordinator::{Answer, Coordinator, Effect, Event},
     group::Group,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
+    limits::Limits,
     memory::MemoryState,
     rules::Rules,
 };
@@ -46,6 +47,27 @@ fn rollback_that_comes_before_any_vote_drops_the_stage() {
         assert_eq!(group.apply(&mut state, &command), Ok(Reply::Done));
     }
     assert_eq!(group.staged(&state), []);
+}
+
+/// A repeated message was refused, as if it had asked for more.
+#[test]
+fn repeated_stage_at_the_limit_changes_nothing() {
+    let mut state = MemoryState::default();
+    let mut group = Group::open(ONE, &state, Rules::default());
+    let config = Config { limits: Limits::simulation(), ring: None };
+    group.apply(&mut state, &Command::Configure(config)).expect("no decision");
+    let most = Limits::simulation().transitions_max;
+    let transition = |seq| Transition { seq, delta: vec![seq as u8] };
+    let stage = |seqs: core::ops::RangeInclusive<u64>| Command::Stage {
+        tid: tid(),
+        transitions: seqs.map(transition).collect(),
+    };
+    assert_eq!(group.apply(&mut state, &stage(1..=most)), Ok(Reply::Done));
+    let before = state.clone();
+    assert_eq!(group.apply(&mut state, &stage(1..=most)), Ok(Reply::Done));
+    let full = Reply::Refused(Refusal::StageFull { limit: most });
+    assert_eq!(group.apply(&mut state, &stage(most..=most + 1)), Ok(full));
+    assert_eq!(state, before);
 }
 
 /// A vote that came before its stage was refused, a repeat of it was not: the client was told of a

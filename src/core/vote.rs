@@ -105,15 +105,18 @@ impl Group {
             true
         });
         let limit = self.config.limits.transitions_max;
-        if staged + transitions.len() as u64 > limit {
+        // The first one stands; a changed repeat breaks the digest chain at the vote.
+        let fresh: BTreeMap<Vec<u8>, &Vec<u8>> = transitions
+            .iter()
+            .rev()
+            .map(|transition| (tables::stage(tid, transition.seq), &transition.delta))
+            .filter(|(place, _)| state.get(place).is_none())
+            .collect();
+        if staged + fresh.len() as u64 > limit {
             return Reply::Refused(Refusal::StageFull { limit });
         }
-        for Transition { seq, delta } in transitions {
-            let key = tables::stage(tid, *seq);
-            // The first one stands; a changed repeat breaks the digest chain at the vote.
-            if state.get(&key).is_none() {
-                state.put(key, delta.clone());
-            }
+        for (place, delta) in fresh {
+            state.put(place, delta.clone());
         }
         Reply::Done
     }
