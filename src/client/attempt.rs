@@ -43,7 +43,7 @@ pub(crate) struct Attempt {
     overlay: Overlay,
     last_read_id: u64,
     outcome: Option<v1::Outcome>,
-    home: Option<String>,
+    home: Option<Key>,
 }
 
 #[derive(Debug)]
@@ -83,9 +83,9 @@ impl Attempt {
         self.wire.as_ref().map(|wire| wire.node.clone()).or_else(|| self.wanted.clone())
     }
 
-    /// The first partition touched.
-    pub(crate) fn home(&self) -> Option<&str> {
-        self.home.as_deref()
+    /// The first record touched.
+    pub(crate) fn home(&self) -> Option<&Key> {
+        self.home.as_ref()
     }
 
     /// Whether any transition was sent.
@@ -110,7 +110,7 @@ impl Attempt {
     }
 
     pub(crate) async fn write(&mut self, delta: &Delta, bytes: Vec<u8>) -> Result<(), ClientError> {
-        self.open(&delta.key.partition).await?;
+        self.open(&delta.key).await?;
         let seq = self.deltas.len() as u64 + 1;
         let frame = Frame::Transition(convert::transition_out(seq, &bytes));
         self.overlay.add(delta);
@@ -124,7 +124,7 @@ impl Attempt {
     ) -> Result<Vec<Option<Record>>, ClientError> {
         keys.iter().try_for_each(Key::check)?;
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
-        self.open(&first.partition).await?;
+        self.open(first).await?;
         let mut answers = Answers::new();
         let mut ids = Vec::with_capacity(keys.len());
         for key in keys {
@@ -145,8 +145,7 @@ impl Attempt {
         range: &KeyRange,
         limit: u32,
     ) -> Result<Vec<Record>, ClientError> {
-        Key::new(&range.collection, &range.partition, &range.from)?;
-        self.open(&range.partition).await?;
+        self.open(&Key::new(&range.collection, &range.partition, &range.from)?).await?;
         let scan_id = self.next_read_id();
         let wire_range = Some(convert::range_out(range, limit));
         self.send(Frame::Scan(v1::ScanFrame { scan_id, range: wire_range })).await?;
@@ -178,6 +177,16 @@ impl Attempt {
             head: Some(bytes::Bytes::copy_from_slice(&head.0)),
         };
         self.finish(Frame::Commit(seal)).await.map_err(|error| (error, true))
+    }
+
+    /// Reads one record and commits: takes the request id and changes nothing.
+    pub(crate) async fn commit_empty(&mut self, home: &Key) -> Result<Outcome, ClientError> {
+        let read = self.read_many(std::slice::from_ref(home)).await;
+        match (read, self.outcome()) {
+            (_, Some(announced)) => announced,
+            (Err(error), None) => Err(error),
+            (Ok(_), None) => self.commit().await.map_err(|(error, _)| error),
+        }
     }
 
     /// Ends the stream with a rollback, and waits until the server has said so.
@@ -212,7 +221,7 @@ impl Attempt {
         }
         let route = self.outcome.as_ref().and_then(|outcome| outcome.route.clone());
         if let Some(home) = &self.home {
-            self.client.learn_route(home, route);
+            self.client.learn_route(&home.partition, route);
         }
         self.outcome().expect("waited for")
     }
@@ -228,14 +237,15 @@ impl Attempt {
         Ok(())
     }
 
-    /// Opens the stream, once; the first partition touched is home.
-    async fn open(&mut self, partition: &str) -> Result<(), ClientError> {
+    /// Opens the stream, once; the partition of the first record touched is home.
+    async fn open(&mut self, first: &Key) -> Result<(), ClientError> {
         if self.outcome.is_some() {
             return Err(self.ended());
         }
         if self.wire.is_some() {
             return Ok(());
         }
+        let partition = first.partition.as_str();
         let inner = &self.client.inner;
         let learnt = inner.routes.find(partition);
         let node = match (&self.wanted, learnt) {
@@ -253,7 +263,7 @@ impl Attempt {
             isolation: self.plan.isolation.into(),
             deadline_ms: 0,
         };
-        self.home = Some(partition.to_owned());
+        self.home = Some(first.clone());
         self.wanted = Some(node.clone());
         self.wire = Some(Wire::open(&self.client, node, begin, self.end).await?);
         Ok(())
@@ -317,7 +327,7 @@ impl Attempt {
         let seed = convert::hash_in(&begun.seed).map_err(|what| self.broke(what))?;
         self.begun = Some(Begun { tid, seed, chain: SentChain::new(seed) });
         if let Some(home) = &self.home {
-            self.client.learn_route(home, begun.route);
+            self.client.learn_route(&home.partition, begun.route);
         }
         Ok(())
     }

@@ -37,6 +37,8 @@ pub(crate) enum Act {
     Lose {
         committed: bool,
     },
+    /// Breaks the stream at the seal, and has never heard of the transaction.
+    LoseUnheard,
     /// Acknowledges another digest than that of what was sent.
     WrongAck,
     /// Commits with the receipt of another stream.
@@ -229,8 +231,14 @@ impl Play {
         let commit = committed(self.tid, self.seed, &self.deltas);
         match self.act {
             Act::Commit | Act::WrongAck => {
+                if let Some(held) = self.held() {
+                    return self.end(v1::Outcome { replayed: true, ..held }).await;
+                }
                 self.keep(&commit);
                 self.end(commit).await;
+            }
+            Act::LoseUnheard => {
+                let _ = self.sender.send(Err(Status::unavailable("connection reset"))).await;
             }
             Act::WrongReceipt => {
                 let mut other = committed(self.tid, self.seed, &[]);
@@ -248,6 +256,14 @@ impl Play {
             Act::RollBack { retryable } => self.end(rolled_back(self.tid, retryable)).await,
             Act::RollBackEarly => unreachable!("it ended at the first transition"),
         }
+    }
+
+    /// The outcome of an earlier attempt at the same request.
+    fn held(&self) -> Option<v1::Outcome> {
+        let book = self.book.lock().unwrap();
+        let mut commits = book.commits.iter();
+        let held = commits.find(|(_, id, _)| id.is_some() && *id == self.request);
+        held.map(|(.., outcome)| outcome.clone())
     }
 
     fn keep(&self, outcome: &v1::Outcome) {

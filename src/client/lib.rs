@@ -22,6 +22,7 @@ mod reads;
 mod request;
 mod routes;
 mod run;
+mod settle;
 mod stream;
 mod submit;
 mod transaction;

@@ -10,8 +10,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vatic_core::hash::Hash;
-use vatic_core::id::Tid;
 use vatic_proto::v1;
 
 use crate::attempt::{Attempt, Plan};
@@ -20,7 +18,8 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::outcome::{Committed, Outcome, Rollback};
 use crate::pool::Node;
-use crate::request::{OutcomeOf, Request};
+use crate::request::Request;
+use crate::settle::{Lost, won};
 use crate::transaction::Transaction;
 
 /// A committed run.
@@ -66,14 +65,6 @@ enum End<T> {
     Again(ClientError),
     Failed(ClientError),
     Lost(T, ClientError),
-}
-
-/// An attempt whose answer was lost.
-struct Lost<T> {
-    tid: Tid,
-    seed: Option<Hash>,
-    deltas: Vec<Vec<u8>>,
-    value: T,
 }
 
 impl Client {
@@ -142,27 +133,27 @@ impl<'a> Runner<'a> {
                     return Ok(Done { value, committed, attempts: count });
                 }
                 End::Replayed(committed) => return won(lost, *committed, count),
-                End::Failed(error) => return self.give_up(&plan, lost, error, count).await,
+                End::Failed(error) => return self.client.give_up(&plan, lost, error, count).await,
                 End::Again(error) => error,
                 End::Lost(value, error) => {
                     // Without writes and without a request id nothing hangs on the answer.
                     if attempt.wrote() || plan.request.is_some() {
-                        lost.push(keep(&mut attempt, value));
+                        lost.extend(Lost::keep(&mut attempt, value));
                     }
-                    if let Some(committed) = self.settle(&plan, &mut lost).await {
+                    if let Some(committed) = self.client.ask_after(&plan, &mut lost).await {
                         return won(lost, committed, count);
                     }
                     if plan.request.is_none() && !lost.is_empty() {
-                        return self.give_up(&plan, lost, error, count).await;
+                        return self.client.give_up(&plan, lost, error, count).await;
                     }
                     error
                 }
             };
             let node: Option<Node> = attempt.node();
-            let home = attempt.home().map(str::to_owned);
+            let home = attempt.home().map(|key| key.partition.clone());
             drop(attempt);
             if !attempts.again(&error, node.as_ref(), home.as_deref()).await {
-                return self.give_up(&plan, lost, error, count).await;
+                return self.client.give_up(&plan, lost, error, count).await;
             }
         }
     }
@@ -236,69 +227,4 @@ impl<'a> Runner<'a> {
         let error = ClientError::RolledBack(Box::new(rollback));
         if retryable { End::Again(error) } else { End::Failed(error) }
     }
-
-    /// Asks what became of the lost attempts: the one that committed, if one did. Those that are
-    /// known to be dead are dropped from the list.
-    async fn settle<T>(&self, plan: &Plan, lost: &mut Vec<Lost<T>>) -> Option<Committed> {
-        for attempt in std::mem::take(lost) {
-            match self.client.outcome(OutcomeOf::Transaction(attempt.tid)).await {
-                Ok(Outcome::Committed(committed)) => {
-                    lost.push(attempt);
-                    return Some(*committed);
-                }
-                Ok(Outcome::RolledBack(rollback)) => self.observer.rolled_back(&rollback),
-                Ok(Outcome::Unknown) | Err(_) => lost.push(attempt),
-            }
-        }
-        let request = plan.request.as_deref().filter(|_| !lost.is_empty())?;
-        match self.client.outcome(OutcomeOf::Request(request)).await {
-            Ok(Outcome::Committed(committed)) => Some(*committed),
-            _ => None,
-        }
-    }
-
-    /// The end of a run that did not commit as far as it knows.
-    async fn give_up<T>(
-        &self,
-        plan: &Plan,
-        mut lost: Vec<Lost<T>>,
-        error: ClientError,
-        attempts: u32,
-    ) -> Result<Done<T>, ClientError> {
-        if lost.is_empty() {
-            return Err(error);
-        }
-        if let Some(committed) = self.settle(plan, &mut lost).await {
-            return won(lost, committed, attempts);
-        }
-        let Some(open) = lost.first() else { return Err(error) };
-        Err(ClientError::OutcomeUnknown {
-            tid: Some(open.tid),
-            request: plan.request.as_deref().map(Request::to_hex),
-            message: error.to_string(),
-        })
-    }
-}
-
-fn keep<T>(attempt: &mut Attempt, value: T) -> Lost<T> {
-    let tid = attempt.tid().expect("an attempt is sealed after it has begun");
-    Lost { tid, seed: attempt.seed(), deltas: attempt.take_deltas(), value }
-}
-
-/// Ends a run with a commit that was learnt of afterwards.
-fn won<T>(
-    lost: Vec<Lost<T>>,
-    mut committed: Committed,
-    attempts: u32,
-) -> Result<Done<T>, ClientError> {
-    let Some(winner) = lost.into_iter().find(|attempt| attempt.tid == committed.tid) else {
-        return Err(ClientError::OutcomeUnknown {
-            tid: Some(committed.tid),
-            request: None,
-            message: "an attempt committed that this run did not make".to_owned(),
-        });
-    };
-    committed.evidence.deltas = winner.deltas;
-    committed.evidence.verify_as(committed.tid, winner.seed, committed.version)?;
-    Ok(Done { value: winner.value, committed, attempts })
 }

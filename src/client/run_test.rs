@@ -90,11 +90,31 @@ async fn lost_answer_to_a_rollback_is_asked_for_and_retried() {
 
 #[tokio::test]
 async fn lost_answer_that_nobody_settles_is_unknown_and_not_an_ordinary_error() {
-    let fake =
-        Fake::start(&[Act::Lose { committed: true }, Act::RollBack { retryable: false }]).await;
+    let fake = Fake::start(&[Act::LoseUnheard; 40]).await;
     fake.book.lock().unwrap().deaf = u32::MAX;
     let error = add_one(&client(&fake)).await.unwrap_err();
     assert!(matches!(error, ClientError::OutcomeUnknown { tid: Some(_), request: Some(_), .. }));
+}
+
+#[tokio::test]
+async fn commit_that_cannot_be_asked_for_is_found_by_taking_the_request_id() {
+    let script = [Act::Lose { committed: true }, Act::RollBack { retryable: false }];
+    let fake = Fake::start(&script).await;
+    fake.book.lock().unwrap().deaf = u32::MAX;
+    let done = add_one(&client(&fake)).await.unwrap();
+    assert_eq!(done.value, 1);
+    assert_eq!(fake.book.lock().unwrap().commits.len(), 1);
+}
+
+#[tokio::test]
+async fn attempt_that_nobody_heard_of_is_shut_out_before_the_run_fails() {
+    let fake = Fake::start(&[Act::LoseUnheard, Act::RollBack { retryable: false }]).await;
+    let error = add_one(&client(&fake)).await.unwrap_err();
+    assert!(matches!(error, ClientError::RolledBack(_)), "{error}");
+    // What shuts it out is a commit of nothing under the run's request id.
+    let book = fake.book.lock().unwrap();
+    assert_eq!(book.commits.len(), 1);
+    assert_eq!(book.commits[0].0.nonce, 3);
 }
 
 #[tokio::test]

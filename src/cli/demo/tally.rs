@@ -66,7 +66,8 @@ impl Tally {
     /// A transaction that ended without a commit. Rollbacks were counted as they came. Answers
     /// whether a load may meet such an error.
     pub(crate) fn give_up(&self, error: &ClientError) -> bool {
-        let expected = matches!(error.class(), Class::Conflict | Class::Unavailable);
+        let expected =
+            matches!(error.class(), Class::Conflict | Class::Unavailable | Class::Unknown);
         self.with(|counts| match error {
             ClientError::OutcomeUnknown { .. } => counts.unknown += 1,
             ClientError::Evidence(_) => counts.unproved += 1,
