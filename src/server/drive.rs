@@ -1,8 +1,8 @@
 //! Drives a coordinator: carries its effects out, feeds it the answers.
 //!
 //! Why a task of its own for each transaction: the client is answered at the decision, and the
-//! decisions still have to reach the participants. A driver that dies leaves Yes votes behind, which
-//! the sweeps find; so it need not survive anything.
+//! decisions still have to reach the participants. A driver that dies leaves Yes votes behind,
+//! which the sweeps find; so it need not survive anything.
 
 use crate::{cluster::Cluster, peer::Finished, time};
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};

@@ -2,8 +2,8 @@
 //!
 //! A linearizable read takes a read index first and a view after it. Where an undecided write is in
 //! the way it waits for the decision, and past a while recovers the transaction itself: nobody is
-//! blocked for long by a coordinator that died. Reads for a read-write transaction need neither: its
-//! vote catches what is stale.
+//! blocked for long by a coordinator that died. Reads for a read-write transaction need neither:
+//! its vote catches what is stale.
 
 use crate::{
     cluster::Cluster,

@@ -1,9 +1,9 @@
 //! What a leader does unasked: finishes what was left behind, forgets, collects, keeps the
 //! configuration current, and hands leadership to where it should be.
 //!
-//! Nobody may be blocked on a cold key that no reader ever asks for, so each leader looks at its own
-//! undecided votes and abandoned stages. Everything it does is a command that any other leader could
-//! have proposed as well: two sweeps at once do no harm.
+//! Nobody may be blocked on a cold key that no reader ever asks for, so each leader looks at its
+//! own undecided votes and abandoned stages. Everything it does is a command that any other leader
+//! could have proposed as well: two sweeps at once do no harm.
 
 use crate::{cluster::Cluster, drive, time};
 use std::{sync::Arc, time::Duration};
