@@ -1,1 +1,0 @@
-//! vatic-bench: under construction.
