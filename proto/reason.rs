@@ -8,8 +8,8 @@ pub const DOMAIN: &str = "vatic.dev";
 
 /// INVALID_ARGUMENT: a key that a client may not name. Metadata: `key`.
 pub const BAD_KEY: &str = "BAD_KEY";
-/// INVALID_ARGUMENT: a delta that cannot be read: no operation, a value that is none, or bytes in no
-/// known encoding. Metadata: `seq`.
+/// INVALID_ARGUMENT: a delta that cannot be read: no operation, a value that is none, or bytes in
+/// no known encoding. Metadata: `seq`.
 pub const BAD_DELTA: &str = "BAD_DELTA";
 /// INVALID_ARGUMENT: a request id of the wrong size, or without a route key.
 pub const BAD_REQUEST_ID: &str = "BAD_REQUEST_ID";
