@@ -1,1 +1,1 @@
-//! vatic-tests: under construction.
+//! vatic-tests: looks at vatic from outside.
