@@ -15,6 +15,7 @@ pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     clock_order(group)?;
     locks_are_the_prepared_votes(state)?;
     votes_match_decisions(group, state)?;
+    votes_are_known(state)?;
     versions_are_below_the_clock(group, state)
 }
 
@@ -60,6 +61,20 @@ fn votes_match_decisions(group: &Group, state: &impl Read) -> Result<(), String>
         let commits = matches!(txn.decision, Some(Decision::Committed { .. }));
         if commits && !matches!(txn.vote, VoteCast::Yes { .. }) {
             fault = Some(format!("{tid} committed without a Yes in group {}", group.id()));
+        }
+        fault.is_none()
+    });
+    fault.map_or(Ok(()), Err)
+}
+
+/// Nothing is prepared for a transaction that the group no longer knows: its locks would stay.
+fn votes_are_known(state: &impl Read) -> Result<(), String> {
+    let mut fault = None;
+    let (from, to) = tables::whole(tables::PREPARED);
+    state.scan(&from, &to, &mut |place, _| {
+        let tid = tables::tid_of(place);
+        if state.get(&tables::txn(tid)).is_none() {
+            fault = Some(format!("{tid} is prepared and forgotten"));
         }
         fault.is_none()
     });
