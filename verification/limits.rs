@@ -7,7 +7,7 @@
 /// Where virtual time starts, so that skewed clocks stay positive.
 pub(crate) const EPOCH_US: u64 = 1_000_000;
 /// How long faults and load go on, unless the command line says otherwise.
-pub(crate) const LOAD_US: u64 = 250_000;
+pub(crate) const LOAD_US: u64 = 100_000;
 /// After healing, everything must be decided and every operation over within this.
 pub(crate) const DRAIN_US: u64 = 60_000_000;
 /// A question that was not answered is asked again after this.

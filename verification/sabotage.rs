@@ -30,9 +30,9 @@ pub enum Sabotage {
     LostVote,
     /// A coordinator answers "committed" at the first Yes.
     EarlyAnswer,
-    /// A gateway alters a digit of a receipt.
+    /// A gateway alters the seal in a receipt.
     AlteredReceipt,
-    /// A gateway believes the first half of a proof, and hands out another entry's position.
+    /// A gateway hands out a receipt whose proof leads elsewhere.
     MisplacedReceipt,
     /// A client whose request is in doubt tries again without the request id.
     RetryWithoutId,
@@ -44,13 +44,15 @@ pub enum Sabotage {
     NoRecovery,
     /// A follower answers a linearizable read without asking for the read index.
     StaleRead,
-    /// A follower answers a snapshot read from its state one group later than the others.
+    /// All replicas of a group lose the same record.
+    ErasedRecord,
+    /// A snapshot read asks each group for another moment.
     TornSnapshot,
 }
 
 impl Sabotage {
     /// Every one, for tables and tests.
-    pub const ALL: [Sabotage; 11] = [
+    pub const ALL: [Sabotage; 12] = [
         Sabotage::SkippedCommand,
         Sabotage::LostVote,
         Sabotage::EarlyAnswer,
@@ -61,6 +63,7 @@ impl Sabotage {
         Sabotage::RechainedTampering,
         Sabotage::NoRecovery,
         Sabotage::StaleRead,
+        Sabotage::ErasedRecord,
         Sabotage::TornSnapshot,
     ];
 }

@@ -1,1 +1,65 @@
+//! The batch of seeds that every change must pass, and that one seed means one run.
 
+use std::process::Command;
+use vatic_verification::{Batch, Fault, Options, again, run};
+
+/// Fixed, so that a change is judged on the same runs as the one before it.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=300;
+const FAULTS_MIN: u64 = 100;
+const COMMITS_PER_SEED_MIN: u64 = 50;
+
+#[test]
+fn batch_of_seeds_violates_nothing_and_reaches_every_rare_path() {
+    let options = Options::default();
+    let mut batch = Batch::default();
+    for seed in SEEDS {
+        batch.add(run(seed, &options));
+    }
+    for failed in &batch.failed {
+        for violation in &failed.violations {
+            eprintln!("seed {}: {violation}", failed.seed);
+        }
+        eprintln!("run it again: {}", again(failed.seed, &options));
+    }
+    assert!(batch.failed.is_empty(), "{} seeds failed", batch.failed.len());
+    assert_eq!(batch.probes.missed(), Vec::<&str>::new(), "never reached");
+    for &fault in Fault::ALL {
+        let count = batch.faults.count(fault);
+        assert!(count >= FAULTS_MIN, "{} occurred {count} times", fault.name());
+    }
+    let each = batch.committed / batch.seeds;
+    assert!(each >= COMMITS_PER_SEED_MIN, "{each} commits a seed");
+}
+
+#[test]
+fn same_seeds_in_two_processes_give_the_same_trace() {
+    let [first, second] = [report("40..50"), report("40..50")];
+    assert_eq!(first["trace_hash"], second["trace_hash"]);
+    assert_eq!(first["probes"], second["probes"]);
+    assert_eq!(first["faults"], second["faults"]);
+    assert_ne!(first["trace_hash"], report("50..60")["trace_hash"]);
+}
+
+#[test]
+fn broken_run_exits_with_five_and_says_how_to_repeat_it() {
+    let arguments = ["simulate", "--seeds", "1..20", "--broken", "LeakyTransfer"];
+    let output = Command::new(env!("CARGO_BIN_EXE_vatic-verification"))
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(5));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("money: "), "{stderr}");
+    assert!(stderr.contains("simulate --seed "), "{stderr}");
+    assert!(stderr.contains("--broken LeakyTransfer"), "{stderr}");
+}
+
+fn report(seeds: &str) -> serde_json::Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_vatic-verification"))
+        .args(["simulate", "--seeds", seeds, "--output", "json"])
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+    serde_json::from_str(stdout.lines().last().expect("a line")).expect("the last line is JSON")
+}

@@ -150,8 +150,8 @@ fn limits(rng: &mut Rng) -> Limits {
         reads_max: *rng.pick(&[4, tiny.reads_max, 16]),
         participants_max: *rng.pick(&[2, tiny.participants_max, 5]),
         range_records_max: *rng.pick(&[4, tiny.range_records_max]),
-        request_ttl_us: *rng.pick(&[30_000, 200_000, 10_000_000]),
-        outcome_ttl_us: *rng.pick(&[50_000, 10_000_000]),
+        request_ttl_us: *rng.pick(&[15_000, 60_000, 10_000_000]),
+        outcome_ttl_us: *rng.pick(&[20_000, 10_000_000]),
         ..tiny
     }
 }
@@ -163,18 +163,18 @@ fn network(rng: &mut Rng) -> Network {
         loss: maybe32(rng, 80),
         repeat: maybe32(rng, 120),
         limbo: maybe32(rng, 40),
-        limbo_us: *rng.pick(&[30_000, 150_000]),
+        limbo_us: *rng.pick(&[20_000, 80_000]),
     }
 }
 
 fn chaos(rng: &mut Rng) -> Chaos {
     Chaos {
-        every_us: rng.between(5_000, 60_000),
+        every_us: rng.between(3_000, 30_000),
         crash: maybe(rng, 10),
         leader: maybe(rng, 10),
         partition: maybe(rng, 10),
         calm: rng.between(1, 10),
-        down_us: *rng.pick(&[5_000, 40_000]),
+        down_us: *rng.pick(&[4_000, 25_000]),
     }
 }
 
@@ -196,7 +196,7 @@ fn client(rng: &mut Rng) -> ClientHabits {
         impatient: maybe32(rng, 500),
         claims: maybe32(rng, 600),
         blind: maybe32(rng, 700),
-        misuse: maybe32(rng, 100),
+        misuse: maybe32(rng, 250),
         deaf: maybe32(rng, 150),
         tamper: maybe32(rng, 100),
         forge: maybe32(rng, 60),
@@ -207,11 +207,11 @@ fn client(rng: &mut Rng) -> ClientHabits {
 
 fn keeping(rng: &mut Rng) -> Keeping {
     Keeping {
-        forget: maybe32(rng, 600),
-        hasty: maybe32(rng, 300),
-        retain_us: *rng.pick(&[2_000, 15_000, 60_000]),
+        forget: maybe32(rng, 900),
+        hasty: maybe32(rng, 700),
+        retain_us: *rng.pick(&[1_000, 8_000, 30_000]),
         collect: maybe32(rng, 600),
-        versions_us: *rng.pick(&[1_000, 20_000, 100_000]),
+        versions_us: *rng.pick(&[1_000, 10_000, 50_000]),
     }
 }
 

@@ -17,17 +17,24 @@ use vatic_core::{
 };
 
 /// What a command's reply says of its transaction, and which body the command meant.
-pub(crate) fn told<'a>(
+pub(crate) fn told(
+    fact: &Fact,
     command: &Command,
-    applied: &'a Applied,
-) -> Option<(&'a Standing, Option<Hash>)> {
-    let Reply::Standing(standing) = &applied.reply else { return None };
-    let body = match command {
-        Command::Vote(vote) => Some(vote.body.digest()),
-        Command::Force { body, .. } => *body,
+    applied: &Applied,
+) -> Option<(Standing, Option<Hash>)> {
+    match (command, &applied.reply) {
+        (Command::Vote(vote), Reply::Standing(standing)) => {
+            Some((standing.clone(), Some(vote.body.digest())))
+        }
+        (Command::Force { body, .. }, Reply::Standing(standing)) => Some((standing.clone(), *body)),
+        // Noted here too, since the same entry may go on to forget it.
+        (Command::Decide { body, decision, .. }, Reply::Done) => {
+            let meant = body.is_none() || *body == fact.body;
+            let applies = fact.yes.is_some() && meant && !fact.forgotten;
+            applies.then(|| (Standing::Decided(decision.clone()), None))
+        }
         _ => None,
-    };
-    Some((standing, body))
+    }
 }
 
 /// A Yes is for one body only.

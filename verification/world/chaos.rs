@@ -81,7 +81,7 @@ impl World {
         }
         let held = &mut target.replicas[replica];
         let (state, applied) = held.saved.clone();
-        held.state = if loses_vote { without_first_vote(&state) } else { state };
+        held.state = if loses_vote { without_first(&state, UNDECIDED) } else { state };
         if applied < held.applied {
             self.probes.hit(Probe::ReplayedEntries);
         }
@@ -138,6 +138,15 @@ impl World {
         }
     }
 
+    /// A loss that all replicas share, so that only the committed history tells of it.
+    pub(super) fn erase_one_record(&mut self) {
+        for group in &mut self.groups {
+            for held in &mut group.replicas {
+                held.state = without_first(&held.state, LATEST);
+            }
+        }
+    }
+
     /// Ends all misfortune: what must happen from here on is progress.
     pub(super) fn heal_all(&mut self) {
         self.healed = true;
@@ -151,10 +160,14 @@ impl World {
     }
 }
 
-/// The state without its first undecided Yes vote, whose table has the tag `p`.
-fn without_first_vote(state: &SimState) -> SimState {
+/// Tags of the core's tables, as its documentation of them says.
+const UNDECIDED: u8 = b'p';
+const LATEST: u8 = b'r';
+
+/// The state without the first row of a table.
+fn without_first(state: &SimState, table: u8) -> SimState {
     let mut map = MemoryState(state.map().0.clone());
-    let first = map.0.range(b"p".to_vec()..b"q".to_vec()).next().map(|(key, _)| key.clone());
+    let first = map.0.range(vec![table]..vec![table + 1]).next().map(|(key, _)| key.clone());
     if let Some(key) = first {
         map.0.remove(&key);
     }

@@ -303,17 +303,14 @@ impl World {
         if let Command::Vote(vote) = command {
             self.observe_tampering(vote, self.groups[group].id, applied);
         }
-        let (Some(tid), Some((standing, body))) =
-            (command.tid(), agreement::told(command, applied))
-        else {
-            return;
-        };
+        let Some(tid) = command.tid() else { return };
         let id = self.groups[group].id;
         let fact = self.history.facts.entry((tid, id)).or_default();
+        let Some((standing, body)) = agreement::told(fact, command, applied) else { return };
         if fact.yes.is_some() && matches!(command, Command::Vote(_)) {
             self.probes.hit(Probe::RepeatedVote);
         }
-        let faults = [agreement::note_body(fact, standing, body), fact.fold(standing).err()];
+        let faults = [agreement::note_body(fact, &standing, body), fact.fold(&standing).err()];
         for fault in faults.into_iter().flatten() {
             self.violate(Check::Agreement, format!("{tid:?} in group {id}: {fault}"));
         }

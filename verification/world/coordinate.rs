@@ -240,7 +240,8 @@ impl World {
     }
 
     fn observe_answer(&mut self, id: u64, answer: &Answer) {
-        let recovers = self.coordinations[&id].sealed.is_none();
+        let coordination = &self.coordinations[&id];
+        let recovers = coordination.sealed.is_none() && coordination.settles_for.is_none();
         match answer {
             Answer::Decided(Decision::Committed { .. }) if recovers => {
                 self.hit(Probe::RecoveredCommit);

@@ -123,6 +123,9 @@ impl World {
             self.handle(next.event);
             if self.healed && self.is_quiet() {
                 self.drained = true;
+                if self.sabotaged(Sabotage::ErasedRecord) {
+                    self.erase_one_record();
+                }
                 break;
             }
         }

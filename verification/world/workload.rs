@@ -22,6 +22,9 @@ use vatic_core::{
     value::{Fields, Scalar},
 };
 
+/// Past every drawn limit of transitions, so that limits are met.
+const LONG_STEPS_MAX: u64 = 20;
+
 /// A transaction as its client means it, and what its gateway will do wrong.
 #[derive(Clone)]
 pub(super) struct Plan {
@@ -150,7 +153,12 @@ impl World {
     }
 
     fn mixed(&mut self, node: usize) -> Task {
-        let longest = if self.rng.chance(200) { 9 } else { 4 };
+        let longest = match self.rng.below(10) {
+            0 => LONG_STEPS_MAX,
+            1 | 2 => 9,
+            _ => 4,
+        };
+        let hot = self.any_item();
         let mut steps = Vec::new();
         for _ in 0..self.rng.between(1, longest) {
             let step = match self.rng.below(10) {
@@ -160,7 +168,7 @@ impl World {
                     Step::Scan(range, limit)
                 }
                 _ => {
-                    let key = self.any_item();
+                    let key = if longest == LONG_STEPS_MAX { hot.clone() } else { self.any_item() };
                     let op = self.any_op();
                     write(&key, op)
                 }
