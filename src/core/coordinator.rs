@@ -81,7 +81,9 @@ pub enum Effect {
     },
     /// Tell whoever waits. Happens at most once.
     Answer(Answer),
-    /// All participants have applied the decision: they may forget the transaction.
+    /// All participants have applied the commit: they may forget the transaction. Not said of a
+    /// rollback: it needs no leave to be forgotten, and where a participant voted on another body
+    /// the id stands for that one, which may still need it.
     Settled,
 }
 
@@ -295,7 +297,8 @@ impl Coordinator {
         let all_acked = self.seats.values().all(|seat| seat.acked);
         if self.decision.is_some() && all_acked && !self.settled {
             self.settled = true;
-            self.effects.push_back(Effect::Settled);
+            let commits = matches!(self.decision, Some(Decision::Committed { .. }));
+            self.effects.extend(commits.then_some(Effect::Settled));
         }
     }
 

@@ -37,7 +37,8 @@ impl Group {
     ) -> Reply {
         let records = decided_up_to(state, watermark);
         for (tid, txn) in &records {
-            let safe = !needs_settling(txn) || settled.contains(tid);
+            let owed = txn.decision.is_none();
+            let safe = !owed && (!needs_settling(txn) || settled.contains(tid));
             if !safe && !broken!(self.rules, ForgetUnsettled) {
                 return Reply::Refused(Refusal::Unsettled(*tid));
             }
