@@ -205,7 +205,11 @@ impl Expect {
                 if found == value.as_ref() {
                     return Ok(());
                 }
-                failed(alloc::format!("field {field:?} is {found:?}, {value:?} was expected"))
+                let text = |value: Option<&Value>| {
+                    value.map_or_else(|| "absent".into(), |value| alloc::format!("{value}"))
+                };
+                let (found, expected) = (text(found), text(value.as_ref()));
+                failed(alloc::format!("field {field:?} is {found}, {expected} was expected"))
             }
             Expect::Absent if image.is_some() => failed("absence was expected".into()),
             Expect::Present if image.is_none() => failed("presence was expected".into()),

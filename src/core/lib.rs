@@ -39,6 +39,7 @@ pub mod state;
 pub mod value;
 
 mod decide;
+mod form;
 mod install;
 mod lock;
 mod tables;

@@ -5,6 +5,7 @@
 //! decoding it cannot exhaust the stack.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A value that is not a list.
@@ -69,6 +70,34 @@ impl Scalar {
             Scalar::I64(_) | Scalar::F64(_) => 8,
             Scalar::String(text) => text.len() as u64,
             Scalar::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Bool(value) => write!(f, "{value}"),
+            Scalar::I64(value) => write!(f, "{value}"),
+            Scalar::F64(bits) => write!(f, "double {bits:#018x}"),
+            Scalar::String(text) => write!(f, "{text:?}"),
+            Scalar::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::One(scalar) => fmt::Display::fmt(scalar, f),
+            Value::List(values) => {
+                let separators = core::iter::once("").chain(core::iter::repeat(", "));
+                f.write_str("[")?;
+                for (value, separator) in values.iter().zip(separators) {
+                    write!(f, "{separator}{value}")?;
+                }
+                f.write_str("]")
+            }
         }
     }
 }

@@ -6,12 +6,11 @@
 
 use crate::{
     aggregate::Aggregate,
-    body::{Body, Fault, LimitName, Part},
-    chain::{self, Segment, Transition},
+    body::{Body, Fault, Part},
+    chain::Transition,
     codec,
     command::{Cause, Decision, Refusal, Reply, Standing, Vote, Why},
-    delta::Delta,
-    footprint::Footprint,
+    form::Checked,
     group::{Group, YesEffect},
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
@@ -27,11 +26,6 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-
-/// A part whose form has been checked: its deltas, decoded, in stream order.
-struct Checked {
-    deltas: Vec<(u64, Delta)>,
-}
 
 /// What a Yes would hold and install.
 struct Judged {
@@ -191,114 +185,6 @@ impl Group {
             txn.decision = Some(decision);
             tables::save(state, tables::txn(tid), &txn);
         }
-    }
-
-    fn check(&self, state: &impl Read, body: &Body, part: &Part) -> Result<Checked, Fault> {
-        self.check_participants(body, part)?;
-        self.check_limits(body, part)?;
-        chain::stitch(&body.seal, &body.segments).map_err(Fault::Chain)?;
-        let mine: Vec<&Segment> =
-            body.segments.iter().filter(|segment| segment.group == self.id).collect();
-        let transitions = self.gather(state, body.tid, part, &mine)?;
-        let mut deltas = Vec::with_capacity(transitions.len());
-        let mut footprint = Footprint::default();
-        for transition in transitions.values() {
-            let seq = transition.seq;
-            let delta: Delta =
-                codec::decode(&transition.delta).map_err(|_| Fault::Delta { seq })?;
-            self.check_key(&delta.key)?;
-            footprint.add_delta(&delta, transition.delta.len());
-            deltas.push((seq, delta));
-        }
-        for read in &part.reads {
-            self.check_key(&read.key)?;
-        }
-        for KeyRange { collection, partition, .. } in part.ranges.iter().map(|read| &read.range) {
-            self.check_key(&Key::new(collection, partition, "").map_err(Fault::Key)?)?;
-        }
-        if let Some(claim) = body.claim.as_ref().filter(|claim| claim.group == self.id) {
-            self.check_key(&Key::new("request", &claim.request.route, "").map_err(Fault::Key)?)?;
-        }
-        let listed = body.participants.iter().find(|participant| participant.group == self.id);
-        if listed.is_none_or(|listed| listed.footprint != footprint) {
-            return Err(Fault::Part { group: self.id });
-        }
-        Ok(Checked { deltas })
-    }
-
-    fn check_participants(&self, body: &Body, part: &Part) -> Result<(), Fault> {
-        let fault = Fault::Participants { tid: body.tid, group: self.id };
-        let groups = body.groups();
-        let ascending = groups.windows(2).all(|pair| pair[0] < pair[1]);
-        let known = |group: &GroupId| groups.binary_search(group).is_ok();
-        let claimed = body.claim.as_ref().is_none_or(|claim| known(&claim.group));
-        let segments = body.segments.iter().all(|segment| known(&segment.group));
-        if !ascending || !known(&self.id) || !known(&body.tid.home) || !claimed || !segments {
-            return Err(fault);
-        }
-        let listed = body.participants.iter().find(|participant| participant.group == self.id);
-        let same = listed.is_some_and(|listed| listed.part == part.digest());
-        if part.group != self.id || !same {
-            return Err(Fault::Part { group: self.id });
-        }
-        Ok(())
-    }
-
-    fn check_limits(&self, body: &Body, part: &Part) -> Result<(), Fault> {
-        let limits = &self.config.limits;
-        let reads = (part.reads.len() + part.ranges.len()) as u64;
-        let participants = body.participants.len() as u64;
-        for (limit, max, value) in [
-            (LimitName::TransitionsMax, limits.transitions_max, body.seal.count),
-            (LimitName::ReadsMax, limits.reads_max, reads),
-            (LimitName::ParticipantsMax, limits.participants_max, participants),
-        ] {
-            if value > max {
-                return Err(Fault::Limit { limit, max, value });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_key(&self, key: &Key) -> Result<(), Fault> {
-        key.check().map_err(Fault::Key)?;
-        match self.ring.as_ref().and_then(|ring| ring.group_of(&key.partition)) {
-            Some(owner) if owner != self.id => {
-                Err(Fault::WrongGroup { key: key.clone(), owner, group: self.id })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The transitions of this group's segments, carried or staged, each digest recomputed.
-    fn gather(
-        &self,
-        state: &impl Read,
-        tid: Tid,
-        part: &Part,
-        mine: &[&Segment],
-    ) -> Result<BTreeMap<u64, Transition>, Fault> {
-        let mut transitions = BTreeMap::new();
-        let (from, to) = tables::stage_of(tid);
-        state.scan(&from, &to, &mut |key, delta| {
-            let seq = u64::from_be_bytes(key[21..29].try_into().expect("stage keys end in a u64"));
-            transitions.insert(seq, Transition { seq, delta: delta.to_vec() });
-            true
-        });
-        for transition in &part.transitions {
-            transitions.insert(transition.seq, transition.clone());
-        }
-        let mut taken = 0;
-        for segment in mine {
-            let run = transitions.range(segment.first..=segment.last);
-            chain::recompute(segment, run.map(|(_, transition)| transition))
-                .map_err(Fault::Chain)?;
-            taken += (segment.last - segment.first + 1) as usize;
-        }
-        if taken != transitions.len() {
-            return Err(Fault::Part { group: self.id });
-        }
-        Ok(transitions)
     }
 
     /// The rule itself: what a Yes would hold and install, or why it is a No.
