@@ -108,7 +108,7 @@ impl Cluster {
         deadline: Instant,
     ) -> PeerReply {
         let adds_work = matches!(command, Command::Vote(_) | Command::Stage { .. });
-        if adds_work && !self.store.has_room() {
+        if adds_work && !self.has_room() {
             return PeerReply::Full;
         }
         let proposed = handle.propose(codec::encode(command).into());
@@ -139,7 +139,7 @@ impl Cluster {
         if !handle.is_leader() {
             return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
         }
-        if !self.store.has_room() {
+        if !self.has_room() {
             return PeerReply::Full;
         }
         let limit_bytes = vatic_consensus::Limits::production().command_bytes_max as u64;
@@ -154,6 +154,11 @@ impl Cluster {
             Ok(Some(finished)) => PeerReply::Finished(finished),
             Ok(None) | Err(_) => PeerReply::Late,
         }
+    }
+
+    /// Whether new work fits; decisions are proposed all the same.
+    fn has_room(&self) -> bool {
+        self.store.has_room() && !self.consensus.log_is_full()
     }
 
     /// What this node knows of its own replicas.

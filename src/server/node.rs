@@ -17,8 +17,10 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{service::Routes, transport::Server as Transport};
+use tonic::{
+    service::Routes,
+    transport::{Server as Transport, server::TcpIncoming},
+};
 use vatic_consensus::{Fatal, GroupHandle, Node};
 use vatic_core::id::GroupId;
 use vatic_log::{FileDisk, Log};
@@ -219,8 +221,9 @@ async fn serve_clients(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the descriptors are those that this build compiled");
+    // The builder's own option does not reach sockets that it is handed.
+    let sockets = TcpIncoming::from(listener).with_nodelay(Some(true));
     let served = Transport::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(health_service)
@@ -233,7 +236,7 @@ async fn serve_clients(
             RecordServiceServer::new(gateway.clone()).max_decoding_message_size(message_bytes_max),
         )
         .add_service(ClusterServiceServer::new(gateway))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(sockets, async move {
             // An error: the node is gone, and with it the sender.
             let _ = closed.wait_for(|closing| *closing).await;
         });
