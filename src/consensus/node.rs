@@ -17,9 +17,9 @@ use openraft::errors::{InitializeError, RaftError};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use vatic_log::Log;
 use vatic_proto::peer::v1::raft_service_server::RaftServiceServer;
 use vatic_store::Store;
@@ -236,6 +236,8 @@ impl Node {
             let (store, log, fatal) = (store.clone(), log.clone(), fatal.clone());
             move || {
                 let replica = store.replica(vatic_store::ReplicaId { group, generation });
+                // Where nothing is durable it says 0 too; entry 0 is the founding membership, which
+                // a crash that left only the state behind finds there again.
                 replica.set_fence(move || log.durable_index());
                 let machine = StateMachine::open(group, store, replica.clone(), machine, fatal);
                 machine.map(|machine| (replica, machine))
@@ -323,14 +325,16 @@ async fn serve(service: Service, routes: Routes, listener: TcpListener, fatal: F
     let service = RaftServiceServer::new(service)
         .max_decoding_message_size(limits.decode_bytes_max)
         .max_encoding_message_size(limits.decode_bytes_max);
+    // The server's own option does not reach sockets that it is handed; without it each answer
+    // waits for the peer's delayed acknowledgement, some 40 ms.
+    let sockets = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(keepalive))
         .http2_keepalive_timeout(Some(keepalive))
         .initial_stream_window_size(crate::transport::peers::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(crate::transport::peers::CONNECTION_WINDOW_BYTES)
         .add_routes(routes.add_service(service))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(sockets, async move {
             // An error: the node is gone, and with it the sender.
             let _ = closing.wait_for(|closing| *closing).await;
         });

@@ -51,11 +51,12 @@ pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiv
             continue;
         }
         let room = limits.batch_commands_max.saturating_sub(gathered.len());
+        let stalled_at = submitted + patience;
         tokio::select! {
             biased;
             Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
             count = queue.recv_many(&mut inbox, room), if open && room > 0 => open = count > 0,
-            () = tokio::time::sleep_until(submitted + patience), if full && !gathered.is_empty() => {
+            () = tokio::time::sleep_until(stalled_at), if full && !gathered.is_empty() => {
                 in_flight.push(submit(&raft, &limits, &mut gathered));
                 submitted = Instant::now();
             }
@@ -73,6 +74,9 @@ fn submit(
     let (commands, waiters) = take_batch(limits, gathered);
     let raft = raft.clone();
     async move {
+        if commands.is_empty() {
+            return;
+        }
         let (responder, written) = ProgressResponder::complete_only();
         if raft.client_write_ff(Commands(commands), Some(responder)).await.is_err() {
             return refuse(waiters, ProposeError::Stopped);
