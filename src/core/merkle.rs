@@ -1,7 +1,8 @@
 //! A Merkle tree over the effects of one log entry, so that a receipt can show its own alone.
 //!
 //! Leaves and inner nodes are hashed in different domains (RFC 6962 does the same), and an odd node
-//! moves up unchanged, so a path is bound to its index and count.
+//! moves up unchanged. The root is closed over the count: trees of 3 and of 4 leaves have paths of
+//! one shape, so without it a path would fit more than one index and count.
 
 use crate::hash::{Hash, Hasher};
 use alloc::vec::Vec;
@@ -18,9 +19,10 @@ pub struct Path {
     pub siblings: Vec<Hash>,
 }
 
-/// The root over leaf digests; of none, the digest of an empty tree.
+/// The root over leaf digests; of none, that of a tree without leaves.
 pub fn root(leaves: &[Hash]) -> Hash {
-    levels(leaves).last().and_then(|level| level.first().copied()).unwrap_or_else(empty)
+    let top = levels(leaves).last().and_then(|level| level.first().copied());
+    close(leaves.len() as u64, &top.unwrap_or_default())
 }
 
 /// The path of each leaf, in order.
@@ -46,7 +48,7 @@ pub fn climb(leaf: Hash, path: &Path) -> Option<Hash> {
         index /= 2;
         width = width.div_ceil(2);
     }
-    siblings.next().is_none().then_some(digest)
+    siblings.next().is_none().then(|| close(path.count, &digest))
 }
 
 fn path(levels: &[Vec<Hash>], index: usize) -> Path {
@@ -76,6 +78,6 @@ fn node(left: &Hash, right: &Hash) -> Hash {
     Hasher::new("vatic/node/v1").hash(left).hash(right).finish()
 }
 
-fn empty() -> Hash {
-    Hasher::new("vatic/empty/v1").finish()
+fn close(count: u64, top: &Hash) -> Hash {
+    Hasher::new("vatic/root/v1").u64(count).hash(top).finish()
 }
