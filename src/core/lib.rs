@@ -46,6 +46,32 @@ mod tables;
 mod vote;
 
 #[cfg(test)]
+mod algebra_test;
+#[cfg(test)]
+mod chain_test;
+#[cfg(test)]
+mod codec_test;
+#[cfg(test)]
+mod coordinator_test;
+#[cfg(test)]
+mod delta_test;
+#[cfg(test)]
+mod draft_test;
+#[cfg(test)]
+mod fixture_test;
+#[cfg(test)]
+mod footprint_test;
+#[cfg(test)]
+mod key_test;
+#[cfg(test)]
+mod merkle_test;
+#[cfg(test)]
 mod protocol_test;
 #[cfg(test)]
+mod receipt_test;
+#[cfg(test)]
 mod recovery_test;
+#[cfg(test)]
+mod ring_test;
+#[cfg(test)]
+mod strategies_test;
