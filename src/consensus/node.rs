@@ -51,9 +51,6 @@ pub struct Config {
     pub fatal: Fatal,
     /// Further services for peers, on the same listener.
     pub routes: Routes,
-    /// Loses messages on purpose.
-    #[cfg(any(test, feature = "faults"))]
-    pub drop_hook: Option<crate::DropHook>,
 }
 
 /// A member of a group.
@@ -99,14 +96,33 @@ impl Node {
         log: Log,
         store: Store,
     ) -> Result<Self, StartError> {
+        Self::start_with(config, listener, log, store, Faults::default()).await
+    }
+
+    /// As [`Self::start`], and loses the messages that the hook names. Not a field of [`Config`]:
+    /// a feature that another crate turns on must not change what a struct literal needs.
+    #[cfg(any(test, feature = "faults"))]
+    pub async fn start_lossy(
+        config: Config,
+        listener: TcpListener,
+        log: Log,
+        store: Store,
+        hook: crate::DropHook,
+    ) -> Result<Self, StartError> {
+        Self::start_with(config, listener, log, store, Faults::new(hook)).await
+    }
+
+    async fn start_with(
+        config: Config,
+        listener: TcpListener,
+        log: Log,
+        store: Store,
+        faults: Faults,
+    ) -> Result<Self, StartError> {
         config.limits.check().map_err(|rule| StartError::Limits(rule.into()))?;
         raft_config(&config.limits, 0).map_err(StartError::Limits)?;
         let address = listener.local_addr().map_err(StartError::Listener)?;
         let limits = Arc::new(config.limits.clone());
-        #[cfg(any(test, feature = "faults"))]
-        let faults = Faults::new(config.drop_hook.clone());
-        #[cfg(not(any(test, feature = "faults")))]
-        let faults = Faults::default();
         let addresses = Arc::new(Addresses::default());
         let registry = Arc::new(Registry::default());
         let (closing, closed) = watch::channel(false);

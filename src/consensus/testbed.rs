@@ -194,9 +194,9 @@ impl Cluster {
             limits: self.limits.clone(),
             fatal: alarms.fatal(),
             routes: tonic::service::Routes::default(),
-            drop_hook: Some(self.links.hook()),
         };
-        let started = Node::start(config, listener, log, store).await.unwrap();
+        let started = Node::start_lossy(config, listener, log, store, self.links.hook());
+        let started = started.await.unwrap();
         let restores = Arc::new(AtomicU64::new(0));
         for group in &self.groups {
             let machine = KvMachine { keys: 0, restores: restores.clone() };

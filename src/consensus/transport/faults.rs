@@ -21,8 +21,8 @@ pub(crate) struct Faults {
 
 impl Faults {
     #[cfg(any(test, feature = "faults"))]
-    pub(crate) fn new(hook: Option<DropHook>) -> Self {
-        Self { hook }
+    pub(crate) fn new(hook: DropHook) -> Self {
+        Self { hook: Some(hook) }
     }
 
     #[cfg(any(test, feature = "faults"))]
