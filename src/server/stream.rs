@@ -45,6 +45,7 @@ pub(crate) fn serve(
         out: out.clone(),
         draft: None,
         begun: false,
+        taken_bytes: 0,
         ends,
     };
     tokio::spawn(async move {
@@ -63,6 +64,8 @@ struct Session {
     out: mpsc::Sender<Result<v1::TransactResponse, Status>>,
     draft: Option<Draft>,
     begun: bool,
+    /// Of all deltas so far.
+    taken_bytes: u64,
     ends: Instant,
 }
 
@@ -174,12 +177,22 @@ impl Session {
         let digest = sent.map(|digest| convert::hash(digest, "digest")).transpose()?;
         let delta = convert::delta_bytes(transition)?;
         self.gateway.check_delta(&delta)?;
+        self.take_bytes(delta.len() as u64)?;
         let accepted = self.draft()?.push(delta, Some(seq), digest)?;
         self.announce().await;
         let digest = accepted.digest.0.to_vec().into();
         let ack = v1::AckFrame { seq: accepted.seq, digest };
         self.send(transact_response::Frame::Ack(ack)).await;
         Ok(Next::Frame)
+    }
+
+    fn take_bytes(&mut self, bytes: u64) -> Result<(), ApiError> {
+        self.taken_bytes += bytes;
+        let (max, actual) = (self.cluster().config.limits.transaction_bytes_max, self.taken_bytes);
+        if actual > max {
+            return Err(ApiError::Limit { limit: "transaction_bytes_max", max, actual });
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, commit: v1::CommitFrame) -> Result<Next, ApiError> {

@@ -13,7 +13,7 @@ use vatic_core::{
     command::{Command, Config, MetaCommand, Reply},
     forget::Unsettled,
     group::Group,
-    id::{GroupId, Tid, Timestamp},
+    id::{GroupId, Timestamp},
     limits::Limits,
     meta,
     ring::RingSpec,
@@ -120,8 +120,11 @@ impl Sweep {
                 drive::recover_parts(&cluster, tid, body, participants).await;
             });
         }
-        let settled: Vec<Tid> = settled.into_iter().map(|known| known.tid).collect();
-        let settled = settled.into_iter().filter(|tid| tid.mint <= watermark).collect();
+        if !group.has_records_up_to(&view, watermark) {
+            return;
+        }
+        let settled = settled.into_iter().map(|known| known.tid);
+        let settled = settled.filter(|tid| tid.mint <= watermark).collect();
         if self.propose(Command::Forget { watermark, settled }).await == Some(Reply::Done) {
             self.cluster.settled.forget(self.id, watermark);
         }
