@@ -261,19 +261,21 @@ impl Coordinator {
             }
             _ => return,
         };
-        let late = seat.known.as_ref().is_some_and(|(asked, _)| *asked > round);
+        let stale = matches!(standing, Standing::Stale(_));
+        let was_stale = matches!(seat.known, Some((_, Standing::Stale(_))));
+        // Forgetting is the last thing that a group does: whatever else it says is from before.
+        let late =
+            seat.known.as_ref().is_some_and(|(asked, _)| *asked > round) || (was_stale && !stale);
         if late || standing == Standing::None {
             return;
         }
-        let newly_stale = matches!(standing, Standing::Stale(_))
-            && !matches!(seat.known, Some((_, Standing::Stale(_))));
         seat.acked |= matches!(standing, Standing::Decided(_) | Standing::Stale(_));
         let first = seat.known.replace((round, standing)).is_none();
         if first && self.decision.is_some() && self.seats.values().all(|seat| seat.known.is_some())
         {
             return self.send_decision();
         }
-        if newly_stale && self.decision.is_none() {
+        if stale && !was_stale && self.decision.is_none() {
             // The others' answers may be older than this one: only what they say to questions asked
             // from here on can show that the transaction never committed.
             self.round = current + 1;
