@@ -23,6 +23,8 @@ pub(crate) struct History {
     pub(crate) reads: Vec<StrictRead>,
     pub(crate) snapshots: Vec<SnapshotRead>,
     pub(crate) requests: Vec<Request>,
+    /// What every coordinator concluded, heard or not: the body that it was for, and what.
+    pub(crate) conclusions: Vec<(Hash, Learned)>,
     /// What each group's log says of each transaction.
     pub(crate) facts: BTreeMap<(Tid, GroupId), Fact>,
     /// What the accounts hold together.

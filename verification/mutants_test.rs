@@ -57,11 +57,6 @@ fn forgetting_the_unsettled_is_caught_by_the_core_invariants() {
 }
 
 #[test]
-fn forgetting_the_unsettled_is_caught_by_progress() {
-    mutant(Mutant::ForgetUnsettled, Check::Progress);
-}
-
-#[test]
 fn forgetting_without_watermark_is_caught_by_agreement() {
     mutant(Mutant::ForgetWithoutWatermark, Check::Agreement);
 }

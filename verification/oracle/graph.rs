@@ -60,3 +60,31 @@ impl Graph {
         left
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Graph;
+
+    fn graph(nodes: usize, edges: &[(usize, usize)]) -> Graph {
+        let mut graph = Graph::default();
+        for node in 0..nodes {
+            assert_eq!(graph.add_node(), node);
+        }
+        edges.iter().for_each(|&(from, to)| graph.add_edge(from, to, "edge"));
+        graph
+    }
+
+    #[test]
+    fn cycle_is_found_behind_a_tail_and_named_in_order() {
+        let cycle = graph(6, &[(0, 1), (1, 2), (2, 3), (3, 1), (3, 4), (4, 5)]).cycle();
+        let nodes: Vec<usize> = cycle.expect("a cycle").iter().map(|&(node, _)| node).collect();
+        assert!([[1, 2, 3], [2, 3, 1], [3, 1, 2]].contains(&nodes[..].try_into().expect("three")));
+    }
+
+    #[test]
+    fn order_without_a_cycle_has_none() {
+        assert_eq!(graph(5, &[(0, 1), (0, 2), (1, 3), (2, 3), (3, 4)]).cycle(), None);
+        assert_eq!(graph(0, &[]).cycle(), None);
+        assert_eq!(graph(1, &[(0, 0)]).cycle(), None, "an operation does not precede itself");
+    }
+}

@@ -32,12 +32,18 @@ pub(crate) struct SimGroup {
     pub(super) term: u64,
     pub(crate) log: Vec<Rc<Entry>>,
     /// What the leader has taken and not yet committed.
-    pub(super) pending: Vec<(Rc<Proposed>, Option<(usize, Token)>)>,
+    pub(super) pending: Vec<Proposal>,
     pub(super) committing: bool,
     /// What each entry came to, at whichever replica got there first.
     pub(crate) results: Vec<EntryResult>,
     /// Transactions that a coordinator reported settled to this leader.
     pub(super) settled: BTreeSet<Tid>,
+}
+
+/// A command in a leader's hands, and at which node who waits for its reply.
+pub(super) struct Proposal {
+    pub(super) proposed: Rc<Proposed>,
+    pub(super) reply: Option<(usize, Token)>,
 }
 
 pub(crate) struct Replica {
@@ -123,11 +129,9 @@ impl Replica {
 }
 
 impl Entry {
-    pub(super) fn new(
-        proposals: Vec<(Rc<Proposed>, Option<(usize, Token)>)>,
-        proposer: usize,
-    ) -> Rc<Entry> {
-        let (commands, replies) = proposals.into_iter().unzip();
+    pub(super) fn new(proposals: Vec<Proposal>, proposer: usize) -> Rc<Entry> {
+        let split = proposals.into_iter().map(|Proposal { proposed, reply }| (proposed, reply));
+        let (commands, replies) = split.unzip();
         Rc::new(Entry { commands, replies, proposer })
     }
 }
@@ -145,7 +149,7 @@ impl World {
         if target.leader_node() != node {
             return;
         }
-        target.pending.push((proposed, reply));
+        target.pending.push(Proposal { proposed, reply });
         if !target.committing {
             target.committing = true;
             let term = target.term;
@@ -357,8 +361,12 @@ impl World {
         let pending = self.groups[group].pending.len();
         let kept = self.rng.below(pending as u64 + 1) as usize;
         let target = &mut self.groups[group];
-        let batch: Vec<_> =
-            target.pending.drain(..).take(kept).map(|(proposed, _)| (proposed, None)).collect();
+        let batch: Vec<_> = target
+            .pending
+            .drain(..)
+            .take(kept)
+            .map(|kept| Proposal { reply: None, ..kept })
+            .collect();
         if !batch.is_empty() {
             target.log.push(Entry::new(batch, target.leader));
         }

@@ -5,7 +5,7 @@
 
 use super::World;
 use crate::{
-    event::{Event, Message, Proposed, Sealed, Token},
+    event::{Event, Learned, Message, Proposed, Sealed, Token},
     faults::Fault,
     limits,
     probe::Probe,
@@ -242,6 +242,12 @@ impl World {
     fn observe_answer(&mut self, id: u64, answer: &Answer) {
         let coordination = &self.coordinations[&id];
         let recovers = coordination.sealed.is_none() && coordination.settles_for.is_none();
+        let learned = match answer {
+            Answer::Decided(decision) => Some(Learned::of(decision)),
+            Answer::Fault(_) => Some(Learned::Faulted),
+            Answer::Forgotten => None,
+        };
+        self.history.conclusions.extend(coordination.body.zip(learned));
         match answer {
             Answer::Decided(Decision::Committed { .. }) if recovers => {
                 self.hit(Probe::RecoveredCommit);

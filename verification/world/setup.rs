@@ -2,7 +2,7 @@
 
 use super::{
     Node, World,
-    cluster::{Entry, Replica, SimGroup},
+    cluster::{Entry, Proposal, Replica, SimGroup},
 };
 use crate::{
     event::{Event, Learned, Proposed},
@@ -125,7 +125,10 @@ impl World {
 
     fn apply_at_once(&mut self, group: usize, command: Command) {
         let bytes = codec::encode(&command);
-        let entry = Entry::new(vec![(Rc::new(Proposed { command, bytes }), None)], 0);
+        let entry = Entry::new(
+            vec![Proposal { proposed: Rc::new(Proposed { command, bytes }), reply: None }],
+            0,
+        );
         self.groups[group].log.push(entry);
         for replica in 0..self.groups[group].replicas.len() {
             self.apply_next(group, replica);

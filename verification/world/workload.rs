@@ -160,7 +160,8 @@ impl World {
         };
         let hot = self.any_item();
         let mut steps = Vec::new();
-        for _ in 0..self.rng.between(1, longest) {
+        let long = longest == LONG_STEPS_MAX;
+        for _ in 0..self.rng.between(longest / 4, longest) {
             let step = match self.rng.below(10) {
                 0..=2 => Step::Read(self.any_key()),
                 3 => {
@@ -168,7 +169,7 @@ impl World {
                     Step::Scan(range, limit)
                 }
                 _ => {
-                    let key = if longest == LONG_STEPS_MAX { hot.clone() } else { self.any_item() };
+                    let key = if long { hot.clone() } else { self.any_item() };
                     let op = self.any_op();
                     write(&key, op)
                 }
@@ -176,7 +177,10 @@ impl World {
             steps.push(step);
         }
         let plan = self.misbehave(Plan::of(steps), true);
-        self.as_request(plan, node)
+        // The gateways that know no limits are there for the long ones above all.
+        let lax = plan.lax || (long && self.swarm.client.lax > 0);
+        let staged = plan.staged || (long && self.swarm.client.staged > 0);
+        self.as_request(Plan { lax, staged, ..plan }, node)
     }
 
     fn any_op(&mut self) -> Op {
