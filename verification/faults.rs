@@ -28,6 +28,7 @@ faults! {
     OneWay = "partition_one_way",
     NodeCrash = "node_crash",
     LeaderChange = "leader_change",
+    ClockJump = "clock_jump",
     CoordinatorDied = "coordinator_died",
     ReplyUnheard = "reply_unheard",
     Tampering = "part_tampered",

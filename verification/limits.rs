@@ -28,6 +28,8 @@ pub(crate) const SWEEP_AGE_US: u64 = 30_000;
 pub(crate) const COORDINATOR_RETRIES_MAX: u32 = 40;
 /// How often an attempt of one request is followed by another.
 pub(crate) const ATTEMPTS_MAX: usize = 5;
+/// A clock that jumps ends up to this far ahead of the slowest.
+pub(crate) const CLOCK_JUMP_US: u64 = 30_000;
 /// How long a new leader takes to be found.
 pub(crate) const ELECTION_US: u64 = 3_000;
 /// How far a snapshot read may lie beyond the wall clock of whoever advances for it.

@@ -82,11 +82,6 @@ fn two_bodies_under_one_id_are_caught_by_agreement() {
 }
 
 #[test]
-fn decisions_that_keep_the_clock_are_caught_by_the_commit_order() {
-    mutant(Mutant::DecideKeepsClock, Check::CommitOrder);
-}
-
-#[test]
 fn decisions_that_keep_the_clock_are_caught_by_the_core_invariants() {
     mutant(Mutant::DecideKeepsClock, Check::CoreInvariants);
 }

@@ -42,6 +42,17 @@ impl Rng {
         self.below(1000) < u64::from(per_mille)
     }
 
+    /// A place drawn by weight; the weights must not all be 0.
+    pub(crate) fn weighted(&mut self, weights: &[u64]) -> usize {
+        let mut draw = self.below(weights.iter().sum());
+        let mut place = 0;
+        while draw >= weights[place] {
+            draw -= weights[place];
+            place += 1;
+        }
+        place
+    }
+
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.index(items.len())]
     }

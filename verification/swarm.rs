@@ -46,6 +46,7 @@ pub(crate) struct Chaos {
     pub(crate) crash: u64,
     pub(crate) leader: u64,
     pub(crate) partition: u64,
+    pub(crate) jump: u64,
     pub(crate) calm: u64,
     pub(crate) down_us: u64,
 }
@@ -173,6 +174,7 @@ fn chaos(rng: &mut Rng) -> Chaos {
         crash: maybe(rng, 10),
         leader: maybe(rng, 10),
         partition: maybe(rng, 10),
+        jump: maybe(rng, 10),
         calm: rng.between(1, 10),
         down_us: *rng.pick(&[4_000, 25_000]),
     }

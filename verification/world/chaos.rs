@@ -13,14 +13,13 @@ impl World {
             return;
         }
         let chaos = self.swarm.chaos.clone();
-        let total = chaos.crash + chaos.leader + chaos.partition + chaos.calm;
-        let draw = self.rng.below(total);
-        if draw < chaos.crash {
-            self.crash();
-        } else if draw < chaos.crash + chaos.leader {
-            self.depose();
-        } else if draw < chaos.crash + chaos.leader + chaos.partition {
-            self.partition();
+        let weights = [chaos.crash, chaos.leader, chaos.partition, chaos.jump, chaos.calm];
+        match self.rng.weighted(&weights) {
+            0 => self.crash(),
+            1 => self.depose(),
+            2 => self.partition(),
+            3 => self.jump_clock(),
+            _ => {}
         }
         let delay = self.rng.between(chaos.every_us / 2, chaos.every_us * 2);
         self.after(delay, Event::Chaos);
@@ -91,6 +90,13 @@ impl World {
             self.probes.hit(Probe::ReopenedWithLocks);
         }
         self.check_invariants(group, replica);
+    }
+
+    /// A node's wall clock is set anew, perhaps back.
+    fn jump_clock(&mut self) {
+        self.faults.hit(Fault::ClockJump);
+        let node = self.rng.index(self.nodes.len());
+        self.nodes[node].ahead_us = self.rng.below(limits::CLOCK_JUMP_US + 1);
     }
 
     fn depose(&mut self) {

@@ -65,13 +65,7 @@ impl World {
             mix.multi,
             mix.snapshot,
         ];
-        let mut draw = self.rng.below(weights.iter().sum());
-        let mut kind = 0;
-        while draw >= weights[kind] {
-            draw -= weights[kind];
-            kind += 1;
-        }
-        match kind {
+        match self.rng.weighted(&weights) {
             0 => self.transfer(node),
             1 => self.skew(node),
             2 => self.phantom(node),
