@@ -80,11 +80,15 @@ impl RecordService for Gateway {
         }
         let keys: Vec<Key> =
             keys.into_iter().map(|key| convert::key(Some(key))).collect::<Result<_, _>>()?;
-        let (mut found, passes) = match at {
+        if keys.is_empty() {
+            return Ok(Response::new(v1::ReadSetResponse::default()));
+        }
+        let (found, passes) = match at {
             Some(at) => (self.get_all_at(&keys, Timestamp(at), deadline).await?, 1),
             None => self.get_all(&keys, deadline).await?,
         };
-        let reads = keys.iter().filter_map(|key| found.remove(key));
+        // A key may be asked for twice.
+        let reads = keys.iter().filter_map(|key| found.get(key).cloned());
         let reads = reads.map(|record| convert::record_read(record, false)).collect();
         Ok(Response::new(v1::ReadSetResponse { reads, passes }))
     }
