@@ -2,6 +2,9 @@
 //!
 //! Each carries a `google.rpc.ErrorInfo` with a reason and every dynamic value, so that a program
 //! need not parse the message.
+//!
+//! Invariant: a status stays small, whatever the client sent. It travels in HTTP/2 headers, and
+//! headers over the peer's limit (16 KiB is common) end the whole connection, other calls included.
 
 use crate::cluster::CallError;
 use prost::Message;
@@ -15,6 +18,9 @@ use vatic_core::{
     key::KeyError,
 };
 use vatic_proto::{reason, v1};
+
+/// Longest text in a status, in bytes: three components of a key and what is said of them.
+const TEXT_BYTES_MAX: usize = 1_024;
 
 /// When to come back after a refusal for want of room.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -49,8 +55,9 @@ impl From<ApiError> for Status {
         }
         let retry = matches!(error, ApiError::QueueFull { .. }).then_some(RETRY_AFTER);
         let (code, reason, message, metadata) = describe(error);
+        let message = clipped(message);
         let metadata: HashMap<String, String> =
-            metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            metadata.into_iter().map(|(name, value)| (name.to_owned(), clipped(value))).collect();
         let mut details = ErrorDetails::with_error_info(reason, reason::DOMAIN, metadata);
         if retry.is_some() {
             details.set_retry_info(retry);
@@ -217,7 +224,9 @@ fn describe_snapshot(error: ApiError) -> (Code, &'static str, String, Details) {
 
 /// ABORTED with the whole outcome beside the error info.
 fn rolled_back(outcome: &v1::Outcome) -> Status {
-    let rollback = outcome.rollback.clone().unwrap_or_default();
+    let mut rollback = outcome.rollback.clone().unwrap_or_default();
+    rollback.message = clipped(rollback.message);
+    let message = rollback.message.clone();
     let key = rollback.key.as_ref().map(|key| format!("{}/{}", key.collection, key.partition));
     let tid = Tid::from_bytes(&outcome.transaction_id).map(|tid| tid.to_string());
     let info = tonic_types::pb::ErrorInfo {
@@ -229,7 +238,7 @@ fn rolled_back(outcome: &v1::Outcome) -> Status {
             ("transaction_id".to_owned(), tid.unwrap_or_default()),
         ]),
     };
-    let message = rollback_message(outcome);
+    let outcome = v1::Outcome { rollback: Some(rollback), ..outcome.clone() };
     let details = tonic_types::pb::Status {
         code: Code::Aborted as i32,
         message: message.clone(),
@@ -245,6 +254,20 @@ fn any(name: &str, value: Vec<u8>) -> prost_types::Any {
     prost_types::Any { type_url: format!("type.googleapis.com/{name}"), value }
 }
 
+/// The start of a text that is too long, at a character's boundary.
+fn clipped(mut text: String) -> String {
+    const MARK: &str = "...";
+    if text.len() > TEXT_BYTES_MAX {
+        let mut end = TEXT_BYTES_MAX - MARK.len();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(MARK);
+    }
+    text
+}
+
 fn rollback_message(outcome: &v1::Outcome) -> String {
     outcome.rollback.as_ref().map_or_else(String::new, |rollback| rollback.message.clone())
 }
@@ -256,5 +279,38 @@ fn key_text(error: &KeyError) -> &str {
         | KeyError::Slash { key, .. }
         | KeyError::Encoded { key, .. }
         | KeyError::Reserved { key } => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What h2 takes by default.
+    const HEADER_BYTES_MAX: usize = 16 << 10;
+
+    #[test]
+    fn text_is_clipped_at_a_character_and_short_text_is_kept() {
+        assert_eq!(clipped("short".into()), "short");
+        let long = clipped("é".repeat(TEXT_BYTES_MAX));
+        assert!(long.len() <= TEXT_BYTES_MAX && long.ends_with("é..."), "{}", long.len());
+    }
+
+    #[test]
+    fn status_about_a_huge_key_or_value_fits_the_headers() {
+        let huge = "k".repeat(1 << 20);
+        let rollback = v1::Rollback { message: huge.clone(), ..v1::Rollback::default() };
+        let outcome = v1::Outcome { rollback: Some(rollback), ..v1::Outcome::default() };
+        for error in [
+            ApiError::BadKey(KeyError::Reserved { key: huge.clone() }),
+            ApiError::BadDelta { seq: 1, what: huge.clone() },
+            ApiError::BadFrame { what: huge },
+            ApiError::RolledBack(Box::new(outcome)),
+        ] {
+            let status = Status::from(error);
+            // In base64, and the message a second time in percent signs.
+            let bytes = status.details().len() * 4 / 3 + status.message().len() * 3;
+            assert!(bytes < HEADER_BYTES_MAX, "{bytes}");
+        }
     }
 }
