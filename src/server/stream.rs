@@ -139,7 +139,7 @@ impl Session {
         let group = self.draft()?.touch(&key)?;
         self.announce().await;
         let (record, pending) = self.peek(group, key).await?;
-        if let Err(error) = self.draft()?.note_read(&record) {
+        if let Err(error) = noted(self.draft()?.note_read(&record)) {
             return self.doomed(error).await;
         }
         let read = Some(convert::record_read(record, pending));
@@ -164,7 +164,7 @@ impl Session {
         if found.more && sent.limit == 0 {
             return Err(ApiError::Limit { limit: "scan_records_max", max, actual: max + 1 });
         }
-        if let Err(error) = self.draft()?.note_scan(&found) {
+        if let Err(error) = noted(self.draft()?.note_scan(&found)) {
             return self.doomed(error).await;
         }
         self.send_chunks(frame.scan_id, found, holder.is_some()).await;
@@ -242,8 +242,6 @@ impl Session {
             DraftError::Unrepeatable { .. } => {
                 self.roll_back(RollbackCause::StaleRead, true, error.to_string()).await
             }
-            // The delta at fault is the vote's to name.
-            DraftError::Rejected { .. } => Ok(Next::Frame),
             other => Err(other.into()),
         }
     }
@@ -300,6 +298,15 @@ impl Session {
 
     fn cluster(&self) -> &Arc<Cluster> {
         &self.gateway.cluster
+    }
+}
+
+/// Whether a read was noted. One that own deltas do not apply to is, and is answered like any
+/// other: the delta at fault is the vote's to name.
+fn noted<T>(result: Result<T, DraftError>) -> Result<(), DraftError> {
+    match result {
+        Ok(_) | Err(DraftError::Rejected { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
