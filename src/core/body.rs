@@ -136,18 +136,27 @@ pub enum Fault {
 pub enum LimitName {
     TransitionsMax,
     ReadsMax,
+    RangesMax,
     ParticipantsMax,
     RangeRecordsMax,
 }
 
-impl core::fmt::Display for LimitName {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
+impl LimitName {
+    /// The limit's name as errors give it.
+    pub fn name(self) -> &'static str {
+        match self {
             LimitName::TransitionsMax => "transitions_max",
             LimitName::ReadsMax => "reads_max",
+            LimitName::RangesMax => "ranges_max",
             LimitName::ParticipantsMax => "participants_max",
             LimitName::RangeRecordsMax => "range_records_max",
-        })
+        }
+    }
+}
+
+impl core::fmt::Display for LimitName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

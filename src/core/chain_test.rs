@@ -39,7 +39,8 @@ proptest! {
 
     #[test]
     fn altered_segment_ends_do_not_stitch(
-        mut stream in stream(), at in any::<Index>(), byte in 0usize..32, bit in 0u8..8, part in 0u8..4
+        mut stream in stream(), at in any::<Index>(),
+        byte in 0usize..32, bit in 0u8..8, part in 0u8..4
     ) {
         let at = at.index(stream.segments.len());
         let segment: &mut Segment = &mut stream.segments[at];

@@ -7,7 +7,7 @@
 use crate::{
     id::Timestamp,
     key::Key,
-    limits::Limits,
+    limits::{LIST_ELEMENTS_MAX, Limits, QUOTE_BYTES_MAX, RECORD_FIELDS_MAX},
     value::{self, Fields, Scalar, Value, ValueKind},
 };
 use alloc::{string::String, vec::Vec};
@@ -113,6 +113,22 @@ pub enum Rejection {
         /// The limit.
         limit: u64,
     },
+    /// The record would have more fields than the limit.
+    #[error("record would have {fields} fields, record_fields_max is {limit}")]
+    RecordFields {
+        /// How many.
+        fields: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A list would have more elements than the limit.
+    #[error("a list would have {elements} elements, list_elements_max is {limit}")]
+    ListElements {
+        /// How many.
+        elements: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// A field's name is longer than the limit.
     #[error("field name has {bytes} bytes, field_name_bytes_max is {limit}")]
     FieldName {
@@ -208,7 +224,8 @@ impl Expect {
                 let text = |value: Option<&Value>| {
                     value.map_or_else(|| "absent".into(), |value| alloc::format!("{value}"))
                 };
-                let (found, expected) = (text(found), text(value.as_ref()));
+                let (found, expected) = (quote(text(found)), quote(text(value.as_ref())));
+                let field = quote(field.clone());
                 failed(alloc::format!("field {field:?} is {found}, {expected} was expected"))
             }
             Expect::Absent if image.is_some() => failed("absence was expected".into()),
@@ -225,7 +242,7 @@ fn add(mut fields: Fields, field: &str, by: i64) -> Result<Fields, Rejection> {
         Some(other) => return Err(mismatch(field, other, ValueKind::I64)),
     };
     let sum = value.checked_add(by).ok_or_else(|| Rejection::Overflow {
-        field: field.into(),
+        field: quote(field.into()),
         value,
         by,
     })?;
@@ -254,11 +271,39 @@ fn extend(
 }
 
 fn mismatch(field: &str, found: &Value, needed: ValueKind) -> Rejection {
-    Rejection::Type { field: field.into(), found: found.kind(), needed }
+    Rejection::Type { field: quote(field.into()), found: found.kind(), needed }
+}
+
+/// The start of a text that a cause quotes.
+fn quote(mut text: String) -> String {
+    if text.len() > QUOTE_BYTES_MAX {
+        let end = (0..=QUOTE_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+        text.push_str("...");
+    }
+    text
+}
+
+fn check_counts(fields: &Fields) -> Result<(), Rejection> {
+    let count = fields.len() as u64;
+    if count > RECORD_FIELDS_MAX {
+        return Err(Rejection::RecordFields { fields: count, limit: RECORD_FIELDS_MAX });
+    }
+    let lists = fields.values().filter_map(|value| match value {
+        Value::List(values) => Some(values.len() as u64),
+        Value::One(_) => None,
+    });
+    match lists.max() {
+        Some(elements) if elements > LIST_ELEMENTS_MAX => {
+            Err(Rejection::ListElements { elements, limit: LIST_ELEMENTS_MAX })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_size(image: Option<&Fields>, limits: &Limits) -> Result<(), Rejection> {
     let Some(fields) = image else { return Ok(()) };
+    check_counts(fields)?;
     let bytes = value::size_bytes(fields);
     if bytes > limits.record_bytes_max {
         return Err(Rejection::RecordSize { bytes, limit: limits.record_bytes_max });

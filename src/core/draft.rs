@@ -13,7 +13,7 @@ use crate::{
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyError, KeyRange},
-    limits::Limits,
+    limits::{Limits, RANGES_MAX},
     read::{RangeRecords, Record},
     request::Claim,
     ring::Ring,
@@ -187,7 +187,13 @@ impl Draft {
         let group = self.touch(&Key::new(collection, partition, "")?)?;
         self.check_reads_limit()?;
         let read = RangeRead { range: found.covered.clone(), fingerprint: found.fingerprint };
-        self.parts.entry(group).or_default().ranges.push(read);
+        let ranges = &mut self.parts.entry(group).or_default().ranges;
+        if !ranges.contains(&read) {
+            if ranges.len() as u64 >= RANGES_MAX {
+                return Err(DraftError::Limit { limit: "ranges_max", max: RANGES_MAX });
+            }
+            ranges.push(read);
+        }
         found.records.iter().map(|record| self.with_own(record)).collect()
     }
 

@@ -36,6 +36,9 @@ impl Group {
         settled: &[Tid],
     ) -> Reply {
         let records = decided_up_to(state, watermark);
+        // A proposer's clock may run ahead: nothing is forgotten that is not here to be forgotten.
+        let Some((newest, _)) = records.last() else { return Reply::Done };
+        let watermark = watermark.min(newest.mint);
         for (tid, txn) in &records {
             let owed = txn.decision.is_none();
             let safe = !owed && (!needs_settling(txn) || settled.contains(tid));
@@ -61,6 +64,19 @@ impl Group {
     pub fn has_records_up_to(&self, state: &impl Read, watermark: Timestamp) -> bool {
         let (from, to) = tables::minted_up_to(tables::TXN, watermark);
         !read::keys_up_to(state, &from, &to, 1).is_empty()
+    }
+
+    /// The highest watermark up to `watermark` that covers at most `records_max` records.
+    pub fn watermark_within(
+        &self,
+        state: &impl Read,
+        watermark: Timestamp,
+        records_max: usize,
+    ) -> Timestamp {
+        let (from, to) = tables::minted_up_to(tables::TXN, watermark);
+        let keys = read::keys_up_to(state, &from, &to, records_max + 1);
+        let beyond = keys.get(records_max).map(|place| tables::tid_of(place).mint.0);
+        beyond.map_or(watermark, |beyond| Timestamp(beyond.saturating_sub(1)))
     }
 
     /// The transactions of several groups that stand in the way of this watermark unless they are

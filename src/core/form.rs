@@ -13,6 +13,7 @@ use crate::{
     group::Group,
     id::{GroupId, Tid},
     key::{Key, KeyRange},
+    limits::RANGES_MAX,
     state::Read,
     tables,
 };
@@ -49,7 +50,9 @@ impl Group {
         for read in &part.reads {
             self.check_key(&read.key)?;
         }
-        for KeyRange { collection, partition, .. } in part.ranges.iter().map(|read| &read.range) {
+        for range in part.ranges.iter().map(|read| &read.range) {
+            range.check().map_err(Fault::Key)?;
+            let KeyRange { collection, partition, .. } = range;
             self.check_key(&Key::new(collection, partition, "").map_err(Fault::Key)?)?;
         }
         if let Some(claim) = body.claim.as_ref().filter(|claim| claim.group == self.id) {
@@ -87,6 +90,7 @@ impl Group {
         for (limit, max, value) in [
             (LimitName::TransitionsMax, limits.transitions_max, body.seal.count),
             (LimitName::ReadsMax, limits.reads_max, reads),
+            (LimitName::RangesMax, RANGES_MAX, part.ranges.len() as u64),
             (LimitName::ParticipantsMax, limits.participants_max, participants),
         ] {
             if value > max {

@@ -182,6 +182,18 @@ impl KeyRange {
         }
     }
 
+    /// Whether a client may name it: as a key, and with bounds no longer than a sort value and the
+    /// NUL that stands for "just after".
+    pub fn check(&self) -> Result<(), KeyError> {
+        Key::new(&self.collection, &self.partition, "")?;
+        let longest = self.to.as_ref().map_or(0, String::len).max(self.from.len());
+        if longest > COMPONENT_BYTES_MAX + 1 {
+            let key = [self.collection.as_str(), "/", self.partition.as_str()].concat();
+            return Err(KeyError::Long { key, component: "sort".into(), bytes: longest as u64 });
+        }
+        Ok(())
+    }
+
     /// Encoded bounds: the first inside and the first outside.
     pub fn bounds(&self) -> (Vec<u8>, Vec<u8>) {
         let mut prefix = Vec::new();

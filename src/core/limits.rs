@@ -5,6 +5,21 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Most fields in a record: what one delta costs to apply must stay small.
+pub const RECORD_FIELDS_MAX: u64 = 1_024;
+
+/// Most elements in a list field, for the same reason.
+pub const LIST_ELEMENTS_MAX: u64 = 4_096;
+
+/// Most ranges that one transaction scans in one group: each is locked, and every writer looks at it.
+pub const RANGES_MAX: u64 = 64;
+
+/// Bytes of fields that one scan returns at most; it is cut there as by its limit.
+pub const SCAN_BYTES_MAX: u64 = 4 << 20;
+
+/// Longest text that a cause quotes, in bytes. A cause travels in decisions, which must always fit.
+pub const QUOTE_BYTES_MAX: usize = 64;
+
 /// The bounds; each is refused by name with the value that broke it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Limits {

@@ -13,12 +13,13 @@ use crate::{
     hash::{Hash, Hasher},
     id::{Tid, Timestamp},
     key::{Key, KeyRange},
+    limits::SCAN_BYTES_MAX,
     lock,
     request::{Held, RequestId},
     rules::broken,
     state::Read,
     tables::{self, Stored},
-    value::Fields,
+    value::{self, Fields},
     vote,
 };
 use alloc::{string::String, vec::Vec};
@@ -40,11 +41,11 @@ pub struct Record {
 pub struct RangeRecords {
     /// The records, in key order.
     pub records: Vec<Record>,
-    /// What they cover: the range asked for, cut after the last record where the limit was hit.
+    /// What they cover: the range asked for, cut after the last record where a limit was hit.
     pub covered: KeyRange,
     /// Digest of the keys and versions covered.
     pub fingerprint: Hash,
-    /// Whether the limit cut the range.
+    /// Whether the limit asked for, or the one on bytes, cut the range.
     pub more: bool,
 }
 
@@ -227,9 +228,16 @@ pub(crate) fn version(state: &impl Read, key: &Key) -> Timestamp {
 }
 
 /// Digest of the keys and versions of a range; `None` where it holds more records than the limit.
+/// It keeps no fields, since it runs inside the vote.
 pub(crate) fn fingerprint(state: &impl Read, range: &KeyRange, records_max: u64) -> Option<Hash> {
-    let found = scan(state, range, records_max as usize);
-    (!found.more).then_some(found.fingerprint)
+    let mut fingerprint = Fingerprint::default();
+    visit_latest(state, range, &mut |key, stored| {
+        if stored.fields.is_some() {
+            fingerprint.add(&key, stored.version);
+        }
+        fingerprint.count <= records_max
+    });
+    (fingerprint.count <= records_max).then(|| fingerprint.finish())
 }
 
 /// Keys in `[from, to)`.
@@ -260,21 +268,17 @@ fn scan_with(
     limit: usize,
     as_seen: &dyn Fn(Stored, Key) -> Record,
 ) -> RangeRecords {
-    let (from, to) = range.bounds();
-    let tag = |bound: Vec<u8>| [&[tables::LATEST], bound.as_slice()].concat();
     let mut records: Vec<Record> = Vec::new();
-    let mut more = false;
-    state.scan(&tag(from), &tag(to), &mut |place, value| {
-        let key = Key::decode(&place[1..]).expect("record places hold encoded keys");
-        let record = as_seen(tables::stored(value), key);
-        if record.fields.is_some() {
-            more = records.len() == limit;
-            if more {
-                return false;
-            }
+    let (mut more, mut bytes) = (false, 0);
+    visit_latest(state, range, &mut |key, stored| {
+        let record = as_seen(stored, key);
+        let Some(fields) = &record.fields else { return true };
+        bytes += value::size_bytes(fields);
+        more = records.len() == limit || (bytes > SCAN_BYTES_MAX && !records.is_empty());
+        if !more {
             records.push(record);
         }
-        true
+        !more
     });
     let mut covered = range.clone();
     if more {
@@ -284,11 +288,42 @@ fn scan_with(
             None => String::from(&range.from),
         });
     }
-    let start = Hasher::new("vatic/range/v1").u64(records.len() as u64);
-    let fingerprint = records
-        .iter()
-        .fold(start, |hasher, record| hasher.bytes(&record.key.encode()).u64(record.version.0));
+    let mut fingerprint = Fingerprint::default();
+    records.iter().for_each(|record| fingerprint.add(&record.key, record.version));
     RangeRecords { records, covered, fingerprint: fingerprint.finish(), more }
+}
+
+/// Visits the latest versions in a range, tombstones too, until the visitor returns `false`.
+fn visit_latest(state: &impl Read, range: &KeyRange, visit: &mut dyn FnMut(Key, Stored) -> bool) {
+    let (from, to) = range.bounds();
+    let tag = |bound: Vec<u8>| [&[tables::LATEST], bound.as_slice()].concat();
+    state.scan(&tag(from), &tag(to), &mut |place, value| {
+        let key = Key::decode(&place[1..]).expect("record places hold encoded keys");
+        visit(key, tables::stored(value))
+    });
+}
+
+/// The digest of a range's keys and versions, as they are added in key order.
+struct Fingerprint {
+    hasher: Hasher,
+    count: u64,
+}
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Fingerprint { hasher: Hasher::new("vatic/range/v1"), count: 0 }
+    }
+}
+
+impl Fingerprint {
+    fn add(&mut self, key: &Key, version: Timestamp) {
+        self.hasher = self.hasher.clone().bytes(&key.encode()).u64(version.0);
+        self.count += 1;
+    }
+
+    fn finish(self) -> Hash {
+        self.hasher.u64(self.count).finish()
+    }
 }
 
 fn version_at(state: &impl Read, key: &Key, at: Timestamp) -> Record {

@@ -3,14 +3,17 @@
 use crate::{
     body::Fault,
     chain::{ChainFault, Transition},
+    codec,
     command::{Cause, Command, Config, Decision, Refusal, Reply, Standing, Why},
     coordinator::{Answer, Coordinator, Effect, Event},
+    delta::{Expect, Op},
     group::Group,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
     limits::Limits,
     memory::MemoryState,
     rules::Rules,
+    value::{Fields, Value},
 };
 use alloc::{vec, vec::Vec};
 
@@ -102,4 +105,15 @@ fn refused_participant_that_is_forced_is_answered_with_the_fault() {
     let no = Reply::Standing(Standing::No(Cause { group: ONE, why: Why::Forced }));
     coordinator.handle(Event::Reply { group: ONE, round: 1, reply: no, proof: None });
     assert_eq!(answers(&mut coordinator), [Answer::Fault(fault)]);
+}
+
+/// A cause that quoted a megabyte would make a decision that fits no log entry: the locks of the
+/// other participants could never be released.
+#[test]
+fn failed_expectation_on_a_huge_field_quotes_little_of_it() {
+    let huge = Fields::from([("f".repeat(100), Value::from("\u{1}".repeat(1 << 20).as_str()))]);
+    let expect = Expect::Field { field: "f".repeat(100), value: None };
+    let rejected =
+        Op::Expect(expect).apply(Timestamp(1), Some(huge), &Limits::production()).unwrap_err();
+    assert!(codec::encode(&rejected).len() < 512, "{rejected}");
 }
