@@ -150,3 +150,8 @@ fn reads_without_a_read_index_are_caught_as_a_cycle() {
 fn record_that_all_replicas_lost_is_caught_by_durability() {
     sabotage(Sabotage::ErasedRecord, Check::Durability);
 }
+
+#[test]
+fn row_that_belongs_to_nothing_is_caught_as_a_leak() {
+    sabotage(Sabotage::LeftProof, Check::Leaks);
+}

@@ -46,13 +46,15 @@ pub enum Sabotage {
     StaleRead,
     /// All replicas of a group lose the same record.
     ErasedRecord,
+    /// All replicas of a group keep a proof that belongs to nothing.
+    LeftProof,
     /// A snapshot read asks each group for another moment.
     TornSnapshot,
 }
 
 impl Sabotage {
     /// Every one, for tables and tests.
-    pub const ALL: [Sabotage; 12] = [
+    pub const ALL: [Sabotage; 13] = [
         Sabotage::SkippedCommand,
         Sabotage::LostVote,
         Sabotage::EarlyAnswer,
@@ -64,6 +66,7 @@ impl Sabotage {
         Sabotage::NoRecovery,
         Sabotage::StaleRead,
         Sabotage::ErasedRecord,
+        Sabotage::LeftProof,
         Sabotage::TornSnapshot,
     ];
 }

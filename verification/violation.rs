@@ -23,6 +23,8 @@ pub enum Check {
     Snapshots,
     /// What was committed is there in the end, and nothing else.
     Durability,
+    /// What is forgotten is gone.
+    Leaks,
     /// Receipts verify, and lie in the groups' chains.
     Receipts,
     /// A request is done once at most.
@@ -48,6 +50,7 @@ impl Check {
             Check::CommitOrder => "commit_order",
             Check::Snapshots => "snapshots",
             Check::Durability => "durability",
+            Check::Leaks => "leaks",
             Check::Receipts => "receipts",
             Check::Requests => "requests",
             Check::Money => "money",

@@ -8,6 +8,7 @@ mod answers;
 mod commit_order;
 mod durability;
 mod graph;
+mod leaks;
 mod money;
 mod progress;
 mod receipts;
@@ -37,6 +38,7 @@ pub(crate) fn judge(world: &mut World) {
         found.extend(snapshots::check(&world.history, &replay));
         found.extend(replicas::check(world));
         found.extend(durability::check(world, &replay));
+        found.extend(leaks::check(world));
         found.extend(requests::check(&world.history));
         found.extend(money::check(&world.history, &replay));
         found.extend(tampering::check(&world.history));

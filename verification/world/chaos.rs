@@ -5,7 +5,7 @@ use crate::{
     event::Event, faults::Fault, limits, probe::Probe, sabotage::Sabotage, sim_state::SimState,
 };
 use std::collections::BTreeSet;
-use vatic_core::{group::Group, memory::MemoryState};
+use vatic_core::{group::Group, memory::MemoryState, state::State};
 
 impl World {
     pub(super) fn chaos(&mut self) {
@@ -144,11 +144,16 @@ impl World {
         }
     }
 
-    /// A loss that all replicas share, so that only the committed history tells of it.
-    pub(super) fn erase_one_record(&mut self) {
-        for group in &mut self.groups {
-            for held in &mut group.replicas {
+    /// Losses and litter that all replicas share, so that comparing them tells nothing.
+    pub(super) fn spoil_the_end(&mut self) {
+        let (erases, litters) =
+            (self.sabotaged(Sabotage::ErasedRecord), self.sabotaged(Sabotage::LeftProof));
+        for held in self.groups.iter_mut().flat_map(|group| &mut group.replicas) {
+            if erases {
                 held.state = without_first(&held.state, LATEST);
+            }
+            if litters {
+                held.state.put([&[PROOF], [0; 20].as_slice()].concat(), Vec::new());
             }
         }
     }
@@ -169,6 +174,7 @@ impl World {
 /// Tags of the core's tables, as its documentation of them says.
 const UNDECIDED: u8 = b'p';
 const LATEST: u8 = b'r';
+const PROOF: u8 = b'f';
 
 /// The state without the first row of a table.
 fn without_first(state: &SimState, table: u8) -> SimState {

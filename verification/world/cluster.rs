@@ -261,7 +261,8 @@ impl World {
             if *known != new {
                 let id = target.id;
                 let detail = format!(
-                    "group {id}, entry {index}, replica {replica}: chain {:?}, state {:x}; before: chain {:?}, state {:x}",
+                    "group {id}, entry {index}, replica {replica}: chain {:?}, state {:x}; \
+                     before: chain {:?}, state {:x}",
                     new.chain.digest, new.state, known.chain.digest, known.state
                 );
                 self.violate(Check::Replicas, detail);

@@ -123,9 +123,7 @@ impl World {
             self.handle(next.event);
             if self.healed && self.is_quiet() {
                 self.drained = true;
-                if self.sabotaged(Sabotage::ErasedRecord) {
-                    self.erase_one_record();
-                }
+                self.spoil_the_end();
                 break;
             }
         }
