@@ -41,6 +41,11 @@ impl Gateway {
         Ok(Draft::begin((*ring).clone(), limits, time::now(), rand::random(), seed))
     }
 
+    /// How far a client's clock may run ahead.
+    pub(crate) fn clock_ahead_max_ms(&self) -> u64 {
+        self.cluster.config.limits.clock_ahead_max_ms
+    }
+
     /// Refuses a delta that is larger than the limit.
     pub(crate) fn check_delta(&self, bytes: &[u8]) -> Result<(), ApiError> {
         let (max, actual) = (self.cluster.config.limits.delta_bytes_max, bytes.len() as u64);
@@ -87,7 +92,7 @@ impl Drop for Slot {
 /// Reads `grpc-timeout`: up to eight digits and a unit.
 fn timeout_ms(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let amount: u64 = digits.parse().ok()?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
     Some(match unit {
         "H" => amount * 3_600_000,
         "M" => amount * 60_000,
@@ -110,5 +115,6 @@ mod tests {
         assert_eq!(timeout_ms("2500000u"), Some(2_500));
         assert_eq!(timeout_ms(""), None);
         assert_eq!(timeout_ms("5x"), None);
+        assert_eq!(timeout_ms("18446744073709551615H"), None);
     }
 }

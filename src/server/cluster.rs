@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
     pub(crate) ring: watch::Sender<Option<Arc<Ring>>>,
     pub(crate) registry: RwLock<BTreeMap<u32, NodeRecord>>,
     pub(crate) settled: Settled,
+    /// Held while the whole state is read for its digest.
+    pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
     pub(crate) streams: AtomicU64,
     pub(crate) draining: AtomicBool,
@@ -84,6 +86,7 @@ impl Cluster {
             ring,
             registry: RwLock::default(),
             settled: Settled::default(),
+            digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
             streams: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -154,6 +157,8 @@ impl Cluster {
     ) -> Result<PeerReply, CallError> {
         let mut pauses = RETRY_PAUSES_MS.iter();
         let mut pause_ms = 0;
+        // Once an answer was lost the question may have had its effect: a refusal says nothing then.
+        let mut in_doubt = false;
         while Instant::now() < deadline {
             let node = self.guess(group);
             let reply = if node == self.config.node {
@@ -166,8 +171,9 @@ impl Cluster {
                 Some(PeerReply::TooLarge { limit_bytes, command_bytes }) => {
                     return Err(CallError::TooLarge { limit_bytes, command_bytes });
                 }
-                Some(PeerReply::Full) => return Err(CallError::Full { group }),
-                Some(PeerReply::Late | PeerReply::Stopping) | None => {
+                Some(PeerReply::Full) if !in_doubt => return Err(CallError::Full { group }),
+                Some(PeerReply::Full | PeerReply::Late | PeerReply::Stopping) | None => {
+                    in_doubt = true;
                     self.learn(group, node, None);
                 }
                 Some(reply) => return Ok(reply),

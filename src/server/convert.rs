@@ -1,6 +1,6 @@
 //! The one place where generated types and the core's meet.
 
-use crate::{peer::NodeStatus, status::ApiError};
+use crate::{peer::NodeStatus, status::ApiError, time};
 use std::collections::BTreeMap;
 use vatic_core::{
     body::Fault,
@@ -26,16 +26,21 @@ pub(crate) fn key(key: Option<v1::Key>) -> Result<Key, ApiError> {
 }
 
 pub(crate) fn range(range: &v1::ScanRange) -> Result<KeyRange, ApiError> {
-    Key::new(&range.collection, &range.partition, &range.from_sort).map_err(ApiError::BadKey)?;
-    Ok(KeyRange {
+    let range = KeyRange {
         collection: range.collection.clone(),
         partition: range.partition.clone(),
         from: range.from_sort.clone(),
         to: (!range.to_sort.is_empty()).then(|| range.to_sort.clone()),
-    })
+    };
+    range.check().map_err(ApiError::BadKey)?;
+    Ok(range)
 }
 
-pub(crate) fn request_id(request: v1::RequestId, principal: String) -> Result<RequestId, ApiError> {
+pub(crate) fn request_id(
+    request: v1::RequestId,
+    principal: String,
+    ahead_max_ms: u64,
+) -> Result<RequestId, ApiError> {
     let bad = |what| Err(ApiError::BadRequestId { what });
     if request.id.is_empty() || request.id.len() > REQUEST_ID_BYTES_MAX {
         return bad("a request id has 1 to 64 bytes");
@@ -44,6 +49,9 @@ pub(crate) fn request_id(request: v1::RequestId, principal: String) -> Result<Re
         return bad("a request id's route_key must be a partition");
     }
     let mint = Timestamp(request.mint_unix_ms.saturating_mul(1_000));
+    if mint > time::now().plus_us(ahead_max_ms * 1_000) {
+        return bad("a request id's mint_unix_ms lies more than clock_ahead_max_ms in the future");
+    }
     Ok(RequestId { principal, id: request.id.to_vec(), route: request.route_key, mint })
 }
 
@@ -172,12 +180,7 @@ pub(crate) fn fault(fault: &Fault) -> Result<v1::Rollback, ApiError> {
             return Err(ApiError::BadDelta { seq, what });
         }
         Fault::Limit { limit, max, value } => {
-            let limit = match limit {
-                vatic_core::body::LimitName::TransitionsMax => "transitions_max",
-                vatic_core::body::LimitName::ReadsMax => "reads_max",
-                vatic_core::body::LimitName::ParticipantsMax => "participants_max",
-                vatic_core::body::LimitName::RangeRecordsMax => "range_records_max",
-            };
+            let limit = limit.name();
             return Err(ApiError::Limit { limit, max: *max, actual: *value });
         }
         Fault::WrongGroup { .. } => return Err(ApiError::NotReady),
@@ -343,8 +346,9 @@ fn rejected(rejection: &Rejection) -> v1::RollbackCause {
         Rejection::Type { .. } => v1::RollbackCause::TypeMismatch,
         Rejection::Overflow { .. } => v1::RollbackCause::Overflow,
         Rejection::Expectation { .. } => v1::RollbackCause::ExpectationFailed,
-        Rejection::RecordSize { .. } | Rejection::FieldName { .. } => {
-            v1::RollbackCause::RecordTooLarge
-        }
+        Rejection::RecordSize { .. }
+        | Rejection::RecordFields { .. }
+        | Rejection::ListElements { .. }
+        | Rejection::FieldName { .. } => v1::RollbackCause::RecordTooLarge,
     }
 }

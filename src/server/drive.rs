@@ -4,13 +4,17 @@
 //! decisions still have to reach the participants. A driver that dies leaves Yes votes behind,
 //! which the sweeps find; so it need not survive anything.
 
-use crate::{cluster::Cluster, peer::Finished, time};
+use crate::{
+    cluster::Cluster,
+    peer::{Finished, PeerRead},
+    time,
+};
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 use vatic_core::{
     body::{Body, Part},
-    command::{Command, Decision, Vote},
+    command::{Cause, Command, Decision, Vote, Why},
     coordinator::{Answer, Coordinator, Effect, Event},
     group::Undecided,
     hash::Hash,
@@ -28,7 +32,7 @@ pub(crate) fn start(
     let digest = body.digest();
     let coordinator = Coordinator::drive(body.tid, Some(digest), &body.groups(), Rules::default());
     let parts = parts.into_iter().map(|part| (part.group, part)).collect();
-    let answered = spawn(cluster, coordinator, Some(Sealed { body, parts }));
+    let answered = spawn(cluster, coordinator, Some(Sealed { body, parts }), None);
     async { answered.await.ok() }
 }
 
@@ -45,15 +49,32 @@ pub(crate) async fn recover_parts(
     body: Option<Hash>,
     participants: Vec<GroupId>,
 ) {
-    if !cluster.recovering.lock().expect("no holder panics").insert(tid) {
-        return;
-    }
+    let Some(recovery) = Recovery::begin(cluster, tid) else { return };
     tracing::debug!(%tid, ?participants, "recovering a transaction");
     let coordinator = Coordinator::recover(tid, body, &participants, Rules::default());
-    let answered = spawn(cluster, coordinator, None).await;
-    cluster.recovering.lock().expect("no holder panics").remove(&tid);
-    if answered.is_err() {
+    // Whoever waits may stop waiting: the driver goes on, and the recovery ends with it.
+    if spawn(cluster, coordinator, None, Some(recovery)).await.is_err() {
         tracing::warn!(%tid, "a recovery did not come to an end; the sweep will try again");
+    }
+}
+
+/// A recovery that runs on this node; over when dropped.
+struct Recovery {
+    cluster: Arc<Cluster>,
+    tid: Tid,
+}
+
+impl Recovery {
+    /// `None` where one runs already.
+    fn begin(cluster: &Arc<Cluster>, tid: Tid) -> Option<Recovery> {
+        let fresh = cluster.recovering.lock().expect("no holder panics").insert(tid);
+        fresh.then(|| Recovery { cluster: cluster.clone(), tid })
+    }
+}
+
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        self.cluster.recovering.lock().expect("no holder panics").remove(&self.tid);
     }
 }
 
@@ -68,12 +89,14 @@ struct Driver {
     sealed: Option<Sealed>,
     answered: Option<oneshot::Sender<Finished>>,
     pending: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
+    _recovery: Option<Recovery>,
 }
 
 fn spawn(
     cluster: &Arc<Cluster>,
     coordinator: Coordinator,
     sealed: Option<Sealed>,
+    recovery: Option<Recovery>,
 ) -> oneshot::Receiver<Finished> {
     let (answered, answer) = oneshot::channel();
     let driver = Driver {
@@ -82,6 +105,7 @@ fn spawn(
         sealed,
         answered: Some(answered),
         pending: FuturesUnordered::new(),
+        _recovery: recovery,
     };
     tokio::spawn(driver.run());
     answer
@@ -169,11 +193,29 @@ impl Driver {
     }
 
     fn answer(&mut self, answer: Answer) {
+        self.look_after_holder(&answer);
         let receipt = self.receipt(&answer);
         if let Some(answered) = self.answered.take() {
             // Nobody may be waiting any more: the outcome can be asked for.
             let _ = answered.send(Finished { answer, receipt });
         }
+    }
+
+    /// A transaction that lost to an old undecided one has that one looked after: a read of the key
+    /// waits for it and, if nobody decides it, recovers it.
+    fn look_after_holder(&self, answer: &Answer) {
+        let Answer::Decided(Decision::RolledBack(Cause { group, why })) = answer else { return };
+        let (Why::Locked { key, by } | Why::RangeLocked { key, by }) = why else { return };
+        let limits = &self.cluster.config.limits;
+        if by.mint >= time::before_now(limits.recover_after_ms) {
+            return;
+        }
+        let (cluster, group, key) = (self.cluster.clone(), *group, key.clone());
+        let deadline = time::deadline_in(2 * limits.recover_after_ms + limits.propose_deadline_ms);
+        tokio::spawn(async move {
+            // A hint: the sweep finds it too.
+            let _ = cluster.read(group, PeerRead::Get(key), deadline).await;
+        });
     }
 
     fn receipt(&self, answer: &Answer) -> Option<Receipt> {

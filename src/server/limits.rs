@@ -37,6 +37,8 @@ pub struct Limits {
     pub collect_items_max: u32,
     /// How far into the future a snapshot read may ask.
     pub snapshot_ahead_max_ms: u64,
+    /// How far a vote's hint, or a request id's mint time, may lie in the future.
+    pub clock_ahead_max_ms: u64,
     /// Tries of a strict read over several groups before it votes instead.
     pub read_attempts_max: u32,
     /// Most keys in one such read.
@@ -75,6 +77,7 @@ impl Limits {
             snapshot_retention_ms: 60_000,
             collect_items_max: 4_096,
             snapshot_ahead_max_ms: 500,
+            clock_ahead_max_ms: 60_000,
             read_attempts_max: 4,
             read_set_keys_max: 1_000,
             scan_records_max: 10_000,

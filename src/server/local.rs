@@ -4,7 +4,7 @@ use crate::{
     cluster::Cluster,
     drive,
     peer::{NodeStatus, PeerReply, PeerRequest, ReplicaStatus},
-    serve_read,
+    serve_read, time,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -83,7 +83,7 @@ impl Cluster {
             }
             (_, None) => PeerReply::NotLeader { leader: None },
             (PeerRequest::Propose { command, .. }, Some(handle)) => {
-                self.serve_propose(handle, &command, deadline).await
+                self.serve_propose(handle, command, deadline).await
             }
             (PeerRequest::Read { group, read }, Some(handle)) => {
                 serve_read::serve(self, group, handle, read, deadline).await
@@ -104,14 +104,19 @@ impl Cluster {
     async fn serve_propose(
         &self,
         handle: &GroupHandle,
-        command: &Command,
+        mut command: Command,
         deadline: Instant,
     ) -> PeerReply {
         let adds_work = matches!(command, Command::Vote(_) | Command::Stage { .. });
         if adds_work && !self.has_room() {
             return PeerReply::Full;
         }
-        let proposed = handle.propose(codec::encode(command).into());
+        if let Command::Vote(vote) = &mut command {
+            // Another node's clock may run ahead, and the group's would follow it for good.
+            let ahead_us = self.config.limits.clock_ahead_max_ms * 1_000;
+            vote.hint = vote.hint.min(time::now().plus_us(ahead_us));
+        }
+        let proposed = handle.propose(codec::encode(&command).into());
         match tokio::time::timeout_at(deadline, proposed).await {
             Ok(Ok(applied)) => match codec::decode::<Applied>(&applied.reply) {
                 Ok(applied) => PeerReply::Applied(applied),
@@ -163,6 +168,7 @@ impl Cluster {
 
     /// What this node knows of its own replicas.
     pub(crate) async fn status(&self, with_state_digest: bool) -> NodeStatus {
+        let _one_at_a_time = if with_state_digest { Some(self.digests.lock().await) } else { None };
         let mut replicas = Vec::with_capacity(self.groups.len());
         for (&group, handle) in &self.groups {
             replicas.push(replica_status(group, handle.clone(), with_state_digest).await);

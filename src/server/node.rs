@@ -13,13 +13,20 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tonic::{
+    server::NamedService,
     service::Routes,
     transport::{Server as Transport, server::TcpIncoming},
+};
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::{Health, HealthServer},
+    server::HealthReporter,
 };
 use vatic_consensus::{Fatal, GroupHandle, Node};
 use vatic_core::id::GroupId;
@@ -54,6 +61,16 @@ pub enum ServerError {
         /// What came of it.
         source: io::Error,
     },
+    /// The data directory is another node's.
+    #[error("{path} says {found:?}, this node is {expected:?}")]
+    Identity {
+        /// The file that says whose directory it is.
+        path: String,
+        /// What it says.
+        found: String,
+        /// What this node would write.
+        expected: String,
+    },
     /// The log does not open.
     #[error("log: {0}")]
     Log(String),
@@ -72,6 +89,7 @@ pub enum ServerError {
 pub struct Server {
     cluster: Arc<Cluster>,
     client_addr: SocketAddr,
+    health: HealthReporter,
     closing: watch::Sender<bool>,
     tasks: JoinSet<()>,
     sweeps: JoinSet<()>,
@@ -106,11 +124,13 @@ impl Server {
         let cluster = Arc::new(Cluster::new(config, endpoint, consensus, store, groups));
         let _ = service.cluster.set(cluster.clone());
         let sweeps = sweep::start(&cluster);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        set_health(&health, ServingStatus::Serving).await;
         let (closing, closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(bootstrap::follow_meta(cluster.clone()));
-        tasks.spawn(serve_clients(cluster.clone(), clients, closed));
-        Ok(Server { cluster, client_addr, closing, tasks, sweeps })
+        tasks.spawn(serve_clients(cluster.clone(), clients, health_service, closed));
+        Ok(Server { cluster, client_addr, health, closing, tasks, sweeps })
     }
 
     /// Where clients connect.
@@ -118,9 +138,10 @@ impl Server {
         self.client_addr
     }
 
-    /// Stops taking transactions, lets running ones end up to a limit, hands leaderships over,
-    /// flushes and closes.
+    /// Says that it does not serve, stops taking transactions, lets running ones end up to a limit,
+    /// hands leaderships over, flushes and closes.
     pub async fn shutdown(mut self) {
+        set_health(&self.health, ServingStatus::NotServing).await;
         let cluster = &self.cluster;
         cluster.draining.store(true, Ordering::Release);
         let drain = Duration::from_millis(cluster.config.limits.drain_ms);
@@ -149,9 +170,11 @@ async fn bind(what: &str, address: &str) -> Result<TcpListener, ServerError> {
 
 async fn open_disk(config: &Config) -> Result<(Log, Store), ServerError> {
     let dir = config.data_dir.clone();
+    let identity = format!("vatic 1\ncluster {}\nnode {}\n", config.cluster, config.node);
     let opening = move || {
         let io = |source| io_error(&dir.display().to_string(), source);
         std::fs::create_dir_all(&dir).map_err(io)?;
+        check_identity(&dir, &identity)?;
         let disk = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
         let log = Log::open(disk, vatic_log::Limits::production())
             .map_err(|error| ServerError::Log(error.to_string()))?;
@@ -161,6 +184,24 @@ async fn open_disk(config: &Config) -> Result<(Log, Store), ServerError> {
     };
     let opened = tokio::task::spawn_blocking(opening).await;
     opened.map_err(|error| ServerError::Store(error.to_string()))?
+}
+
+/// A directory belongs to one node for good: another node's votes and log must not be taken for
+/// its own.
+fn check_identity(dir: &Path, identity: &str) -> Result<(), ServerError> {
+    let path = dir.join("identity");
+    let io = |source| io_error(&path.display().to_string(), source);
+    match std::fs::read_to_string(&path) {
+        Ok(found) if found == identity => Ok(()),
+        Ok(found) => {
+            let (path, expected) = (path.display().to_string(), identity.to_owned());
+            Err(ServerError::Identity { path, found, expected })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::write(&path, identity).map_err(io)
+        }
+        Err(error) => Err(io(error)),
+    }
 }
 
 async fn start_consensus(
@@ -206,16 +247,26 @@ async fn open_groups(
     Ok(groups)
 }
 
+/// The node as a whole, which has no name, and each service of it.
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for service in [
+        "",
+        TransactionServiceServer::<Gateway>::NAME,
+        RecordServiceServer::<Gateway>::NAME,
+        ClusterServiceServer::<Gateway>::NAME,
+    ] {
+        health.set_service_status(service, status).await;
+    }
+}
+
 async fn serve_clients(
     cluster: Arc<Cluster>,
     listener: TcpListener,
+    health: HealthServer<impl Health>,
     mut closed: watch::Receiver<bool>,
 ) {
     let message_bytes_max = cluster.config.limits.message_bytes_max as usize;
     let gateway = Gateway { cluster };
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<TransactionServiceServer<Gateway>>().await;
-    health.set_serving::<RecordServiceServer<Gateway>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -226,7 +277,7 @@ async fn serve_clients(
     let served = Transport::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .add_service(health_service)
+        .add_service(health)
         .add_service(reflection)
         .add_service(
             TransactionServiceServer::new(gateway.clone())

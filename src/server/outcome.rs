@@ -18,7 +18,7 @@ use vatic_core::{
     draft::Draft,
     id::{GroupId, Tid, Timestamp},
     receipt::Receipt,
-    request::{self, Held, RequestId},
+    request::{self, Claim, Held, RequestId},
 };
 use vatic_proto::v1::{self, outcome::State};
 
@@ -32,7 +32,7 @@ pub(crate) async fn finish(
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
     let (body, parts) = draft.finish()?;
-    let tid = body.tid;
+    let (tid, claim) = (body.tid, body.claim.clone());
     let finished = match cluster.coordinate(body, parts, deadline).await {
         Ok(finished) => finished,
         // The seal may have arrived: it may commit yet.
@@ -45,7 +45,7 @@ pub(crate) async fn finish(
             committed(cluster, tid, ts, receipt, deadline).await
         }
         Answer::Decided(Decision::RolledBack(cause)) => {
-            rolled_back(cluster, tid, &cause, deadline).await
+            rolled_back(cluster, tid, &cause, claim, deadline).await
         }
         Answer::Fault(fault) => Ok(with_rollback(cluster, tid, convert::fault(&fault)?)),
         Answer::Forgotten => Err(ApiError::OutcomeUnknown { tid }),
@@ -164,20 +164,40 @@ async fn rolled_back(
     cluster: &Arc<Cluster>,
     tid: Tid,
     cause: &Cause,
+    claim: Option<Claim>,
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
-    let holder = match &cause.why {
-        Why::RequestHeld { by } => Some(*by),
-        Why::Locked { key, by } if key.collection == request::COLLECTION => Some(*by),
+    let held = match (&cause.why, claim) {
+        (Why::RequestHeld { by }, _) => Some(*by),
+        (Why::Locked { key, .. }, Some(claim)) if key.collection == request::COLLECTION => {
+            same_request(cluster, &claim, deadline).await?
+        }
         _ => None,
     };
-    if let Some(by) = holder {
+    if let Some(by) = held {
         let original = by_tid(cluster, by, deadline).await?;
-        if original.state() == State::Committed {
-            return Ok(v1::Outcome { replayed: true, ..original });
-        }
+        return match original.state() {
+            State::Committed => Ok(v1::Outcome { replayed: true, ..original }),
+            // It committed, and its outcome is no longer kept: anything but "unknown" would be a lie.
+            _ => Err(ApiError::OutcomeUnknown { tid: by }),
+        };
     }
     Ok(with_rollback(cluster, tid, convert::rollback(cause)))
+}
+
+/// Who committed this very request, once whoever is at it has been decided.
+async fn same_request(
+    cluster: &Arc<Cluster>,
+    claim: &Claim,
+    deadline: Instant,
+) -> Result<Option<Tid>, ApiError> {
+    let read = PeerRead::Request(claim.request.clone());
+    match cluster.read(claim.group, read, deadline).await? {
+        PeerFound::Request(held) => {
+            Ok(held.filter(|held| held.content == claim.content).map(|held| held.tid))
+        }
+        _ => Ok(None),
+    }
 }
 
 async fn read_outcome(

@@ -7,18 +7,23 @@ use crate::{
     status::ApiError,
     time,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use vatic_core::{
+    body::KeyRead,
     id::{GroupId, Timestamp},
     key::{Key, KeyRange},
+    limits::SCAN_BYTES_MAX,
     multiread::{MultiRead, ReadEffect, ReadEvent, Seen, Wanted},
     read::{RangeRecords, Record, SnapshotFault},
     rules::Rules,
 };
 use vatic_proto::v1::{self, outcome::State, record_service_server::RecordService};
+
+/// Longest pause between two votes of one read.
+const VOTE_PAUSE_MAX_MS: u64 = 50;
 
 /// Chunks that may wait for a slow client.
 const OUT_CHUNKS: usize = 4;
@@ -181,11 +186,26 @@ impl Gateway {
                 let seen = Seen { records, ranges: Vec::new() };
                 Ok(ReadEvent::Saw { group, attempt, seen })
             }
-            (ReadEffect::Check { attempt, .. }, PeerFound::Stands(stands)) => {
+            (ReadEffect::Check { attempt, reads, .. }, PeerFound::Stands(stands)) => {
+                if stands.is_err() {
+                    self.wait_for_writers(group, reads, deadline).await?;
+                }
                 Ok(ReadEvent::Checked { group, attempt, stands })
             }
             _ => Err(ApiError::NoLeader { group }),
         }
+    }
+
+    /// Waits until nobody is about to write these: a linearizable read does, and recovers whoever
+    /// was left behind.
+    async fn wait_for_writers(
+        &self,
+        group: GroupId,
+        reads: Vec<KeyRead>,
+        deadline: Instant,
+    ) -> Result<(), ApiError> {
+        let waits = reads.into_iter().map(|read| self.get_one(group, read.key, None, deadline));
+        futures::future::try_join_all(waits).await.map(drop)
     }
 
     /// Too much is being written: take read locks by voting.
@@ -199,11 +219,7 @@ impl Gateway {
             let mut records = BTreeMap::new();
             for key in keys {
                 let group = draft.touch(key)?;
-                let read = PeerRead::Peek(key.clone());
-                let PeerFound::Record(record, _) = self.cluster.read(group, read, deadline).await?
-                else {
-                    return Err(ApiError::NoLeader { group });
-                };
+                let record = self.get_one(group, key.clone(), None, deadline).await?;
                 draft.note_read(&record)?;
                 records.insert(key.clone(), record);
             }
@@ -211,6 +227,8 @@ impl Gateway {
             if outcome.state() == State::Committed {
                 return Ok(records);
             }
+            let pause_ms = rand::random_range(1..=VOTE_PAUSE_MAX_MS);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
         Err(ApiError::Deadline { deadline_ms: self.cluster.config.limits.call_deadline_ms })
     }
@@ -235,9 +253,7 @@ impl Scan {
             return Err(ApiError::Limit { limit: "scan_records_max", max, actual: limit });
         }
         let found = self.page(PeerRead::Scan(self.range.clone(), limit), None).await?;
-        if found.more && self.limit == 0 {
-            return Err(ApiError::Limit { limit: "scan_records_max", max, actual: max + 1 });
-        }
+        check_whole(&found, self.limit, max)?;
         self.send(found.records, true).await;
         Ok(())
     }
@@ -252,7 +268,9 @@ impl Scan {
             left -= found.records.len() as u64;
             let end = !found.more || left == 0;
             let next = found.covered.to.clone();
-            self.send(found.records, end).await;
+            if !self.send(found.records, end).await {
+                return Ok(());
+            }
             match next {
                 Some(next) if !end => range.from = next,
                 _ => return Ok(()),
@@ -268,7 +286,8 @@ impl Scan {
         }
     }
 
-    async fn send(&self, records: Vec<Record>, end: bool) {
+    /// Whether the client still takes chunks.
+    async fn send(&self, records: Vec<Record>, end: bool) -> bool {
         let per_chunk = self.gateway.cluster.config.limits.scan_chunk_records.max(1) as usize;
         let mut records = records.into_iter().filter_map(convert::to_record).peekable();
         loop {
@@ -276,13 +295,30 @@ impl Scan {
             let last = records.peek().is_none();
             let end = end && last;
             let route = end.then(|| outcome::route(&self.gateway.cluster, self.group));
-            // A client that is gone ends the task at its next chunk.
-            let _ = self.out.send(Ok(v1::ScanResponse { records: chunk, end, route })).await;
-            if last {
-                return;
+            let chunk = Ok(v1::ScanResponse { records: chunk, end, route });
+            let sent = tokio::time::timeout_at(self.deadline, self.out.send(chunk)).await;
+            let taken = matches!(sent, Ok(Ok(())));
+            if last || !taken {
+                return taken;
             }
         }
     }
+}
+
+/// Refuses a scan that a limit cut though the caller set none, or set a higher one.
+pub(crate) fn check_whole(found: &RangeRecords, asked: u32, max: u64) -> Result<(), ApiError> {
+    let records = found.records.len() as u64;
+    if !found.more || (asked > 0 && records >= u64::from(asked)) {
+        return Ok(());
+    }
+    if records >= max {
+        return Err(ApiError::Limit { limit: "scan_records_max", max, actual: max + 1 });
+    }
+    Err(ApiError::Limit {
+        limit: "scan_bytes_max",
+        max: SCAN_BYTES_MAX,
+        actual: SCAN_BYTES_MAX + 1,
+    })
 }
 
 fn by_key(seen: BTreeMap<GroupId, Seen>) -> BTreeMap<Key, Record> {

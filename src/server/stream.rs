@@ -10,10 +10,11 @@ use crate::{
     cluster::Cluster,
     convert, outcome,
     peer::{PeerFound, PeerRead},
+    records,
     status::ApiError,
     time,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Status, Streaming};
 use vatic_core::{
@@ -24,6 +25,9 @@ use vatic_core::{
     read::{RangeRecords, Record},
 };
 use vatic_proto::v1::{self, RollbackCause, transact_request, transact_response};
+
+/// How long past its end a stream's error may wait for a slow client.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Frames that may wait for a slow client before its stream waits for it.
 const OUT_FRAMES: usize = 64;
@@ -52,7 +56,7 @@ pub(crate) fn serve(
         let _slot = slot;
         if let Err(error) = session.run(frames).await {
             // A client that is gone needs no answer.
-            let _ = out.send(Err(error.into())).await;
+            let _ = tokio::time::timeout_at(ends + LAST_WORD, out.send(Err(error.into()))).await;
         }
     });
     answers
@@ -124,7 +128,11 @@ impl Session {
             draft.touch(&convert::key(Some(home))?)?;
         }
         if let Some(request) = begin.request_id {
-            let request = convert::request_id(request, self.principal.clone())?;
+            let request = convert::request_id(
+                request,
+                self.principal.clone(),
+                self.gateway.clock_ahead_max_ms(),
+            )?;
             draft.claim(request, Hash::ZERO)?;
         }
         if begin.deadline_ms > 0 {
@@ -161,9 +169,7 @@ impl Session {
         else {
             return Err(ApiError::NoLeader { group });
         };
-        if found.more && sent.limit == 0 {
-            return Err(ApiError::Limit { limit: "scan_records_max", max, actual: max + 1 });
-        }
+        records::check_whole(&found, sent.limit, max)?;
         if let Err(error) = noted(self.draft()?.note_scan(&found)) {
             return self.doomed(error).await;
         }
@@ -288,7 +294,9 @@ impl Session {
 
     async fn send(&self, frame: transact_response::Frame) {
         // A client that is gone is noticed by its frames.
-        let _ = self.out.send(Ok(v1::TransactResponse { frame: Some(frame) })).await;
+        // One that stopped reading holds its place no longer than its stream may live.
+        let frame = Ok(v1::TransactResponse { frame: Some(frame) });
+        let _ = tokio::time::timeout_at(self.ends, self.out.send(frame)).await;
     }
 
     fn draft(&mut self) -> Result<&mut Draft, ApiError> {

@@ -57,7 +57,7 @@ impl TransactionService for Gateway {
                 outcome::by_tid(&self.cluster, tid, deadline).await?
             }
             Some(By::RequestId(request)) => {
-                let request = convert::request_id(request, principal)?;
+                let request = convert::request_id(request, principal, self.clock_ahead_max_ms())?;
                 outcome::by_request(&self.cluster, request, deadline).await?
             }
             None => {
@@ -98,7 +98,7 @@ impl Gateway {
             deltas.push(delta);
         }
         if let Some(request) = request.request_id {
-            let request = convert::request_id(request, principal)?;
+            let request = convert::request_id(request, principal, self.clock_ahead_max_ms())?;
             draft.claim(request, convert::content(&deltas))?;
         }
         for (delta, (seq, digest)) in deltas.into_iter().zip(placed) {

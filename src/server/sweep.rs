@@ -23,6 +23,11 @@ use vatic_core::{
 /// Points of each group on the ring: with 64, loads of groups differ by about an eighth.
 const VIRTUAL_NODES: u32 = 64;
 
+/// Records that one command forgets: it names each, and must fit an entry.
+const FORGET_RECORDS_MAX: usize = 10_000;
+/// Forgotten transactions that one look settles anew.
+const RECOVERIES_MAX: usize = 64;
+
 /// Starts one sweep for each group here, and the one that tells of settled transactions.
 pub(crate) fn start(cluster: &Arc<Cluster>) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
@@ -109,12 +114,13 @@ impl Sweep {
         if !group.has_records_up_to(&view, watermark) {
             return;
         }
+        let watermark = group.watermark_within(&view, watermark, FORGET_RECORDS_MAX);
         let (settled, unsettled): (Vec<Unsettled>, Vec<Unsettled>) = group
             .unsettled(&view, watermark)
             .into_iter()
             .partition(|known| self.cluster.settled.contains(self.id, known.tid));
         let watermark = below_oldest(watermark, &unsettled);
-        for Unsettled { tid, body, participants } in unsettled {
+        for Unsettled { tid, body, participants } in unsettled.into_iter().take(RECOVERIES_MAX) {
             let cluster = self.cluster.clone();
             tokio::spawn(async move {
                 drive::recover_parts(&cluster, tid, body, participants).await;
@@ -125,6 +131,7 @@ impl Sweep {
         }
         let settled = settled.into_iter().map(|known| known.tid);
         let settled = settled.filter(|tid| tid.mint <= watermark).collect();
+        drop(view);
         if self.propose(Command::Forget { watermark, settled }).await == Some(Reply::Done) {
             self.cluster.settled.forget(self.id, watermark);
         }
