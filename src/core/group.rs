@@ -18,7 +18,7 @@ use crate::{
     ring::Ring,
     rules::Rules,
     state::{Read, State},
-    tables::{self, Head, Prepared},
+    tables::{self, Head, Prepared, Txn},
 };
 use alloc::{boxed::Box, vec::Vec};
 
@@ -222,6 +222,15 @@ impl Group {
         crate::meta::apply(state, command)
     }
 
+    /// Whether a Yes of this entry outlived it: what came after it in the same entry may have rolled
+    /// it back or forgotten it, and nobody would remove the proof later. At home it goes with the
+    /// outcome.
+    fn needs_proof(&self, state: &impl Read, tid: Tid) -> bool {
+        let rolled_back = |txn: Txn| matches!(txn.decision, Some(Decision::RolledBack(_)));
+        let known = || tables::load::<Txn>(state, &tables::txn(tid));
+        tid.home == self.id || known().is_some_and(|txn| !rolled_back(txn))
+    }
+
     fn extend_chain(
         &mut self,
         state: &mut impl State,
@@ -237,7 +246,9 @@ impl Group {
                 let siblings = core::mem::take(&mut paths[leaf].siblings);
                 let path = merkle::Path { siblings, ..paths[leaf] };
                 let proof = Proof { group: self.id, index, ts, images, command, path, before };
-                tables::save(state, tables::proof(tid), &proof);
+                if self.needs_proof(state, tid) {
+                    tables::save(state, tables::proof(tid), &proof);
+                }
             }
         }
         let digest = receipt::chain_step(&before, self.id, index, &merkle::root(leaves));

@@ -4,18 +4,20 @@ use crate::{
     body::Fault,
     chain::{ChainFault, Transition},
     codec,
-    command::{Cause, Command, Config, Decision, Refusal, Reply, Standing, Why},
+    command::{Cause, Command, Config, Decision, Refusal, Reply, Standing, Vote, Why},
     coordinator::{Answer, Coordinator, Effect, Event},
     delta::{Expect, Op},
+    fixture_test::{Groups, put},
     group::Group,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
     limits::Limits,
     memory::MemoryState,
     rules::Rules,
+    tables,
     value::{Fields, Value},
 };
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 
 const ONE: GroupId = GroupId(1);
 const TWO: GroupId = GroupId(2);
@@ -116,4 +118,30 @@ fn failed_expectation_on_a_huge_field_quotes_little_of_it() {
     let rejected =
         Op::Expect(expect).apply(Timestamp(1), Some(huge), &Limits::production()).unwrap_err();
     assert!(codec::encode(&rejected).len() < 512, "{rejected}");
+}
+
+/// The proof was written at the end of the entry, after all that would have removed it.
+#[test]
+fn vote_that_its_own_entry_rolls_back_and_forgets_leaves_no_proof() {
+    let groups = Groups::new(2);
+    let mut draft = groups.draft(10);
+    for group in [ONE, TWO] {
+        draft.push(put(&groups.key_in(group), 1), None, None).expect("accepted");
+    }
+    let (body, parts) = draft.finish().expect("touched");
+    let (tid, digest) = (body.tid, Some(body.digest()));
+    let cause = Cause { group: ONE, why: Why::Forced };
+    let decision = Decision::RolledBack(cause);
+    let vote = Vote { body, part: parts[1].clone(), hint: Timestamp::ZERO };
+    let commands = [
+        Command::Vote(Box::new(vote)),
+        Command::Decide { tid, body: digest, decision, proofs: vec![] },
+        Command::Forget { watermark: tid.mint, settled: vec![] },
+    ];
+    for taken in 2..=commands.len() {
+        let mut groups = groups.clone();
+        groups.apply(TWO, &commands[..taken]);
+        let proof = tables::proof(tid);
+        assert_eq!(groups.groups[&TWO].1.0.get(&proof), None, "{taken} commands in the entry");
+    }
 }
