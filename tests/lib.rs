@@ -1,1 +1,18 @@
-//! vatic-tests: looks at vatic from outside.
+//! vatic-tests: looks at vatic from outside, at its sources and at its processes.
+//!
+//! This library is what the process tests share: a cluster of real `vatic start` processes on the
+//! loopback, raw gRPC to talk to it where the client crate is too well-behaved, and a runner that
+//! gives all tests of one binary one cluster.
+//!
+//! Invariants: no test waits for a state by sleeping, all poll with a deadline; no process and no
+//! directory outlives the tests, whichever way they end.
+
+pub mod cluster;
+pub mod command;
+pub mod load;
+pub mod node;
+pub mod program;
+pub mod suite;
+pub mod values;
+pub mod wait;
+pub mod wire;

@@ -1,0 +1,222 @@
+//! A cluster of real processes on free ports of the loopback, in a throwaway directory.
+//!
+//! Three nodes, three replicas a group. Limits that clients meet are small, so that tests reach
+//! them quickly; all else is as in production.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+use tonic::transport::{Channel, Endpoint};
+use vatic_client::{Client, Limits, Options, Routing};
+use vatic_proto::v1;
+
+use crate::node::Node;
+use crate::values;
+use crate::wait::{SOON, until};
+use crate::wire;
+
+/// Nodes, which are also the replicas of each group.
+pub const NODES: usize = 3;
+/// Data groups.
+pub const GROUPS: u32 = 4;
+/// Partitions that a test can ask for in each group.
+const PARTITIONS_PER_GROUP: usize = 4;
+
+/// A stream that sends nothing for so long is rolled back.
+pub const STREAM_IDLE_MS: u64 = 2_000;
+/// Largest delta.
+pub const DELTA_BYTES_MAX: u64 = 64 << 10;
+/// Largest message.
+pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+/// Most keys of one ReadSet.
+pub const READ_SET_KEYS_MAX: u64 = 8;
+/// Most records of one scan.
+pub const SCAN_RECORDS_MAX: u64 = 40;
+/// Records in one chunk.
+pub const SCAN_CHUNK_RECORDS: u64 = 16;
+/// Snapshots this old can be read.
+pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
+
+/// A running cluster; dropped, it is gone.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Mutex<Vec<Node>>,
+    endpoints: Vec<String>,
+    partitions: OnceCell<BTreeMap<u32, Vec<String>>>,
+    // Last: the processes go before their files.
+    _dir: TempDir,
+}
+
+impl Cluster {
+    /// Starts all nodes and waits until each is ready.
+    pub async fn start() -> Cluster {
+        let dir = tempfile::tempdir().expect("there is a place for temporary files");
+        let addresses = free_addresses(2 * NODES);
+        let (clients, peers) = addresses.split_at(NODES);
+        let mut nodes = Vec::new();
+        for (number, client) in (1..).zip(clients) {
+            let config = config(number, client, peers, dir.path());
+            let mut node = Node::new(number, format!("http://{client}"), dir.path(), &config);
+            node.start();
+            nodes.push(node);
+        }
+        let endpoints = nodes.iter().map(|node| node.endpoint.clone()).collect();
+        let (nodes, partitions) = (Mutex::new(nodes), OnceCell::new());
+        let cluster = Cluster { nodes, endpoints, partitions, _dir: dir };
+        cluster.wait_ready().await;
+        cluster
+    }
+
+    /// Where clients connect, by node from 0.
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// A client of all nodes.
+    pub fn client(&self) -> Client {
+        Client::lazy(&self.endpoints, Options::default()).expect("the endpoints are sound")
+    }
+
+    /// A client that asks one node alone, whoever leads.
+    pub fn client_of(&self, at: usize) -> Client {
+        let options = Options { routing: Routing::InOrder, ..Options::default() };
+        Client::lazy(&self.endpoints[at..=at], options).expect("the endpoint is sound")
+    }
+
+    /// A raw connection to one node.
+    pub fn channel(&self, at: usize) -> Channel {
+        Endpoint::new(self.endpoints[at].clone()).expect("the endpoint is sound").connect_lazy()
+    }
+
+    /// Kills a node (SIGKILL), by its place from 0.
+    pub fn kill(&self, at: usize) {
+        self.nodes.lock().expect("no holder panics")[at].kill();
+    }
+
+    /// Asks a node to stop in order.
+    pub fn ask_to_stop(&self, at: usize) {
+        self.nodes.lock().expect("no holder panics")[at].ask_to_stop();
+    }
+
+    /// Whether a node that was asked to stop has.
+    pub fn stopped(&self, at: usize) -> bool {
+        self.nodes.lock().expect("no holder panics")[at].stopped()
+    }
+
+    /// Starts a killed node on what it has on its disk.
+    pub fn restart(&self, at: usize) {
+        self.nodes.lock().expect("no holder panics")[at].start();
+    }
+
+    /// Waits until every node sees a leader of every group and takes transactions.
+    pub async fn wait_ready(&self) {
+        for at in 0..NODES {
+            let probe = self.probe(at);
+            until("a node becomes ready", SOON, || async {
+                self.assert_alive();
+                probe.cluster_locally().await.ok().filter(|seen| seen.ready)
+            })
+            .await;
+        }
+    }
+
+    /// Panics, with the end of its log, where a node ended though nobody killed it.
+    pub fn assert_alive(&self) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let casualties: Vec<String> = nodes.iter_mut().filter_map(Node::ended).collect();
+        drop(nodes);
+        assert!(casualties.is_empty(), "{}", casualties.join("\n"));
+    }
+
+    /// The node that leads a group, by its place from 0.
+    pub async fn leader(&self, group: u32) -> usize {
+        let client = self.client();
+        let leader = until("a group has a leader", SOON, || async {
+            let seen = client.cluster(false).await.ok()?;
+            seen.groups.iter().find(|found| found.group == group)?.leader
+        });
+        leader.await as usize - 1
+    }
+
+    /// A partition of a data group, from 1; `nth` tells several of one group apart.
+    pub async fn partition(&self, group: u32, nth: usize) -> String {
+        let found = self.partitions.get_or_init(|| self.find_partitions()).await;
+        found[&group][nth].clone()
+    }
+
+    /// Waits until all replicas of all groups stand at one index with one chain and one state, and
+    /// nothing is undecided. Panics at once where two replicas contradict each other.
+    pub async fn wait_agreed(&self) {
+        let client = self.client();
+        until("all replicas agree", SOON, || async {
+            self.assert_alive();
+            let seen = client.cluster(true).await.ok()?;
+            let diverged: Vec<_> = seen.groups.iter().filter(|group| group.diverges()).collect();
+            assert!(diverged.is_empty(), "replicas contradict each other: {diverged:#?}");
+            let settled = seen.groups.iter().all(|group| {
+                let digests = group.replicas.iter().all(|it| it.state_digest.is_some());
+                digests && group.agrees() && group.replicas.iter().all(|it| it.undecided == 0)
+            });
+            (settled && seen.groups.len() == GROUPS as usize + 1).then_some(())
+        })
+        .await;
+    }
+
+    async fn find_partitions(&self) -> BTreeMap<u32, Vec<String>> {
+        let mut found: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for number in 0..1_000 {
+            let partition = format!("p{number}");
+            let request =
+                v1::GetRequest { key: Some(values::key("probe", &partition, "")), at: None };
+            let answer = wire::records(self.channel(0)).get(request).await;
+            let route = answer.expect("a read is answered").into_inner().route;
+            found
+                .entry(route.expect("the answer names its group").group)
+                .or_default()
+                .push(partition);
+            let full = |group: u32| found.get(&group).map_or(0, Vec::len) >= PARTITIONS_PER_GROUP;
+            if (1..=GROUPS).all(full) {
+                return found;
+            }
+        }
+        panic!("the ring gives a group nothing: {found:?}");
+    }
+
+    fn probe(&self, at: usize) -> Client {
+        let limits = Limits {
+            call_ms: 1_000,
+            operation_ms: 1_000,
+            attempts_max: 1,
+            endpoint_cooldown_ms: 0,
+            ..Limits::production()
+        };
+        let options = Options { limits, ..Options::default() };
+        Client::lazy(&self.endpoints[at..=at], options).expect("the endpoint is sound")
+    }
+}
+
+fn config(number: u32, client: &str, peers: &[String], dir: &std::path::Path) -> String {
+    let peer = &peers[number as usize - 1];
+    let home = dir.join(format!("node-{number}"));
+    let members = (1..).zip(peers).map(|(node, at)| format!("{{node = {node}, peer = \"{at}\"}}"));
+    let members = members.collect::<Vec<_>>().join(", ");
+    format!(
+        "cluster = \"tests\"\nnode = {number}\ndata_dir = {home:?}\nclient_listen = \"{client}\"\n\
+         peer_listen = \"{peer}\"\ngroups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
+         [limits]\nstream_idle_ms = {STREAM_IDLE_MS}\ndelta_bytes_max = {DELTA_BYTES_MAX}\n\
+         message_bytes_max = {MESSAGE_BYTES_MAX}\nread_set_keys_max = {READ_SET_KEYS_MAX}\n\
+         scan_records_max = {SCAN_RECORDS_MAX}\nscan_chunk_records = {SCAN_CHUNK_RECORDS}\n\
+         snapshot_retention_ms = {SNAPSHOT_RETENTION_MS}\n"
+    )
+}
+
+/// Free now; another process could take one before the node does, which then ends and says so.
+fn free_addresses(count: usize) -> Vec<String> {
+    // All are held at once, so that they differ.
+    let held: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
+    held.iter().map(|held| held.local_addr().expect("it is bound").to_string()).collect()
+}

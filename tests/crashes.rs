@@ -1,0 +1,28 @@
+//! What is left when processes are killed: real ones, by signal, under load.
+//!
+//! The tests share one cluster and run one after the other; each leaves all nodes running.
+
+#[path = "crashes/kills.rs"]
+mod kills;
+#[path = "crashes/stops.rs"]
+mod stops;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use vatic_tests::suite::{self, Plan};
+use vatic_tests::tests;
+
+fn main() -> ExitCode {
+    let plan = Plan { threads: 1, deadline: Duration::from_secs(180) };
+    suite::run(
+        plan,
+        tests![
+            kills::leader_killed_under_load_loses_nothing_and_doubles_nothing,
+            kills::gateway_killed_mid_stream_leaves_nothing_half_done,
+            kills::request_repeated_after_its_node_was_killed_is_applied_once,
+            stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
+            kills::whole_cluster_killed_keeps_what_was_acknowledged,
+        ],
+    )
+}

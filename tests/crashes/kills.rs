@@ -1,0 +1,186 @@
+//! Nodes die by SIGKILL while they lead, while they serve streams, and all at once.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prost::bytes::Bytes;
+use vatic_client::{Outcome, OutcomeOf};
+use vatic_core::id::Tid;
+use vatic_core::key::Key;
+use vatic_proto::v1;
+use vatic_tests::cluster::{Cluster, GROUPS, NODES};
+use vatic_tests::load::Load;
+use vatic_tests::values::{add, core_key, fields, int, key, number, put, transitions};
+use vatic_tests::wait::{SOON, until};
+use vatic_tests::wire::{self, Stream, committed, refused};
+
+const CLIENTS: usize = 6;
+
+pub(crate) async fn leader_killed_under_load_loses_nothing_and_doubles_nothing(cluster: &Cluster) {
+    let load = Load::start(cluster, "led", "led-names", CLIENTS).await;
+    load.progress(cluster, 30).await;
+    let victim = cluster.leader(1).await;
+    cluster.kill(victim);
+    load.progress(cluster, 30).await;
+    assert_ne!(cluster.leader(1).await, victim, "another leads meanwhile");
+    cluster.restart(victim);
+    load.progress(cluster, 30).await;
+    cluster.wait_ready().await;
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
+}
+
+/// A stream on two groups, all sent but the seal.
+struct Open {
+    stream: Stream,
+    tid: Tid,
+    keys: [Key; 2],
+}
+
+impl Open {
+    async fn begin(cluster: &Cluster, gateway: usize, sort: &str) -> Open {
+        let keys = [
+            key("gateway", &cluster.partition(1, 0).await, sort),
+            key("gateway", &cluster.partition(2, 0).await, sort),
+        ];
+        let mut stream = Stream::begin(cluster.channel(gateway)).await;
+        for name in &keys {
+            stream.write(put(name, int(1))).await;
+        }
+        let tid = Tid::from_bytes(&stream.id().await).expect("an id of 20 bytes");
+        stream.acknowledged().await;
+        Open { stream, tid, keys: keys.each_ref().map(core_key) }
+    }
+}
+
+pub(crate) async fn gateway_killed_mid_stream_leaves_nothing_half_done(cluster: &Cluster) {
+    const GATEWAY: usize = 0;
+    const SEALED: usize = 12;
+    let survivor = cluster.client_of(1);
+    let mut unsealed = Open::begin(cluster, GATEWAY, "unsealed").await;
+    let mut sealed = Vec::new();
+    for number in 0..SEALED {
+        sealed.push(Open::begin(cluster, GATEWAY, &format!("sealed-{number:02}")).await);
+    }
+    // At the kill some have committed, some are voting, some were never heard of.
+    let (early, late) = sealed.split_at_mut(SEALED / 2);
+    for open in early.iter() {
+        open.stream.seal().await;
+    }
+    let first = early[0].stream.outcome().await;
+    for open in late.iter() {
+        open.stream.seal().await;
+    }
+    cluster.kill(GATEWAY);
+    committed(&first.expect("the first seal is answered"));
+    assert!(unsealed.stream.outcome().await.is_err(), "nobody answers any more");
+    let absent = both(&survivor, &unsealed.keys).await;
+    assert_eq!(absent, [None, None], "what was not sealed is not there");
+    let mut states = [0, 0];
+    for open in &sealed {
+        let there = both(&survivor, &open.keys).await;
+        assert_eq!(there[0].is_some(), there[1].is_some(), "{} is there by half", open.tid);
+        states[usize::from(there[0].is_some())] += 1;
+    }
+    println!("  sealed at the kill: {} gone, {} committed", states[0], states[1]);
+    // No lock is left: others write all of these.
+    for open in sealed.iter().chain([&unsealed]) {
+        let done = survivor.run(|txn| {
+            let keys = open.keys.clone();
+            async move {
+                for name in &keys {
+                    txn.add(name, "value", 1).await?;
+                }
+                Ok(())
+            }
+        });
+        done.await.unwrap();
+        let [first, second] = both(&survivor, &open.keys).await;
+        assert_eq!(first, second);
+        let outcome = survivor.outcome(OutcomeOf::Transaction(open.tid)).await.unwrap();
+        let had_committed = matches!(outcome, Outcome::Committed(_));
+        assert_eq!(first, Some(1 + i64::from(had_committed)), "{}: {outcome:?}", open.tid);
+    }
+    cluster.restart(GATEWAY);
+    cluster.wait_ready().await;
+    cluster.wait_agreed().await;
+}
+
+/// Two records as of one instant.
+async fn both(client: &vatic_client::Client, keys: &[Key; 2]) -> [Option<i64>; 2] {
+    let found = client.read_set(keys, None).await.unwrap();
+    [0, 1].map(|at: usize| found[at].as_ref().map(|record| number(Some(record))))
+}
+
+pub(crate) async fn request_repeated_after_its_node_was_killed_is_applied_once(cluster: &Cluster) {
+    let name = key("killed", &cluster.partition(3, 0).await, "");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let request = v1::SubmitRequest {
+        request_id: Some(v1::RequestId {
+            id: Bytes::from_static(b"served by a node that dies"),
+            route_key: name.partition.clone(),
+            mint_unix_ms: now,
+        }),
+        transitions: transitions(vec![add(&name, 1)]),
+        ..Default::default()
+    };
+    // Its leader serves it, so that the kill takes gateway and coordinator at once.
+    let victim = cluster.leader(3).await;
+    let mut service = wire::transactions(cluster.channel(victim));
+    let original = service.submit(request.clone()).await.unwrap().into_inner().outcome.unwrap();
+    committed(&original);
+    cluster.kill(victim);
+    for at in (0..NODES).filter(|at| *at != victim) {
+        let again = until("the request is answered", SOON, || {
+            let (mut service, request) = (wire::transactions(cluster.channel(at)), request.clone());
+            async move { service.submit(request).await.ok() }
+        });
+        let again = again.await.into_inner().outcome.unwrap();
+        assert!(again.replayed && committed(&again) == original.commit_version);
+        assert_eq!(again.transaction_id, original.transaction_id);
+        assert_eq!(again.receipt, original.receipt);
+        let transitions = transitions(vec![add(&name, 2)]);
+        let other = v1::SubmitRequest { transitions, ..request.clone() };
+        let mut service = wire::transactions(cluster.channel(at));
+        let error = refused(&service.submit(other).await.unwrap_err());
+        assert_eq!(error.metadata["cause"], "ROLLBACK_CAUSE_REQUEST_ID_TAKEN");
+    }
+    let found = cluster.client().get(&core_key(&name)).await.unwrap();
+    assert_eq!(number(found.as_ref()), 1);
+    cluster.restart(victim);
+    cluster.wait_ready().await;
+}
+
+pub(crate) async fn whole_cluster_killed_keeps_what_was_acknowledged(cluster: &Cluster) {
+    let mut names = Vec::new();
+    for group in 1..=GROUPS {
+        names.push(core_key(&key("kept", &cluster.partition(group, 1).await, "")));
+    }
+    let client = cluster.client();
+    let done = client.run(|txn| {
+        let names = &names;
+        async move {
+            for name in names {
+                txn.put(name, fields(5)).await?;
+            }
+            Ok(())
+        }
+    });
+    let version = done.await.unwrap().committed.version;
+    let load = Load::start(cluster, "all", "all-names", CLIENTS).await;
+    load.progress(cluster, 30).await;
+    for at in 0..NODES {
+        cluster.kill(at);
+    }
+    for at in 0..NODES {
+        cluster.restart(at);
+    }
+    cluster.wait_ready().await;
+    let found = cluster.client().read_set(&names, None).await.unwrap();
+    for record in &found {
+        let record = record.as_ref().expect("it was acknowledged");
+        assert_eq!((number(Some(record)), record.version), (5, version));
+    }
+    load.progress(cluster, 30).await;
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
+}

@@ -1,0 +1,43 @@
+//! A node that is asked to stop goes in order.
+
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use vatic_proto::v1;
+use vatic_tests::cluster::Cluster;
+use vatic_tests::values::{add, core_key, int, key, number, put, transitions};
+use vatic_tests::wait::{SOON, until};
+use vatic_tests::wire::{self, Stream, committed, refused};
+
+/// It says so, takes nothing new, lets a running stream commit, and leaves leaders behind.
+pub(crate) async fn node_asked_to_stop_ends_its_streams_and_hands_leadership_over(
+    cluster: &Cluster,
+) {
+    let leaving = cluster.leader(1).await;
+    let staying = (leaving + 1) % vatic_tests::cluster::NODES;
+    let name = key("stopping", &cluster.partition(1, 0).await, "");
+    // Connections of before: new ones may be refused.
+    let channel = cluster.channel(leaving);
+    let mut running = Stream::begin(channel.clone()).await;
+    running.write(put(&name, int(1))).await;
+    running.acknowledged().await;
+    cluster.ask_to_stop(leaving);
+    until("the node says that it does not serve", SOON, || async {
+        let mut health = HealthClient::new(channel.clone());
+        let answer = health.check(HealthCheckRequest::default()).await.ok()?.into_inner();
+        (answer.status() == ServingStatus::NotServing).then_some(())
+    })
+    .await;
+    let transitions = transitions(vec![add(&name, 1)]);
+    let request = v1::SubmitRequest { transitions, ..Default::default() };
+    let error = refused(&wire::transactions(channel).submit(request).await.unwrap_err());
+    assert_eq!((error.code, error.reason.as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    committed(&running.commit().await);
+    until("the node is gone", SOON, || async { cluster.stopped(leaving).then_some(()) }).await;
+    let found = cluster.client_of(staying).get(&core_key(&name)).await.unwrap();
+    assert_eq!(number(found.as_ref()), 1);
+    assert_ne!(cluster.leader(1).await, leaving);
+    cluster.restart(leaving);
+    cluster.wait_ready().await;
+    cluster.wait_agreed().await;
+}

@@ -1,0 +1,104 @@
+//! One node: a process of the real program, its files and its log.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::program::program;
+
+/// Lines of a node's log that a failure shows.
+const LOG_LINES: usize = 30;
+
+/// A node's process, running or not.
+#[derive(Debug)]
+pub struct Node {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Where clients connect, `http://HOST:PORT`.
+    pub endpoint: String,
+    config: PathBuf,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// A node that has a configuration file in `dir` and is not started yet.
+    pub fn new(number: u32, endpoint: String, dir: &Path, config: &str) -> Node {
+        let file = dir.join(format!("node-{number}.toml"));
+        fs::write(&file, config).expect("a configuration can be written");
+        let log = dir.join(format!("node-{number}.log"));
+        Node { number, endpoint, config: file, log, child: None }
+    }
+
+    /// Starts the process. It ends by itself once this one is gone, however that ends.
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "node {} runs already", self.number);
+        let log = File::options().create(true).append(true).open(&self.log).expect("a log opens");
+        let mut command = Command::new(program());
+        without_settings(&mut command);
+        let child = command
+            .args(["start", "--stop-with-stdin", "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a file has two names"))
+            .stderr(log)
+            .spawn()
+            .expect("the program can be started");
+        self.child = Some(child);
+    }
+
+    /// Kills the process (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself: then there is nothing to kill, and `wait` says how.
+            let _ = child.kill();
+            child.wait().expect("a child can be waited for");
+        }
+    }
+
+    /// Asks the process to stop in order.
+    pub fn ask_to_stop(&mut self) {
+        // It runs with `--stop-with-stdin`.
+        drop(self.child.as_mut().and_then(|child| child.stdin.take()));
+    }
+
+    /// Whether a process that was asked to stop has, and well.
+    pub fn stopped(&mut self) -> bool {
+        let Some(child) = self.child.as_mut() else { return true };
+        let Some(status) = child.try_wait().expect("a child can be asked") else { return false };
+        assert!(status.success(), "{}", self.complaint(&format!("did not stop well ({status})")));
+        self.child = None;
+        true
+    }
+
+    /// How the process ended, if nobody killed it and it ended all the same.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().expect("a child can be asked");
+        status.map(|status| self.complaint(&format!("ended by itself ({status})")))
+    }
+
+    /// What is wrong with this node, with the end of its log.
+    pub fn complaint(&self, what: &str) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+        format!("node {} {what}; the end of its log:\n{tail}", self.number)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Takes away what the caller's environment would say to the program.
+pub fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("VATIC_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_COLOR", "1").env_remove("RUST_LOG");
+}

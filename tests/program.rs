@@ -1,0 +1,62 @@
+//! The program under test: the binary `vatic` of this very build.
+//!
+//! Cargo builds a package's binary for the tests of that package alone, so for these tests it may
+//! be missing or older than the sources; then it is built here, into the same target folder.
+//! `VATIC_TEST_PROGRAM` names another one, such as a release build.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+/// Where the binary is, fresh.
+pub fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> =
+        LazyLock::new(|| std::env::var_os("VATIC_TEST_PROGRAM").map_or_else(built, PathBuf::from));
+    &PROGRAM
+}
+
+fn built() -> PathBuf {
+    let test = std::env::current_exe().expect("a process knows its program");
+    // TARGET/PROFILE/deps/TEST
+    let profile = test.ancestors().nth(2).expect("a test lies in a profile's deps").to_owned();
+    let binary = profile.join("vatic");
+    if fs::metadata(&binary).and_then(|found| found.modified()).ok() < newest_source() {
+        build(&profile);
+    }
+    assert!(binary.is_file(), "cargo built no {}", binary.display());
+    binary
+}
+
+fn build(profile: &Path) {
+    let name = profile.file_name().expect("a profile has a name").to_string_lossy().into_owned();
+    let name = if name == "debug" { "dev".to_owned() } else { name };
+    let target = profile.parent().expect("a profile lies in a target folder");
+    eprintln!("building the binary `vatic` (profile {name})");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--package", "vatic", "--bin", "vatic", "--profile", &name])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(root())
+        .status()
+        .expect("cargo can be started");
+    assert!(status.success(), "`cargo build -p vatic` failed: {status}");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository")
+}
+
+fn newest_source() -> Option<SystemTime> {
+    ["src", "proto", "Cargo.lock"].into_iter().filter_map(|name| newest(&root().join(name))).max()
+}
+
+fn newest(path: &Path) -> Option<SystemTime> {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).expect("the repository can be read");
+        return entries.filter_map(|entry| newest(&entry.ok()?.path())).max();
+    }
+    fs::metadata(path).and_then(|found| found.modified()).ok()
+}

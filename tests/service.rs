@@ -1,0 +1,69 @@
+//! What clients see of a cluster that nothing disturbs: real processes, real sockets.
+//!
+//! All tests share one cluster and run beside each other, each on records of its own.
+
+#[path = "service/commands.rs"]
+mod commands;
+#[path = "service/commits.rs"]
+mod commits;
+#[path = "service/conflicts.rs"]
+mod conflicts;
+#[path = "service/edges.rs"]
+mod edges;
+#[path = "service/reads.rs"]
+mod reads;
+#[path = "service/refusals.rs"]
+mod refusals;
+#[path = "service/requests.rs"]
+mod requests;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use vatic_tests::suite::{self, Plan};
+use vatic_tests::tests;
+
+fn main() -> ExitCode {
+    let plan = Plan { threads: 4, deadline: Duration::from_secs(90) };
+    suite::run(
+        plan,
+        tests![
+            commits::commit_over_all_groups_is_seen_through_every_node,
+            commits::transaction_reads_its_own_writes,
+            commits::receipt_verifies_and_a_tampered_one_does_not,
+            commits::client_digests_are_checked_and_acknowledged,
+            commits::aborted_transaction_leaves_nothing,
+            commits::outcome_can_be_asked_for_through_every_node,
+            commits::reads_alone_commit_with_a_receipt,
+            conflicts::later_writer_rolls_back_on_stale_read,
+            conflicts::phantom_in_a_scanned_range_rolls_back,
+            conflicts::submit_that_conflicts_is_aborted_with_its_outcome,
+            conflicts::delta_that_does_not_apply_rolls_back_for_good,
+            conflicts::counters_raised_by_everybody_lose_nothing,
+            requests::request_repeated_through_another_node_is_answered_with_the_original,
+            requests::requests_sent_at_once_apply_once,
+            requests::expired_request_is_refused,
+            refusals::malformed_transitions_are_refused_and_leave_nothing,
+            refusals::malformed_submissions_are_refused_and_leave_nothing,
+            refusals::frames_out_of_order_are_refused,
+            refusals::malformed_reads_are_refused,
+            refusals::huge_names_and_values_are_refused_typed,
+            refusals::message_over_the_limit_is_refused_and_the_connection_lives,
+            refusals::longest_key_is_read_written_and_scanned,
+            refusals::stalled_stream_is_rolled_back_and_blocks_nobody,
+            refusals::stream_past_its_deadline_is_rolled_back,
+            reads::scan_is_ordered_bounded_and_limited,
+            reads::scan_over_the_limit_is_refused_and_a_snapshot_scan_is_not,
+            reads::snapshot_sees_the_old_version_through_every_node,
+            reads::snapshot_too_old_or_too_new_is_refused,
+            reads::read_set_never_sees_half_of_a_transfer,
+            reads::read_set_answers_in_the_order_asked,
+            edges::health_and_reflection_answer,
+            edges::cluster_tells_members_groups_and_agreement,
+            commands::records_are_written_read_and_removed,
+            commands::script_commits_and_its_receipt_verifies_offline,
+            commands::exit_codes_tell_failures_apart,
+            commands::status_and_verification_of_the_cluster_are_printed,
+        ],
+    )
+}

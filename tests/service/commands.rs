@@ -1,0 +1,157 @@
+//! The command line against a running cluster: what it prints, and how it exits.
+
+use std::fs;
+
+use serde_json::{Value as Json, json};
+use vatic_tests::cluster::{Cluster, GROUPS, NODES};
+use vatic_tests::command::{vatic, vatic_with_input};
+
+pub(crate) async fn records_are_written_read_and_removed(cluster: &Cluster) {
+    let at = cluster.endpoints();
+    let put =
+        vatic(at, &["put", "cli/alice/x", "balance=100", "name=\"Alice\"", "--output", "json"]);
+    assert_eq!((put.code, put.stderr.as_str()), (0, ""), "{put:?}");
+    let version = put.json()["commit_version"].as_u64().unwrap();
+    assert_eq!(put.json()["groups"].as_array().unwrap().len(), 1);
+    assert!(put.json()["transaction_id"].is_string());
+    assert_eq!(vatic(at, &["add", "cli/alice/x", "balance=-30"]).code, 0);
+    assert_eq!(vatic(at, &["merge", "cli/alice/x", "tags=[1,\"two\"]"]).code, 0);
+    let get = vatic(&at[1..2], &["get", "cli/alice/x", "--output", "json"]);
+    assert_eq!(get.json()["key"], "cli/alice/x");
+    assert!(get.json()["version"].as_u64().unwrap() > version);
+    let fields = json!({"balance": 70, "name": "Alice", "tags": [1, "two"]});
+    assert_eq!(get.json()["fields"], fields);
+    let old = vatic(at, &["get", "cli/alice/x", "--at", &version.to_string(), "--output", "json"]);
+    assert_eq!(old.json()["fields"], json!({"balance": 100, "name": "Alice"}));
+    assert_eq!(vatic(at, &["put", "cli/alice/y", "balance=1"]).code, 0);
+    let scan = vatic(at, &["scan", "cli/alice", "--output", "ndjson"]);
+    let keys: Vec<Json> = scan
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Json>(line).unwrap()["key"].clone())
+        .collect();
+    assert_eq!(keys, [json!("cli/alice/x"), json!("cli/alice/y")]);
+    assert_eq!(vatic(at, &["del", "cli/alice/x"]).code, 0);
+    let gone = vatic(at, &["get", "cli/alice/x", "--output", "json"]);
+    assert_eq!((gone.code, gone.stdout.trim()), (0, "null"));
+    let table = vatic(at, &["get", "cli/alice/y"]);
+    assert!(table.stdout.contains("cli/alice/y") && !table.stdout.contains('\u{1b}'), "{table:?}");
+}
+
+pub(crate) async fn script_commits_and_its_receipt_verifies_offline(cluster: &Cluster) {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("transfer");
+    let receipt = dir.path().join("receipt");
+    let [from, to] = [cluster.partition(1, 0).await, cluster.partition(2, 0).await];
+    let text = format!(
+        "# two groups\nexpect scripted/{from} absent\nput scripted/{from} value=1\n\
+         add scripted/{to} value=-1\nget scripted/{from}\n"
+    );
+    fs::write(&script, &text).unwrap();
+    let (script, receipt_path) = (script.to_str().unwrap(), receipt.to_str().unwrap());
+    let at = cluster.endpoints();
+    let run = vatic(at, &["txn", "-f", script, "--receipt-out", receipt_path, "-o", "json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let done = run.json();
+    assert_eq!((&done["transitions"], &done["groups"]), (&json!(3), &json!([1, 2])));
+    assert_eq!(done["reads"][0]["fields"], json!({"value": 1}));
+    let outcome =
+        vatic(at, &["txn", "outcome", done["transaction_id"].as_str().unwrap(), "-o", "json"]);
+    assert_eq!(outcome.json()["state"], "committed");
+    assert_eq!(outcome.json()["head"], done["head"]);
+    // Offline: there are no endpoints to ask.
+    let nobody = ["http://127.0.0.1:1".to_owned()];
+    let verified = vatic(&nobody, &["verify", "receipt", receipt_path, "-o", "json"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert_eq!(verified.json()["transaction_id"], done["transaction_id"]);
+    tampered_receipt_files_do_not_verify(&fs::read_to_string(&receipt).unwrap(), receipt_path);
+    // Again: the expectation fails, and from stdin as well as from a file.
+    let again = vatic_with_input(at, &["txn", "-f", "-"], &text);
+    assert_eq!(again.code, 4, "{again:?}");
+    assert!(again.stderr.contains("scripted/") && again.stdout.is_empty(), "{again:?}");
+}
+
+fn tampered_receipt_files_do_not_verify(text: &str, path: &str) {
+    let good: Json = serde_json::from_str(text).unwrap();
+    let tampered = |change: &dyn Fn(&mut Json)| {
+        let mut file = good.clone();
+        change(&mut file);
+        file.to_string()
+    };
+    let flipped = |hex: &Json, at: usize| {
+        let mut hex = hex.as_str().unwrap().to_owned();
+        let digit = if &hex[at..=at] == "0" { "1" } else { "0" };
+        hex.replace_range(at..=at, digit);
+        json!(hex)
+    };
+    let cases = [
+        tampered(&|file| file["deltas"][0] = flipped(&file["deltas"][0], 9)),
+        tampered(&|file| drop(file["deltas"].as_array_mut().unwrap().pop())),
+        tampered(&|file| file["deltas"].as_array_mut().unwrap().swap(0, 1)),
+        tampered(&|file| file["receipt"] = flipped(&file["receipt"], 3)),
+        tampered(&|file| file["commit_version"] = json!(1)),
+        tampered(&|file| file["transaction_id"] = json!("0-0-0")),
+        tampered(&|file| file["format"] = json!(2)),
+        text[..text.len() / 2].to_owned(),
+        String::new(),
+    ];
+    for (number, case) in cases.iter().enumerate() {
+        fs::write(path, case).unwrap();
+        let ended = vatic(&[], &["verify", "receipt", path]);
+        assert_eq!(ended.code, 5, "case {number}: {ended:?}");
+        assert!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{ended:?}");
+    }
+    fs::write(path, text).unwrap();
+    assert_eq!(vatic(&[], &["verify", "receipt", path]).code, 0);
+}
+
+pub(crate) async fn exit_codes_tell_failures_apart(cluster: &Cluster) {
+    let at = cluster.endpoints();
+    for usage in [
+        &["no-such-command"][..],
+        &["get"],
+        &["get", "nokey"],
+        &["get", "$reserved/x"],
+        &["put", "cli/x", "unquoted=text"],
+        &["txn", "-f", "/no/such/file"],
+        &["verify", "receipt", "/no/such/file"],
+        &["status", "--endpoints", "not-an-endpoint"],
+    ] {
+        let ended = vatic(at, usage);
+        assert_eq!(ended.code, 2, "{usage:?}: {ended:?}");
+        assert!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{usage:?}: {ended:?}");
+    }
+    let nobody = ["http://127.0.0.1:1".to_owned()];
+    for arguments in [&["status"][..], &["get", "cli/x"], &["put", "cli/x", "a=1"]] {
+        let ended = vatic(&nobody, &[arguments, &["--timeout-ms", "1500"]].concat());
+        assert_eq!(ended.code, 3, "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(vatic(at, &["put", "cli/codes", "a=1", "--if-version", "0"]).code, 0);
+    let conflict = vatic(at, &["put", "cli/codes", "a=1", "--if-version", "0"]);
+    assert_eq!(conflict.code, 4, "{conflict:?}");
+    assert!(conflict.stderr.contains("cli/codes"), "{conflict:?}");
+    let unknown = vatic(at, &["txn", "outcome", "0000000000000001-1-0000000000000001"]);
+    assert_eq!(unknown.code, 6, "{unknown:?}");
+    for fine in [&["--help"][..], &["--version"], &["txn", "--help"]] {
+        let ended = vatic(at, fine);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:?}");
+    }
+}
+
+pub(crate) async fn status_and_verification_of_the_cluster_are_printed(cluster: &Cluster) {
+    let status = vatic(cluster.endpoints(), &["status", "--output", "json"]);
+    assert_eq!(status.code, 0, "{status:?}");
+    let seen = status.json();
+    assert_eq!(seen["ready"], true);
+    let members = seen["members"].as_array().unwrap();
+    let clients: Vec<&str> = members.iter().filter_map(|it| it["client"].as_str()).collect();
+    assert_eq!(
+        (clients.len(), clients),
+        (NODES, cluster.endpoints().iter().map(|at| &**at).collect())
+    );
+    let groups = seen["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), GROUPS as usize + 1);
+    assert!(groups.iter().all(|group| group["leader"].is_u64()), "{seen}");
+    let table = vatic(cluster.endpoints(), &["status"]);
+    assert!(table.stdout.contains("leader") && table.stdout.contains("ready"), "{table:?}");
+}
