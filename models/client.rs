@@ -1,0 +1,218 @@
+//! A transaction's client and gateway: reads, then the core's own draft, then its body and parts.
+//!
+//! A read happens in one step in one group, and may show an old version beside an undecided write,
+//! as reads inside read-write transactions may. The draft is made when the last read is in; until
+//! then nothing of it can influence anybody.
+
+use crate::{
+    plan::{GROUPS, Item, Place, Plan},
+    serial::{KeyId, Seen, Write},
+    shared::Shared,
+    site::Site,
+};
+use vatic_core::{
+    body::Body,
+    codec,
+    command::{Command, Vote},
+    delta::{Delta, Op},
+    draft::Draft,
+    hash::Hash,
+    id::{GroupId, Tid, Timestamp},
+    key::{Key, KeyRange},
+    limits::Limits,
+    read::{RangeRecords, Record},
+    request::RequestId,
+    ring::{Ring, RingSpec},
+    value::Fields,
+};
+
+/// The field that holds a record's value.
+const FIELD: &str = "v";
+
+/// Places in this collection stand for the record of a request id.
+pub(crate) const REQUESTS: &str = "request";
+
+/// The most records that a range read returns; more than any scenario has.
+pub(crate) const RANGE_MAX: usize = 8;
+
+/// Where the scenario's records lie on the core's ring.
+#[derive(Clone, Debug)]
+pub struct Atlas {
+    ring: Ring,
+    places: Vec<usize>,
+    keys: Vec<Key>,
+}
+
+/// What a client was shown.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Observed {
+    /// A record.
+    Record(Record),
+    /// A range.
+    Range(RangeRecords),
+}
+
+/// A transaction that is ready to be voted on.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Sealed {
+    /// Its body.
+    pub body: Body,
+    /// The vote that each participant is asked for.
+    pub votes: [Option<Shared<Command>>; GROUPS],
+    /// What is staged before, at each participant.
+    pub stages: [Option<Shared<Command>>; GROUPS],
+    /// What it read, for the oracle.
+    pub seen: Seen,
+}
+
+impl Atlas {
+    /// Finds a partition for each place on the ring of two groups.
+    pub fn new(places: &[Place]) -> Atlas {
+        let groups = (0..GROUPS).map(group_id).collect();
+        let ring = Ring::new(RingSpec { epoch: 1, virtual_nodes: 16, groups });
+        let keys = places
+            .iter()
+            .map(|place| {
+                let partition = partition_of(&ring, place.group);
+                Key::new(place.collection, &partition, place.sort).expect("scenarios name keys")
+            })
+            .collect();
+        Atlas { ring, places: places.iter().map(|place| place.group).collect(), keys }
+    }
+
+    /// A record's key.
+    pub fn key(&self, key: KeyId) -> &Key {
+        &self.keys[key]
+    }
+
+    /// The group that a record lies in, by place.
+    pub fn place(&self, key: KeyId) -> usize {
+        self.places[key]
+    }
+
+    /// The range that an item means.
+    pub fn range(&self, keys: &[KeyId]) -> KeyRange {
+        let Key { collection, partition, .. } = self.key(keys[0]);
+        KeyRange::partition(collection, partition)
+    }
+
+    /// What a read inside a transaction shows.
+    pub fn peek(&self, site: &Site, item: &Item) -> Observed {
+        match item {
+            Item::Key(key) => Observed::Record(site.group.peek(&site.state, self.key(*key)).0),
+            Item::Range(keys) => {
+                let range = self.range(keys);
+                Observed::Range(site.group.peek_range(&site.state, &range, RANGE_MAX).0)
+            }
+        }
+    }
+
+    /// Translates records for the oracle: what is not among them is absent.
+    pub fn seen(&self, item: &Item, records: &[Record]) -> Seen {
+        let value = |key: KeyId| {
+            let record = records.iter().find(|record| record.key == self.keys[key])?;
+            record.fields.as_ref()?.get(FIELD)?.as_i64()
+        };
+        item.keys().into_iter().map(|key| (key, value(key))).collect()
+    }
+
+    /// A record's latest value.
+    pub fn value(&self, sites: &[Shared<Site>; GROUPS], key: KeyId) -> Option<i64> {
+        let site = &sites[self.place(key)];
+        if self.key(key).collection == REQUESTS {
+            let held = site.group.request(&site.state, &self.request(key));
+            return held.is_ok_and(|held| held.is_some()).then_some(1);
+        }
+        site.group.peek(&site.state, self.key(key)).0.fields?.get(FIELD)?.as_i64()
+    }
+
+    /// Seals a transaction that has read what it wanted.
+    pub fn seal(&self, plan: &Plan, observed: &[Shared<Observed>]) -> Sealed {
+        let mint = Timestamp(plan.identity);
+        let seed = Hash([plan.identity as u8; 32]);
+        let limits = Limits::production();
+        let mut draft = Draft::begin(self.ring.clone(), limits, mint, plan.identity, seed);
+        let mut seen = Seen::new();
+        if let Some(claim) = plan.claim {
+            draft.claim(self.request(claim), Hash::ZERO).expect("the route is valid");
+            seen.push((claim, None));
+        }
+        for (item, observed) in plan.reads.iter().zip(observed) {
+            match &**observed {
+                Observed::Record(record) => {
+                    draft.note_read(record).expect("read once");
+                    seen.extend(self.seen(item, std::slice::from_ref(record)));
+                }
+                Observed::Range(found) => {
+                    draft.note_scan(found).expect("scanned once");
+                    seen.extend(self.seen(item, &found.records));
+                }
+            }
+        }
+        for &(key, write) in &plan.writes {
+            let delta = Delta { key: self.key(key).clone(), op: operation(write) };
+            draft.push(codec::encode(&delta), None, None).expect("the delta is valid");
+        }
+        self.parts(plan, draft, seen)
+    }
+
+    fn parts(&self, plan: &Plan, draft: Draft, seen: Seen) -> Sealed {
+        let (body, parts) = draft.finish().expect("something was touched");
+        let mut sealed = Sealed { body, votes: [None, None], stages: [None, None], seen };
+        for mut part in parts {
+            let at = place_of(part.group);
+            if plan.staged {
+                let transitions = std::mem::take(&mut part.transitions);
+                let stage = Command::Stage { tid: sealed.body.tid, transitions };
+                sealed.stages[at] = Some(Shared::new(stage));
+            }
+            let hint = Timestamp(plan.hints[at]);
+            let vote = Vote { body: sealed.body.clone(), part, hint };
+            sealed.votes[at] = Some(Shared::new(Command::Vote(vote.into())));
+        }
+        sealed
+    }
+
+    /// The request whose record the oracle knows by this key.
+    fn request(&self, claim: KeyId) -> RequestId {
+        let route = self.keys[claim].partition.clone();
+        RequestId { principal: "caller".into(), id: vec![1], route, mint: Timestamp(1) }
+    }
+}
+
+impl Sealed {
+    /// The transaction's id.
+    pub fn tid(&self) -> Tid {
+        self.body.tid
+    }
+
+    /// The participants, by place.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        (0..GROUPS).filter(|&at| self.votes[at].is_some())
+    }
+}
+
+/// The id of a group, by place.
+pub fn group_id(place: usize) -> GroupId {
+    GroupId(place as u32 + 1)
+}
+
+/// The place of a group, by id.
+pub fn place_of(group: GroupId) -> usize {
+    group.0 as usize - 1
+}
+
+fn partition_of(ring: &Ring, place: usize) -> String {
+    (0..)
+        .map(|n| format!("p{n}"))
+        .find(|partition| ring.group_of(partition) == Some(group_id(place)))
+        .expect("the ring covers both groups")
+}
+
+fn operation(write: Write) -> Op {
+    match write {
+        Write::Put(value) => Op::Put(Fields::from([(FIELD.into(), value.into())])),
+        Write::Add(by) => Op::Add { field: FIELD.into(), by },
+        Write::Delete => Op::Delete,
+    }
+}

@@ -1,0 +1,344 @@
+//! The model: the commit protocol of the core in a small world, every step of it in any order.
+//!
+//! A step either lets one group apply one command, lets one group answer one read, or hands one
+//! reply to one coordinator. All of that is the core's own code; here is only what may happen
+//! next.
+//!
+//! # What is abstracted away, and why that is sound
+//!
+//! - **The Raft log.** A group is one machine that applies commands atomically, one after the
+//!   other. Raft gives exactly that; replicas hold the same bytes because applying is
+//!   deterministic. Raft itself is checked elsewhere. Reads see the applied state at one moment
+//!   between question and answer, as a read index does.
+//! - **The network.** A request or reply that was ever sent can be delivered at any later time,
+//!   any number of times, or never. So loss, delay, repetition and reordering need no steps of
+//!   their own, and neither do retries, which would send what is already there.
+//! - **Crashes.** A coordinator that stops is one that gets no more steps, and every path may leave
+//!   it so from any point on. One that is started again has lost its memory: it is a recoverer. A
+//!   group loses only caches in a crash; that a group opened on its state is the same group is
+//!   checked after every command.
+//! - **The digest chain** of a group only grows with every entry and no rule reads it: it is left
+//!   out by using `Group::apply` in place of `Group::apply_entry`. Receipts are tested elsewhere.
+//! - **Time.** Deadlines may pass at any moment: giving up, recovering, forgetting and advancing
+//!   are steps without conditions on time. Proposers' clocks are the hints that the scenario sets.
+//! - **Housekeeping proposals** (forget, advance, collect) are applied in the step in which they
+//!   are proposed. What they rest on is stable: a decided transaction stays decided, a clock never
+//!   goes back. Proposing early and applying late adds nothing.
+
+use crate::{
+    client::{Atlas, group_id},
+    memo::Memo,
+    plan::{GROUPS, Plan, ReaderKind, Scenario},
+    property,
+    reader::Reading,
+    shared::Shared,
+    site::Site,
+    world::{Client, Delivery, Log, Reader, Request, Slot, World},
+};
+use stateright::{Model, Property};
+use std::collections::BTreeSet;
+use vatic_core::{
+    command::{Command, Standing},
+    coordinator::Event,
+    id::Timestamp,
+    rules::Rules,
+};
+
+/// A scenario under a set of rules.
+#[derive(Debug)]
+pub struct Spine {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The rules in force.
+    pub rules: Rules,
+    /// Where its records lie.
+    pub atlas: Atlas,
+    pub(crate) memo: Memo,
+}
+
+/// What can happen next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// A client begins, or reads its next item; after the last one it seals its transaction and
+    /// hands it to a driver.
+    Client(usize),
+    /// A group applies a command that was sent to it.
+    Apply(Request, Fate),
+    /// A coordinator receives a late reply.
+    Deliver(Delivery),
+    /// A coordinator stops, with all that it knew.
+    Stop(usize),
+    /// A driver stops waiting for votes.
+    GiveUp(usize),
+    /// Somebody who met the transaction in a group starts to recover it.
+    Recover {
+        /// The coordinator to start.
+        machine: usize,
+        /// The group, by place.
+        group: usize,
+    },
+    /// A reader begins, or reads in a group.
+    Read {
+        /// The reader.
+        reader: usize,
+        /// The group, by place; for a strict read, the question's place.
+        at: usize,
+    },
+    /// A group's leader forces the vote of a transaction whose stage looks abandoned.
+    Sweep {
+        /// The group, by place.
+        group: usize,
+    },
+    /// A group is told to forget what was minted up to a plan's time.
+    Forget {
+        /// The group, by place.
+        group: usize,
+        /// The plan.
+        plan: usize,
+    },
+    /// A group is told to raise its clock.
+    Advance {
+        /// The group, by place.
+        group: usize,
+        /// The clock to reach.
+        to: u64,
+    },
+    /// A group is told to raise its horizon and remove what is due.
+    Collect {
+        /// The group, by place.
+        group: usize,
+        /// The horizon to reach.
+        horizon: u64,
+    },
+}
+
+/// What becomes of a reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It arrives with the step that made it.
+    Arrives,
+    /// It never arrives.
+    Lost,
+    /// It may arrive later, repeatedly.
+    Late,
+}
+
+impl Model for Spine {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        let Scenario { plans, readers, recoverers, .. } = &self.scenario;
+        let open = |place| Shared::new(Site::open(group_id(place), self.rules));
+        vec![World {
+            sites: [open(0), open(1)],
+            clients: vec![Shared::new(Client::default()); plans.len()],
+            machines: vec![Slot::Idle; plans.len() + recoverers.len()],
+            requests: Shared::new(BTreeSet::new()),
+            replies: Shared::new(BTreeSet::new()),
+            readers: vec![Shared::new(Reader::default()); readers.len()],
+            log: Shared::new(Log::new(plans.len(), self.scenario.ops())),
+        }]
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        if world.is_broken() {
+            return;
+        }
+        self.client_steps(world, steps);
+        self.apply_steps(world, steps);
+        steps.extend(world.replies.iter().cloned().map(Step::Deliver));
+        self.recovery_steps(world, steps);
+        self.read_steps(world, steps);
+        let Scenario { forgets, advances, collects, .. } = &self.scenario;
+        if self.scenario.plans.iter().any(|plan| plan.staged) {
+            steps.extend((0..GROUPS).map(|group| Step::Sweep { group }));
+        }
+        steps.extend(forgets.iter().map(|&(group, plan)| Step::Forget { group, plan }));
+        steps.extend(advances.iter().map(|&(group, to)| Step::Advance { group, to }));
+        steps.extend(collects.iter().map(|&(group, horizon)| Step::Collect { group, horizon }));
+    }
+
+    fn next_state(&self, last: &World, step: Step) -> Option<World> {
+        let mut world = last.clone();
+        match step {
+            Step::Client(plan) => self.step_client(&mut world, plan),
+            Step::Apply(request, fate) => self.apply_request(&mut world, &request, fate),
+            Step::Deliver(delivery) => self.deliver(&mut world, &delivery),
+            Step::Stop(machine) => world.machines[machine] = Slot::Stopped,
+            Step::GiveUp(machine) => self.feed(&mut world, machine, Event::GiveUp),
+            Step::Recover { machine, group } => self.recover(&mut world, machine, group),
+            Step::Read { reader, at } => self.step_reader(&mut world, reader, at),
+            Step::Sweep { group } => self.sweep(&mut world, group),
+            Step::Forget { group, plan } => self.forget(&mut world, group, plan),
+            Step::Advance { group, to } => {
+                self.apply(&mut world, group, Command::Advance { to: Timestamp(to) });
+            }
+            Step::Collect { group, horizon } => {
+                let horizon = Timestamp(horizon);
+                self.apply(&mut world, group, Command::Collect { horizon, items_max: 100 });
+            }
+        }
+        (world != *last).then_some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let witnesses = self.scenario.witnesses.iter();
+        let sometimes = witnesses.map(|witness| Property::sometimes(witness.name, witness.shows));
+        property::always().into_iter().chain(sometimes).collect()
+    }
+}
+
+impl Spine {
+    /// A scenario under a set of rules.
+    pub fn new(scenario: Scenario, rules: Rules) -> Spine {
+        let atlas = Atlas::new(&scenario.keys);
+        Spine { scenario, rules, atlas, memo: Memo::new(rules) }
+    }
+
+    /// A reader's view of a state.
+    pub fn reading<'a>(&'a self, world: &'a World, reader: usize) -> Reading<'a> {
+        let plan = &self.scenario.readers[reader];
+        Reading { plan, atlas: &self.atlas, sites: &world.sites, rules: self.rules }
+    }
+
+    fn client_steps(&self, world: &World, steps: &mut Vec<Step>) {
+        let waiting = world.clients.iter().enumerate();
+        let waiting = waiting.filter(|(_, client)| client.sealed.is_none());
+        steps.extend(waiting.map(|(plan, _)| Step::Client(plan)));
+    }
+
+    fn apply_steps(&self, world: &World, steps: &mut Vec<Step>) {
+        let late_max = self.scenario.late_replies_max;
+        let fates: &[Fate] = match late_max {
+            0 => &[Fate::Arrives],
+            _ if world.replies.len() < late_max => &[Fate::Arrives, Fate::Lost, Fate::Late],
+            _ => &[Fate::Arrives, Fate::Lost],
+        };
+        let applicable = world.requests.iter().filter(|request| self.may_apply(world, request));
+        for request in applicable {
+            steps.extend(fates.iter().map(|&fate| Step::Apply(request.clone(), fate)));
+        }
+    }
+
+    fn recovery_steps(&self, world: &World, steps: &mut Vec<Step>) {
+        let plans = self.scenario.plans.len();
+        for (machine, state) in world.machines.iter().enumerate() {
+            match state {
+                Slot::Working(_) => {
+                    let gives_up = machine < plans && self.scenario.gives_up;
+                    steps.extend(gives_up.then_some(Step::GiveUp(machine)));
+                    let stops = self.scenario.stops.contains(&machine);
+                    steps.extend(stops.then_some(Step::Stop(machine)));
+                }
+                Slot::Idle if machine >= plans && self.is_next_recoverer(world, machine) => {
+                    let groups = 0..GROUPS;
+                    steps.extend(groups.map(|group| Step::Recover { machine, group }));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Recoverers of one plan are alike, so they start in order.
+    fn is_next_recoverer(&self, world: &World, machine: usize) -> bool {
+        let plans = self.scenario.plans.len();
+        let plan = |machine: usize| self.scenario.recoverers[machine - plans];
+        (plans..machine)
+            .all(|other| plan(other) != plan(machine) || world.machines[other] != Slot::Idle)
+    }
+
+    fn read_steps(&self, world: &World, steps: &mut Vec<Step>) {
+        for (reader, state) in world.readers.iter().enumerate() {
+            if state.end.is_some() {
+                continue;
+            }
+            let choices = match (self.scenario.readers[reader].kind, &state.machine) {
+                (ReaderKind::Get, _) | (ReaderKind::Strict { .. }, None) => 1,
+                (ReaderKind::Strict { .. }, Some(_)) => state.asked.len(),
+                (ReaderKind::Snapshot { .. }, _) => GROUPS,
+            };
+            steps.extend((0..choices).map(|at| Step::Read { reader, at }));
+        }
+    }
+
+    /// A vote whose transitions are staged is proposed only where the stage holds them.
+    fn may_apply(&self, world: &World, request: &Request) -> bool {
+        let Command::Vote(vote) = &*request.command else { return true };
+        let site = &world.sites[request.group];
+        let staged = |plan: &Plan| Timestamp(plan.identity) == vote.body.tid.mint && plan.staged;
+        !self.scenario.plans.iter().any(staged)
+            || *site.standing(vote.body.tid) != Standing::None
+            || site.group.staged(&site.state).contains(&vote.body.tid)
+    }
+
+    fn step_client(&self, world: &mut World, at: usize) {
+        let plan = &self.scenario.plans[at];
+        let mut client = Client::clone(&world.clients[at]);
+        if client.seen.is_empty() {
+            world.log.update(|log| log.begin(at));
+        }
+        if let Some(item) = plan.reads.get(client.seen.len()) {
+            let site = &world.sites[self.atlas.place(item.keys()[0])];
+            client.seen.push(Shared::new(self.atlas.peek(site, item)));
+        }
+        if client.seen.len() == plan.reads.len() {
+            client.sealed = Some(Shared::new(self.atlas.seal(plan, &client.seen)));
+        }
+        let sealed = client.sealed.clone();
+        world.clients[at] = Shared::new(client);
+        if let Some(sealed) = sealed {
+            self.start_driver(world, at, &sealed);
+        }
+    }
+
+    fn step_reader(&self, world: &mut World, at: usize, choice: usize) {
+        let reading = self.reading(world, at);
+        let before = &world.readers[at];
+        let reader =
+            self.memo.read(before, (at, choice), &world.sites, |reader| match reading.plan.kind {
+                ReaderKind::Get => reading.try_get(reader),
+                ReaderKind::Snapshot { at } => reading.try_snapshot(reader, choice, at),
+                ReaderKind::Strict { attempts_max } => {
+                    match reader.asked.iter().nth(choice).cloned() {
+                        Some(asked) => reading.answer(reader, &asked),
+                        None => reading.start(reader, attempts_max),
+                    }
+                }
+            });
+        if reader == *before {
+            return;
+        }
+        let op = self.scenario.op_of_reader(at);
+        world.log.update(|log| {
+            log.begin(op);
+            if reader.end.is_some() {
+                log.end(op);
+            }
+        });
+        world.readers[at] = reader;
+    }
+
+    fn apply(&self, world: &mut World, group: usize, command: Command) {
+        let applied = self.memo.apply(&world.sites[group], &Shared::new(command));
+        world.sites[group] = applied.site.clone();
+    }
+
+    fn sweep(&self, world: &mut World, group: usize) {
+        let site = world.sites[group].clone();
+        for tid in site.group.staged(&site.state) {
+            let participants = vec![site.group.id()];
+            self.apply(world, group, Command::Force { tid, body: None, participants });
+        }
+    }
+
+    fn forget(&self, world: &mut World, group: usize, plan: usize) {
+        let tids = world.clients.iter().enumerate();
+        let settled = tids
+            .filter(|(plan, _)| world.log.settled & (1 << plan) != 0)
+            .filter_map(|(_, client)| client.sealed.as_ref().map(|sealed| sealed.tid()));
+        let settled = settled.collect();
+        let watermark = Timestamp(self.scenario.plans[plan].identity);
+        self.apply(world, group, Command::Forget { watermark, settled });
+    }
+}

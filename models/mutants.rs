@@ -1,0 +1,80 @@
+//! Which scenario sees which broken rule, and by what.
+//!
+//! The property named is the one that the rule is there for, as a client or an operator would
+//! notice: the core's own invariants often break earlier, and do not count here.
+
+use crate::{
+    check::{self, Report},
+    property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
+    scenarios,
+};
+use serde::Serialize;
+use vatic_core::rules::Mutant;
+
+/// A mutant and what catches it.
+#[derive(Clone, Copy, Debug)]
+pub struct Catch {
+    /// The broken rule.
+    pub mutant: Mutant,
+    /// The scenario.
+    pub scenario: &'static str,
+    /// The property that is violated.
+    pub property: &'static str,
+}
+
+/// Every mutant, caught; some by more than one failure.
+pub const CATCHES: &[Catch] = &[
+    catch(Mutant::NoReadLocks, "key-skew", STRICT),
+    catch(Mutant::NoRangeLocks, "range-skew", STRICT),
+    catch(Mutant::SinglePassRead, "strict-read", STRICT),
+    catch(Mutant::SinglePassRead, "blind-writes", STRICT),
+    catch(Mutant::SecondPassIgnoresLocks, "strict-read", STRICT),
+    catch(Mutant::ReadSkipsUndecided, "blocked-get", STRICT),
+    catch(Mutant::ForgetUnsettled, "forgetting", AGREEMENT),
+    catch(Mutant::ForgetWithoutWatermark, "one-group", ONCE),
+    catch(Mutant::ForgetWithoutWatermark, "late-and-forgotten", ACKNOWLEDGED),
+    catch(Mutant::StaleIsNo, "forgetting", AGREEMENT),
+    catch(Mutant::RollBackWithoutNo, "recovery", FINAL),
+    catch(Mutant::ForceTakesBackYes, "recovery", ACKNOWLEDGED),
+    catch(Mutant::ForceTakesBackYes, "blocked-get", ONCE),
+    catch(Mutant::TwoBodies, "two-bodies", ONCE),
+    catch(Mutant::DecideKeepsClock, "snapshots", CUTS),
+    catch(Mutant::SnapshotAboveClock, "snapshots", CUTS),
+    catch(Mutant::SnapshotAboveClock, "collected", CUTS),
+];
+
+/// How a mutant was caught.
+#[derive(Clone, Debug, Serialize)]
+pub struct Caught {
+    /// The broken rule.
+    pub mutant: String,
+    /// The property that was violated.
+    pub property: &'static str,
+    /// States seen until then.
+    pub unique_states: usize,
+    /// How long it took.
+    pub seconds: f64,
+    /// The steps that lead to the violation.
+    pub counterexample: Vec<String>,
+}
+
+impl Catch {
+    /// Checks the mutant; none where it got away.
+    pub fn run(&self, threads: usize) -> Option<Caught> {
+        let scenario = scenarios::named(self.scenario).expect("catches name scenarios");
+        let report = check::check_mutant(scenario, self.mutant, self.property, threads);
+        let Report { properties, unique_states, seconds, .. } = report;
+        let found = properties.into_iter().find(|finding| finding.name == self.property)?;
+        Some(Caught {
+            mutant: format!("{:?}", self.mutant),
+            property: self.property,
+            unique_states,
+            seconds,
+            counterexample: found.counterexample?,
+        })
+    }
+}
+
+const fn catch(mutant: Mutant, scenario: &'static str, property: &'static str) -> Catch {
+    Catch { mutant, scenario, property }
+}
