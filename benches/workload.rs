@@ -1,4 +1,4 @@
-//! Transactions on the core alone: a draft, its seal, the votes, the decisions, on states in memory.
+//! Transactions on the core alone: a draft, its seal, votes and decisions, on states in memory.
 //!
 //! Old versions and outcomes are collected and forgotten as a leader would, so that the state stays
 //! the size of its records.

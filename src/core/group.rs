@@ -222,9 +222,9 @@ impl Group {
         crate::meta::apply(state, command)
     }
 
-    /// Whether a Yes of this entry outlived it: what came after it in the same entry may have rolled
-    /// it back or forgotten it, and nobody would remove the proof later. At home it goes with the
-    /// outcome.
+    /// Whether a Yes of this entry outlived it: what came after it in the same entry may have
+    /// rolled it back or forgotten it, and nobody would remove the proof later. At home it goes
+    /// with the outcome.
     fn needs_proof(&self, state: &impl Read, tid: Tid) -> bool {
         let rolled_back = |txn: Txn| matches!(txn.decision, Some(Decision::RolledBack(_)));
         let known = || tables::load::<Txn>(state, &tables::txn(tid));

@@ -11,7 +11,8 @@ pub const RECORD_FIELDS_MAX: u64 = 1_024;
 /// Most elements in a list field, for the same reason.
 pub const LIST_ELEMENTS_MAX: u64 = 4_096;
 
-/// Most ranges that one transaction scans in one group: each is locked, and every writer looks at it.
+/// Most ranges that one transaction scans in one group: each is locked, and every writer looks at
+/// it.
 pub const RANGES_MAX: u64 = 64;
 
 /// Bytes of fields that one scan returns at most; it is cut there as by its limit.

@@ -157,7 +157,7 @@ impl Cluster {
     ) -> Result<PeerReply, CallError> {
         let mut pauses = RETRY_PAUSES_MS.iter();
         let mut pause_ms = 0;
-        // Once an answer was lost the question may have had its effect: a refusal says nothing then.
+        // Once an answer was lost the question may have had its effect: a refusal says nothing.
         let mut in_doubt = false;
         while Instant::now() < deadline {
             let node = self.guess(group);

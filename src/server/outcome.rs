@@ -178,7 +178,7 @@ async fn rolled_back(
         let original = by_tid(cluster, by, deadline).await?;
         return match original.state() {
             State::Committed => Ok(v1::Outcome { replayed: true, ..original }),
-            // It committed, and its outcome is no longer kept: anything but "unknown" would be a lie.
+            // It committed, and its outcome is no longer kept: only "unknown" is no lie.
             _ => Err(ApiError::OutcomeUnknown { tid: by }),
         };
     }
