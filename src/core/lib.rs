@@ -75,3 +75,5 @@ mod recovery_test;
 mod ring_test;
 #[cfg(test)]
 mod strategies_test;
+#[cfg(test)]
+mod stale_test;
