@@ -84,7 +84,7 @@ fn settled_coordinator_ignores_what_is_late() {
     let effects = hear(&mut recoverer, TWO, 1, stale());
     assert!(effects.contains(&Effect::Answer(Answer::Forgotten)), "{effects:?}");
     assert!(recoverer.is_settled());
-    assert_eq!(hear(&mut recoverer, ONE, 2, yes()), []);
+    assert_eq!(hear(&mut recoverer, ONE, 0, yes()), []);
 }
 
 /// The other body's votes were forgotten on that word, though still undecided.
