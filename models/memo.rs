@@ -100,7 +100,8 @@ impl Memo {
         })
     }
 
-    /// Lets a reader go on: `choice` is anything that, with it and the groups, decides what it does.
+    /// Lets a reader go on: `choice` is anything that, with it and the groups, decides what it
+    /// does.
     pub fn read(
         &self,
         reader: &Shared<Reader>,

@@ -30,9 +30,9 @@ pub struct Scenario {
     pub gives_up: bool,
     /// Coordinators that may stop at any time, by machine: drivers by plan, then recoverers.
     pub stops: Vec<usize>,
-    /// How many replies to coordinators may be late and repeated. Where it is 0, every reply arrives
-    /// with the step that made it; otherwise any number may be lost, too. Requests may be late,
-    /// repeated and lost in every scenario.
+    /// How many replies to coordinators may be late and repeated. Where it is 0, every reply
+    /// arrives with the step that made it; otherwise any number may be lost, too. Requests may be
+    /// late, repeated and lost in every scenario.
     pub late_replies_max: usize,
     /// Groups that may be told to forget, each with the plan whose mint time is the watermark.
     pub forgets: Vec<(usize, usize)>,

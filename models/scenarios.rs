@@ -285,8 +285,8 @@ fn snapshots() -> Scenario {
 fn collected() -> Scenario {
     Scenario {
         name: "collected",
-        about: "a writer, a later one that also deletes, a snapshot of ranges that may fall between \
-                them, and collection of versions",
+        about: "a writer, a later one that also deletes, a snapshot of ranges that may fall \
+                between them, and collection of versions",
         keys: vec![at(0, "a"), at(1, "b")],
         plans: vec![
             put_both(1, 1),
@@ -318,8 +318,8 @@ fn collected() -> Scenario {
 fn read_by_vote() -> Scenario {
     Scenario {
         name: "read-by-vote",
-        about: "a reader of both accounts that votes, as a strict read does when its tries are used \
-                up, and a transfer whose driver may stop",
+        about: "a reader of both accounts that votes, as a strict read does when its tries are \
+                used up, and a transfer whose driver may stop",
         keys: vec![at(0, "a"), at(1, "b")],
         plans: vec![
             transfer(1),

@@ -66,7 +66,10 @@ witnesses! {
     /// The groups are in the middle of a commit.
     HALF_DECIDED = "one group has committed, the other not yet": |_, world| {
         world.log.decided.iter().any(|decided| {
-            matches!(decided, [Some(Verdict::Committed(_)), None] | [None, Some(Verdict::Committed(_))])
+            matches!(
+                decided,
+                [Some(Verdict::Committed(_)), None] | [None, Some(Verdict::Committed(_))]
+            )
         })
     };
     /// A late question.
@@ -108,9 +111,10 @@ witnesses! {
         let snapshot = |kind| matches!(kind, ReaderKind::Snapshot { .. });
         let readers = world.readers.iter().zip(&spine.scenario.readers);
         readers.into_iter().any(|(reader, plan)| match &reader.end {
-            Some(ReadEnd::Answered(seen)) if snapshot(plan.kind) => seen.iter().any(|&(key, value)| {
-                value.is_some() && value != spine.atlas.value(&world.sites, key)
-            }),
+            Some(ReadEnd::Answered(seen)) if snapshot(plan.kind) => {
+                let now = |key| spine.atlas.value(&world.sites, key);
+                seen.iter().any(|&(key, value)| value.is_some() && value != now(key))
+            }
             _ => false,
         })
     };
