@@ -74,6 +74,6 @@ mod recovery_test;
 #[cfg(test)]
 mod ring_test;
 #[cfg(test)]
-mod strategies_test;
-#[cfg(test)]
 mod stale_test;
+#[cfg(test)]
+mod strategies_test;

@@ -247,17 +247,23 @@ impl Index {
     }
 
     fn carry(&mut self, id: ReplicaId, entry: &Entry, place: Place) -> Result<(), Inconsistent> {
-        let slot = self.replicas.get_mut(&id).and_then(|r| r.slot(entry.index));
-        let Some(slot) = slot else {
-            return Err(inconsistent(id, &format!("carries entry {} it lacks", entry.index)));
-        };
+        let lacks = || inconsistent(id, &format!("carries entry {} it lacks", entry.index));
+        let replica = self.replicas.get_mut(&id).ok_or_else(lacks)?;
+        let is_last = entry.index + 1 == replica.next();
+        let last_term = replica.last_term;
+        let slot = replica.slot(entry.index).ok_or_else(lacks)?;
         if slot.is_some_and(|old| old.term != place.term) {
             return Err(inconsistent(
                 id,
                 &format!("carries entry {} of another term", entry.index),
             ));
         }
-        if let Some(old) = slot.replace(place) {
+        let old = slot.replace(place);
+        if is_last {
+            // Not known where a truncation made this the last entry before recovery met it.
+            replica.last_term = last_term.or(Some(place.term));
+        }
+        if let Some(old) = old {
             self.forget(id, old);
         }
         self.remember(id, place);
@@ -324,6 +330,7 @@ impl ReplicaIndex {
         (!self.places.is_empty()).then(|| Extent {
             first: self.first,
             last: self.next() - 1,
+            // Unknown only while recovery runs, between a truncation and the entry's carried frame.
             last_term: self.last_term.unwrap_or(0),
         })
     }

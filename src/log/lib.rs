@@ -34,6 +34,8 @@ mod file_test;
 #[cfg(test)]
 mod harness_test;
 #[cfg(test)]
+mod index_test;
+#[cfg(test)]
 mod recover_test;
 
 pub use disk::{Disk, DiskFile};
