@@ -1,8 +1,7 @@
 //! The model: the commit protocol of the core in a small world, every step of it in any order.
 //!
-//! A step either lets one group apply one command, lets one group answer one read, or hands one
-//! reply to one coordinator. All of that is the core's own code; here is only what may happen
-//! next.
+//! A step lets one group apply one command or answer one read, or one coordinator or client go on.
+//! All of that is the core's own code; here is only what may happen next.
 //!
 //! # What is abstracted away, and why that is sound
 //!
@@ -10,13 +9,18 @@
 //!   other. Raft gives exactly that; replicas hold the same bytes because applying is
 //!   deterministic. Raft itself is checked elsewhere. Reads see the applied state at one moment
 //!   between question and answer, as a read index does.
-//! - **The network.** A request or reply that was ever sent can be delivered at any later time,
-//!   any number of times, or never. So loss, delay, repetition and reordering need no steps of
-//!   their own, and neither do retries, which would send what is already there.
-//! - **Crashes.** A coordinator that stops is one that gets no more steps, and every path may leave
-//!   it so from any point on. One that is started again has lost its memory: it is a recoverer. A
-//!   group loses only caches in a crash; that a group opened on its state is the same group is
-//!   checked after every command.
+//! - **Requests.** A request that was ever sent can be applied at any later time, any number of
+//!   times, or never. So loss, delay, repetition and reordering need no steps of their own, and
+//!   neither do retries, which would send what is already there.
+//! - **Replies.** A late reply lets a coordinator act on older news than it could have. What it
+//!   then sends is late in every scenario; what it makes of old news is checked where that is the
+//!   question: in scenarios with `late_replies_max` any reply may be lost, and as many as the bound
+//!   says may arrive at any later time, repeatedly. Elsewhere a reply arrives with the step that
+//!   made it, or the coordinator has stopped before.
+//! - **Crashes.** A coordinator that stops is gone with all that it knew, while what it sent is
+//!   still on its way. One that is started again has lost its memory: it is a recoverer, which
+//!   knows what the record says that it met in a group. A group loses only caches in a crash; that
+//!   a group opened anew on its state is the same group is checked after every command.
 //! - **The digest chain** of a group only grows with every entry and no rule reads it: it is left
 //!   out by using `Group::apply` in place of `Group::apply_entry`. Receipts are tested elsewhere.
 //! - **Time.** Deadlines may pass at any moment: giving up, recovering, forgetting and advancing
