@@ -9,15 +9,13 @@ const REQUIRED: [&str; 8] =
     ["Cargo.lock", "Cargo.toml", "benches", "models", "proto", "src", "tests", "verification"];
 
 /// Documents and the settings of tools; names that start with a dot are free.
-const ALLOWED: [&str; 9] = [
+const ALLOWED: [&str; 7] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
-    "deny.toml",
-    "rustfmt.toml",
     // Build output; git ignores it.
     "target",
 ];
