@@ -66,7 +66,6 @@ pub(crate) enum CallError {
 const RETRY_PAUSES_MS: [u64; 6] = [2, 5, 10, 25, 50, 100];
 
 impl Cluster {
-    #[allow(clippy::too_many_arguments)] // Called once, by the node that owns all of these.
     pub(crate) fn new(
         config: Config,
         client_endpoint: String,
