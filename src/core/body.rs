@@ -139,6 +139,7 @@ pub enum LimitName {
     RangesMax,
     ParticipantsMax,
     RangeRecordsMax,
+    TransactionBytesMax,
 }
 
 impl LimitName {
@@ -150,6 +151,7 @@ impl LimitName {
             LimitName::RangesMax => "ranges_max",
             LimitName::ParticipantsMax => "participants_max",
             LimitName::RangeRecordsMax => "range_records_max",
+            LimitName::TransactionBytesMax => "transaction_bytes_max",
         }
     }
 }

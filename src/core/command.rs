@@ -282,7 +282,7 @@ pub enum Refusal {
     },
     /// Only group 0 takes this.
     NotMeta,
-    /// The transaction stages more than the limit.
+    /// A staged transition's number is above the limit.
     StageFull {
         /// transitions_max.
         limit: u64,

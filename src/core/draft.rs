@@ -32,6 +32,8 @@ pub struct Draft {
     segments: Vec<Segment>,
     parts: BTreeMap<GroupId, DraftPart>,
     claim: Option<Claim>,
+    /// Bytes of all deltas so far.
+    delta_bytes: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,6 +41,8 @@ struct DraftPart {
     reads: BTreeMap<Key, Timestamp>,
     ranges: Vec<RangeRead>,
     transitions: Vec<Transition>,
+    /// Bytes of `transitions`, which the vote would carry.
+    carried_bytes: u64,
     deltas: BTreeMap<Key, Vec<Delta>>,
     footprint: Footprint,
 }
@@ -134,6 +138,7 @@ impl Draft {
             segments: Vec::new(),
             parts: BTreeMap::new(),
             claim: None,
+            delta_bytes: 0,
         }
     }
 
@@ -215,6 +220,11 @@ impl Draft {
             let max = self.limits.transitions_max;
             return Err(DraftError::Limit { limit: "transitions_max", max });
         }
+        let delta_bytes = self.delta_bytes + delta.len() as u64;
+        if delta_bytes > self.limits.transaction_bytes_max {
+            let max = self.limits.transaction_bytes_max;
+            return Err(DraftError::Limit { limit: "transaction_bytes_max", max });
+        }
         let expected = chain::link(&self.seal.head, next, &delta);
         if let Some(sent) = digest.filter(|&sent| sent != expected) {
             return Err(DraftError::Digest { seq: next, expected, sent });
@@ -223,11 +233,28 @@ impl Draft {
         self.extend_segment(group, next, expected);
         let part = self.parts.entry(group).or_default();
         part.footprint.add_delta(&parsed, delta.len());
+        part.carried_bytes += delta.len() as u64;
         part.deltas.entry(parsed.key.clone()).or_default().push(parsed);
         part.transitions.push(Transition { seq: next, delta });
         self.seal.count = next;
         self.seal.head = expected;
+        self.delta_bytes = delta_bytes;
         Ok(Accepted { seq: next, digest: expected, group })
+    }
+
+    /// Takes the transitions that a group's vote would have to carry, once they have at least
+    /// `bytes_min` bytes: to be staged there ahead of the vote, which then finds them.
+    pub fn take_to_stage(&mut self, group: GroupId, bytes_min: u64) -> Vec<Transition> {
+        let part = self.parts.get_mut(&group).filter(|part| part.carried_bytes >= bytes_min);
+        part.map_or_else(Vec::new, |part| {
+            part.carried_bytes = 0;
+            core::mem::take(&mut part.transitions)
+        })
+    }
+
+    /// The groups touched so far, ascending.
+    pub fn groups(&self) -> Vec<GroupId> {
+        self.parts.keys().copied().collect()
     }
 
     /// Ends the stream.

@@ -169,3 +169,42 @@ fn home_is_the_group_touched_first_and_all_participants_vote_yes() {
     let committed = Standing::Decided(Decision::Committed { ts: Timestamp(2) });
     assert_eq!(reply, Reply::Standing(committed));
 }
+
+#[test]
+fn transitions_taken_to_stage_are_not_carried_and_the_vote_finds_them() {
+    let mut groups = Groups::new(1);
+    let mut draft = groups.draft(7);
+    let next = |n| put(&groups.key_in(ONE), n);
+    draft.push(next(1), None, None).expect("accepted");
+    draft.push(next(2), None, None).expect("accepted");
+    assert_eq!(draft.take_to_stage(ONE, u64::MAX), vec![]);
+    let taken = draft.take_to_stage(ONE, 1);
+    assert_eq!(taken.iter().map(|transition| transition.seq).collect::<Vec<_>>(), [1, 2]);
+    draft.push(next(3), None, None).expect("accepted");
+    let (body, mut parts) = draft.finish().expect("touched");
+    let (tid, part) = (body.tid, parts.remove(0));
+    assert_eq!(part.transitions.len(), 1);
+    let vote = Command::Vote(Box::new(Vote { body, part, hint: Timestamp::ZERO }));
+    let early = groups.apply(ONE, core::slice::from_ref(&vote)).remove(0).reply;
+    assert!(matches!(early, Reply::Fault(_)), "nothing is staged yet: {early:?}");
+    groups.apply(ONE, &[Command::Stage { tid, transitions: taken }]);
+    let reply = groups.apply(ONE, &[vote]).remove(0).reply;
+    let committed = Decision::Committed { ts: Timestamp(1) };
+    assert_eq!(reply, Reply::Standing(Standing::Decided(committed)));
+}
+
+#[test]
+fn transition_past_the_transactions_bytes_is_refused_and_changes_nothing() {
+    let groups = Groups::new(1);
+    let delta = put(&groups.key_in(ONE), 1);
+    let max = 2 * delta.len() as u64;
+    let limits = Limits { transaction_bytes_max: max, ..Limits::production() };
+    let mut draft = Draft::begin(groups.ring.clone(), limits, Timestamp(1), 1, Hash::ZERO);
+    for _ in 0..2 {
+        draft.push(delta.clone(), None, None).expect("within the limit");
+    }
+    let before = draft.seal().clone();
+    let refused = draft.push(delta, None, None);
+    assert_eq!(refused, Err(DraftError::Limit { limit: "transaction_bytes_max", max }));
+    assert_eq!(draft.seal(), &before);
+}

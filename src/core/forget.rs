@@ -91,15 +91,14 @@ impl Group {
 
     /// Transactions that staged something and have no vote, oldest first.
     pub fn staged(&self, state: &impl Read) -> Vec<Tid> {
-        let (from, to) = tables::whole(tables::STAGE);
-        let mut tids: Vec<Tid> = Vec::new();
-        state.scan(&from, &to, &mut |key, _| {
-            let tid = tables::tid_of(key);
-            if tids.last() != Some(&tid) {
-                tids.push(tid);
-            }
-            true
-        });
+        let (mut from, to) = tables::whole(tables::STAGE);
+        let mut tids = Vec::new();
+        // One look for each transaction, however much it staged.
+        while let Some(place) = read::keys_up_to(state, &from, &to, 1).first() {
+            let tid = tables::tid_of(place);
+            tids.push(tid);
+            from = tables::stage_of(tid).1;
+        }
         tids
     }
 }

@@ -128,6 +128,13 @@ impl Group {
         for transition in &part.transitions {
             transitions.insert(transition.seq, transition.clone());
         }
+        let (max, value) = (
+            self.config.limits.transaction_bytes_max,
+            transitions.values().map(|transition| transition.delta.len() as u64).sum(),
+        );
+        if value > max {
+            return Err(Fault::Limit { limit: LimitName::TransactionBytesMax, max, value });
+        }
         let mut taken = 0;
         for segment in mine {
             let run = transitions.range(segment.first..=segment.last);

@@ -23,6 +23,7 @@ pub const QUOTE_BYTES_MAX: usize = 64;
 
 /// The bounds; each is refused by name with the value that broke it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Largest record, in bytes as [`crate::value::size_bytes`] counts.
     pub record_bytes_max: u64,
@@ -30,6 +31,8 @@ pub struct Limits {
     pub field_name_bytes_max: u64,
     /// Most transitions in one transaction.
     pub transitions_max: u64,
+    /// Bytes of all deltas of one transaction.
+    pub transaction_bytes_max: u64,
     /// Most keys and ranges that one transaction reads in one group.
     pub reads_max: u64,
     /// Most groups in one transaction.
@@ -48,7 +51,8 @@ impl Limits {
         Limits {
             record_bytes_max: 1 << 20,
             field_name_bytes_max: 128,
-            transitions_max: 10_000,
+            transitions_max: 100_000,
+            transaction_bytes_max: 64 << 20,
             reads_max: 10_000,
             participants_max: 64,
             range_records_max: 10_000,
@@ -63,11 +67,18 @@ impl Limits {
             record_bytes_max: 256,
             field_name_bytes_max: 16,
             transitions_max: 8,
+            transaction_bytes_max: 2_048,
             reads_max: 8,
             participants_max: 4,
             range_records_max: 8,
             request_ttl_us: 1_000,
             outcome_ttl_us: 1_000,
         }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::production()
     }
 }

@@ -92,13 +92,10 @@ impl Group {
         if self.standing(state, tid) != Standing::None {
             return Reply::Done;
         }
-        let (from, to) = tables::stage_of(tid);
-        let mut staged = 0;
-        state.scan(&from, &to, &mut |_, _| {
-            staged += 1;
-            true
-        });
         let limit = self.config.limits.transitions_max;
+        if transitions.iter().any(|transition| transition.seq > limit) {
+            return Reply::Refused(Refusal::StageFull { limit });
+        }
         // The first one stands; a changed repeat breaks the digest chain at the vote.
         let fresh: BTreeMap<Vec<u8>, &Vec<u8>> = transitions
             .iter()
@@ -106,9 +103,6 @@ impl Group {
             .map(|transition| (tables::stage(tid, transition.seq), &transition.delta))
             .filter(|(place, _)| state.get(place).is_none())
             .collect();
-        if staged + fresh.len() as u64 > limit {
-            return Reply::Refused(Refusal::StageFull { limit });
-        }
         for (place, delta) in fresh {
             state.put(place, delta.clone());
         }
