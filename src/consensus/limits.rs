@@ -6,8 +6,11 @@
 //! Invariants ([`Limits::check`] refuses what breaks them): an entry always fits a message, an
 //! append window always fits the receiver's queue, a heartbeat always precedes an election.
 
+use serde::{Deserialize, Serialize};
+
 /// How far this crate goes. Time in milliseconds, sizes in bytes, depths in items.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub heartbeat_ms: u64,
     /// A follower that replicated within this time needs no heartbeat.
@@ -65,7 +68,7 @@ impl Limits {
             heartbeat_min_ms: 200,
             election_min_ms: 1_000,
             election_max_ms: 2_000,
-            command_bytes_max: 4 << 20,
+            command_bytes_max: 16 << 20,
             batch_bytes_max: 1 << 20,
             batch_commands_max: 4_096,
             batches_in_flight_max: 2,
@@ -77,7 +80,7 @@ impl Limits {
             append_deadline_ms: 2_000,
             lane_queue_depth_max: 4_096,
             message_bytes_max: 1 << 20,
-            decode_bytes_max: 16 << 20,
+            decode_bytes_max: 32 << 20,
             messages_in_service_max: 256,
             connect_deadline_ms: 1_000,
             reconnect_min_ms: 50,
@@ -172,6 +175,12 @@ const MESSAGE_SLACK_BYTES: usize = 16 << 10;
 /// openraft queues up to 64 unanswered appends of a pipeline; staying below keeps one group that
 /// stalls from blocking the lane it shares.
 const APPEND_WINDOW_MAX: usize = 48;
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::production()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,9 +6,11 @@
 
 use crate::frame::{frame_bytes_for, opening_payload_bytes_max};
 use crate::segment::SEGMENT_HEADER_BYTES;
+use serde::{Deserialize, Serialize};
 
 /// Sizes and thresholds of one log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Length of every segment file. It is part of the format: a log opens with the size it has.
     pub segment_bytes: u32,
@@ -37,7 +39,7 @@ impl Limits {
         Limits {
             segment_bytes: 64 << 20,
             batch_bytes_max: 4 << 20,
-            entry_bytes_max: 16 << 20,
+            entry_bytes_max: 24 << 20,
             meta_bytes_max: 512,
             cache_bytes_max: 64 << 20,
             carry_bytes_per_batch: 1 << 20,
@@ -70,7 +72,7 @@ impl Limits {
     }
 
     /// Why these limits cannot work, if they cannot.
-    pub(crate) fn objection(&self) -> Option<String> {
+    pub fn objection(&self) -> Option<String> {
         let half = self.segment_bytes as usize / 2;
         let entry = frame_bytes_for(self.entry_bytes_max as usize) + 2 * frame_bytes_for(0);
         if !self.segment_bytes.is_multiple_of(8) {
@@ -86,5 +88,11 @@ impl Limits {
             return Some(format!("segment_bytes {} is too small", self.segment_bytes));
         }
         None
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::production()
     }
 }

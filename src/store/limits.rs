@@ -1,7 +1,10 @@
 //! Numbers with a meaning, in one place: how much memory, how much disk, how often.
 
+use serde::{Deserialize, Serialize};
+
 /// The bounds within which a store works.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Size of LMDB's memory map: the most that the state can ever take. A multiple of the page
     /// size. Only address space is taken up front.
@@ -82,5 +85,11 @@ impl Limits {
             garbage_pause_ms: 1,
             snapshot_chunk_bytes: 128,
         }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::production()
     }
 }
