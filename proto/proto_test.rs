@@ -18,7 +18,10 @@ fn descriptor_set_names_every_service() {
         .flat_map(|file| file.service.iter().map(|service| service.name().to_owned()))
         .collect();
     services.sort();
-    assert_eq!(services, ["ClusterService", "RecordService", "TransactionService"]);
+    assert_eq!(
+        services,
+        ["ClusterService", "PipelineService", "RecordService", "TransactionService"]
+    );
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(crate) struct Cluster {
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
     pub(crate) streams: AtomicU64,
+    /// Operations of pipelines in flight.
+    pub(crate) operations: AtomicU64,
     pub(crate) draining: AtomicBool,
     guesses: Mutex<BTreeMap<GroupId, u32>>,
 }
@@ -88,6 +90,7 @@ impl Cluster {
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
             streams: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             guesses: Mutex::default(),
             config,

@@ -32,10 +32,11 @@ impl ClusterService for Gateway {
         Ok(Response::new(v1::ClusterResponse {
             node_id: u64::from(config.node),
             version: env!("CARGO_PKG_VERSION").into(),
-            ring_epoch: ring.map_or(0, |ring| ring.spec().epoch),
+            ring_epoch: ring.as_ref().map_or(0, |ring| ring.spec().epoch),
             ready,
             members: self.members(&statuses),
             groups,
+            ring: ring.map(|ring| convert::ring(ring.spec())),
         }))
     }
 }

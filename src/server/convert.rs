@@ -13,6 +13,7 @@ use vatic_core::{
     read::Record,
     receipt::Receipt,
     request::RequestId,
+    ring::RingSpec,
     value::{Fields, Scalar, Value},
 };
 use vatic_proto::v1::{self, delta::Operation, expect_operation::Condition, value::Kind};
@@ -200,6 +201,14 @@ pub(crate) fn groups(
     groups: u32,
 ) -> Vec<v1::Group> {
     (0..=groups).map(|group| group_status(group, statuses, &holders(group))).collect()
+}
+
+pub(crate) fn ring(spec: &RingSpec) -> v1::Ring {
+    v1::Ring {
+        epoch: spec.epoch,
+        virtual_nodes: spec.virtual_nodes,
+        groups: spec.groups.iter().map(|group| group.0).collect(),
+    }
 }
 
 fn group_status(

@@ -1,8 +1,8 @@
 //! vatic-server: one node, from its sockets to its disk.
 //!
 //! The pure core decides; this crate carries its decisions out. A client's call enters at the
-//! gateway of any node (`stream`, `submit`, `records`), becomes a sealed body, and is handed to the
-//! leader of its home group, where a driver runs the core's coordinator; votes and decisions
+//! gateway of any node (`stream`, `submit`, `records`, `pipeline`), becomes a sealed body, and is
+//! handed to the leader of its home group, where a driver runs the core's coordinator; votes and decisions
 //! are commands in the participants' Raft logs, applied by `machine`. What lies around finds its
 //! end by `sweep`.
 //!
@@ -22,10 +22,12 @@ mod limits;
 mod local;
 mod machine;
 mod node;
+mod operation;
 mod outcome;
 mod peer;
 mod peer_client;
 mod peer_service;
+mod pipeline;
 mod placement;
 mod records;
 mod serve_read;

@@ -15,6 +15,10 @@ pub struct Limits {
     pub stream_age_max_ms: u64,
     /// Most streams that one node serves at once.
     pub streams_max: u64,
+    /// Operations of one pipeline that may be unanswered before it is read no further.
+    pub pipeline_stream_operations_max: u64,
+    /// Most operations of all pipelines that one node has in flight.
+    pub pipeline_operations_max: u64,
     /// How long a call without a deadline of its own may take.
     pub call_deadline_ms: u64,
     /// How long a coordinator waits for votes before it forces the rest.
@@ -66,6 +70,8 @@ impl Limits {
             stream_idle_ms: 10_000,
             stream_age_max_ms: 60_000,
             streams_max: 10_000,
+            pipeline_stream_operations_max: 4_096,
+            pipeline_operations_max: 32_768,
             call_deadline_ms: 10_000,
             vote_deadline_ms: 5_000,
             propose_deadline_ms: 3_000,

@@ -35,7 +35,8 @@ use vatic_proto::{
     FILE_DESCRIPTOR_SET,
     peer::v1::node_service_server::NodeServiceServer,
     v1::{
-        cluster_service_server::ClusterServiceServer, record_service_server::RecordServiceServer,
+        cluster_service_server::ClusterServiceServer,
+        pipeline_service_server::PipelineServiceServer, record_service_server::RecordServiceServer,
         transaction_service_server::TransactionServiceServer,
     },
 };
@@ -146,12 +147,14 @@ impl Server {
         cluster.draining.store(true, Ordering::Release);
         let drain = Duration::from_millis(cluster.config.limits.drain_ms);
         let drained = async {
-            while cluster.streams.load(Ordering::Acquire) > 0 {
+            let streams = || cluster.streams.load(Ordering::Acquire);
+            let operations = || cluster.operations.load(Ordering::Acquire);
+            while streams() + operations() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         if tokio::time::timeout(drain, drained).await.is_err() {
-            tracing::warn!(?drain, "streams were still open when the drain ended");
+            tracing::warn!(?drain, "streams or operations were still open when the drain ended");
         }
         self.sweeps.shutdown().await;
         self.closing.send_replace(true);
@@ -253,6 +256,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         "",
         TransactionServiceServer::<Gateway>::NAME,
         RecordServiceServer::<Gateway>::NAME,
+        PipelineServiceServer::<Gateway>::NAME,
         ClusterServiceServer::<Gateway>::NAME,
     ] {
         health.set_service_status(service, status).await;
@@ -281,6 +285,10 @@ async fn serve_clients(
         .add_service(reflection)
         .add_service(
             TransactionServiceServer::new(gateway.clone())
+                .max_decoding_message_size(message_bytes_max),
+        )
+        .add_service(
+            PipelineServiceServer::new(gateway.clone())
                 .max_decoding_message_size(message_bytes_max),
         )
         .add_service(

@@ -100,7 +100,7 @@ impl RecordService for Gateway {
 }
 
 impl Gateway {
-    fn group_of(&self, partition: &str) -> Result<GroupId, ApiError> {
+    pub(crate) fn group_of(&self, partition: &str) -> Result<GroupId, ApiError> {
         let ring = self.cluster.ring().ok_or(ApiError::NotReady)?;
         ring.group_of(partition).ok_or(ApiError::NotReady)
     }
@@ -326,7 +326,7 @@ fn by_key(seen: BTreeMap<GroupId, Seen>) -> BTreeMap<Key, Record> {
     records.map(|record| (record.key.clone(), record)).collect()
 }
 
-fn snapshot_error(fault: SnapshotFault, at: Option<Timestamp>) -> ApiError {
+pub(crate) fn snapshot_error(fault: SnapshotFault, at: Option<Timestamp>) -> ApiError {
     let at = at.unwrap_or_default();
     match fault {
         SnapshotFault::BelowHorizon { horizon } => ApiError::SnapshotTooOld { at, horizon },

@@ -66,6 +66,13 @@ impl From<ApiError> for Status {
     }
 }
 
+/// The same status as a message, for one of many answers on a stream.
+pub(crate) fn as_message(error: ApiError) -> tonic_types::pb::Status {
+    let status = Status::from(error);
+    let details = tonic_types::pb::Status::decode(status.details());
+    details.expect("every status made here carries itself in its details")
+}
+
 impl From<DraftError> for ApiError {
     fn from(error: DraftError) -> ApiError {
         let what = error.to_string();

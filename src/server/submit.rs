@@ -70,7 +70,7 @@ impl TransactionService for Gateway {
 }
 
 impl Gateway {
-    async fn submit_once(
+    pub(crate) async fn submit_once(
         &self,
         request: v1::SubmitRequest,
         principal: String,

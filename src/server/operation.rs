@@ -1,0 +1,228 @@
+//! What becomes of the operations of a pipeline.
+//!
+//! The reads of one message that one group led here answers share a read index and a view. Whatever
+//! cannot be answered that way (another node leads, an undecided write is in the way) goes the way
+//! of the unary call, alone.
+
+use crate::{
+    api::Gateway,
+    convert, outcome,
+    peer::{PeerFound, PeerRead},
+    pipeline::Places,
+    status::{self, ApiError},
+    time,
+};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+use vatic_consensus::GroupHandle;
+use vatic_core::{group::Group, id::GroupId, id::Timestamp, key::Key, rules::Rules};
+use vatic_proto::v1::{
+    self, Operation, OperationResult, operation::Call, operation_result::Answer,
+};
+
+/// Who asks, and of whom.
+pub(crate) struct Operations {
+    pub(crate) gateway: Gateway,
+    pub(crate) principal: String,
+}
+
+/// Operations under way.
+pub(crate) struct Started {
+    /// How many.
+    pub(crate) count: usize,
+    pub(crate) ended: std::pin::Pin<Box<dyn Future<Output = Ended> + Send>>,
+}
+
+/// How operations that were under way ended.
+pub(crate) struct Ended {
+    pub(crate) results: Vec<OperationResult>,
+    /// Reads that must be asked alone.
+    pub(crate) again: Vec<Get>,
+    _places: Places,
+}
+
+/// One linearizable read.
+pub(crate) struct Get {
+    id: u64,
+    key: Key,
+    group: GroupId,
+    deadline: Instant,
+}
+
+impl Operations {
+    /// Starts everything; what can be answered at once goes to `ready`.
+    pub(crate) fn start(
+        &self,
+        operations: Vec<Operation>,
+        ready: &mut Vec<OperationResult>,
+    ) -> Vec<Started> {
+        let mut gets: BTreeMap<GroupId, (Places, Vec<Get>)> = BTreeMap::new();
+        let mut started = Vec::new();
+        for operation in operations {
+            let id = operation.id;
+            match self.start_one(operation, &mut gets, ready) {
+                Ok(more) => started.extend(more),
+                Err(error) => ready.push(failed(id, error)),
+            }
+        }
+        started.extend(gets.into_iter().map(|(group, (places, gets))| {
+            let gateway = self.gateway.clone();
+            let count = gets.len();
+            Started { count, ended: Box::pin(get_together(gateway, group, gets, places)) }
+        }));
+        started
+    }
+
+    /// Asks reads again, each for itself.
+    pub(crate) fn alone(&self, gets: Vec<Get>) -> impl Iterator<Item = Started> {
+        gets.into_iter().map(|Get { id, key, group, deadline }| {
+            let places = self.one_place().unwrap_or_else(|_| Places::none(&self.gateway.cluster));
+            self.read(id, group, PeerRead::Get(key), None, deadline, places)
+        })
+    }
+
+    fn start_one(
+        &self,
+        operation: Operation,
+        gets: &mut BTreeMap<GroupId, (Places, Vec<Get>)>,
+        ready: &mut Vec<OperationResult>,
+    ) -> Result<Option<Started>, ApiError> {
+        let Operation { id, deadline_ms, call } = operation;
+        let deadline = self.deadline(deadline_ms);
+        match call {
+            Some(Call::Get(v1::GetRequest { key, at })) => {
+                let (key, group) = self.place(key)?;
+                if let Some(at) = at.map(Timestamp) {
+                    let read = PeerRead::GetAt(key, at);
+                    let places = self.one_place()?;
+                    return Ok(Some(self.read(id, group, read, Some(at), deadline, places)));
+                }
+                let none = || (Places::none(&self.gateway.cluster), Vec::new());
+                let (places, gets) = gets.entry(group).or_insert_with(none);
+                places.take_one()?;
+                gets.push(Get { id, key, group, deadline });
+                Ok(None)
+            }
+            Some(Call::Peek(v1::PeekRequest { key })) => {
+                let (key, group) = self.place(key)?;
+                if let Some(handle) = self.led_here(group) {
+                    ready.push(peek(id, group, handle, &key));
+                    return Ok(None);
+                }
+                let places = self.one_place()?;
+                Ok(Some(self.read(id, group, PeerRead::Peek(key), None, deadline, places)))
+            }
+            Some(Call::Submit(submit)) => {
+                self.gateway.admit()?;
+                let places = self.one_place()?;
+                let (gateway, principal) = (self.gateway.clone(), self.principal.clone());
+                let ended = async move {
+                    let outcome = gateway.submit_once(submit, principal, deadline).await;
+                    ended(id, outcome.map(Answer::Outcome), None, places)
+                };
+                Ok(Some(Started { count: 1, ended: Box::pin(ended) }))
+            }
+            None => Err(ApiError::BadFrame { what: "an operation of no known kind".into() }),
+        }
+    }
+
+    fn read(
+        &self,
+        id: u64,
+        group: GroupId,
+        read: PeerRead,
+        at: Option<Timestamp>,
+        deadline: Instant,
+        places: Places,
+    ) -> Started {
+        let gateway = self.gateway.clone();
+        let ended = async move {
+            let found = gateway.cluster.read(group, read, deadline).await;
+            let answer = match found {
+                Ok(PeerFound::Record(record, holder)) => {
+                    Ok(Answer::Read(convert::record_read(record, holder.is_some())))
+                }
+                Ok(PeerFound::Snapshot(fault)) => Err(crate::records::snapshot_error(fault, at)),
+                Ok(_) => Err(ApiError::NoLeader { group }),
+                Err(error) => Err(error.into()),
+            };
+            let elsewhere = !gateway.cluster.groups.get(&group).is_some_and(|it| it.is_leader());
+            let route = elsewhere.then(|| outcome::route(&gateway.cluster, group));
+            ended(id, answer, route, places)
+        };
+        Started { count: 1, ended: Box::pin(ended) }
+    }
+
+    fn place(&self, key: Option<v1::Key>) -> Result<(Key, GroupId), ApiError> {
+        let key = convert::key(key)?;
+        let group = self.gateway.group_of(&key.partition)?;
+        Ok((key, group))
+    }
+
+    fn one_place(&self) -> Result<Places, ApiError> {
+        let mut places = Places::none(&self.gateway.cluster);
+        places.take_one()?;
+        Ok(places)
+    }
+
+    fn deadline(&self, asked_ms: u32) -> Instant {
+        let limit_ms = self.gateway.cluster.config.limits.call_deadline_ms;
+        let asked_ms = if asked_ms == 0 { limit_ms } else { u64::from(asked_ms) };
+        time::deadline_in(asked_ms.min(limit_ms))
+    }
+
+    fn led_here(&self, group: GroupId) -> Option<&GroupHandle> {
+        self.gateway.cluster.groups.get(&group).filter(|handle| handle.is_leader())
+    }
+}
+
+/// Reads of one group, behind one read index where this node leads it.
+async fn get_together(gateway: Gateway, group: GroupId, gets: Vec<Get>, _places: Places) -> Ended {
+    let earliest = gets.iter().map(|get| get.deadline).min();
+    let handle = gateway.cluster.groups.get(&group).filter(|handle| handle.is_leader());
+    let (Some(handle), Some(earliest)) = (handle, earliest) else {
+        return Ended { results: Vec::new(), again: gets, _places };
+    };
+    let confirmed = tokio::time::timeout_at(earliest, handle.read_index()).await;
+    if !matches!(confirmed, Ok(Ok(()))) {
+        return Ended { results: Vec::new(), again: gets, _places };
+    }
+    let view = handle.view();
+    let reader = Group::of_view(group, &view, Rules::default());
+    let (mut results, mut again) = (Vec::with_capacity(gets.len()), Vec::new());
+    for get in gets {
+        match reader.get(&view, &get.key) {
+            Ok(record) => {
+                let read = Answer::Read(convert::record_read(record, false));
+                results.push(OperationResult { id: get.id, answer: Some(read), route: None });
+            }
+            Err(_) => again.push(get),
+        }
+    }
+    Ended { results, again, _places }
+}
+
+fn peek(id: u64, group: GroupId, handle: &GroupHandle, key: &Key) -> OperationResult {
+    let view = handle.view();
+    let (record, holder) = Group::of_view(group, &view, Rules::default()).peek(&view, key);
+    let read = convert::record_read(record, holder.is_some());
+    OperationResult { id, answer: Some(Answer::Read(read)), route: None }
+}
+
+fn ended(
+    id: u64,
+    answer: Result<Answer, ApiError>,
+    route: Option<v1::RouteHint>,
+    _places: Places,
+) -> Ended {
+    let result = match answer {
+        Ok(answer) => OperationResult { id, answer: Some(answer), route },
+        Err(error) => failed(id, error),
+    };
+    Ended { results: vec![result], again: Vec::new(), _places }
+}
+
+fn failed(id: u64, error: ApiError) -> OperationResult {
+    let answer = Some(Answer::Error(status::as_message(error)));
+    OperationResult { id, answer, route: None }
+}
