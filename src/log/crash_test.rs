@@ -1,67 +1,53 @@
-//! Crashes at every write and sync, against the reference model of the harness.
+//! Crashes at every write and sync, against the reference model of the drill; and scripts that
+//! proptest makes and shrinks.
 
 use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use crate::Limits;
-use crate::harness_test::{Command, World, script};
+use crate::drill::{Command, World};
+use crate::{Drill, Limits, Summary};
 
-/// Runs a script with the power cut at one operation, crashes, and goes on after it.
-fn run_with_cut(script: &[Command], cut: u64, seed: u64, lying: bool) -> Result<(), String> {
-    let mut world = World::new(Limits::simulation());
-    world.disk.stub_sync(lying);
-    world.disk.cut_power_at(cut);
-    world.run(script)?;
-    world.crash(seed)?;
-    world.run(&script[..script.len() / 2])?;
-    world.crash(seed.wrapping_add(1))?;
-    world.close().map(|_| ())
-}
-
-/// Operations of the disk that a script makes undisturbed.
-fn operations(script: &[Command]) -> u64 {
-    let mut world = World::new(Limits::simulation());
-    assert!(world.run(script).unwrap());
-    world.disk.operations()
-}
-
-/// A script from a seed.
-fn fixed_script(seed: u8, length: usize) -> Vec<Command> {
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    script(length..length + 1).new_tree(&mut runner).unwrap().current()
+fn drill(drill: &Drill, seeds: std::ops::Range<u64>) -> Summary {
+    let mut summary = Summary::default();
+    seeds.for_each(|seed| drill.run(seed, &mut summary));
+    println!("{summary:?}");
+    summary
 }
 
 #[test]
-fn crash_at_every_operation_loses_nothing_acknowledged() {
-    let (mut cuts, mut rounds) = (0, 0);
-    for seed in 0..4 {
-        let script = fixed_script(seed, 120);
-        let count = operations(&script);
-        for cut in 1..=count + 1 {
-            for variant in 0..2 {
-                let outcome = run_with_cut(&script, cut, cut * 31 + variant, false);
-                assert_eq!(outcome, Ok(()), "script {seed}, cut {cut}, variant {variant}");
-                rounds += 1;
-            }
-        }
-        cuts += count;
-    }
-    assert!(cuts > 200, "the scripts are too short to mean anything: {cuts} operations");
-    println!("{rounds} crashes at {cuts} operations");
+fn crash_at_every_operation_loses_nothing_acknowledged_and_damage_is_named() {
+    let found = drill(&Drill::short(), 0..4);
+    assert_eq!(found.violations, 0, "{:#?}", found.examples);
+    assert!(found.operations > 500, "the scripts are too short to mean anything");
+    assert!(found.segments > 4 * 5, "segments were hardly recycled");
+    assert!(found.damages_refused > 150, "damage was hardly ever met");
 }
 
 #[test]
-fn disk_that_lies_about_syncs_is_caught_by_the_checker() {
-    let mut caught = 0;
-    for seed in 0..6 {
-        let script = fixed_script(seed, 120);
-        for cut in 20..40 {
-            caught += u32::from(run_with_cut(&script, cut, cut, true).is_err());
-        }
-    }
-    assert!(caught > 50, "only {caught} of 120 lying disks were caught");
+fn drill_on_a_disk_whose_sync_does_nothing_finds_losses() {
+    let lying = Drill { sync_is_stubbed: true, damages: 0, ..Drill::short() };
+    let found = drill(&lying, 0..1);
+    assert!(found.violations * 4 > found.crashes / 2, "only {} found", found.violations);
+}
+
+/// Mostly appends and steps, over few groups, so that segments roll and are recycled.
+fn command() -> impl Strategy<Value = Command> {
+    let group = || 0..4_u32;
+    prop_oneof![
+        8 => (group(), 1..6_u64, 0..200_usize)
+            .prop_map(|(group, count, bytes)| Command::Append { group, count, bytes }),
+        2 => group().prop_map(|group| Command::Vote { group }),
+        2 => group().prop_map(|group| Command::Committed { group }),
+        2 => (group(), 0..5_u64).prop_map(|(group, back)| Command::Truncate { group, back }),
+        3 => (group(), 0..6_u64).prop_map(|(group, keep)| Command::Purge { group, keep }),
+        1 => (group(), 0..4_u64).prop_map(|(group, ahead)| Command::PurgeBeyond { group, ahead }),
+        1 => group().prop_map(|group| Command::Remove { group }),
+        8 => (1..4_u8).prop_map(|times| Command::Step { times }),
+        1 => Just(Command::Close),
+    ]
+}
+
+fn script(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Command>> {
+    proptest::collection::vec(command(), length)
 }
 
 proptest! {
@@ -77,7 +63,14 @@ proptest! {
         cut in 1..400_u64,
         seed in any::<u64>(),
     ) {
-        let outcome = run_with_cut(&script, cut, seed, false);
+        let mut world = World::new(Limits::simulation(), true).unwrap();
+        world.disk.cut_power_at(cut);
+        let outcome = world
+            .run(&script)
+            .and_then(|_| world.crash(seed))
+            .and_then(|()| world.run(&script[..script.len() / 2]))
+            .and_then(|_| world.crash(seed.wrapping_add(1)))
+            .and_then(|()| world.close());
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
     }
 
@@ -85,7 +78,7 @@ proptest! {
     fn crash_after_crash_keeps_recovering(
         scripts in proptest::collection::vec((script(1..40), 1..60_u64, any::<u64>()), 1..12),
     ) {
-        let mut world = World::new(Limits::simulation());
+        let mut world = World::new(Limits::simulation(), true).unwrap();
         for (script, cut, seed) in scripts {
             world.disk.cut_power_at(world.disk.operations() + cut);
             let outcome = world.run(&script).and_then(|_| world.crash(seed));

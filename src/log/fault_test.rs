@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use crate::harness_test::replica;
+use crate::drill::replica;
 use crate::{Entry, Limits, Log, Refusal, ReplicaId, SimDisk, Step, Writer};
 
 fn open(disk: &SimDisk) -> (Log, Writer) {

@@ -209,7 +209,7 @@ impl Index {
     }
 
     /// What of the invariants does not hold.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn violation(&self) -> Option<String> {
         let mut counted: BTreeMap<u32, Live> = BTreeMap::new();
         for (id, replica) in &self.replicas {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Entry;
-use crate::harness_test::replica;
+use crate::drill::replica;
 use crate::index::{Index, Place};
 use crate::record::{Extent, Opening, Record};
 

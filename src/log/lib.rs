@@ -7,6 +7,8 @@
 //! writer; a simulation drives it by hand instead.
 
 mod disk;
+#[cfg(any(test, feature = "sim"))]
+mod drill;
 mod error;
 mod file_disk;
 mod frame;
@@ -15,6 +17,8 @@ mod index;
 mod limits;
 mod log;
 mod memory;
+#[cfg(any(test, feature = "sim"))]
+mod random;
 mod record;
 mod recover;
 mod replica;
@@ -32,13 +36,13 @@ mod fault_test;
 #[cfg(test)]
 mod file_test;
 #[cfg(test)]
-mod harness_test;
-#[cfg(test)]
 mod index_test;
 #[cfg(test)]
 mod recover_test;
 
 pub use disk::{Disk, DiskFile};
+#[cfg(any(test, feature = "sim"))]
+pub use drill::{Drill, Summary, Violation};
 pub use error::{OpenError, Refusal};
 pub use file_disk::FileDisk;
 pub use limits::Limits;

@@ -59,6 +59,8 @@ struct Recovery<'a> {
     disk: &'a dyn Disk,
     segments: BTreeMap<u32, Segment>,
     spares: Vec<Slot>,
+    /// Slots whose header says nothing: never opened, torn or damaged.
+    unread: Vec<u64>,
     seen_batch: u64,
     slot_number_next: u64,
 }
@@ -74,6 +76,7 @@ impl<'a> Recovery<'a> {
             disk,
             segments: BTreeMap::new(),
             spares: Vec::new(),
+            unread: Vec::new(),
             seen_batch: 0,
             slot_number_next: 0,
         };
@@ -100,6 +103,7 @@ impl<'a> Recovery<'a> {
                 Err(OpenError::Version { segment, found, supported: FORMAT_VERSION })
             }
             SlotHeader::None => {
+                self.unread.push(slot.number);
                 self.spares.push(slot);
                 Ok(())
             }
@@ -146,7 +150,7 @@ impl<'a> Recovery<'a> {
         let old = std::mem::replace(&mut self.segments, needed);
         self.spares.extend(old.into_values().map(|segment| segment.slot));
         let missing = (oldest..=newest_epoch).find(|epoch| !self.segments.contains_key(epoch));
-        missing.map_or(Ok(()), |epoch| Err(OpenError::Missing { epoch }))
+        missing.map_or(Ok(()), |epoch| Err(self.missing(epoch, newest)))
     }
 
     fn fold(&self, index: &mut Index, newest_end: u32) -> Result<(), OpenError> {
@@ -226,6 +230,13 @@ impl<'a> Recovery<'a> {
         let bytes = read_whole(segment.slot.file.as_ref())?;
         scan(&bytes, &segment.header, known_end)
             .map_err(|Damage { offset, why }| self.damaged(segment, offset, &why))
+    }
+
+    fn missing(&self, epoch: u32, newest: &Scan) -> OpenError {
+        let unread = self.unread.iter().map(|number| self.disk.name(*number)).collect();
+        let segment = self.segments.last_key_value().map(|(_, segment)| segment.slot.number);
+        let newest_name = segment.map_or(String::new(), |number| self.disk.name(number));
+        OpenError::Missing { epoch, unread, newest: newest_name, end: u64::from(newest.end) }
     }
 
     fn damaged(&self, segment: &Segment, offset: u64, why: &str) -> OpenError {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::drill::replica;
 use crate::frame::{FRAME_HEADER_BYTES, Stamp, encode, frame_bytes_for};
-use crate::harness_test::replica;
 use crate::record::Record;
 use crate::scan::scan;
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -197,7 +197,7 @@ fn lost_segment_is_missed() {
     append_each(&log, &mut writer, 1, 0..120, 1);
     drop((log, writer));
     crate::Disk::remove(&disk, 1).unwrap();
-    assert!(matches!(open(&disk), Err(OpenError::Missing { epoch: 2 })));
+    assert!(matches!(open(&disk), Err(OpenError::Missing { epoch: 2, .. })));
 }
 
 #[test]

@@ -2,14 +2,16 @@
 //! by sector, from a seed.
 //!
 //! Every change of the disk is one numbered operation, so that a test can cut the power at each of
-//! them. `create` and `remove` are atomic and durable, as the trait demands of a real disk; writes
-//! are durable after a sync. A sector that two unsynced writes touch may end with either.
+//! them. `create` is atomic and durable, as the trait demands of a real disk; a removed file may
+//! come back until the next `create`; writes are durable after a sync. A sector that two unsynced
+//! writes touch may end with either.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{Disk, DiskFile};
+use crate::random::Random;
 
 /// Bytes that persist together; smaller than on real disks, to tear more.
 const SECTOR_BYTES: usize = 64;
@@ -20,10 +22,13 @@ pub struct SimDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     files: BTreeMap<u64, SimFile>,
+    /// Removed, but the folder is not synced.
+    removed: BTreeMap<u64, SimFile>,
     operations: u64,
+    syncs: u64,
     power_cut_at: Option<u64>,
     capacity_bytes: Option<u64>,
     sync_is_stubbed: bool,
@@ -32,7 +37,7 @@ struct State {
     incarnation: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct SimFile {
     durable: Vec<u8>,
     /// What reads see: durable and unsynced.
@@ -56,6 +61,11 @@ impl SimDisk {
         self.lock().operations
     }
 
+    /// Syncs that were answered, each of which ended a batch.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
     /// Cuts the power at the operation of this number: it and all after it fail. A write that is
     /// cut may still persist in part.
     pub fn cut_power_at(&self, operation: u64) {
@@ -67,10 +77,20 @@ impl SimDisk {
         let mut state = self.lock();
         state.power_cut_at = None;
         state.incarnation += 1;
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
+        for (slot, file) in std::mem::take(&mut state.removed) {
+            if random.below(2) == 0 {
+                state.files.entry(slot).or_insert(file);
+            }
+        }
         for file in state.files.values_mut() {
             file.lose_power(&mut random);
         }
+    }
+
+    /// Another disk with the same contents.
+    pub fn fork(&self) -> SimDisk {
+        SimDisk { state: Arc::new(Mutex::new(self.lock().clone())) }
     }
 
     /// The process dies, the machine does not: unsynced writes stay readable and unsynced.
@@ -136,6 +156,7 @@ impl Disk for SimDisk {
         let zeros = vec![0; bytes as usize];
         let file = SimFile { durable: zeros.clone(), current: zeros, unsynced: Vec::new() };
         state.files.insert(slot, file);
+        state.removed.clear();
         let incarnation = state.incarnation;
         Ok(Arc::new(Handle { state: self.state.clone(), slot, incarnation }))
     }
@@ -143,7 +164,9 @@ impl Disk for SimDisk {
     fn remove(&self, slot: u64) -> io::Result<()> {
         let mut state = self.lock();
         state.operate()?;
-        state.files.remove(&slot).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let file = state.files.remove(&slot).ok_or(io::ErrorKind::NotFound)?;
+        state.removed.insert(slot, file);
+        Ok(())
     }
 
     fn name(&self, slot: u64) -> String {
@@ -181,6 +204,7 @@ impl DiskFile for Handle {
         if state.sync_fails {
             return Err(io::Error::other("sync failed"));
         }
+        state.syncs += 1;
         if !state.sync_is_stubbed {
             let file = self.file(&mut state)?;
             file.durable.clone_from(&file.current);
@@ -234,19 +258,6 @@ impl SimFile {
             }
         }
         self.current.clone_from(&self.durable);
-    }
-}
-
-/// splitmix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
     }
 }
 
