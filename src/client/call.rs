@@ -45,6 +45,11 @@ impl<'a> Attempts<'a> {
         inner.pool.pick(self.wanted.as_deref().or(learnt.as_deref()))
     }
 
+    /// The same where the caller knows who likely leads.
+    pub(crate) fn node_or(&self, leader: Option<&str>) -> Node {
+        self.client.inner.pool.pick(self.wanted.as_deref().or(leader))
+    }
+
     /// Takes note of a failure; waits, or answers false where there is no attempt left.
     pub(crate) async fn again(
         &mut self,

@@ -1,6 +1,8 @@
 //! The cluster as one of its nodes sees it, and whether its replicas agree.
 
 use vatic_core::hash::Hash;
+use vatic_core::id::GroupId;
+use vatic_core::ring::RingSpec;
 use vatic_proto::v1;
 
 use crate::convert::{self, Malformed};
@@ -20,6 +22,8 @@ pub struct Cluster {
     pub members: Vec<Member>,
     /// Ascending by id; group 0 is the cluster's own.
     pub groups: Vec<Group>,
+    /// The ring, where the answering node knows it.
+    pub ring: Option<RingSpec>,
 }
 
 /// One node.
@@ -128,8 +132,14 @@ impl Cluster {
             ready: answer.ready,
             members: answer.members.into_iter().map(member).collect(),
             groups: answer.groups.into_iter().map(group).collect::<Result<_, _>>()?,
+            ring: answer.ring.map(ring),
         })
     }
+}
+
+fn ring(ring: v1::Ring) -> RingSpec {
+    let groups = ring.groups.into_iter().map(GroupId).collect();
+    RingSpec { epoch: ring.epoch, virtual_nodes: ring.virtual_nodes, groups }
 }
 
 fn member(member: v1::Member) -> Member {

@@ -27,6 +27,8 @@ pub struct Limits {
     pub backoff_max_ms: u64,
     /// Frames of one transaction on their way to the socket.
     pub frames_in_flight_max: usize,
+    /// Operations that wait to be sent on one pipeline stream.
+    pub operations_in_flight_max: usize,
     /// Largest message taken or sent.
     pub message_bytes_max: usize,
     /// Partitions whose leader is remembered.
@@ -48,6 +50,7 @@ impl Limits {
             backoff_base_ms: 4,
             backoff_max_ms: 500,
             frames_in_flight_max: 64,
+            operations_in_flight_max: 1_024,
             message_bytes_max: 16 << 20,
             routes_max: 65_536,
         }
@@ -65,6 +68,7 @@ impl Limits {
             backoff_base_ms: 1,
             backoff_max_ms: 4,
             frames_in_flight_max: 2,
+            operations_in_flight_max: 2,
             message_bytes_max: 64 << 10,
             routes_max: 2,
             ..Limits::production()

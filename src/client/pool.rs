@@ -20,6 +20,14 @@ pub(crate) struct Node {
     pub(crate) channel: Channel,
 }
 
+impl Node {
+    /// The same node over a connection of its own.
+    pub(crate) fn reopened(&self, limits: &Limits) -> Result<Node, ClientError> {
+        let channel = open(&self.endpoint, limits)?;
+        Ok(Node { endpoint: self.endpoint.clone(), channel })
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Pool {
     slots: Mutex<Vec<Slot>>,

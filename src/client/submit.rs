@@ -36,12 +36,7 @@ impl Client {
         let partition = first.key.partition.as_str();
         request.route_by(partition);
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
-        let message = v1::SubmitRequest {
-            request_id: convert::request_out(request),
-            transitions: transitions(&encoded),
-            seed: None,
-            isolation: v1::Isolation::StrictSerializable.into(),
-        };
+        let message = message(Some(request), &encoded);
         let mut attempts = Attempts::new(self);
         let mut uncertain = false;
         loop {
@@ -88,7 +83,7 @@ impl Client {
     }
 
     /// The last word on a request of which some attempt was lost.
-    async fn settle(
+    pub(crate) async fn settle(
         &self,
         request: &Request,
         encoded: Vec<Vec<u8>>,
@@ -109,7 +104,17 @@ impl Client {
     }
 }
 
-fn verified(committed: Committed) -> Result<Committed, ClientError> {
+/// What one submission sends.
+pub(crate) fn message(request: Option<&Request>, encoded: &[Vec<u8>]) -> v1::SubmitRequest {
+    v1::SubmitRequest {
+        request_id: request.and_then(convert::request_out),
+        transitions: transitions(encoded),
+        seed: None,
+        isolation: v1::Isolation::StrictSerializable.into(),
+    }
+}
+
+pub(crate) fn verified(committed: Committed) -> Result<Committed, ClientError> {
     committed.evidence.verify_as(committed.tid, None, committed.version)?;
     Ok(committed)
 }

@@ -51,6 +51,8 @@ const SEAMS: [Seam; 6] = [
             "src/client/error.rs",
             "src/client/error_test.rs",
             "src/client/fake_test.rs",
+            "src/client/lane.rs",
+            "src/client/pipeline.rs",
             "src/client/reads.rs",
             "src/client/run.rs",
             "src/client/stream.rs",

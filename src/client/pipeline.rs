@@ -1,0 +1,275 @@
+//! Many operations at once over few streams, for callers that have much to ask.
+//!
+//! Why beside the unary calls: a call costs more than most operations. Callers share a handle; what
+//! they ask at the same time travels in one message, to the leader of the key's group directly.
+//!
+//! Invariant: a submission without a request id is sent at most once. Where its answer is lost it
+//! is `OutcomeUnknown`, never tried again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use prost::Message;
+use tonic::{Code, Status};
+use vatic_core::codec;
+use vatic_core::delta::Delta;
+use vatic_core::id::GroupId;
+use vatic_core::key::Key;
+use vatic_proto::v1;
+use vatic_proto::v1::operation::Call;
+use vatic_proto::v1::operation_result::Answer;
+
+use crate::call::Attempts;
+use crate::client::Client;
+use crate::convert;
+use crate::error::ClientError;
+use crate::lane::Lane;
+use crate::leaders::Leaders;
+use crate::outcome::{Committed, Outcome};
+use crate::reads::Record;
+use crate::request::Request;
+use crate::submit;
+
+/// How a pipeline behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipelineOptions {
+    /// Connections to each node; each has one stream.
+    pub connections: usize,
+    /// Whether receipts are verified as they come. They verify later as well.
+    pub verify: bool,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        PipelineOptions { connections: 1, verify: true }
+    }
+}
+
+/// A record as the leader of its group has it, for a transaction that guards what it read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peeked {
+    /// `None` where it is absent.
+    pub record: Option<Record>,
+    /// Another transaction is about to write it: one that writes it now will likely roll back.
+    pub pending: bool,
+}
+
+/// Many operations over few streams. Clones share them, and take turns with the connections.
+#[derive(Debug)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    connection: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    options: PipelineOptions,
+    leaders: Leaders,
+    lanes: Mutex<HashMap<(Arc<str>, usize), Lane>>,
+    clones: AtomicUsize,
+}
+
+impl Clone for Pipeline {
+    fn clone(&self) -> Self {
+        let connections = self.shared.options.connections.max(1);
+        let connection = self.shared.clones.fetch_add(1, Ordering::Relaxed) % connections;
+        Pipeline { shared: self.shared.clone(), connection }
+    }
+}
+
+impl Client {
+    /// Learns ring and leaders, and opens streams as they are needed.
+    pub async fn pipeline(&self, options: PipelineOptions) -> Result<Pipeline, ClientError> {
+        let cluster = self.cluster_locally().await?;
+        let shared = Shared {
+            client: self.clone(),
+            options,
+            leaders: Leaders::of(&cluster),
+            lanes: Mutex::default(),
+            clones: AtomicUsize::new(1),
+        };
+        Ok(Pipeline { shared: Arc::new(shared), connection: 0 })
+    }
+}
+
+impl Pipeline {
+    /// One record, linearizable; `None` where it is absent.
+    pub async fn get(&self, key: &Key) -> Result<Option<Record>, ClientError> {
+        let get = v1::GetRequest { key: Some(convert::key_out(key)), at: None };
+        Ok(self.read(key, Call::Get(get), "Get").await?.record)
+    }
+
+    /// One record as the leader of its group has it. Only an `expect` of its version in the
+    /// transaction that uses it tells whether that still held.
+    pub async fn peek(&self, key: &Key) -> Result<Peeked, ClientError> {
+        let peek = v1::PeekRequest { key: Some(convert::key_out(key)) };
+        self.read(key, Call::Peek(peek), "Peek").await
+    }
+
+    /// Applies all deltas as one transaction, sent once. A rollback is not tried again here: the
+    /// caller knows whether what it read has to be read anew. Refusals that did nothing are.
+    pub async fn submit(&self, deltas: &[Delta]) -> Result<Committed, ClientError> {
+        self.submit_once_each(None, deltas).await
+    }
+
+    /// The same under a request id, which may not be used for other deltas: a lost answer is asked
+    /// for again.
+    pub async fn submit_as(
+        &self,
+        request: &Request,
+        deltas: &[Delta],
+    ) -> Result<Committed, ClientError> {
+        self.submit_once_each(Some(request), deltas).await
+    }
+
+    async fn read(&self, key: &Key, call: Call, what: &'static str) -> Result<Peeked, ClientError> {
+        key.check()?;
+        let group = self.shared.leaders.group_of(&key.partition);
+        let mut attempts = Attempts::new(&self.shared.client);
+        loop {
+            let lane = self.lane(group, &attempts)?;
+            let error = match self.ask(&lane, call.clone(), what).await {
+                Ok((Answer::Read(read), route)) => {
+                    self.learn(route);
+                    let record = read.record.map(convert::record_in).transpose();
+                    let record = record.map_err(|what| lane.node().broke(what))?;
+                    return Ok(Peeked { record, pending: read.pending });
+                }
+                Ok(_) => return Err(lane.node().broke("an answer to something else")),
+                Err(error) => error,
+            };
+            let again = error.retryable();
+            if !again || !self.again(&mut attempts, &error, &lane, group).await {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn submit_once_each(
+        &self,
+        request: Option<&Request>,
+        deltas: &[Delta],
+    ) -> Result<Committed, ClientError> {
+        deltas.iter().try_for_each(|delta| delta.key.check())?;
+        let Some(first) = deltas.first() else {
+            return Err(ClientError::Input("a submission needs at least one delta".to_owned()));
+        };
+        let partition = first.key.partition.as_str();
+        request.into_iter().for_each(|request| request.route_by(partition));
+        let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
+        let message = submit::message(request, &encoded);
+        let group = self.shared.leaders.group_of(partition);
+        let mut attempts = Attempts::new(&self.shared.client);
+        let mut in_doubt = false;
+        loop {
+            let lane = self.lane(group, &attempts)?;
+            let error = match self.submit_one(&lane, message.clone(), &encoded).await {
+                Ok(committed) => return Ok(committed),
+                Err(error @ (ClientError::RolledBack(_) | ClientError::Evidence(_)))
+                    if !in_doubt =>
+                {
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            in_doubt |= error.may_have_happened();
+            let again = error.retryable() || in_doubt;
+            let allowed = !in_doubt || request.is_some();
+            if again && allowed && self.again(&mut attempts, &error, &lane, group).await {
+                continue;
+            }
+            return match request {
+                Some(request) if in_doubt => {
+                    self.shared.client.settle(request, encoded, error).await
+                }
+                _ if in_doubt => Err(unknown(error)),
+                _ => Err(error),
+            };
+        }
+    }
+
+    async fn submit_one(
+        &self,
+        lane: &Lane,
+        message: v1::SubmitRequest,
+        encoded: &[Vec<u8>],
+    ) -> Result<Committed, ClientError> {
+        let (answer, _) = self.ask(lane, Call::Submit(message), "Submit").await?;
+        let Answer::Outcome(outcome) = answer else {
+            return Err(lane.node().broke("an answer to something else"));
+        };
+        self.learn(outcome.route.clone());
+        let outcome = convert::outcome_in(outcome, encoded.to_vec());
+        match outcome.map_err(|what| lane.node().broke(what))? {
+            Outcome::Committed(committed) if self.shared.options.verify => {
+                submit::verified(*committed)
+            }
+            Outcome::Committed(committed) => Ok(*committed),
+            Outcome::RolledBack(rollback) => Err(ClientError::RolledBack(rollback)),
+            Outcome::Unknown => Err(unknown(lane.node().broke("the node does not know"))),
+        }
+    }
+
+    /// One operation, once.
+    async fn ask(
+        &self,
+        lane: &Lane,
+        call: Call,
+        what: &'static str,
+    ) -> Result<(Answer, Option<v1::RouteHint>), ClientError> {
+        let result = lane.ask(call, what, self.shared.client.limits().call_ms).await?;
+        match result.answer.ok_or_else(|| lane.node().broke("a result without answer"))? {
+            Answer::Error(error) => {
+                let (code, details) = (Code::from(error.code), error.encode_to_vec());
+                let status = Status::with_details(code, error.message, details.into());
+                Err(ClientError::from_status(status, &lane.node().endpoint))
+            }
+            answer => Ok((answer, result.route)),
+        }
+    }
+
+    /// The stream to whoever likely leads the group.
+    fn lane(&self, group: Option<GroupId>, attempts: &Attempts<'_>) -> Result<Lane, ClientError> {
+        let leader = self.shared.leaders.leader_of(group);
+        let node = attempts.node_or(leader.as_deref());
+        let mut lanes = self.shared.lanes.lock().expect("no panic under the lock");
+        let place = (node.endpoint.clone(), self.connection);
+        if let Some(lane) = lanes.get(&place) {
+            return Ok(lane.clone());
+        }
+        let node =
+            if self.connection == 0 { node } else { node.reopened(self.shared.client.limits())? };
+        let lane = Lane::new(self.shared.client.clone(), node);
+        lanes.insert(place, lane.clone());
+        Ok(lane)
+    }
+
+    async fn again(
+        &self,
+        attempts: &mut Attempts<'_>,
+        error: &ClientError,
+        lane: &Lane,
+        group: Option<GroupId>,
+    ) -> bool {
+        self.shared.leaders.forget(group);
+        attempts.again(error, Some(lane.node()), None).await
+    }
+
+    fn learn(&self, route: Option<v1::RouteHint>) {
+        if let Some(route) = route {
+            self.shared.leaders.learn(GroupId(route.group), &route.leader_endpoint);
+        }
+    }
+}
+
+fn unknown(error: ClientError) -> ClientError {
+    match error {
+        ClientError::OutcomeUnknown { .. } => error,
+        other => {
+            let message = other.to_string();
+            ClientError::OutcomeUnknown { tid: None, request: None, message }
+        }
+    }
+}
