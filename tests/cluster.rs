@@ -29,6 +29,8 @@ const PARTITIONS_PER_GROUP: usize = 4;
 pub const STREAM_IDLE_MS: u64 = 2_000;
 /// Largest delta.
 pub const DELTA_BYTES_MAX: u64 = 64 << 10;
+/// What a running transaction keeps at its gateway for one group.
+pub const STAGE_CHUNK_BYTES: u64 = 256 << 10;
 /// Largest message.
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// Most keys of one ReadSet.
@@ -207,6 +209,7 @@ fn config(number: u32, client: &str, peers: &[String], dir: &std::path::Path) ->
         "cluster = \"tests\"\nnode = {number}\ndata_dir = {home:?}\nclient_listen = \"{client}\"\n\
          peer_listen = \"{peer}\"\ngroups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
          [limits]\nstream_idle_ms = {STREAM_IDLE_MS}\ndelta_bytes_max = {DELTA_BYTES_MAX}\n\
+         stage_chunk_bytes = {STAGE_CHUNK_BYTES}\n\
          message_bytes_max = {MESSAGE_BYTES_MAX}\nread_set_keys_max = {READ_SET_KEYS_MAX}\n\
          scan_records_max = {SCAN_RECORDS_MAX}\nscan_chunk_records = {SCAN_CHUNK_RECORDS}\n\
          snapshot_retention_ms = {SNAPSHOT_RETENTION_MS}\n"

@@ -4,6 +4,8 @@
 
 #[path = "crashes/kills.rs"]
 mod kills;
+#[path = "crashes/large.rs"]
+mod large;
 #[path = "crashes/stops.rs"]
 mod stops;
 
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
             kills::leader_killed_under_load_loses_nothing_and_doubles_nothing,
             kills::gateway_killed_mid_stream_leaves_nothing_half_done,
             kills::request_repeated_after_its_node_was_killed_is_applied_once,
+            large::staged_transaction_commits_whole_though_a_participants_leader_was_killed,
+            large::staged_transaction_whose_client_vanished_is_rolled_back_and_freed,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
         ],

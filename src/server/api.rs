@@ -7,7 +7,7 @@ use std::sync::{
 };
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
-use vatic_core::{draft::Draft, hash::Hash, limits::Limits};
+use vatic_core::{draft::Draft, hash::Hash};
 use vatic_proto::metadata::PRINCIPAL;
 
 /// Longest name of who asks, in bytes.
@@ -37,7 +37,7 @@ impl Gateway {
     pub(crate) fn draft(&self, seed: Option<Hash>) -> Result<Draft, ApiError> {
         let ring = self.cluster.ring().ok_or(ApiError::NotReady)?;
         let seed = seed.unwrap_or_else(|| Hash(rand::random()));
-        let limits = Limits::production();
+        let limits = self.cluster.config.group_limits.clone();
         Ok(Draft::begin((*ring).clone(), limits, time::now(), rand::random(), seed))
     }
 
@@ -86,6 +86,34 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.count().fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Bytes that one running transaction keeps in this node's memory; given back when dropped.
+pub(crate) struct Memory {
+    cluster: Arc<Cluster>,
+    bytes: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(cluster: &Arc<Cluster>) -> Memory {
+        Memory { cluster: cluster.clone(), bytes: 0 }
+    }
+
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<(), ApiError> {
+        let max = self.cluster.config.limits.gateway_bytes_max;
+        let before = self.cluster.gateway_bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.bytes += bytes;
+        if before + bytes > max {
+            return Err(ApiError::QueueFull { limit: "gateway_bytes_max", max });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.cluster.gateway_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 

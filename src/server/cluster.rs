@@ -9,7 +9,7 @@ use crate::{
     local::Settled,
     peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest},
     peer_client::PeerClients,
-    placement,
+    placement, serve_read,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,7 +46,11 @@ pub(crate) struct Cluster {
     pub(crate) streams: AtomicU64,
     /// Operations of pipelines in flight.
     pub(crate) operations: AtomicU64,
+    /// What running transactions keep in memory.
+    pub(crate) gateway_bytes: AtomicU64,
     pub(crate) draining: AtomicBool,
+    /// Whose turn it is to raise a group's clock.
+    pub(crate) advances: BTreeMap<GroupId, tokio::sync::Mutex<()>>,
     guesses: Mutex<BTreeMap<GroupId, u32>>,
 }
 
@@ -81,6 +85,7 @@ impl Cluster {
         Cluster {
             peers: PeerClients::new(config.cluster.clone(), addresses),
             client_endpoint,
+            advances: groups.keys().map(|&group| (group, Default::default())).collect(),
             consensus,
             store,
             groups,
@@ -91,6 +96,7 @@ impl Cluster {
             recovering: Mutex::default(),
             streams: AtomicU64::new(0),
             operations: AtomicU64::new(0),
+            gateway_bytes: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             guesses: Mutex::default(),
             config,
@@ -110,13 +116,17 @@ impl Cluster {
         }
     }
 
-    /// Reads at a group's leader.
+    /// Reads at a group's leader; of a snapshot also at this node's own replica.
     pub(crate) async fn read(
         self: &Arc<Self>,
         group: GroupId,
         read: PeerRead,
         deadline: Instant,
     ) -> Result<PeerFound, CallError> {
+        let own = self.groups.get(&group);
+        if let Some(found) = own.and_then(|own| serve_read::snapshot_here(group, own, &read)) {
+            return Ok(found);
+        }
         match self.ask(group, PeerRequest::Read { group, read }, deadline).await? {
             PeerReply::Read(found) => Ok(found),
             _ => Err(CallError::NoLeader { group }),

@@ -3,9 +3,16 @@
 use crate::limits::Limits;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use vatic_consensus::Limits as ConsensusLimits;
+use vatic_core::limits::Limits as GroupLimits;
+use vatic_log::Limits as LogLimits;
+use vatic_store::Limits as StoreLimits;
+
+/// What a command has beside its body and part, and an entry beside its commands.
+const FRAMING_BYTES: u64 = 4 << 10;
 
 /// One node's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The cluster's name: nodes of different clusters refuse each other.
@@ -30,9 +37,21 @@ pub struct Config {
     /// Replicas of each group, at most the number of nodes. The same on every node.
     #[serde(default = "default_replicas")]
     pub replicas: u32,
-    /// Bounds and times.
+    /// Bounds and times of gateway and drivers.
     #[serde(default)]
     pub limits: Limits,
+    /// Bounds of votes. Replicated: what a group's leader is told becomes the group's.
+    #[serde(default)]
+    pub group_limits: GroupLimits,
+    /// Times, batches and windows of Raft.
+    #[serde(default)]
+    pub consensus_limits: ConsensusLimits,
+    /// Sizes of the log.
+    #[serde(default)]
+    pub log_limits: LogLimits,
+    /// Sizes and intervals of the state.
+    #[serde(default)]
+    pub store_limits: StoreLimits,
 }
 
 /// A node of the cluster.
@@ -66,6 +85,14 @@ pub enum ConfigError {
         /// What it must be.
         rule: &'static str,
     },
+    /// The limits of a layer do not hold together.
+    #[error("{layer}: {rule}")]
+    Layer {
+        /// Which table.
+        layer: &'static str,
+        /// What must hold.
+        rule: String,
+    },
     /// Two members have one number.
     #[error("node {node} is listed twice")]
     Twice {
@@ -88,6 +115,10 @@ impl Config {
             groups: default_groups(),
             replicas: default_replicas(),
             limits: Limits::production(),
+            group_limits: GroupLimits::production(),
+            consensus_limits: ConsensusLimits::production(),
+            log_limits: LogLimits::production(),
+            store_limits: StoreLimits::production(),
         }
     }
 
@@ -101,24 +132,62 @@ impl Config {
         if let Some((_, &node)) = twice {
             return Err(ConfigError::Twice { node });
         }
+        let layer = |layer, rule| Err(ConfigError::Layer { layer, rule });
+        if let Err(rule) = self.consensus_limits.check() {
+            return layer("consensus_limits", rule.into());
+        }
+        if let Some(rule) = self.log_limits.objection() {
+            return layer("log_limits", rule);
+        }
+        for (name, value, holds, rule) in self.rules() {
+            if !holds {
+                return Err(ConfigError::Range { name, value, rule });
+            }
+        }
+        Ok(())
+    }
+
+    /// Name and value of a setting, whether it is as it must be, and how that is.
+    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 9] {
         let Limits { stream_age_max_ms, forget_after_ms, sweep_interval_ms, .. } = self.limits;
-        for (name, value, holds, rule) in [
+        let Limits { stage_chunk_bytes, delta_bytes_max, scan_records_max, .. } = self.limits;
+        let command_bytes_max = self.consensus_limits.command_bytes_max as u64;
+        let batch_bytes_max = self.consensus_limits.batch_bytes_max as u64;
+        let entry_bytes_max = u64::from(self.log_limits.entry_bytes_max);
+        let range_records_max = self.group_limits.range_records_max;
+        let chunk_bytes = stage_chunk_bytes + delta_bytes_max + FRAMING_BYTES;
+        let entry_bytes = command_bytes_max + batch_bytes_max + FRAMING_BYTES;
+        [
             ("node", u64::from(self.node), self.node > 0, "at least 1"),
             ("groups", u64::from(self.groups), (1..=1024).contains(&self.groups), "1 to 1024"),
             ("replicas", u64::from(self.replicas), self.replicas > 0, "at least 1"),
             ("sweep_interval_ms", sweep_interval_ms, sweep_interval_ms > 0, "at least 1"),
+            ("stage_chunk_bytes", stage_chunk_bytes, stage_chunk_bytes > 0, "at least 1"),
             (
                 "forget_after_ms",
                 forget_after_ms,
                 forget_after_ms > stream_age_max_ms,
                 "above stream_age_max_ms",
             ),
-        ] {
-            if !holds {
-                return Err(ConfigError::Range { name, value, rule });
-            }
-        }
-        Ok(())
+            (
+                "scan_records_max",
+                scan_records_max,
+                scan_records_max <= range_records_max,
+                "at most range_records_max, or no vote could validate the scan",
+            ),
+            (
+                "stage_chunk_bytes",
+                stage_chunk_bytes,
+                chunk_bytes <= command_bytes_max,
+                "so small that with delta_bytes_max it fits command_bytes_max",
+            ),
+            (
+                "entry_bytes_max",
+                entry_bytes_max,
+                entry_bytes <= entry_bytes_max,
+                "above command_bytes_max and batch_bytes_max together",
+            ),
+        ]
     }
 }
 

@@ -31,6 +31,7 @@ mod pipeline;
 mod placement;
 mod records;
 mod serve_read;
+mod stage;
 mod status;
 mod stream;
 mod submit;

@@ -55,8 +55,11 @@ pub struct Limits {
     pub message_bytes_max: u64,
     /// Largest delta, in bytes.
     pub delta_bytes_max: u64,
-    /// Deltas of one transaction, in bytes. The gateway keeps them until the outcome.
-    pub transaction_bytes_max: u64,
+    /// Deltas of one group that a running transaction keeps at the gateway; more are staged there
+    /// ahead of the vote.
+    pub stage_chunk_bytes: u64,
+    /// Deltas that all running transactions of a node keep in memory, in bytes.
+    pub gateway_bytes_max: u64,
     /// How long a shutdown waits for running calls.
     pub drain_ms: u64,
     /// Pause between two looks at where leaders should be; 0 leaves them where they are.
@@ -90,7 +93,8 @@ impl Limits {
             scan_chunk_records: 256,
             message_bytes_max: 4 << 20,
             delta_bytes_max: 1 << 20,
-            transaction_bytes_max: 16 << 20,
+            stage_chunk_bytes: 1 << 20,
+            gateway_bytes_max: 512 << 20,
             drain_ms: 5_000,
             balance_interval_ms: 3_000,
         }

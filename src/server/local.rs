@@ -147,7 +147,7 @@ impl Cluster {
         if !self.has_room() {
             return PeerReply::Full;
         }
-        let limit_bytes = vatic_consensus::Limits::production().command_bytes_max as u64;
+        let limit_bytes = self.config.consensus_limits.command_bytes_max as u64;
         let shared_bytes = codec::encode(&body).len() as u64;
         let part_bytes = parts.iter().map(|part| codec::encode(part).len() as u64).max();
         let command_bytes = shared_bytes + part_bytes.unwrap_or(0) + COMMAND_SLACK_BYTES;

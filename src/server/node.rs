@@ -173,15 +173,16 @@ async fn bind(what: &str, address: &str) -> Result<TcpListener, ServerError> {
 
 async fn open_disk(config: &Config) -> Result<(Log, Store), ServerError> {
     let dir = config.data_dir.clone();
+    let (log_limits, store_limits) = (config.log_limits.clone(), config.store_limits.clone());
     let identity = format!("vatic 1\ncluster {}\nnode {}\n", config.cluster, config.node);
     let opening = move || {
         let io = |source| io_error(&dir.display().to_string(), source);
         std::fs::create_dir_all(&dir).map_err(io)?;
         check_identity(&dir, &identity)?;
         let disk = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
-        let log = Log::open(disk, vatic_log::Limits::production())
-            .map_err(|error| ServerError::Log(error.to_string()))?;
-        let store = Store::open(dir.join("state"), vatic_store::Limits::production())
+        let log =
+            Log::open(disk, log_limits).map_err(|error| ServerError::Log(error.to_string()))?;
+        let store = Store::open(dir.join("state"), store_limits)
             .map_err(|error| ServerError::Store(error.to_string()))?;
         Ok((log, store))
     };
@@ -217,7 +218,7 @@ async fn start_consensus(
     let consensus = vatic_consensus::Config {
         cluster: config.cluster.clone(),
         node: config.node,
-        limits: vatic_consensus::Limits::production(),
+        limits: config.consensus_limits.clone(),
         fatal: Fatal::abort(),
         routes,
     };

@@ -7,6 +7,7 @@ use crate::{
     cluster::{CallError, Cluster},
     convert,
     peer::{Finished, PeerFound, PeerRead},
+    stage::Stager,
     status::ApiError,
 };
 use std::{sync::Arc, time::Duration};
@@ -25,13 +26,15 @@ use vatic_proto::v1::{self, outcome::State};
 /// Pause between two looks for a receipt that the home group has not completed yet.
 const RECEIPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Seals a draft and brings it to its outcome.
+/// Seals a draft, some of which may be staged, and brings it to its outcome.
 pub(crate) async fn finish(
     cluster: &Arc<Cluster>,
     draft: Draft,
+    stager: Option<Stager>,
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
     let (body, parts) = draft.finish()?;
+    stager.into_iter().for_each(Stager::sealed);
     let (tid, claim) = (body.tid, body.claim.clone());
     let finished = match cluster.coordinate(body, parts, deadline).await {
         Ok(finished) => finished,

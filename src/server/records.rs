@@ -223,7 +223,7 @@ impl Gateway {
                 draft.note_read(&record)?;
                 records.insert(key.clone(), record);
             }
-            let outcome = outcome::finish(&self.cluster, draft, deadline).await?;
+            let outcome = outcome::finish(&self.cluster, draft, None, deadline).await?;
             if outcome.state() == State::Committed {
                 return Ok(records);
             }

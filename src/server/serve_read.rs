@@ -3,7 +3,9 @@
 //! A linearizable read takes a read index first and a view after it. Where an undecided write is in
 //! the way it waits for the decision, and past a while recovers the transaction itself: nobody is
 //! blocked for long by a coordinator that died. Reads for a read-write transaction need neither:
-//! its vote catches what is stale.
+//! its vote catches what is stale. Nor do snapshot reads: any replica whose applied clock has
+//! reached the snapshot's time holds all that can ever be at or below it, and says so where a
+//! transaction that may still commit there is undecided. Only the leader raises a clock.
 
 use crate::{
     cluster::Cluster,
@@ -40,11 +42,15 @@ pub(crate) async fn serve(
     read: PeerRead,
     deadline: Instant,
 ) -> PeerReply {
+    if let Some(found) = snapshot_here(group, handle, &read) {
+        return PeerReply::Read(found);
+    }
     let peeks = matches!(read, PeerRead::Peek(_) | PeerRead::PeekRange(..));
-    if peeks && !handle.is_leader() {
+    let needs_index = !peeks && snapshot_time(&read).is_none();
+    if !needs_index && !handle.is_leader() {
         return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
     }
-    if !peeks {
+    if needs_index {
         match tokio::time::timeout_at(deadline, handle.read_index()).await {
             Ok(Ok(())) => {}
             Ok(Err(ReadError::NotLeader { hint })) => {
@@ -58,6 +64,23 @@ pub(crate) async fn serve(
     match tokio::time::timeout_at(deadline, reader.until_answered(&read)).await {
         Ok(found) => PeerReply::Read(found),
         Err(_) => PeerReply::Late,
+    }
+}
+
+/// A snapshot read, where this replica can answer it as it stands, whoever leads.
+pub(crate) fn snapshot_here(
+    group: GroupId,
+    handle: &GroupHandle,
+    read: &PeerRead,
+) -> Option<PeerFound> {
+    snapshot_time(read)?;
+    answer(group, &handle.view(), read).ok()
+}
+
+fn snapshot_time(read: &PeerRead) -> Option<Timestamp> {
+    match read {
+        PeerRead::GetAt(_, at) | PeerRead::ScanAt(_, _, at) => Some(*at),
+        _ => None,
     }
 }
 
@@ -100,16 +123,22 @@ impl Reader<'_> {
         }
     }
 
-    /// Raises the group's clock to a snapshot's time, unless that lies too far ahead.
+    /// Raises the group's clock to a snapshot's time, unless that lies too far ahead. One command
+    /// serves all who wait: it raises the clock to now, and they come one after the other.
     async fn advance(&self, to: Timestamp) -> Result<(), SnapshotFault> {
-        let clock = Group::of_view(self.id, &self.handle.view(), Rules::default()).clock();
+        let clock = || Group::of_view(self.id, &self.handle.view(), Rules::default()).clock();
         let limits = &self.cluster.config.limits;
         if to > time::now().plus_us(limits.snapshot_ahead_max_ms * 1_000) {
-            return Err(SnapshotFault::ClockBehind { clock });
+            return Err(SnapshotFault::ClockBehind { clock: clock() });
+        }
+        let _turn = self.cluster.advances[&self.id].lock().await;
+        if clock() >= to {
+            return Ok(());
         }
         let deadline = time::deadline_in(limits.propose_deadline_ms);
+        let command = Command::Advance { to: to.max(time::now()) };
         // Not raised: the next look finds the clock behind again.
-        let _ = self.cluster.propose(self.id, Command::Advance { to }, deadline).await;
+        let _ = self.cluster.propose(self.id, command, deadline).await;
         Ok(())
     }
 }

@@ -1,16 +1,17 @@
 //! `Transact`: one transaction as a stream.
 //!
-//! Frames are taken in order and answered in order. Nothing is voted or staged before the commit
-//! frame, so whatever ends a stream earlier (an abort, a stall, a client that vanishes) leaves
-//! nothing behind. Reads are of committed state as the group's leader has it; whether they still
+//! Frames are taken in order and answered in order. Nothing is voted before the commit frame, and
+//! what a large transaction staged is freed with its session, so whatever ends a stream earlier (an
+//! abort, a stall, a client that vanishes) leaves nothing behind. Reads are of committed state as the group's leader has it; whether they still
 //! hold is decided by the votes.
 
 use crate::{
-    api::{self, Gateway, Slot},
+    api::{self, Gateway, Memory, Slot},
     cluster::Cluster,
     convert, outcome,
     peer::{PeerFound, PeerRead},
     records,
+    stage::Stager,
     status::ApiError,
     time,
 };
@@ -49,7 +50,8 @@ pub(crate) fn serve(
         out: out.clone(),
         draft: None,
         begun: false,
-        taken_bytes: 0,
+        memory: Memory::new(&gateway.cluster),
+        stager: Stager::new(&gateway.cluster),
         ends,
     };
     tokio::spawn(async move {
@@ -68,8 +70,8 @@ struct Session {
     out: mpsc::Sender<Result<v1::TransactResponse, Status>>,
     draft: Option<Draft>,
     begun: bool,
-    /// Of all deltas so far.
-    taken_bytes: u64,
+    memory: Memory,
+    stager: Stager,
     ends: Instant,
 }
 
@@ -183,22 +185,17 @@ impl Session {
         let digest = sent.map(|digest| convert::hash(digest, "digest")).transpose()?;
         let delta = convert::delta_bytes(transition)?;
         self.gateway.check_delta(&delta)?;
-        self.take_bytes(delta.len() as u64)?;
+        self.memory.take(delta.len() as u64)?;
         let accepted = self.draft()?.push(delta, Some(seq), digest)?;
+        let ends = self.ends;
+        if let Some(draft) = self.draft.as_mut() {
+            self.stager.stage_chunk(draft, accepted.group, ends).await?;
+        }
         self.announce().await;
         let digest = accepted.digest.0.to_vec().into();
         let ack = v1::AckFrame { seq: accepted.seq, digest };
         self.send(transact_response::Frame::Ack(ack)).await;
         Ok(Next::Frame)
-    }
-
-    fn take_bytes(&mut self, bytes: u64) -> Result<(), ApiError> {
-        self.taken_bytes += bytes;
-        let (max, actual) = (self.cluster().config.limits.transaction_bytes_max, self.taken_bytes);
-        if actual > max {
-            return Err(ApiError::Limit { limit: "transaction_bytes_max", max, actual });
-        }
-        Ok(())
     }
 
     async fn commit(&mut self, commit: v1::CommitFrame) -> Result<Next, ApiError> {
@@ -214,8 +211,10 @@ impl Session {
                 return Err(ApiError::DigestMismatch { seq, expected, actual });
             }
         }
-        let draft = self.draft.take().expect("checked above");
-        let outcome = outcome::finish(self.cluster(), draft, self.ends).await?;
+        let Some(draft) = self.draft.take() else { return Ok(Next::End) };
+        let unused = Stager::new(self.cluster());
+        let stager = std::mem::replace(&mut self.stager, unused);
+        let outcome = outcome::finish(self.cluster(), draft, Some(stager), self.ends).await?;
         self.send_outcome(outcome).await;
         Ok(Next::End)
     }

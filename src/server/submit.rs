@@ -4,7 +4,7 @@
 //! same seal and the same votes.
 
 use crate::{
-    api::{self, Gateway},
+    api::{self, Gateway, Memory},
     convert, outcome,
     status::ApiError,
     stream,
@@ -76,11 +76,17 @@ impl Gateway {
         principal: String,
         deadline: Instant,
     ) -> Result<v1::Outcome, ApiError> {
-        let draft = self.submitted(request, principal)?;
-        outcome::finish(&self.cluster, draft, deadline).await
+        let mut memory = Memory::new(&self.cluster);
+        let draft = self.submitted(request, principal, &mut memory)?;
+        outcome::finish(&self.cluster, draft, None, deadline).await
     }
 
-    fn submitted(&self, request: v1::SubmitRequest, principal: String) -> Result<Draft, ApiError> {
+    fn submitted(
+        &self,
+        request: v1::SubmitRequest,
+        principal: String,
+        memory: &mut Memory,
+    ) -> Result<Draft, ApiError> {
         if request.isolation() == v1::Isolation::Snapshot {
             let what = "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".into();
             return Err(ApiError::BadFrame { what });
@@ -95,6 +101,7 @@ impl Gateway {
             placed.push((transition.seq, digest));
             let delta = convert::delta_bytes(transition)?;
             self.check_delta(&delta)?;
+            memory.take(delta.len() as u64)?;
             deltas.push(delta);
         }
         if let Some(request) = request.request_id {

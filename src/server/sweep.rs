@@ -14,7 +14,6 @@ use vatic_core::{
     forget::Unsettled,
     group::Group,
     id::{GroupId, Timestamp},
-    limits::Limits,
     meta,
     ring::RingSpec,
     rules::Rules,
@@ -79,12 +78,11 @@ impl Sweep {
             return false;
         }
         let Some(ring) = self.cluster.ring() else { return false };
-        let current = group.config().ring.as_ref().map(|ring| ring.epoch);
-        if current == Some(ring.spec().epoch) {
+        let limits = self.cluster.config.group_limits.clone();
+        let config = Config { limits, ring: Some(ring.spec().clone()) };
+        if *group.config() == config {
             return true;
         }
-        let limits = Limits::production();
-        let config = Config { limits, ring: Some(ring.spec().clone()) };
         self.propose(Command::Configure(config)).await;
         false
     }
