@@ -77,7 +77,7 @@ fn late_and_forgotten() -> Scenario {
         late_replies_max: 1,
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, STALE, STALE_AT_HOME, FORGOTTEN],
-        unique_states: 269_624,
+        unique_states: 280_752,
         ..Scenario::default()
     }
 }

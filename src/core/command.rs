@@ -162,7 +162,9 @@ pub enum Standing {
     Yes {
         /// The vote's timestamp.
         ts: Timestamp,
-        /// All participants.
+        /// The body that it voted on.
+        body: Hash,
+        /// All participants of that body.
         participants: Vec<GroupId>,
     },
     /// Voted No, not told a decision yet.

@@ -8,6 +8,10 @@
 //!
 //! Events may be late, repeated or lost; each carries the round of the question it answers.
 //!
+//! Whoever recovers may know less than a driver: no body, or not all participants. A Yes names both,
+//! and they are adopted from it. Until then nothing commits on Yes votes, and an answer that was
+//! given without the body is asked for again: it may be about another body under the same id.
+//!
 //! Why "stale" is not No: a stale answer says that the group forgot everything up to a watermark.
 //! A group forgets a commit only after all participants applied it. So after a stale answer the
 //! others are asked again, *afterwards*: one that still says "Yes, undecided" proves that the stale
@@ -115,6 +119,8 @@ pub struct Coordinator {
     body: Option<Hash>,
     recovers: bool,
     round: u32,
+    /// Answers to questions of earlier rounds may be about another body.
+    counts_from: u32,
     seats: BTreeMap<GroupId, Seat>,
     decision: Option<Decision>,
     /// Why a participant refused, for whoever waits.
@@ -139,6 +145,7 @@ impl Coordinator {
             body,
             recovers: false,
             round: 0,
+            counts_from: 0,
             seats,
             decision: None,
             fault: None,
@@ -149,14 +156,16 @@ impl Coordinator {
         }
     }
 
-    /// Finishes a transaction that somebody else left behind.
+    /// Finishes a transaction that somebody else left behind, as far as it is known: without any
+    /// participant the home group is asked, which is one of every transaction.
     pub fn recover(
         tid: Tid,
         body: Option<Hash>,
         participants: &[GroupId],
         rules: Rules,
     ) -> Coordinator {
-        Coordinator { recovers: true, ..Coordinator::drive(tid, body, participants, rules) }
+        let known = if participants.is_empty() { &[tid.home] } else { participants };
+        Coordinator { recovers: true, ..Coordinator::drive(tid, body, known, rules) }
     }
 
     /// Takes an event in; what follows from it comes out of [`Coordinator::poll`].
@@ -245,32 +254,52 @@ impl Coordinator {
     }
 
     fn learn(&mut self, group: GroupId, round: u32, reply: Reply, proof: Option<Proof>) {
-        let current = self.round;
-        let Some(seat) = self.seats.get_mut(&group) else { return };
-        seat.proof = seat.proof.take().or(proof);
+        if round < self.counts_from || !self.seats.contains_key(&group) {
+            return;
+        }
         let standing = match reply {
+            Reply::Standing(Standing::None) => return,
             Reply::Standing(standing) => standing,
             // That group voted on another body, so it never votes Yes on this one.
-            Reply::Fault(Fault::BodyMismatch { .. }) => {
-                seat.acked = true;
-                Standing::No(Cause { group, why: Why::OtherBody })
-            }
+            Reply::Fault(Fault::BodyMismatch { .. }) => self.other_body(group),
             Reply::Fault(fault) => {
                 self.fault.get_or_insert(fault);
                 return self.give_up();
             }
             _ => return,
         };
-        let stale = matches!(standing, Standing::Stale(_));
+        let standing = match standing {
+            Standing::Yes { body, .. } if self.is_other(body) => self.other_body(group),
+            standing => standing,
+        };
+        if let Standing::Yes { body, participants, .. } = &standing
+            && self.adopt(group, *body, participants)
+        {
+            // It never takes its Yes back; whoever was not asked, or without the body, is now.
+            self.seat(group, round, standing, proof);
+            self.round += 1;
+            return self.ask_missing();
+        }
+        self.note(group, round, standing, proof);
+    }
+
+    fn note(&mut self, group: GroupId, round: u32, standing: Standing, proof: Option<Proof>) {
+        let Some(seat) = self.seats.get_mut(&group) else { return };
+        let asked = seat.known.as_ref().map_or(0, |(asked, _)| *asked);
         let was_stale = matches!(seat.known, Some((_, Standing::Stale(_))));
-        // Forgetting is the last thing that a group does: whatever else it says is from before.
-        let late =
-            seat.known.as_ref().is_some_and(|(asked, _)| *asked > round) || (was_stale && !stale);
-        if late || standing == Standing::None {
+        let stale = matches!(standing, Standing::Stale(_));
+        // Forgetting is the last thing that a group does, so whatever else it says is from before.
+        // Of that a decision still counts: it may be the last word of it that is left.
+        let standing = match standing {
+            Standing::Decided(decision) if was_stale => Standing::Stale(Some(decision)),
+            standing => standing,
+        };
+        let tells = matches!(standing, Standing::Decided(_) | Standing::Stale(Some(_)));
+        if !tells && (asked > round || (was_stale && !stale)) {
+            seat.proof = seat.proof.take().or(proof);
             return;
         }
-        seat.acked |= matches!(standing, Standing::Decided(_) | Standing::Stale(_));
-        let first = seat.known.replace((round, standing)).is_none();
+        let first = self.seat(group, round.max(asked), standing, proof);
         if first && self.decision.is_some() && self.seats.values().all(|seat| seat.known.is_some())
         {
             return self.send_decision();
@@ -278,12 +307,55 @@ impl Coordinator {
         if stale && !was_stale && self.decision.is_none() {
             // The others' answers may be older than this one: only what they say to questions asked
             // from here on can show that the transaction never committed.
-            self.round = current + 1;
+            self.round += 1;
             if !self.decision_known() {
                 self.recovers = true;
                 self.ask_missing();
             }
         }
+    }
+
+    /// Notes an answer; whether it is the group's first.
+    fn seat(
+        &mut self,
+        group: GroupId,
+        round: u32,
+        standing: Standing,
+        proof: Option<Proof>,
+    ) -> bool {
+        let seat = self.seats.entry(group).or_default();
+        seat.proof = seat.proof.take().or(proof);
+        seat.acked |= matches!(standing, Standing::Decided(_) | Standing::Stale(_));
+        seat.known.replace((round, standing)).is_none()
+    }
+
+    fn is_other(&self, body: Hash) -> bool {
+        !broken!(self.rules, TwoBodies) && self.body.is_some_and(|own| own != body)
+    }
+
+    fn other_body(&mut self, group: GroupId) -> Standing {
+        self.seats.entry(group).or_default().acked = true;
+        Standing::No(Cause { group, why: Why::OtherBody })
+    }
+
+    /// Takes body and participants from a group that voted Yes; whether that was news. Whoever has
+    /// no body knows nothing of the others: they may have answered about another one.
+    fn adopt(&mut self, group: GroupId, body: Hash, participants: &[GroupId]) -> bool {
+        let known = self.seats.keys().eq(participants);
+        if (known && self.body.is_some()) || self.decision.is_some() {
+            return false;
+        }
+        debug_assert!(participants.contains(&group), "a group votes where it takes part");
+        let bodiless = self.body.is_none();
+        if bodiless {
+            self.counts_from = self.round + 1;
+        }
+        let mut old = core::mem::take(&mut self.seats);
+        let mut seat = |of: &GroupId| (!bodiless).then(|| old.remove(of)).flatten();
+        let kept = participants.iter().map(|of| (*of, seat(of).unwrap_or_default()));
+        self.seats = kept.collect();
+        self.body.get_or_insert(body);
+        true
     }
 
     fn conclude(&mut self) {
@@ -306,6 +378,10 @@ impl Coordinator {
 
     /// The outcome, as far as the answers determine it.
     fn outcome(&self) -> Option<Decision> {
+        if self.body.is_none() && self.seats.values().any(|seat| seat.known.is_none()) {
+            // A Yes of whoever is silent would say which body this is about.
+            return None;
+        }
         let standings = || self.seats.values().filter_map(|seat| seat.known.as_ref());
         let told = standings().find_map(|(_, standing)| match standing {
             Standing::Decided(decision) | Standing::Stale(Some(decision)) => Some(decision),
@@ -349,11 +425,18 @@ impl Coordinator {
         let Some(decision) = self.decision.clone() else { return };
         let commits = matches!(decision, Decision::Committed { .. });
         let home_waits = commits && self.seats.values().any(|seat| seat.known.is_none());
-        for (&group, _) in self.seats.iter().filter(|(_, seat)| !seat.acked) {
+        for (&group, seat) in self.seats.iter().filter(|(_, seat)| !seat.acked) {
             if home_waits && group == self.tid.home {
                 continue;
             }
-            self.effects.push_back(Effect::Decide { group, decision: decision.clone() });
+            let decision = match &seat.known {
+                // Without a body the commit may be another body's; this group's No is its own.
+                Some((_, Standing::No(cause))) if self.body.is_none() => {
+                    Decision::RolledBack(cause.clone())
+                }
+                _ => decision.clone(),
+            };
+            self.effects.push_back(Effect::Decide { group, decision });
         }
         if home_waits {
             // The home group's record is the receipt: it needs every vote's proof first.

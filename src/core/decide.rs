@@ -66,7 +66,10 @@ impl Group {
         };
         match (txn.decision, txn.vote) {
             (Some(decision), _) => Standing::Decided(decision),
-            (None, VoteCast::Yes { ts }) => Standing::Yes { ts, participants: txn.participants },
+            (None, VoteCast::Yes { ts }) => {
+                let body = txn.body.expect("a Yes is cast on a body");
+                Standing::Yes { ts, body, participants: txn.participants }
+            }
             (None, VoteCast::No(cause)) => Standing::No(cause),
         }
     }

@@ -46,6 +46,8 @@ mod tables;
 mod vote;
 
 #[cfg(test)]
+mod adoption_test;
+#[cfg(test)]
 mod algebra_test;
 #[cfg(test)]
 mod chain_test;

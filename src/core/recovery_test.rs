@@ -85,7 +85,8 @@ fn refused_participant_that_votes_yes_after_all_is_answered_with_the_commit() {
     let fault = Reply::Fault(Fault::Chain(ChainFault::Gap { seq: 1 }));
     let yes = |ts| {
         let participants = vec![ONE, TWO];
-        Reply::Standing(Standing::Yes { ts: Timestamp(ts), participants })
+        let (ts, body) = (Timestamp(ts), Hash([1; 32]));
+        Reply::Standing(Standing::Yes { ts, body, participants })
     };
     let mut told = Vec::new();
     for (group, round, reply) in [(ONE, 0, fault), (ONE, 1, yes(20)), (TWO, 0, yes(30))] {

@@ -34,7 +34,8 @@ fn hear(coordinator: &mut Coordinator, group: GroupId, round: u32, reply: Reply)
 }
 
 fn yes() -> Reply {
-    Reply::Standing(Standing::Yes { ts: Timestamp(20), participants: vec![ONE, TWO] })
+    let (ts, body, participants) = (Timestamp(20), Hash([1; 32]), vec![ONE, TWO]);
+    Reply::Standing(Standing::Yes { ts, body, participants })
 }
 
 fn stale() -> Reply {
@@ -74,6 +75,18 @@ fn late_yes_does_not_undo_a_stale_answer() {
         assert_eq!(hear(&mut recoverer, TWO, 0, yes()), []);
         assert_eq!(hear(&mut recoverer, TWO, 0, stale()), []);
     }
+}
+
+/// It was taken for older than the stale answer, and so nobody knew the outcome any more.
+#[test]
+fn decision_that_arrives_after_a_stale_answer_counts() {
+    let committed = Decision::Committed { ts: Timestamp(20) };
+    let decided = Reply::Standing(Standing::Decided(committed.clone()));
+    let mut recoverer = recoverer();
+    hear(&mut recoverer, TWO, 0, stale());
+    let effects = hear(&mut recoverer, TWO, 0, decided);
+    assert_eq!(effects.first(), Some(&Effect::Answer(Answer::Decided(committed))));
+    assert_eq!(hear(&mut recoverer, ONE, 1, stale()), [Effect::Settled]);
 }
 
 /// It failed an assertion.
