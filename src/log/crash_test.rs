@@ -43,6 +43,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => group().prop_map(|group| Command::Remove { group }),
         8 => (1..4_u8).prop_map(|times| Command::Step { times }),
         1 => Just(Command::Close),
+        1 => Just(Command::DiskFull),
+        1 => Just(Command::DiskRoom),
     ]
 }
 

@@ -45,6 +45,14 @@ pub enum Refusal {
     Closed,
 }
 
+/// The disk gives no segment after the current one. What is left of that is for records that must
+/// go on (decisions, what lets go of room, what leaders send): propose nothing new until it ends.
+#[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
+#[error("the log's disk is full: its last segment has {left_bytes} bytes left, kept for decisions")]
+pub struct DiskFull {
+    pub left_bytes: u64,
+}
+
 impl From<Refusal> for io::Error {
     fn from(refusal: Refusal) -> io::Error {
         let kind = match refusal {

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::drill::replica;
+use crate::frame::frame_bytes_for;
 use crate::{Entry, Limits, Log, Refusal, ReplicaId, SimDisk, Step, Writer};
 
 fn open(disk: &SimDisk) -> (Log, Writer) {
@@ -170,6 +173,86 @@ fn full_log_stalls_without_losing_writes_and_goes_on_with_room() {
     assert_eq!(writer.step(), Step::Wrote);
     assert!(stalled.lock().unwrap().take().unwrap().is_ok());
     assert_eq!(writer.step(), Step::Idle);
+}
+
+/// What consensus does: proposals ask for room, decisions do not.
+#[test]
+fn full_disk_refuses_proposals_takes_decisions_and_ends_by_itself_while_idle() {
+    let disk = SimDisk::new();
+    disk.limit_capacity(Some(3 * 4096));
+    let (log, mut writer) = open(&disk);
+    let one = log.replica(replica(1));
+    let mut indexes = 0..;
+    let mut append = |writer: &mut Writer, bytes| {
+        let (seen, done) = outcome();
+        one.append(vec![entry(indexes.next().unwrap(), bytes)], done);
+        assert_eq!(writer.step(), Step::Wrote);
+        seen.lock().unwrap().take().unwrap().unwrap();
+    };
+    let full = loop {
+        match log.room() {
+            Ok(()) => append(&mut writer, 200),
+            Err(full) => break full,
+        }
+    };
+    assert!(full.left_bytes > 3_000, "reported when most of the last segment is left: {full}");
+    let decisions = full.left_bytes / 2 / frame_bytes_for(40) as u64;
+    for _ in 0..decisions {
+        append(&mut writer, 40);
+    }
+    let later = log.room().unwrap_err();
+    assert_eq!(later.left_bytes, full.left_bytes - decisions * frame_bytes_for(40) as u64);
+
+    writer.look_for_room();
+    assert!(log.is_full(), "there is none");
+    disk.limit_capacity(None);
+    assert_eq!(writer.step(), Step::Idle);
+    assert!(log.is_full(), "nobody has looked");
+    writer.look_for_room();
+    assert_eq!(log.room(), Ok(()));
+}
+
+#[test]
+fn thread_of_a_full_log_finds_room_without_being_written_to() {
+    let disk = SimDisk::new();
+    disk.limit_capacity(Some(2 * 4096));
+    let log = Log::open(Arc::new(disk.clone()), Limits::simulation()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let one = log.replica(replica(1));
+    for index in 0.. {
+        let (send, synced) = channel();
+        one.append(vec![entry(index, 200)], move |result| send.send(result).unwrap());
+        synced.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+        if log.is_full() {
+            break;
+        }
+    }
+    disk.limit_capacity(None);
+    while log.is_full() {
+        assert!(Instant::now() < deadline, "the log is still full");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn batch_that_a_full_disk_refuses_is_written_whole_when_there_is_room() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk);
+    let one = log.replica(replica(1));
+    one.append(vec![entry(0, 10)], |r| r.unwrap());
+    assert_eq!(writer.step(), Step::Wrote);
+    disk.refuse_writes(true);
+    let (seen, done) = outcome();
+    one.append(vec![entry(1, 10)], done);
+    for _ in 0..3 {
+        assert_eq!(writer.step(), Step::Stalled);
+        assert!(log.is_full() && seen.lock().unwrap().is_none());
+    }
+    disk.refuse_writes(false);
+    assert_eq!(writer.step(), Step::Wrote);
+    assert!(seen.lock().unwrap().take().unwrap().is_ok() && !log.is_full());
+    drop((log, writer));
+    assert_eq!(open(&disk).0.replica(replica(1)).read(0..9).unwrap().len(), 2);
 }
 
 #[test]

@@ -43,7 +43,7 @@ mod recover_test;
 pub use disk::{Disk, DiskFile};
 #[cfg(any(test, feature = "sim"))]
 pub use drill::{Drill, Summary, Violation};
-pub use error::{OpenError, Refusal};
+pub use error::{DiskFull, OpenError, Refusal};
 pub use file_disk::FileDisk;
 pub use limits::Limits;
 pub use log::{Fatal, Log, abort_process};

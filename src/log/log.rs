@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, DiskFile};
-use crate::error::OpenError;
+use crate::error::{DiskFull, OpenError};
 use crate::limits::Limits;
 use crate::memory::{Memory, Shared};
 use crate::record::ReplicaId;
@@ -61,7 +61,9 @@ impl Log {
             recovered.segments.iter().map(|(epoch, slot)| (*epoch, slot.file.clone())).collect();
         let memory = Memory::new(recovered.index, files, &limits);
         let spares = Spares::new(disk, recovered.spares, recovered.slot_number_next, &limits);
+        let left_bytes = limits.segment_bytes - recovered.end.unwrap_or(0);
         let shared = Arc::new(Shared::new(memory, limits));
+        shared.set_left_bytes(left_bytes);
         let writer = Writer::new(
             shared.clone(),
             spares,
@@ -93,10 +95,19 @@ impl Log {
         self.shared.wake.notify_one();
     }
 
-    /// The disk has no room for the segment after the current one. Writes still succeed until the
-    /// current one is full, then wait for room: refuse new proposals, and let go of old entries.
+    /// Whether new proposals should be made: to be asked before them, and not before decisions. On
+    /// a full disk writes still succeed until the current segment is full, then wait for room. It
+    /// ends by itself, when entries are let go of or the disk has room again.
+    pub fn room(&self) -> Result<(), DiskFull> {
+        if self.shared.is_full() {
+            return Err(DiskFull { left_bytes: self.shared.left_bytes() });
+        }
+        Ok(())
+    }
+
+    /// As `room`, without the number.
     pub fn is_full(&self) -> bool {
-        self.shared.is_full()
+        self.room().is_err()
     }
 }
 
@@ -120,12 +131,17 @@ pub fn abort_process(error: &io::Error) {
 
 fn run(mut writer: Writer) {
     let shared = writer.shared().clone();
+    let pause = Duration::from_millis(shared.limits.stall_retry_ms);
+    let mut looked_for_room = Instant::now();
     loop {
+        if shared.is_full() && looked_for_room.elapsed() >= pause {
+            looked_for_room = Instant::now();
+            writer.look_for_room();
+        }
         match writer.step() {
             Step::Wrote => {}
             Step::Failed => return,
             Step::Stalled => {
-                let pause = Duration::from_millis(shared.limits.stall_retry_ms);
                 let memory = shared.lock();
                 if memory.closing {
                     return;
@@ -140,7 +156,11 @@ fn run(mut writer: Writer) {
                 if memory.closing {
                     return;
                 }
-                drop(shared.wake.wait(memory));
+                // Who is refused writes nothing: nobody else would find out that there is room.
+                match shared.is_full() {
+                    true => drop(shared.wake.wait_timeout(memory, pause)),
+                    false => drop(shared.wake.wait(memory)),
+                }
             }
         }
     }

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) wake: Condvar,
     pub(crate) limits: Limits,
     full: AtomicBool,
+    /// Bytes of the current segment that nothing is written to yet.
+    left_bytes: AtomicU64,
 }
 
 pub(crate) struct Memory {
@@ -67,7 +69,8 @@ pub(crate) struct Item {
 impl Shared {
     pub(crate) fn new(memory: Memory, limits: Limits) -> Shared {
         let full = AtomicBool::new(false);
-        Shared { memory: Mutex::new(memory), wake: Condvar::new(), limits, full }
+        let left_bytes = AtomicU64::new(0);
+        Shared { memory: Mutex::new(memory), wake: Condvar::new(), limits, full, left_bytes }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -87,6 +90,14 @@ impl Shared {
 
     pub(crate) fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Release);
+    }
+
+    pub(crate) fn left_bytes(&self) -> u64 {
+        self.left_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_left_bytes(&self, bytes: u32) {
+        self.left_bytes.store(u64::from(bytes), Ordering::Relaxed);
     }
 }
 

@@ -33,6 +33,7 @@ struct State {
     capacity_bytes: Option<u64>,
     sync_is_stubbed: bool,
     sync_fails: bool,
+    writes_are_refused: bool,
     /// Handles of an earlier incarnation are dead.
     incarnation: u64,
 }
@@ -114,6 +115,11 @@ impl SimDisk {
         self.lock().sync_fails = fails;
     }
 
+    /// Writes, too, answer that the disk is full: a file system that copies on write.
+    pub fn refuse_writes(&self, refused: bool) {
+        self.lock().writes_are_refused = refused;
+    }
+
     /// Flips a bit of what is durable.
     pub fn damage(&self, slot: u64, offset: usize) {
         if let Some(file) = self.lock().files.get_mut(&slot) {
@@ -186,6 +192,9 @@ impl DiskFile for Handle {
 
     fn write_at(&self, offset: u64, from: &[u8]) -> io::Result<()> {
         let mut state = lock(&self.state);
+        if state.writes_are_refused {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let power = state.operate();
         let cut_now = state.power_cut_at == Some(state.operations);
         let file = self.file(&mut state)?;

@@ -77,6 +77,12 @@ impl Spares {
         self.start()
     }
 
+    /// Asks the disk again, however short ago it was full.
+    pub(crate) fn retry(&mut self) -> io::Result<()> {
+        self.retry_after_batches = 0;
+        self.replenish()
+    }
+
     /// A free segment, waiting for it if it is being made; `None` when the disk is full.
     pub(crate) fn take(&mut self) -> io::Result<Option<Slot>> {
         if self.ready.is_empty() {

@@ -96,6 +96,18 @@ impl Writer {
         &self.shared
     }
 
+    /// With the disk full, asks it again for a segment now: `step` does so only every
+    /// `full_retry_batches`, and never while nothing is written.
+    pub fn look_for_room(&mut self) {
+        if self.failed || !self.spares.is_full() {
+            return;
+        }
+        if let Err(error) = self.spares.retry() {
+            return self.fail(error);
+        }
+        self.shared.set_full(self.spares.is_full());
+    }
+
     fn try_step(&mut self) -> io::Result<Step> {
         let Some(first_bytes) = self.shared.lock().first_bytes() else {
             if self.refused.is_none() {
@@ -253,6 +265,7 @@ impl Writer {
     /// The batch is durable: make it known, in memory first, then to the callers.
     fn settle(&mut self, batch: Batch) -> io::Result<()> {
         self.end = Some(batch.end());
+        self.shared.set_left_bytes(self.shared.limits.segment_bytes - batch.end());
         let shared = self.shared.clone();
         let mut memory = shared.lock();
         if batch.rolled {

@@ -59,7 +59,7 @@ const EXAMPLES_MAX: usize = 5;
 impl Drill {
     /// Seconds of work in a debug build, for a fixed set of seeds.
     pub fn short() -> Drill {
-        Drill { commands: 160, crashes_per_operation: 2, damages: 200, sync_is_stubbed: false }
+        Drill { commands: 200, crashes_per_operation: 2, damages: 200, sync_is_stubbed: false }
     }
 
     /// For as long as one likes.

@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Remove {
         group: u32,
     },
+    /// From now on the disk gives no new segment.
+    DiskFull,
+    /// It does again.
+    DiskRoom,
     Step {
         times: u8,
     },
@@ -49,7 +53,7 @@ pub(super) fn script(seed: u64, commands: usize) -> Vec<Command> {
 
 fn command(random: &mut Random) -> Command {
     let group = random.below(GROUPS) as u32;
-    match random.below(28) {
+    match random.below(30) {
         0..=7 => {
             let (count, bytes) = (1 + random.below(5), random.below(200) as usize);
             Command::Append { group, count, bytes }
@@ -61,6 +65,8 @@ fn command(random: &mut Random) -> Command {
         17 => Command::PurgeBeyond { group, ahead: random.below(4) },
         18 => Command::Remove { group },
         19 => Command::Close,
+        20 => Command::DiskFull,
+        21 => Command::DiskRoom,
         _ => Command::Step { times: 1 + random.below(3) as u8 },
     }
 }

@@ -82,6 +82,8 @@ impl World {
             let alive = match command {
                 Command::Step { times } => (0..*times).all(|_| self.step()),
                 Command::Close => self.close()?,
+                Command::DiskFull => self.full(Some(0)),
+                Command::DiskRoom => self.full(None),
                 _ => {
                     self.issue(command)?;
                     true
@@ -125,6 +127,7 @@ impl World {
     /// Writes all there is, closes, opens again: nothing may be missing.
     pub(crate) fn close(&mut self) -> Result<bool, String> {
         self.log = None;
+        self.full(None);
         loop {
             match self.write() {
                 Step::Wrote => {}
@@ -152,6 +155,14 @@ impl World {
     /// Writes one batch. Whether the log is still alive.
     pub(crate) fn step(&mut self) -> bool {
         self.write() != Step::Failed
+    }
+
+    fn full(&mut self, capacity_bytes: Option<u64>) -> bool {
+        self.disk.limit_capacity(capacity_bytes);
+        if let Some(writer) = self.writer.as_mut() {
+            writer.look_for_room();
+        }
+        true
     }
 
     pub(super) fn acknowledged(&self) -> u64 {
@@ -233,7 +244,7 @@ impl World {
                     log.remove_replica(replica(group), done);
                 }
             }
-            Command::Step { .. } | Command::Close => return Err("not a write".into()),
+            _ => return Err("not a write".into()),
         }
         Ok(())
     }
