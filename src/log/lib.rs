@@ -30,6 +30,8 @@ mod spare;
 mod writer;
 
 #[cfg(test)]
+mod bounded_test;
+#[cfg(test)]
 mod crash_test;
 #[cfg(test)]
 mod fault_test;

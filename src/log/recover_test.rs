@@ -247,28 +247,6 @@ fn recycled_segments_never_replay_old_frames() {
 }
 
 #[test]
-fn tail_of_an_idle_group_is_carried_and_survives() {
-    let disk = SimDisk::new();
-    let (log, mut writer) = open(&disk).unwrap();
-    append_each(&log, &mut writer, 9, 5..12, 9);
-    log.replica(replica(9)).save_vote(Bytes::from_static(b"vote"), |r| r.unwrap());
-    for index in 0..1_000 {
-        append_each(&log, &mut writer, 1, index..index + 1, 1);
-        let purge = index.saturating_sub(3);
-        log.replica(replica(1)).purge_to(purge, Bytes::new(), |r| r.unwrap());
-    }
-    let idle = log.replica(replica(9));
-    let wanted: Vec<_> = (5..12).map(|index| entry(index, 9)).collect();
-    assert_eq!(idle.read(0..99).unwrap(), wanted);
-    drop((log, writer));
-    let slots = crate::Disk::slots(&disk).unwrap();
-    assert!(slots.len() <= 7, "the idle group holds segments back: {slots:?}");
-    let (log, _writer) = open(&disk).unwrap();
-    assert_eq!(log.replica(replica(9)).read(0..99).unwrap(), wanted);
-    assert_eq!(log.replica(replica(9)).state().vote.unwrap(), "vote");
-}
-
-#[test]
 fn removed_replica_is_gone_and_its_group_begins_anew() {
     let disk = SimDisk::new();
     let (log, mut writer) = open(&disk).unwrap();

@@ -97,15 +97,15 @@ impl Writer {
     }
 
     /// With the disk full, asks it again for a segment now: `step` does so only every
-    /// `full_retry_batches`, and never while nothing is written.
-    pub fn look_for_room(&mut self) {
-        if self.failed || !self.spares.is_full() {
-            return;
+    /// `full_retry_batches`, and never while nothing is written. Whether the log is still alive.
+    pub fn look_for_room(&mut self) -> bool {
+        if !self.failed && self.spares.is_full() {
+            match self.spares.retry() {
+                Ok(()) => self.shared.set_full(self.spares.is_full()),
+                Err(error) => self.fail(error),
+            }
         }
-        if let Err(error) = self.spares.retry() {
-            return self.fail(error);
-        }
-        self.shared.set_full(self.spares.is_full());
+        !self.failed
     }
 
     fn try_step(&mut self) -> io::Result<Step> {

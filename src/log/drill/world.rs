@@ -127,7 +127,9 @@ impl World {
     /// Writes all there is, closes, opens again: nothing may be missing.
     pub(crate) fn close(&mut self) -> Result<bool, String> {
         self.log = None;
-        self.full(None);
+        if !self.full(None) {
+            return Ok(false);
+        }
         loop {
             match self.write() {
                 Step::Wrote => {}
@@ -159,10 +161,7 @@ impl World {
 
     fn full(&mut self, capacity_bytes: Option<u64>) -> bool {
         self.disk.limit_capacity(capacity_bytes);
-        if let Some(writer) = self.writer.as_mut() {
-            writer.look_for_room();
-        }
-        true
+        self.writer.as_mut().is_some_and(Writer::look_for_room)
     }
 
     pub(super) fn acknowledged(&self) -> u64 {
