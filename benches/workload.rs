@@ -3,7 +3,7 @@
 //! Old versions and outcomes are collected and forgotten as a leader would, so that the state stays
 //! the size of its records.
 
-use std::hint::black_box;
+use std::{hint::black_box, sync::Arc};
 use vatic_core::{
     chain, codec,
     command::{Command, Decision, Reply, Standing, Vote},
@@ -37,7 +37,7 @@ pub(crate) fn hash_floor(transitions: u64) {
 
 /// Groups with records, and a counter that makes each transaction another one.
 pub(crate) struct Workload {
-    ring: Ring,
+    ring: Arc<Ring>,
     groups: Vec<(Group, MemoryState, u64)>,
     keys: Vec<Vec<Key>>,
     transitions: u64,
@@ -47,7 +47,8 @@ pub(crate) struct Workload {
 impl Workload {
     pub(crate) fn new(groups: u32, transitions: u64) -> Workload {
         let ids: Vec<GroupId> = (1..=groups).map(GroupId).collect();
-        let ring = Ring::new(RingSpec { epoch: 1, virtual_nodes: 64, groups: ids.clone() });
+        let spec = RingSpec { epoch: 1, virtual_nodes: 64, groups: ids.clone() };
+        let ring = Arc::new(Ring::new(spec));
         let keys = ids.iter().map(|&id| keys_of(&ring, id)).collect();
         let open = |&id: &GroupId| {
             let state = MemoryState::default();

@@ -10,6 +10,7 @@ use crate::{
     shared::Shared,
     site::Site,
 };
+use std::sync::Arc;
 use vatic_core::{
     body::Body,
     codec,
@@ -38,7 +39,7 @@ pub(crate) const RANGE_MAX: usize = 8;
 /// Where the scenario's records lie on the core's ring.
 #[derive(Clone, Debug)]
 pub struct Atlas {
-    ring: Ring,
+    ring: Arc<Ring>,
     places: Vec<usize>,
     keys: Vec<Key>,
 }
@@ -69,7 +70,7 @@ impl Atlas {
     /// Finds a partition for each place on the ring of two groups.
     pub fn new(places: &[Place]) -> Atlas {
         let groups = (0..GROUPS).map(group_id).collect();
-        let ring = Ring::new(RingSpec { epoch: 1, virtual_nodes: 16, groups });
+        let ring = Arc::new(Ring::new(RingSpec { epoch: 1, virtual_nodes: 16, groups }));
         let keys = places
             .iter()
             .map(|place| {

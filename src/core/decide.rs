@@ -28,11 +28,12 @@ impl Group {
         decision: &Decision,
         proofs: &[Proof],
     ) -> Result<(), Box<Halt>> {
-        if self.names_other_body(state, tid, body) {
+        let txn = tables::load::<Txn>(state, &tables::txn(tid));
+        if self.is_other_body(state, tid, txn.as_ref(), body) {
             // This group never voted for the body meant; the one it voted for has its own outcome.
             return Ok(());
         }
-        let standing = self.standing(state, tid);
+        let standing = self.standing_of(state, tid, txn.clone());
         if matches!(standing, Standing::Stale(_)) {
             return Ok(());
         }
@@ -47,7 +48,8 @@ impl Group {
         let body = self.finish(state, tid, decision);
         let body = body.or_else(|| tables::load_aggregate(state, tid).and_then(|kept| kept.body));
         let participants = body.as_ref().map(Body::groups);
-        self.record_decision(state, tid, named, decision, participants.unwrap_or_default());
+        let participants = participants.unwrap_or_default();
+        self.record_decision(state, tid, txn, (named, participants), decision);
         // A rollback may come first, before any vote that would have dropped it.
         self.drop_stage(state, tid);
         self.keep_outcome(state, tid, body, decision.clone(), proofs);
@@ -57,13 +59,16 @@ impl Group {
 
     /// Where a transaction stands here.
     pub fn standing(&self, state: &impl Read, tid: Tid) -> Standing {
+        self.standing_of(state, tid, tables::load(state, &tables::txn(tid)))
+    }
+
+    /// As [`Group::standing`], where its record has been read.
+    pub(crate) fn standing_of(&self, state: &impl Read, tid: Tid, txn: Option<Txn>) -> Standing {
         if self.is_stale(tid) {
             let kept = tables::load_aggregate(state, tid);
             return Standing::Stale(kept.map(|aggregate| aggregate.decision));
         }
-        let Some(txn) = tables::load::<Txn>(state, &tables::txn(tid)) else {
-            return Standing::None;
-        };
+        let Some(txn) = txn else { return Standing::None };
         match (txn.decision, txn.vote) {
             (Some(decision), _) => Standing::Decided(decision),
             (None, VoteCast::Yes { ts }) => {
@@ -75,14 +80,15 @@ impl Group {
     }
 
     /// Whether this group knows the transaction id for another body than the one meant.
-    pub(crate) fn names_other_body(
+    pub(crate) fn is_other_body(
         &self,
         state: &impl Read,
         tid: Tid,
+        txn: Option<&Txn>,
         meant: Option<Hash>,
     ) -> bool {
         let Some(meant) = meant.filter(|_| !broken!(self.rules, TwoBodies)) else { return false };
-        let known = match tables::load::<Txn>(state, &tables::txn(tid)) {
+        let known = match txn {
             Some(txn) => txn.body,
             None => tables::load_aggregate(state, tid)
                 .and_then(|kept| kept.body.map(|body| body.digest())),
@@ -110,11 +116,10 @@ impl Group {
         &self,
         state: &mut impl State,
         tid: Tid,
-        body: Option<Hash>,
+        kept: Option<Txn>,
+        (body, participants): (Option<Hash>, Vec<GroupId>),
         decision: &Decision,
-        participants: Vec<GroupId>,
     ) {
-        let kept = tables::load::<Txn>(state, &tables::txn(tid));
         let mut txn = kept.unwrap_or_else(|| {
             let Decision::RolledBack(cause) = decision else {
                 unreachable!("a commit without a vote contradicts")

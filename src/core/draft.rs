@@ -18,12 +18,12 @@ use crate::{
     request::Claim,
     ring::Ring,
 };
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 /// A running stream.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    ring: Ring,
+    ring: Arc<Ring>,
     limits: Limits,
     mint: Timestamp,
     nonce: u64,
@@ -102,12 +102,14 @@ pub enum DraftError {
         second: Timestamp,
     },
     /// A limit is reached.
-    #[error("{limit} is {max}")]
+    #[error("{limit} is {max}, this would make it {actual}")]
     Limit {
         /// The limit's name.
         limit: &'static str,
         /// Its value.
         max: u64,
+        /// What was asked for.
+        actual: u64,
     },
     /// The ring has no groups.
     #[error("the ring has no groups yet")]
@@ -127,9 +129,15 @@ pub enum DraftError {
 
 impl Draft {
     /// Begins a stream. `nonce` and `seed` are random, `mint` is the gateway's wall clock.
-    pub fn begin(ring: Ring, limits: Limits, mint: Timestamp, nonce: u64, seed: Hash) -> Draft {
+    pub fn begin(
+        ring: impl Into<Arc<Ring>>,
+        limits: Limits,
+        mint: Timestamp,
+        nonce: u64,
+        seed: Hash,
+    ) -> Draft {
         Draft {
-            ring,
+            ring: ring.into(),
             limits,
             mint,
             nonce,
@@ -194,8 +202,9 @@ impl Draft {
         let read = RangeRead { range: found.covered.clone(), fingerprint: found.fingerprint };
         let ranges = &mut self.parts.entry(group).or_default().ranges;
         if !ranges.contains(&read) {
-            if ranges.len() as u64 >= RANGES_MAX {
-                return Err(DraftError::Limit { limit: "ranges_max", max: RANGES_MAX });
+            let actual = ranges.len() as u64 + 1;
+            if actual > RANGES_MAX {
+                return Err(DraftError::Limit { limit: "ranges_max", max: RANGES_MAX, actual });
             }
             ranges.push(read);
         }
@@ -218,12 +227,13 @@ impl Draft {
             codec::decode(&delta).map_err(|error| DraftError::Delta { seq: next, error })?;
         if next > self.limits.transitions_max {
             let max = self.limits.transitions_max;
-            return Err(DraftError::Limit { limit: "transitions_max", max });
+            return Err(DraftError::Limit { limit: "transitions_max", max, actual: next });
         }
         let delta_bytes = self.delta_bytes + delta.len() as u64;
         if delta_bytes > self.limits.transaction_bytes_max {
             let max = self.limits.transaction_bytes_max;
-            return Err(DraftError::Limit { limit: "transaction_bytes_max", max });
+            let limit = "transaction_bytes_max";
+            return Err(DraftError::Limit { limit, max, actual: delta_bytes });
         }
         let expected = chain::link(&self.seal.head, next, &delta);
         if let Some(sent) = digest.filter(|&sent| sent != expected) {
@@ -260,9 +270,10 @@ impl Draft {
     /// Ends the stream.
     pub fn finish(self) -> Result<(Body, Vec<Part>), DraftError> {
         let tid = self.tid().ok_or(DraftError::Empty)?;
-        if self.parts.len() as u64 > self.limits.participants_max {
+        let actual = self.parts.len() as u64;
+        if actual > self.limits.participants_max {
             let max = self.limits.participants_max;
-            return Err(DraftError::Limit { limit: "participants_max", max });
+            return Err(DraftError::Limit { limit: "participants_max", max, actual });
         }
         let mut participants = Vec::with_capacity(self.parts.len());
         let mut parts = Vec::with_capacity(self.parts.len());
@@ -311,8 +322,9 @@ impl Draft {
     fn check_reads_limit(&self) -> Result<(), DraftError> {
         let max = self.limits.reads_max;
         let most = self.parts.values().map(|part| part.reads.len() + part.ranges.len()).max();
-        if most.unwrap_or(0) as u64 >= max {
-            return Err(DraftError::Limit { limit: "reads_max", max });
+        let actual = most.unwrap_or(0) as u64 + 1;
+        if actual > max {
+            return Err(DraftError::Limit { limit: "reads_max", max, actual });
         }
         Ok(())
     }

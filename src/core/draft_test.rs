@@ -128,7 +128,10 @@ fn limits_are_named() {
         draft.push(put(&groups.key_in(ONE), n as i64), None, None).expect("within the limit");
     }
     let refused = draft.push(put(&groups.key_in(ONE), 0), None, None);
-    assert_eq!(refused, Err(DraftError::Limit { limit: "transitions_max", max: most }));
+    assert_eq!(
+        refused,
+        Err(DraftError::Limit { limit: "transitions_max", max: most, actual: most + 1 })
+    );
     assert_eq!(draft.seal().count, most);
 }
 
@@ -205,6 +208,7 @@ fn transition_past_the_transactions_bytes_is_refused_and_changes_nothing() {
     }
     let before = draft.seal().clone();
     let refused = draft.push(delta, None, None);
-    assert_eq!(refused, Err(DraftError::Limit { limit: "transaction_bytes_max", max }));
+    let (limit, actual) = ("transaction_bytes_max", max + max / 2);
+    assert_eq!(refused, Err(DraftError::Limit { limit, max, actual }));
     assert_eq!(draft.seal(), &before);
 }

@@ -20,7 +20,7 @@ use crate::{
     state::{Read, State},
     tables::{self, Head, Prepared, Txn},
 };
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 /// One group on one replica.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -28,7 +28,7 @@ pub struct Group {
     pub(crate) id: GroupId,
     pub(crate) head: Head,
     pub(crate) config: Config,
-    pub(crate) ring: Option<Ring>,
+    pub(crate) ring: Option<Arc<Ring>>,
     pub(crate) rules: Rules,
 }
 
@@ -68,7 +68,7 @@ impl Group {
         Group {
             id,
             head: tables::load(state, tables::HEAD).unwrap_or_default(),
-            ring: config.ring.clone().map(Ring::new),
+            ring: laid_out(&config),
             config,
             rules,
         }
@@ -153,7 +153,7 @@ impl Group {
 
     /// The ring in force.
     pub fn ring(&self) -> Option<&Ring> {
-        self.ring.as_ref()
+        self.ring.as_deref()
     }
 
     /// The undecided Yes votes, oldest transaction first.
@@ -210,7 +210,7 @@ impl Group {
             return Reply::Refused(Refusal::Epoch { present });
         }
         tables::save(state, tables::CONFIG.to_vec(), config);
-        self.ring = config.ring.clone().map(Ring::new);
+        self.ring = laid_out(config);
         self.config = config.clone();
         Reply::Done
     }
@@ -265,6 +265,10 @@ fn prove(state: &impl Read, reply: Reply, tid: Option<Tid>) -> Applied {
     );
     let proof = tid.filter(|_| voted_yes).and_then(|tid| tables::load_proof(state, tid));
     Applied { reply, proof }
+}
+
+fn laid_out(config: &Config) -> Option<Arc<Ring>> {
+    config.ring.clone().map(|spec| Arc::new(Ring::new(spec)))
 }
 
 fn reply_effect(reply: &Reply) -> Hash {

@@ -12,7 +12,7 @@ use crate::{
     state::{Read, State},
     tables::{self, Prepared},
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 /// An undecided write: who holds it and when it was voted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,19 +63,32 @@ pub(crate) fn reader(state: &impl Read, key: &Key) -> Option<Tid> {
     found
 }
 
-/// Who scanned a range that holds the key.
-pub(crate) fn range_reader(state: &impl Read, key: &Key) -> Option<Tid> {
-    let encoded = key.encode();
+/// The first of these keys that lies in a range that somebody scanned. Every range lock is read
+/// once, however many keys there are.
+pub(crate) fn range_reader<'a>(
+    state: &impl Read,
+    keys: &'a BTreeSet<Key>,
+) -> Option<(&'a Key, Tid)> {
+    if keys.is_empty() {
+        return None;
+    }
+    let encoded: Vec<(&Key, Vec<u8>)> = keys.iter().map(|key| (key, key.encode())).collect();
     let (from, to) = tables::whole(tables::RANGE_LOCK);
     let mut found = None;
     state.scan(&from, &to, &mut |place, value| {
         let ranges: Vec<KeyRange> = tables::stored(value);
-        if ranges.iter().any(|range| range.contains(&encoded)) {
-            found = Some(tables::tid_of(place));
-        }
+        let held = ranges.iter().find_map(|range| first_within(&encoded, range));
+        found = held.map(|key| (key, tables::tid_of(place)));
         found.is_none()
     });
     found
+}
+
+/// The first of these keys, which ascend, that lies in the range.
+fn first_within<'a>(keys: &[(&'a Key, Vec<u8>)], range: &KeyRange) -> Option<&'a Key> {
+    let (from, to) = range.bounds();
+    let next = keys.partition_point(|(_, encoded)| encoded < &from);
+    keys.get(next).filter(|(_, encoded)| encoded < &to).map(|(key, _)| *key)
 }
 
 /// The first key in a range that somebody is about to write, of those votes that `counts` admits.

@@ -10,7 +10,7 @@ use crate::{
     body::Body,
     chain::{self, ChainFault},
     hash::{Hash, Hasher},
-    id::{GroupId, Timestamp},
+    id::{GroupId, Tid, Timestamp},
     merkle,
 };
 use alloc::vec::Vec;
@@ -83,8 +83,14 @@ pub struct Position {
 }
 
 /// The digest of the effect of a Yes vote.
-pub fn vote_effect(body: &Body, group: GroupId, ts: Timestamp, images: &Hash) -> Hash {
-    vote_effect_of(&body.tid.to_bytes(), &body.digest(), group, ts, images)
+pub fn vote_effect(tid: Tid, body: &Hash, group: GroupId, ts: Timestamp, images: &Hash) -> Hash {
+    Hasher::new("vatic/vote/v1")
+        .u64(u64::from(group.0))
+        .bytes(&tid.to_bytes())
+        .hash(body)
+        .u64(ts.0)
+        .hash(images)
+        .finish()
 }
 
 /// The leaf of a command in its entry's tree.
@@ -124,9 +130,9 @@ impl Receipt {
 
     /// The chain positions that the proofs lead to.
     pub fn positions(&self) -> Result<Vec<Position>, ReceiptFault> {
-        let (tid, body) = (self.body.tid.to_bytes(), self.body.digest());
+        let (tid, body) = (self.body.tid, self.body.digest());
         let position = |proof: &Proof| {
-            let effect = vote_effect_of(&tid, &body, proof.group, proof.ts, &proof.images);
+            let effect = vote_effect(tid, &body, proof.group, proof.ts, &proof.images);
             let root = merkle::climb(leaf(&proof.command, &effect), &proof.path)
                 .ok_or(ReceiptFault::Path(proof.group))?;
             let digest = chain_step(&proof.before, proof.group, proof.index, &root);
@@ -151,20 +157,4 @@ impl Receipt {
         }
         Ok(())
     }
-}
-
-fn vote_effect_of(
-    tid: &[u8; 20],
-    body: &Hash,
-    group: GroupId,
-    ts: Timestamp,
-    images: &Hash,
-) -> Hash {
-    Hasher::new("vatic/vote/v1")
-        .u64(u64::from(group.0))
-        .bytes(tid)
-        .hash(body)
-        .u64(ts.0)
-        .hash(images)
-        .finish()
 }

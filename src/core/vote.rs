@@ -43,12 +43,8 @@ impl Group {
         let Vote { body, part, hint } = vote;
         let tid = body.tid;
         let digest = body.digest();
-        if self.names_other_body(state, tid, Some(digest)) {
-            return (Reply::Fault(Fault::BodyMismatch { tid }), None);
-        }
-        let standing = self.standing(state, tid);
-        if standing != Standing::None {
-            return (Reply::Standing(standing), None);
+        if let Some(known) = self.known(state, tid, Some(digest)) {
+            return (known, None);
         }
         let checked = match self.check(state, body, part) {
             Ok(checked) => checked,
@@ -68,18 +64,25 @@ impl Group {
         body: Option<Hash>,
         participants: &[GroupId],
     ) -> Reply {
-        if self.names_other_body(state, tid, body) {
-            return Reply::Fault(Fault::BodyMismatch { tid });
-        }
-        let standing = self.standing(state, tid);
-        let takes_back =
-            matches!(standing, Standing::Yes { .. }) && broken!(self.rules, ForceTakesBackYes);
-        if standing != Standing::None && !takes_back {
-            return Reply::Standing(standing);
+        if let Some(known) = self.known(state, tid, body) {
+            let votes = matches!(known, Reply::Standing(Standing::Yes { .. }));
+            if !votes || !broken!(self.rules, ForceTakesBackYes) {
+                return known;
+            }
         }
         let cause = Cause { group: self.id, why: Why::Forced };
         self.record_no(state, tid, body, participants.to_vec(), cause.clone());
         Reply::Standing(Standing::No(cause))
+    }
+
+    /// What a question about this transaction is answered with, if anything is known of it.
+    fn known(&self, state: &impl Read, tid: Tid, meant: Option<Hash>) -> Option<Reply> {
+        let txn = tables::load::<Txn>(state, &tables::txn(tid));
+        if self.is_other_body(state, tid, txn.as_ref(), meant) {
+            return Some(Reply::Fault(Fault::BodyMismatch { tid }));
+        }
+        let standing = self.standing_of(state, tid, txn);
+        (standing != Standing::None).then_some(Reply::Standing(standing))
     }
 
     /// Keeps transitions for a later vote. Ignored once there is a vote.
@@ -129,6 +132,7 @@ impl Group {
         let vote = VoteCast::Yes { ts };
         let txn = Txn { body: Some(digest), participants, vote, decision };
         tables::save(state, tables::txn(tid), &txn);
+        let standing = self.standing_of(state, tid, Some(txn));
         self.drop_stage(state, tid);
         if alone {
             self.install(state, &prepared, ts);
@@ -137,9 +141,9 @@ impl Group {
             tables::save(state, tables::prepared(tid), &prepared);
             lock::acquire(state, tid, &prepared);
         }
-        let effect = receipt::vote_effect(body, self.id, ts, &images);
+        let effect = receipt::vote_effect(tid, &digest, self.id, ts, &images);
         let yes = YesEffect { tid, ts, images, digest: effect };
-        (Reply::Standing(self.standing(state, tid)), Some(yes))
+        (Reply::Standing(standing), Some(yes))
     }
 
     fn vote_no(&mut self, state: &mut impl State, body: &Body, digest: Hash, why: Why) -> Reply {
@@ -312,9 +316,9 @@ fn check_locks(
         if let Some(by) = lock::reader(state, key) {
             return Err(Why::Locked { key: key.clone(), by });
         }
-        if let Some(by) = lock::range_reader(state, key) {
-            return Err(Why::RangeLocked { key: key.clone(), by });
-        }
+    }
+    if let Some((key, by)) = lock::range_reader(state, writes) {
+        return Err(Why::RangeLocked { key: key.clone(), by });
     }
     let in_ranges =
         part.ranges.iter().find_map(|read| lock::writer_in(state, &read.range, |_| true));

@@ -38,7 +38,7 @@ impl Gateway {
         let ring = self.cluster.ring().ok_or(ApiError::NotReady)?;
         let seed = seed.unwrap_or_else(|| Hash(rand::random()));
         let limits = self.cluster.config.group_limits.clone();
-        Ok(Draft::begin((*ring).clone(), limits, time::now(), rand::random(), seed))
+        Ok(Draft::begin(ring, limits, time::now(), rand::random(), seed))
     }
 
     /// How far a client's clock may run ahead.

@@ -37,6 +37,7 @@ use operation::Operation;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
+    sync::Arc,
 };
 use vatic_core::{
     id::{GroupId, Timestamp},
@@ -64,7 +65,7 @@ pub(crate) struct World {
     in_flight: u64,
     nodes: Vec<Node>,
     cuts: BTreeMap<u64, BTreeSet<(usize, usize)>>,
-    ring: Ring,
+    ring: Arc<Ring>,
     accounts: Vec<Key>,
     items: Vec<Key>,
     operations: BTreeMap<u64, Operation>,

@@ -18,6 +18,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap},
     rc::Rc,
+    sync::Arc,
 };
 use vatic_core::{
     codec,
@@ -39,8 +40,8 @@ impl World {
         let mut rng = Rng::new(seed);
         let swarm = Swarm::draw(&mut rng);
         let ids: Vec<GroupId> = (1..=swarm.groups).map(GroupId).collect();
-        let ring =
-            Ring::new(RingSpec { epoch: 1, virtual_nodes: VIRTUAL_NODES, groups: ids.clone() });
+        let spec = RingSpec { epoch: 1, virtual_nodes: VIRTUAL_NODES, groups: ids.clone() };
+        let ring = Arc::new(Ring::new(spec));
         let groups = ids.iter().map(|&id| group(id, &swarm, &options, &mut rng)).collect();
         let node = |_| Node { up: true, ahead_us: rng.below(swarm.skew_us + 1) };
         let nodes = (0..swarm.nodes).map(node).collect();
