@@ -6,6 +6,7 @@
 
 use crate::{
     config::Config,
+    drive::Driving,
     local::Settled,
     peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest},
     peer_client::PeerClients,
@@ -24,6 +25,7 @@ use vatic_consensus::{GroupHandle, Node};
 use vatic_core::{
     body::{Body, Part},
     command::{Applied, Command},
+    hash::Hash,
     id::{GroupId, Tid},
     meta::NodeRecord,
     ring::Ring,
@@ -43,6 +45,8 @@ pub(crate) struct Cluster {
     /// Held while the whole state is read for its digest.
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
+    /// Sealed transactions that this node drives, by id and body.
+    pub(crate) driving: Mutex<BTreeMap<(Tid, Hash), Driving>>,
     pub(crate) streams: AtomicU64,
     /// Operations of pipelines in flight.
     pub(crate) operations: AtomicU64,
@@ -94,6 +98,7 @@ impl Cluster {
             settled: Settled::default(),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
+            driving: Mutex::default(),
             streams: AtomicU64::new(0),
             operations: AtomicU64::new(0),
             gateway_bytes: AtomicU64::new(0),

@@ -9,7 +9,11 @@ use crate::{
     peer::{Finished, PeerRead},
     time,
 };
-use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Shared},
+    stream::FuturesUnordered,
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 use vatic_core::{
@@ -23,16 +27,29 @@ use vatic_core::{
     rules::Rules,
 };
 
-/// Starts a sealed transaction; the future is its outcome, or `None` where the driver gave up.
+/// A sealed transaction that is driven on this node: its outcome, for everyone who asks.
+pub(crate) type Driving = Shared<oneshot::Receiver<Finished>>;
+
+/// Starts a sealed transaction, or joins its driver where it is repeated; the future is its
+/// outcome, or `None` where the driver gave up.
 pub(crate) fn start(
     cluster: &Arc<Cluster>,
     body: Body,
     parts: Vec<Part>,
 ) -> impl Future<Output = Option<Finished>> + use<> {
     let digest = body.digest();
-    let coordinator = Coordinator::drive(body.tid, Some(digest), &body.groups(), Rules::default());
-    let parts = parts.into_iter().map(|part| (part.group, part)).collect();
-    let answered = spawn(cluster, coordinator, Some(Sealed { body, parts }), None);
+    let name = (body.tid, digest);
+    let mut driving = cluster.driving.lock().expect("no holder panics");
+    let running = driving.get(&name).cloned();
+    let answered = running.unwrap_or_else(|| {
+        let coordinator =
+            Coordinator::drive(body.tid, Some(digest), &body.groups(), Rules::default());
+        let parts = parts.into_iter().map(|part| (part.group, part)).collect();
+        let started = spawn(cluster, coordinator, Some(Sealed { body, parts }), None).shared();
+        driving.insert(name, started.clone());
+        started
+    });
+    drop(driving);
     async { answered.await.ok() }
 }
 
@@ -113,6 +130,14 @@ fn spawn(
 
 impl Driver {
     async fn run(mut self) {
+        self.to_the_end().await;
+        if let (Some(_), Some(body)) = (&self.sealed, self.coordinator.body()) {
+            let name = (self.coordinator.tid(), body);
+            self.cluster.driving.lock().expect("no holder panics").remove(&name);
+        }
+    }
+
+    async fn to_the_end(&mut self) {
         let limits = self.cluster.config.limits.clone();
         let ends = time::deadline_in(limits.drive_age_max_ms);
         let mut gives_up = Some(time::deadline_in(limits.vote_deadline_ms));

@@ -24,6 +24,7 @@ mod machine;
 mod node;
 mod operation;
 mod outcome;
+mod oversize;
 mod peer;
 mod peer_client;
 mod peer_service;

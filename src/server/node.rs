@@ -6,6 +6,7 @@ use crate::{
     cluster::Cluster,
     config::{Config, ConfigError},
     machine::Machine,
+    oversize,
     peer_service::PeerService,
     placement, sweep,
 };
@@ -17,7 +18,11 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 use tonic::{
     server::NamedService,
     service::Routes,
@@ -28,6 +33,7 @@ use tonic_health::{
     pb::health_server::{Health, HealthServer},
     server::HealthReporter,
 };
+use tower::util::MapResponseLayer;
 use vatic_consensus::{Fatal, GroupHandle, Node};
 use vatic_core::id::GroupId;
 use vatic_log::{FileDisk, Log};
@@ -94,14 +100,19 @@ pub struct Server {
     closing: watch::Sender<bool>,
     tasks: JoinSet<()>,
     sweeps: JoinSet<()>,
+    failed: oneshot::Receiver<ServerError>,
 }
 
-/// Runs a node until `shutdown` resolves, then closes it in order.
+/// Runs a node until `shutdown` resolves or it cannot serve any more, then closes it in order.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-    let server = Server::start(config).await?;
-    shutdown.await;
+    let mut server = Server::start(config).await?;
+    let ended = tokio::select! {
+        biased;
+        () = shutdown => Ok(()),
+        Ok(error) = &mut server.failed => Err(error),
+    };
     server.shutdown().await;
-    Ok(())
+    ended
 }
 
 impl Server {
@@ -130,8 +141,16 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(bootstrap::follow_meta(cluster.clone()));
-        tasks.spawn(serve_clients(cluster.clone(), clients, health_service, closed));
-        Ok(Server { cluster, client_addr, health, closing, tasks, sweeps })
+        let (fails, failed) = oneshot::channel();
+        let served = serve_clients(cluster.clone(), clients, health_service, closed);
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the client server ended");
+                // Nobody waits for it any more: the node is closing.
+                let _ = fails.send(error);
+            }
+        });
+        Ok(Server { cluster, client_addr, health, closing, tasks, sweeps, failed })
     }
 
     /// Where clients connect.
@@ -269,8 +288,9 @@ async fn serve_clients(
     listener: TcpListener,
     health: HealthServer<impl Health>,
     mut closed: watch::Receiver<bool>,
-) {
-    let message_bytes_max = cluster.config.limits.message_bytes_max as usize;
+) -> Result<(), ServerError> {
+    let bytes_max = cluster.config.limits.message_bytes_max;
+    let message_bytes_max = bytes_max as usize;
     let gateway = Gateway { cluster };
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -282,6 +302,7 @@ async fn serve_clients(
     let served = Transport::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .layer(MapResponseLayer::new(move |answer| oversize::named(answer, bytes_max)))
         .add_service(health)
         .add_service(reflection)
         .add_service(
@@ -300,9 +321,7 @@ async fn serve_clients(
             // An error: the node is gone, and with it the sender.
             let _ = closed.wait_for(|closing| *closing).await;
         });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the client server ended");
-    }
+    served.await.map_err(|error| ServerError::Serve(error.to_string()))
 }
 
 fn io_error(what: &str, source: io::Error) -> ServerError {

@@ -140,11 +140,13 @@ async fn committed(
         Some(receipt) => Some(receipt),
         None => await_receipt(cluster, tid, deadline).await,
     };
+    // A commit is told with its proof or not at all: whoever asks again gets both.
+    let receipt = receipt.ok_or(ApiError::OutcomeUnknown { tid })?;
     Ok(v1::Outcome {
         state: State::Committed.into(),
         transaction_id: convert::tid(tid),
         commit_version: ts.0,
-        receipt: receipt.as_ref().map(convert::receipt),
+        receipt: Some(convert::receipt(&receipt)),
         route: Some(route(cluster, tid.home)),
         ..v1::Outcome::default()
     })

@@ -12,6 +12,7 @@ use crate::{
     api::{self, Gateway},
     cluster::Cluster,
     operation::{Ended, Operations},
+    oversize,
     status::ApiError,
 };
 use futures::{Stream as _, stream::FuturesUnordered};
@@ -24,7 +25,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use vatic_proto::v1::{
     OperationResult, PipelineRequest, PipelineResponse, pipeline_service_server::PipelineService,
 };
@@ -86,6 +87,9 @@ impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
                 message = inbound.message(), if room => match message {
                     Ok(Some(message)) => self.take(message, max)?,
                     Ok(None) => open = false,
+                    Err(status) if status.code() == Code::OutOfRange => {
+                        return Err(oversize::error(status.message(), message_bytes_max as u64));
+                    }
                     // The client is gone. What was proposed goes on in drivers of its own.
                     Err(_) => return Ok(()),
                 },

@@ -85,7 +85,7 @@ impl From<DraftError> for ApiError {
             DraftError::Sequence { expected, sent } => {
                 ApiError::BadSequence { expected, actual: sent }
             }
-            DraftError::Limit { limit, max } => ApiError::Limit { limit, max, actual: max + 1 },
+            DraftError::Limit { limit, max, actual } => ApiError::Limit { limit, max, actual },
             DraftError::NoRing => ApiError::NotReady,
             DraftError::Unrepeatable { .. } | DraftError::Empty | DraftError::Rejected { .. } => {
                 ApiError::BadFrame { what }

@@ -8,7 +8,7 @@
 use crate::{
     api::{self, Gateway, Memory, Slot},
     cluster::Cluster,
-    convert, outcome,
+    convert, outcome, oversize,
     peer::{PeerFound, PeerRead},
     records,
     stage::Stager,
@@ -17,7 +17,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use vatic_core::{
     draft::{Draft, DraftError},
     hash::Hash,
@@ -88,6 +88,10 @@ impl Session {
             let frame = match tokio::time::timeout_at(idle.min(self.ends), frames.message()).await {
                 Err(_) => return self.time_out(idle).await,
                 Ok(Ok(Some(v1::TransactRequest { frame }))) => frame,
+                Ok(Err(status)) if status.code() == Code::OutOfRange => {
+                    let max = self.cluster().config.limits.message_bytes_max;
+                    return Err(oversize::error(status.message(), max));
+                }
                 // The client is gone, or has closed its side: nothing was voted.
                 Ok(Ok(None) | Err(_)) => return Ok(()),
             };

@@ -6,6 +6,7 @@
 use crate::{
     api::{self, Gateway, Memory},
     convert, outcome,
+    pipeline::Places,
     status::ApiError,
     stream,
 };
@@ -35,6 +36,8 @@ impl TransactionService for Gateway {
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         self.admit()?;
+        let mut places = Places::none(&self.cluster);
+        places.take_one()?;
         let principal = api::principal(request.metadata())?;
         let deadline = self.deadline(&request);
         let outcome = self.submit_once(request.into_inner(), principal, deadline).await?;

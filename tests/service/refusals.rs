@@ -327,9 +327,14 @@ pub(crate) async fn message_over_the_limit_is_refused_and_the_connection_lives(c
     let transitions = transitions(vec![put(&name, half); count]);
     let request = v1::SubmitRequest { transitions, ..Default::default() };
     let status = service.submit(request).await.unwrap_err();
-    // From below our own code, so without an ErrorInfo.
-    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
-    assert!(status.message().contains(&MESSAGE_BYTES_MAX.to_string()), "{status:?}");
+    let max = MESSAGE_BYTES_MAX.to_string();
+    let named = [("limit", "message_bytes_max"), ("max", &max), ("actual", "*")];
+    assert_refused("one call", &status, (INVALID, "LIMIT_EXCEEDED", &named));
+    let mut stream = Stream::begin(cluster.channel(0)).await;
+    let huge = text("x".repeat(2 * MESSAGE_BYTES_MAX as usize));
+    stream.write(put(&name, huge)).await;
+    let status = stream.error().await;
+    assert_refused("in a stream", &status, (INVALID, "LIMIT_EXCEEDED", &named));
     let fine = v1::GetOutcomeRequest { by: Some(By::TransactionId(Bytes::from(vec![1; 20]))) };
     service.get_outcome(fine).await.unwrap();
     assert_untouched(cluster, "message", &name).await;
