@@ -7,6 +7,7 @@ use vatic_core::id::Tid;
 use vatic_core::key::Key;
 use vatic_core::value::{Scalar, Value};
 
+use crate::bench::Workload;
 use crate::json;
 
 /// A replicated transactional store that proves what it committed.
@@ -84,6 +85,9 @@ pub(crate) enum Command {
     Verify(VerifyCommand),
     /// Print members, groups and leaders
     Status,
+    /// Measure a running cluster
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// The checks of `demo`, in a process of their own
     #[command(hide = true)]
     DemoCheck(DemoCheckArgs),
@@ -270,6 +274,48 @@ pub(crate) enum VerifyCommand {
     },
     /// Check that all replicas of all groups agree
     Cluster,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Load a cluster with clients, one operation at a time each, and print what it did and cost
+    Run(BenchRunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchRunArgs {
+    /// What the clients do
+    #[arg(long, value_enum)]
+    pub(crate) workload: Workload,
+    /// Clients
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) clients: u32,
+    /// How long to measure
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Connections to each node, which the clients share
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) connections: u32,
+    /// Records
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) keys: u32,
+    /// Skew of the YCSB workloads: 0 is uniform, below 1
+    #[arg(long, default_value_t = 0.99, value_parser = theta)]
+    pub(crate) theta: f64,
+    /// Pause of each client after each operation
+    #[arg(long, default_value_t = 0)]
+    pub(crate) think_ms: u64,
+    /// Seed of the workload [default: random, printed]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Do not verify receipts as they come
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+}
+
+fn theta(text: &str) -> Result<f64, String> {
+    let theta: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if (0.0..1.0).contains(&theta) { Ok(theta) } else { Err("it must be in [0, 1)".to_owned()) }
 }
 
 fn addition(text: &str) -> Result<(String, i64), String> {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command, TxnCommand, VerifyCommand};
+use crate::args::{BenchCommand, Cli, Command, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::{demo, dev, records, start, status, txn, verify};
+use crate::{bench, demo, dev, records, start, status, txn, verify};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
@@ -55,6 +55,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
             done(verify::receipt(&file, settings.output))
         }
         Command::Verify(VerifyCommand::Cluster) => done(verify::cluster(&settings).await),
+        Command::Bench(BenchCommand::Run(args)) => done(bench::run(&args, &settings).await),
         Command::Status => done(status::run(&settings).await),
     }
 }

@@ -4,6 +4,7 @@
 //! open is taken from `VATIC_*`, then from a TOML file, then from the defaults.
 
 mod args;
+mod bench;
 mod cluster_processes;
 mod demo;
 mod dev;

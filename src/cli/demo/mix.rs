@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use super::bank::Deal;
 use super::limits::{AMOUNT_CENTS_MAX, HOT_CUSTOMERS, HOT_PERCENT};
 
+#[derive(Debug)]
 pub(crate) struct Mix {
     random: SmallRng,
     customers: u32,

@@ -15,5 +15,11 @@ mod stage;
 mod tally;
 mod verdict;
 
+// The bank is a workload of the benchmark, too.
+pub(crate) use bank::{
+    BALANCE, CHECKING, Deal, FLOW, LEDGER, SAVINGS, WRITES, integer, key, opening,
+};
 pub(crate) use check::check;
+pub(crate) use limits::PENALTY_CENTS;
+pub(crate) use mix::Mix;
 pub(crate) use stage::run;

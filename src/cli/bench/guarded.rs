@@ -1,0 +1,117 @@
+//! Optimistic transactions: read, compute, and commit only if what was read still stands.
+//!
+//! Why not a stream: reads and the commit are one message each way. The `expect` of each version
+//! makes the vote refuse what was read and has changed, which is all that a stream's reads do.
+
+use vatic_client::{ClientError, Peeked, Pipeline};
+use vatic_core::delta::{Delta, Expect, Op};
+use vatic_core::id::Timestamp;
+use vatic_core::key::Key;
+use vatic_core::value::{Fields, Value};
+
+use crate::demo::{self, Deal};
+
+/// What a transaction read.
+pub(crate) struct Seen {
+    pub(crate) keys: Vec<Key>,
+    pub(crate) found: Vec<Peeked>,
+}
+
+impl Seen {
+    pub(crate) async fn read(pipeline: &Pipeline, keys: Vec<Key>) -> Result<Seen, ClientError> {
+        let peeks = keys.iter().map(|key| pipeline.peek(key));
+        let found = futures::future::try_join_all(peeks).await?;
+        Ok(Seen { keys, found })
+    }
+
+    /// Somebody is about to write one of them.
+    pub(crate) fn pending(&self) -> bool {
+        self.found.iter().any(|peeked| peeked.pending)
+    }
+
+    /// Rolls back unless all of it still stands.
+    pub(crate) fn guards(&self) -> Vec<Delta> {
+        let guard = |(key, found): (&Key, &Peeked)| {
+            let version = found.record.as_ref().map_or(Timestamp::ZERO, |record| record.version);
+            Delta { key: key.clone(), op: Op::Expect(Expect::Version(version)) }
+        };
+        self.keys.iter().zip(&self.found).map(guard).collect()
+    }
+
+    fn balance(&self, at: usize) -> i64 {
+        let fields: Option<&Fields> = self.found[at].record.as_ref().map(|record| &record.fields);
+        demo::integer(fields, demo::BALANCE).unwrap_or(0)
+    }
+}
+
+/// What a bank transaction reads.
+pub(crate) fn reads(deal: Deal) -> Vec<Key> {
+    let (checking, savings) = (|c| demo::key(demo::CHECKING, c), |c| demo::key(demo::SAVINGS, c));
+    match deal {
+        Deal::Balance { of } | Deal::WriteCheck { of, .. } => vec![checking(of), savings(of)],
+        Deal::DepositChecking { .. } => vec![],
+        Deal::TransactSavings { of, .. } => vec![savings(of)],
+        Deal::Amalgamate { from, .. } => vec![savings(from), checking(from)],
+        Deal::SendPayment { from, .. } => vec![checking(from)],
+    }
+}
+
+/// What a bank transaction writes, beside its guards; `None` where the money does not suffice.
+pub(crate) fn writes(deal: Deal, seen: &Seen) -> Option<Vec<Delta>> {
+    Some(match deal {
+        Deal::Balance { .. } => vec![],
+        Deal::DepositChecking { to, cents } => booked(&[(demo::CHECKING, to, cents)], to, cents),
+        Deal::TransactSavings { of, cents } => {
+            if seen.balance(0) + cents < 0 {
+                return None;
+            }
+            booked(&[(demo::SAVINGS, of, cents)], of, cents)
+        }
+        Deal::Amalgamate { from, to } => {
+            let (savings, checking) = (seen.balance(0), seen.balance(1));
+            let moved = [
+                (demo::SAVINGS, from, -savings),
+                (demo::CHECKING, from, -checking),
+                (demo::CHECKING, to, savings + checking),
+            ];
+            [booked(&moved, from, 0), booked(&[], to, 0)].concat()
+        }
+        Deal::WriteCheck { of, cents } => {
+            let covered = seen.balance(0) + seen.balance(1) >= cents;
+            let taken = if covered { cents } else { cents + demo::PENALTY_CENTS };
+            booked(&[(demo::CHECKING, of, -taken)], of, -taken)
+        }
+        Deal::SendPayment { from, to, cents } => {
+            if seen.balance(0) < cents {
+                return None;
+            }
+            let moved = [(demo::CHECKING, from, -cents), (demo::CHECKING, to, cents)];
+            [booked(&moved, from, 0), booked(&[], to, 0)].concat()
+        }
+    })
+}
+
+/// Additions to balances, and the customer's ledger.
+fn booked(moved: &[(&str, u32, i64)], customer: u32, flow: i64) -> Vec<Delta> {
+    let add = |key, field: &str, by| Delta { key, op: Op::Add { field: field.to_owned(), by } };
+    let ledger = demo::key(demo::LEDGER, customer);
+    let moves = moved.iter().map(|&(collection, customer, cents)| {
+        add(demo::key(collection, customer), demo::BALANCE, cents)
+    });
+    let mut deltas: Vec<Delta> = moves.collect();
+    if flow != 0 {
+        deltas.push(add(ledger.clone(), demo::FLOW, flow));
+    }
+    deltas.push(add(ledger, demo::WRITES, 1));
+    deltas
+}
+
+/// The write of one record.
+pub(crate) fn put(key: Key, fields: Fields) -> Delta {
+    Delta { key, op: Op::Put(fields) }
+}
+
+/// The write of one field.
+pub(crate) fn merge(key: Key, (name, value): (String, Value)) -> Delta {
+    Delta { key, op: Op::Merge(Fields::from([(name, value)])) }
+}

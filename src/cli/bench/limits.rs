@@ -1,0 +1,31 @@
+//! The numbers of the benchmark, with their units.
+
+use vatic_client::Limits;
+
+/// What a `put` writes, in bytes.
+pub(crate) const VALUE_BYTES: usize = 256;
+/// YCSB's record: so many fields of so many bytes.
+pub(crate) const YCSB_FIELDS: usize = 10;
+pub(crate) const YCSB_FIELD_BYTES: usize = 100;
+/// Records that `hotspot` fights over, and how many of a hundred of its transactions do.
+pub(crate) const HOT_KEYS: u32 = 10;
+pub(crate) const HOT_PERCENT: u32 = 90;
+/// Loading at once.
+pub(crate) const LOADERS: usize = 128;
+/// Before anything counts.
+pub(crate) const WARM_UP_MS: u64 = 1_000;
+/// Past the end, for operations that are still under way.
+pub(crate) const LAST_MS: u64 = 10_000;
+/// Pause after an error that is no rollback.
+pub(crate) const ERROR_PAUSE_MS: u64 = 20;
+/// Upper end of the first pause after a rollback; doubles with each.
+pub(crate) const BACKOFF_US: u64 = 500;
+/// Upper end of any pause after a rollback.
+pub(crate) const BACKOFF_US_MAX: u64 = 16_000;
+/// Longest operation that the histograms tell apart, in microseconds.
+pub(crate) const LATENCY_US_MAX: u64 = 120_000_000;
+
+/// A client whose every call ends soon enough for a short measurement.
+pub(crate) fn client_limits() -> Limits {
+    Limits { call_ms: 5_000, operation_ms: 10_000, ..Limits::production() }
+}

@@ -1,0 +1,20 @@
+//! `vatic bench run`: how fast a running cluster is, and what it costs.
+//!
+//! A closed loop: so many clients, each with one operation at a time, over few pipelined
+//! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
+//! how one operation runs (`play`, `guarded`), what is counted (`tally`, `cpu`), what is printed
+//! (`report`).
+
+mod cpu;
+mod data;
+mod guarded;
+mod limits;
+mod play;
+mod report;
+mod run;
+mod tally;
+mod workload;
+mod zipf;
+
+pub(crate) use run::run;
+pub(crate) use workload::Workload;
