@@ -197,8 +197,8 @@ pub(crate) struct GetArgs {
 pub(crate) struct FieldsArgs {
     /// COLLECTION/PARTITION[/SORT]
     pub(crate) key: Key,
-    /// FIELD=JSON, such as `balance=100` or `name="alice"`
-    #[arg(required = true, value_parser = json::assignment)]
+    /// FIELD=JSON, such as `balance=100` or `name="alice"`; none: a record without fields
+    #[arg(value_parser = json::assignment)]
     pub(crate) fields: Vec<(String, Value)>,
     /// Only if the record has this version; 0: only if it is absent
     #[arg(long)]

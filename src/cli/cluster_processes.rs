@@ -38,6 +38,18 @@ struct NodeProcess {
     arguments: Vec<String>,
     log: PathBuf,
     child: Option<Child>,
+    started: Instant,
+}
+
+/// A node that has ended though nobody killed it.
+#[derive(Debug)]
+pub(crate) struct Casualty {
+    /// Its place from 0.
+    pub(crate) at: usize,
+    /// How it ended, with the end of its log.
+    pub(crate) complaint: String,
+    /// How long it ran.
+    pub(crate) lived: Duration,
 }
 
 impl ClusterProcesses {
@@ -68,6 +80,7 @@ impl ClusterProcesses {
                 arguments: arguments.into_iter().flat_map(|(k, v)| [k.to_owned(), v]).collect(),
                 log: dir.join(format!("node-{node}.log")),
                 child: None,
+                started: Instant::now(),
             };
             process.spawn()?;
             cluster.nodes.push(process);
@@ -114,10 +127,11 @@ impl ClusterProcesses {
     }
 
     /// A node that has ended though nobody killed it.
-    pub(crate) fn casualty(&mut self) -> anyhow::Result<Option<String>> {
-        for node in &mut self.nodes {
+    pub(crate) fn casualty(&mut self) -> anyhow::Result<Option<Casualty>> {
+        for (at, node) in self.nodes.iter_mut().enumerate() {
             if let Some(how) = node.ended()? {
-                return Ok(Some(node.complaint(&format!("ended ({how})"))));
+                let complaint = node.complaint(&format!("ended ({how})"));
+                return Ok(Some(Casualty { at, complaint, lived: node.started.elapsed() }));
             }
         }
         Ok(None)
@@ -164,6 +178,7 @@ impl NodeProcess {
             .kill_on_drop(true)
             .spawn()?;
         self.child = Some(child);
+        self.started = Instant::now();
         Ok(())
     }
 
@@ -246,7 +261,9 @@ mod tests {
         let lines: Vec<String> = (0..50).map(|line| format!("line {line}")).collect();
         fs::write(&log, lines.join("\n")).unwrap();
         let client_addr = String::new();
-        let node = NodeProcess { node: 7, client_addr, arguments: vec![], log, child: None };
+        let started = Instant::now();
+        let node =
+            NodeProcess { node: 7, client_addr, arguments: vec![], log, child: None, started };
         let text = node.complaint("ended");
         assert!(text.contains("node 7 ended") && text.contains("line 49"), "{text}");
         assert!(!text.contains("line 29"), "{text}");

@@ -1,4 +1,7 @@
 //! `vatic dev`: a local cluster that stays until Ctrl-C.
+//!
+//! A node that is killed is started again on what it has on its disk, so that faults can be tried
+//! out on it. One that does not stay up ends the command, and its files are kept.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,9 +17,11 @@ use crate::output;
 
 const READY_MS: u64 = 60_000;
 const WATCH_MS: u64 = 500;
+/// A node that ends sooner than this will not stay up the next time either.
+const LIVES_AT_LEAST: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<()> {
-    let (dir, _throwaway) = directory(args)?;
+    let (dir, throwaway) = directory(args)?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut cluster = ClusterProcesses::start(args.nodes, args.groups, &dir)?;
@@ -37,9 +42,16 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<()> {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 _ = watch.tick() => {
-                    if let Some(complaint) = cluster.casualty()? {
-                        cluster.stop().await;
-                        return Err(Failed::unavailable(complaint).into());
+                    if let Some(casualty) = cluster.casualty()? {
+                        eprintln!("vatic: {}", casualty.complaint);
+                        if casualty.lived < LIVES_AT_LEAST {
+                            cluster.stop().await;
+                            throwaway.map(TempDir::keep);
+                            let kept = format!("a node does not stay up; see {}", dir.display());
+                            return Err(Failed::unavailable(kept).into());
+                        }
+                        cluster.restart(casualty.at)?;
+                        eprintln!("vatic: node {} is started again", casualty.at + 1);
                     }
                 }
             }

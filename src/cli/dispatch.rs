@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{BenchCommand, Cli, Command, TxnCommand, VerifyCommand};
+use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::{bench, demo, dev, records, start, status, txn, verify};
@@ -23,11 +24,24 @@ pub fn run() -> ExitCode {
         }
     };
     log_to_stderr(&cli.command);
+    let output = cli.shared.output.unwrap_or(Output::Table);
     match runtime().and_then(|runtime| runtime.block_on(command(cli))) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("vatic: {error:#}");
-            Exit::of(&error).into()
+            let exit = Exit::of(&error);
+            report(output, exit, &error);
+            exit.into()
+        }
+    }
+}
+
+/// Says what went wrong, on stderr: results alone go to stdout.
+fn report(output: Output, exit: Exit, error: &anyhow::Error) {
+    match output {
+        Output::Table => eprintln!("vatic: {error:#}"),
+        Output::Json | Output::Ndjson => {
+            let message = format!("{error:#}");
+            eprintln!("{}", json!({"error": {"exit": exit as u8, "message": message}}));
         }
     }
 }

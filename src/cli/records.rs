@@ -34,6 +34,9 @@ pub(crate) async fn put(args: &FieldsArgs, settings: &Settings) -> anyhow::Resul
 }
 
 pub(crate) async fn merge(args: &FieldsArgs, settings: &Settings) -> anyhow::Result<()> {
+    if args.fields.is_empty() {
+        return Err(Failed::usage("merge needs FIELD=JSON").into());
+    }
     let op = Op::Merge(args.fields.iter().cloned().collect());
     submit(with_expectation(&args.key, args.if_version, vec![op]), settings).await
 }

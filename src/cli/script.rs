@@ -11,7 +11,8 @@
 //!
 //! Steps: `get KEY`, `scan COLLECTION/PARTITION`, `put|merge KEY FIELD=JSON...`,
 //! `add KEY FIELD=AMOUNT...`, `append|union KEY FIELD=[...]`, `remove KEY FIELD...`, `del KEY`,
-//! `expect KEY absent | present | version N | FIELD=JSON... | FIELD=absent`.
+//! `expect KEY absent | present | version N | FIELD=JSON... | FIELD=absent`. A key with blanks is
+//! written as a JSON string: `get "notes/my day"`.
 //!
 //! A whole script is read before any of it is run: a fault names its line and nothing is done.
 
@@ -63,7 +64,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Step>, ScriptFault> {
 
 fn parse_line(text: &str) -> Result<Vec<Step>, String> {
     let (verb, rest) = word(text);
-    let (key_text, rest) = word(rest);
+    let (key_text, rest) = quoted_or_word(rest)?;
     if key_text.is_empty() {
         return Err(format!("{verb:?} needs a key"));
     }
@@ -177,6 +178,20 @@ fn list(field: &str, value: Value) -> Result<Vec<Scalar>, String> {
 fn nothing_after(rest: &str) -> Result<(), String> {
     let rest = rest.trim();
     if rest.is_empty() { Ok(()) } else { Err(format!("{rest:?} is too much")) }
+}
+
+/// The first word, or what is in quotes as a JSON string, and the rest.
+fn quoted_or_word(text: &str) -> Result<(String, &str), String> {
+    let text = text.trim_start();
+    if !text.starts_with('"') {
+        let (first, rest) = word(text);
+        return Ok((first.to_owned(), rest));
+    }
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    match values.next() {
+        Some(Ok(quoted)) => Ok((quoted, &text[values.byte_offset()..])),
+        _ => Err(format!("{text:?} does not begin with a JSON string")),
+    }
 }
 
 /// The first word, and the rest.

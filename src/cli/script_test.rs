@@ -83,3 +83,12 @@ fn fault_names_its_line() {
     assert!(fault("expect c/p").contains("FIELD=JSON"));
     assert!(fault("# nothing").contains("no step"));
 }
+
+#[test]
+fn key_with_blanks_is_written_as_a_json_string() {
+    let steps = parse("get \"notes/my day\"\nput \"notes/a b/c\" n=1").unwrap();
+    assert_eq!(steps[0], Step::Get("notes/my day".parse().unwrap()));
+    let Step::Write(delta) = &steps[1] else { panic!("{steps:?}") };
+    assert_eq!(delta.key, "notes/a b/c".parse().unwrap());
+    assert!(parse("get \"notes/my day").unwrap_err().what.contains("JSON string"));
+}

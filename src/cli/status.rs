@@ -8,7 +8,7 @@ use crate::output;
 use crate::settings::Settings;
 
 const MEMBER_COLUMNS: [&str; 4] = ["node", "client", "peer", "reachable"];
-const GROUP_COLUMNS: [&str; 6] = ["group", "leader", "term", "replicas", "undecided", "records"];
+const GROUP_COLUMNS: [&str; 5] = ["group", "leader", "term", "replicas", "undecided"];
 
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let cluster = settings.connect().await?.cluster(false).await?;
@@ -63,6 +63,5 @@ fn of_group(group: &Group) -> Json {
         "term": group.term,
         "replicas": replicas.join(" "),
         "undecided": most(|replica| replica.undecided),
-        "records": most(|replica| replica.records),
     })
 }

@@ -120,6 +120,12 @@ impl fmt::Display for Rollback {
         if let Some(other) = &self.other {
             write!(f, ", over transaction {other}")?;
         }
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if let Some(tid) = &self.tid {
+            write!(f, "; transaction {tid}")?;
+        }
+        if self.retryable { f.write_str("; begun anew it may commit") } else { Ok(()) }
     }
 }

@@ -19,7 +19,7 @@ use super::load::{Keeper, Load};
 use super::report::Report;
 use super::tally::Tally;
 use crate::args::{DemoArgs, Output};
-use crate::cluster_processes::ClusterProcesses;
+use crate::cluster_processes::{Casualty, ClusterProcesses};
 use crate::exit::{Exit, Failed};
 
 const NODES: u32 = 3;
@@ -86,7 +86,7 @@ async fn play(args: &DemoArgs, dir: &Path) -> anyhow::Result<Report> {
 
     let counts = tally.counts();
     counts.strange.iter().for_each(|error| eprintln!("vatic: unexpected: {error}"));
-    if let Some(complaint) = cluster.casualty()? {
+    if let Some(Casualty { complaint, .. }) = cluster.casualty()? {
         bail!(Failed::unavailable(complaint));
     }
     eprintln!("vatic: checking {} commits in a process of its own", counts.committed);
