@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::damage::Damage;
+
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -14,8 +16,8 @@ pub enum OpenError {
     Version { found: u32, expected: u32 },
     #[error("LMDB: {0}")]
     Lmdb(String),
-    #[error("damaged: {0}")]
-    Damaged(String),
+    #[error("{0}")]
+    Damaged(Damage),
 }
 
 /// Why no snapshot was made.

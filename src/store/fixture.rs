@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use vatic_core::state::{Read, State};
 
-use crate::{FatalAction, Limits, Mark, Replica, ReplicaId, Store, View, Writer};
+use crate::{FatalAction, Limits, Mark, OpenError, Replica, ReplicaId, Store, View, Writer};
 
 pub(crate) const ID: ReplicaId = ReplicaId { group: 3, generation: 1 };
 
@@ -30,7 +30,21 @@ pub(crate) fn temp_dir() -> TempDir {
 }
 
 pub(crate) fn open(dir: &Path, limits: Limits) -> Store {
-    Store::open(dir, limits).expect("the store opens")
+    unlocked(|| Store::open(dir, limits.clone())).expect("the store opens")
+}
+
+/// Opens a store that was closed just now: a process that another test starts holds its lock file
+/// too, from its fork to its exec.
+pub(crate) fn unlocked(open: impl Fn() -> Result<Store, OpenError>) -> Result<Store, OpenError> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match open() {
+            Err(OpenError::Locked { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// The replica `ID` with a fence that lets everything pass.

@@ -15,6 +15,7 @@
 
 mod cell;
 mod committer;
+mod damage;
 mod error;
 mod failpoint;
 mod fatal;
@@ -32,6 +33,7 @@ mod overlay;
 mod published;
 mod replica;
 mod room;
+mod scrub;
 mod snapshot;
 mod snapshot_file;
 mod store;
@@ -41,6 +43,8 @@ mod writer;
 #[cfg(test)]
 mod crash_test;
 #[cfg(test)]
+mod damage_test;
+#[cfg(test)]
 mod install_test;
 #[cfg(test)]
 mod property_test;
@@ -49,6 +53,7 @@ mod store_test;
 #[cfg(test)]
 mod stress_test;
 
+pub use damage::Damage;
 pub use error::{InstallError, OpenError, SnapshotError};
 pub use fatal::FatalAction;
 pub use id::{Mark, ReplicaId};
@@ -57,6 +62,7 @@ pub use layout::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub use limits::Limits;
 pub use replica::Replica;
 pub use room::Usage;
+pub use scrub::{Scrub, ScrubReport};
 pub use snapshot_file::SnapshotFile;
 pub use store::Store;
 pub use view::{Digest, View};

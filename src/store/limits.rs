@@ -40,6 +40,8 @@ pub struct Limits {
     pub garbage_batch_keys: usize,
     /// Pause between two such transactions.
     pub garbage_pause_ms: u64,
+    /// Bytes that one step of a scrub reads; other readers may have to wait for it.
+    pub scrub_chunk_bytes: usize,
     /// Bytes of keys and values in one checksummed chunk of a snapshot file.
     pub snapshot_chunk_bytes: usize,
 }
@@ -62,6 +64,7 @@ impl Limits {
             install_batch_bytes: 4 << 20,
             garbage_batch_keys: 4_096,
             garbage_pause_ms: 10,
+            scrub_chunk_bytes: 256 << 10,
             snapshot_chunk_bytes: 1 << 20,
         }
     }
@@ -83,6 +86,7 @@ impl Limits {
             install_batch_bytes: 256,
             garbage_batch_keys: 4,
             garbage_pause_ms: 1,
+            scrub_chunk_bytes: 512,
             snapshot_chunk_bytes: 128,
         }
     }

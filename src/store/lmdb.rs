@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use heed::types::Bytes as Raw;
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
 
+use crate::damage::Damage;
 use crate::error::OpenError;
 use crate::id::{Incarnation, ReplicaId};
 use crate::layout::{self, FORMAT_VERSION, KEY_BYTES_MAX, PREFIX_BYTES, Pointer, Prefix};
@@ -33,15 +34,15 @@ const INCARNATION_KEY: &[u8] = b"incarnation";
 pub(crate) enum StorageError {
     #[error("LMDB: {0}")]
     Lmdb(#[from] heed::Error),
-    #[error("damaged value under key {0}")]
-    Damaged(String),
+    #[error("{0}")]
+    Damaged(Damage),
 }
 
 impl From<StorageError> for OpenError {
     fn from(error: StorageError) -> OpenError {
         match error {
             StorageError::Lmdb(error) => OpenError::Lmdb(error.to_string()),
-            StorageError::Damaged(key) => OpenError::Damaged(format!("value under key {key}")),
+            StorageError::Damaged(damage) => OpenError::Damaged(damage),
         }
     }
 }
@@ -113,6 +114,17 @@ fn open_tables(env: &Env<WithoutTls>) -> heed::Result<Tables> {
     Ok(Tables { state, replicas, garbage, meta })
 }
 
+/// What one step of a scrub has read.
+#[derive(Default)]
+pub(crate) struct Scrubbed {
+    pub(crate) records: u64,
+    /// Of keys and sealed values, as they lie there.
+    pub(crate) bytes: u64,
+    pub(crate) damaged: Vec<Damage>,
+    /// Where to go on; `None` at the end.
+    pub(crate) next: Option<Vec<u8>>,
+}
+
 /// A moment of the environment that any number of threads can read.
 pub(crate) struct Base {
     shards: Box<[Mutex<RoTxn<'static, WithoutTls>>]>,
@@ -137,7 +149,7 @@ impl Base {
         let txn = self.shard(shard);
         match self.tables.state.get(&txn, full)? {
             None => Ok(None),
-            Some(sealed) => unseal(full, sealed).map(|value| Some(value.to_vec())),
+            Some(sealed) => unseal("state", full, sealed).map(|value| Some(value.to_vec())),
         }
     }
 
@@ -159,17 +171,68 @@ impl Base {
         }
         let txn = self.shard(shard);
         let (mut entries, mut bytes) = (0, 0);
-        for item in self.tables.state.range(&txn, &bounds(&first, Some(&last)))? {
+        for item in self.tables.state.range(&txn, &bounds(&first, None))? {
             if entries == entries_max || bytes >= bytes_max {
                 return Ok(true);
             }
             let (key, sealed) = item?;
-            let value = unseal(key, sealed)?;
+            // Of the entry that ends the range too: were its key damaged, others might follow it.
+            let value = unseal("state", key, sealed)?;
+            if key >= last.as_slice() {
+                return Ok(false);
+            }
             entries += 1;
             bytes += key.len() + value.len();
             into.push((key[PREFIX_BYTES..].to_vec(), value.to_vec()));
         }
         Ok(false)
+    }
+
+    /// Checks entries from `from` on, about `bytes_max` of them, at least one. Reads past damage.
+    pub(crate) fn scrub(
+        &self,
+        shard: usize,
+        prefix: &Prefix,
+        from: &[u8],
+        bytes_max: usize,
+    ) -> Result<Scrubbed, StorageError> {
+        let (mut first, last) = (Vec::new(), prefix.end());
+        prefix.join(from, &mut first);
+        let mut read = Scrubbed::default();
+        let txn = self.shard(shard);
+        let mut check = |key: &[u8], sealed: &[u8]| {
+            let whole = layout::unseal(key, sealed).is_some();
+            if !whole {
+                read.damaged.push(Damage::of_value("state", key));
+            }
+            whole
+        };
+        // A damaged key may seem to lie before the range, or behind it.
+        if let Some((key, sealed)) = self.tables.state.get_lower_than(&txn, &first)? {
+            check(key, sealed);
+        }
+        for item in self.tables.state.range(&txn, &bounds(&first, None))? {
+            let (key, sealed) = item?;
+            let whole = check(key, sealed);
+            if whole && key >= last.as_slice() {
+                break;
+            }
+            read.records += 1;
+            read.bytes += (key.len() + sealed.len()) as u64;
+            // Only a whole key says where to go on.
+            if whole && read.bytes >= bytes_max as u64 {
+                read.next = Some([&key[PREFIX_BYTES..], &[0]].concat());
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// The record of one replica.
+    pub(crate) fn pointer(&self, id: ReplicaId) -> Result<Option<Pointer>, StorageError> {
+        let (txn, key) = (self.shard(0), layout::replica_key(id));
+        let sealed = self.tables.replicas.get(&txn, &key)?;
+        sealed.map(|sealed| decode_pointer(&key, sealed)).transpose()
     }
 
     /// Every replica that the store knows, with its live incarnation and mark.
@@ -178,8 +241,9 @@ impl Base {
         let mut all = Vec::new();
         for item in self.tables.replicas.iter(&txn)? {
             let (key, sealed) = item?;
-            let pointer = Pointer::decode(unseal(key, sealed)?).ok_or_else(|| damaged(key))?;
-            all.push((layout::replica_of(key).ok_or_else(|| damaged(key))?, pointer));
+            let pointer = decode_pointer(key, sealed)?;
+            let damaged = || damaged("replicas", key);
+            all.push((layout::replica_of(key).ok_or_else(damaged)?, pointer));
         }
         Ok(all)
     }
@@ -190,8 +254,8 @@ impl Base {
         let mut all = Vec::new();
         for item in self.tables.garbage.iter(&txn)? {
             let (key, sealed) = item?;
-            unseal(key, sealed)?;
-            all.push(Prefix(key.try_into().map_err(|_| damaged(key))?));
+            unseal("garbage", key, sealed)?;
+            all.push(Prefix(key.try_into().map_err(|_| damaged("garbage", key))?));
         }
         Ok(all)
     }
@@ -268,8 +332,8 @@ impl Batch<'_> {
 
     pub(crate) fn pointer(&self, id: ReplicaId) -> Result<Option<Pointer>, StorageError> {
         let key = layout::replica_key(id);
-        let Some(sealed) = self.tables.replicas.get(&self.txn, &key)? else { return Ok(None) };
-        Pointer::decode(unseal(&key, sealed)?).map(Some).ok_or_else(|| damaged(&key))
+        let sealed = self.tables.replicas.get(&self.txn, &key)?;
+        sealed.map(|sealed| decode_pointer(&key, sealed)).transpose()
     }
 
     /// Sets the pointer of a replica, or forgets the replica.
@@ -314,7 +378,8 @@ impl Batch<'_> {
 
     fn meta(&self, key: &[u8]) -> Result<Option<u32>, StorageError> {
         let Some(sealed) = self.tables.meta.get(&self.txn, key)? else { return Ok(None) };
-        let bytes = unseal(key, sealed)?.try_into().map_err(|_| damaged(key))?;
+        let bytes = unseal("meta", key, sealed)?;
+        let bytes = bytes.try_into().map_err(|_| damaged("meta", key))?;
         Ok(Some(u32::from_be_bytes(bytes)))
     }
 
@@ -344,10 +409,19 @@ impl Batch<'_> {
     }
 }
 
-fn unseal<'v>(key: &[u8], sealed: &'v [u8]) -> Result<&'v [u8], StorageError> {
-    layout::unseal(key, sealed).ok_or_else(|| damaged(key))
+fn unseal<'v>(
+    database: &'static str,
+    key: &[u8],
+    sealed: &'v [u8],
+) -> Result<&'v [u8], StorageError> {
+    layout::unseal(key, sealed).ok_or_else(|| damaged(database, key))
 }
 
-fn damaged(key: &[u8]) -> StorageError {
-    StorageError::Damaged(key.iter().map(|byte| format!("{byte:02x}")).collect())
+fn decode_pointer(key: &[u8], sealed: &[u8]) -> Result<Pointer, StorageError> {
+    let pointer = Pointer::decode(unseal("replicas", key, sealed)?);
+    pointer.ok_or_else(|| damaged("replicas", key))
+}
+
+fn damaged(database: &'static str, key: &[u8]) -> StorageError {
+    StorageError::Damaged(Damage::of_value(database, key))
 }

@@ -49,6 +49,11 @@ impl Replica {
         })
     }
 
+    /// The file of the highest index, whole or not.
+    pub(crate) fn latest_snapshot_path(&self) -> Option<PathBuf> {
+        snapshots_of(self.id(), &self.snapshot_dir()).pop().map(|(_, path)| path)
+    }
+
     /// Takes over a file that came from elsewhere as the latest snapshot of this replica: checks
     /// all of it, then moves it. It must lie on the store's file system, best in `snapshot_dir`.
     pub fn keep_snapshot(&self, file: &Path) -> Result<SnapshotFile, InstallError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use vatic_core::state::{Read, State};
 
 use crate::fixture::{ID, entries, eventually, manual, mark, noted, open, panics, put};
-use crate::fixture::{temp_dir, text, unfenced};
+use crate::fixture::{temp_dir, text, unfenced, unlocked};
 use crate::job::Job;
 use crate::{KEY_BYTES_MAX, Limits, OpenError, ReplicaId, Store};
 
@@ -260,7 +260,7 @@ fn other_format_version_is_refused() {
     let change = |batch: &mut crate::lmdb::Batch<'_>| batch.set_format(2);
     store.shared().ask(|reply| Job::Tamper(Box::new(change), reply)).unwrap();
     drop(store);
-    let error = Store::open(dir.path(), manual()).err();
+    let error = unlocked(|| Store::open(dir.path(), manual())).err();
     assert!(matches!(error, Some(OpenError::Version { found: 2, expected: 1 })), "{error:?}");
 }
 
