@@ -37,7 +37,7 @@ pub(crate) fn committed(by: i64) -> Committed {
         path: Path { index: 0, count: 1, siblings: vec![] },
         before: Hash::ZERO,
     };
-    let receipt = Receipt { body, ts: Timestamp(8), proofs: vec![proof] };
+    let receipt = Receipt::new(body, Timestamp(8), vec![proof]);
     Committed {
         tid,
         version: Timestamp(8),

@@ -340,5 +340,5 @@ fn receipt(tid: Tid, seed: Hash, deltas: &[Bytes]) -> Receipt {
         path: Path { index: 0, count: 1, siblings: vec![] },
         before: Hash::ZERO,
     };
-    Receipt { body, ts: Timestamp(77), proofs: vec![proof] }
+    Receipt::new(body, Timestamp(77), vec![proof])
 }

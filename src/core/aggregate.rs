@@ -45,6 +45,6 @@ impl Aggregate {
         }
         proofs.sort_by_key(|proof| proof.group);
         let complete = proofs.iter().map(|proof| proof.group).eq(body.groups());
-        complete.then_some(Receipt { body, ts, proofs })
+        complete.then_some(Receipt::new(body, ts, proofs))
     }
 }

@@ -6,6 +6,7 @@
 use crate::{
     body::{Body, Fault, Part},
     chain::Transition,
+    checkpoint::Checkpoint,
     delta::Rejection,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
@@ -13,6 +14,7 @@ use crate::{
     limits::Limits,
     receipt::Proof,
     ring::RingSpec,
+    sign::NodeSignature,
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,13 @@ pub enum Command {
     Configure(Config),
     /// Group 0 only: change what the cluster knows of itself.
     Meta(MetaCommand),
+    /// Keep a checkpoint of this group's chain with the replicas' signatures.
+    Attest {
+        /// What they signed.
+        checkpoint: Checkpoint,
+        /// Theirs, ascending by node.
+        signatures: Vec<NodeSignature>,
+    },
 }
 
 impl Command {
@@ -288,6 +297,11 @@ pub enum Refusal {
     StageFull {
         /// transitions_max.
         limit: u64,
+    },
+    /// The checkpoint does not follow, or is not of this chain.
+    Checkpoint {
+        /// The last entry that is attested.
+        attested: u64,
     },
 }
 

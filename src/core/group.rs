@@ -3,7 +3,7 @@
 //! Everything durable is in the [`State`] that the shell passes in; the fields here are its cache
 //! (head, configuration) and are rebuilt by [`Group::open`]. Applying reads no clock and no
 //! other group, so replicas that apply the same entries hold the same bytes. The digest chain runs
-//! over command bytes and effects, so a replica that does not is found out.
+//! over command bytes, replies and everything written, so a replica that does not is found out.
 
 use crate::{
     codec,
@@ -15,6 +15,7 @@ use crate::{
     limits::Limits,
     merkle,
     receipt::{self, Proof},
+    recorded::Recorded,
     ring::Ring,
     rules::Rules,
     state::{Read, State},
@@ -92,10 +93,11 @@ impl Group {
         let mut replies = Vec::new();
         let mut effects = Vec::new();
         let mut leaves = Vec::new();
+        let mut recorded = Recorded::new(state);
         for bytes in commands {
             let (reply, yes, tid) = match codec::decode::<Command>(bytes) {
                 Ok(command) => {
-                    let (reply, yes) = self.step(state, &command)?;
+                    let (reply, yes) = self.step(&mut recorded, &command)?;
                     (reply, yes, command.tid())
                 }
                 Err(_) => (Reply::Unreadable, None, None),
@@ -106,7 +108,8 @@ impl Group {
             effects.extend(yes.map(|yes| (leaves.len() - 1, command, yes)));
             replies.push((reply, tid));
         }
-        self.extend_chain(state, index, &leaves, effects);
+        let writes = recorded.into_writes();
+        self.extend_chain(state, index, (leaves, writes), effects);
         self.save(state);
         Ok(replies.into_iter().map(|(reply, tid)| prove(state, reply, tid)).collect())
     }
@@ -200,6 +203,9 @@ impl Group {
             Command::Forget { watermark, settled } => self.forget(state, *watermark, settled),
             Command::Configure(config) => self.configure(state, config),
             Command::Meta(command) => self.apply_meta(state, command),
+            Command::Attest { checkpoint, signatures } => {
+                self.attest(state, checkpoint, signatures)
+            }
         };
         Ok((reply, None))
     }
@@ -212,6 +218,7 @@ impl Group {
         tables::save(state, tables::CONFIG.to_vec(), config);
         self.ring = laid_out(config);
         self.config = config.clone();
+        self.trim_heads(state);
         Reply::Done
     }
 
@@ -231,28 +238,34 @@ impl Group {
         tid.home == self.id || known().is_some_and(|txn| !rolled_back(txn))
     }
 
+    /// Closes the entry's tree over its commands' leaves and all that it wrote, and moves the chain.
     fn extend_chain(
         &mut self,
         state: &mut impl State,
         index: u64,
-        leaves: &[Hash],
-        effects: Vec<(usize, Hash, YesEffect)>,
+        (mut leaves, writes): (Vec<Hash>, Hasher),
+        mut effects: Vec<(usize, Hash, YesEffect)>,
     ) {
-        let before = self.head.chain.digest;
-        debug_assert!(index > self.head.chain.index, "an entry was applied twice");
+        let ChainHead { index: last, digest: before } = self.head.chain;
+        debug_assert!(index > last, "an entry was applied twice");
         if !effects.is_empty() {
-            let mut paths = merkle::paths(leaves);
+            self.head.voted = index;
+        }
+        effects.retain(|(_, _, yes)| self.needs_proof(state, yes.tid));
+        let writes = effects.iter().fold(writes, |writes, (leaf, ..)| writes.u64(*leaf as u64));
+        leaves.push(self.head.feed(writes.u64(effects.len() as u64)).finish());
+        if !effects.is_empty() {
+            let mut paths = merkle::paths(&leaves);
             for (leaf, command, YesEffect { tid, ts, images, .. }) in effects {
                 let siblings = core::mem::take(&mut paths[leaf].siblings);
                 let path = merkle::Path { siblings, ..paths[leaf] };
                 let proof = Proof { group: self.id, index, ts, images, command, path, before };
-                if self.needs_proof(state, tid) {
-                    tables::save(state, tables::proof(tid), &proof);
-                }
+                tables::save(state, tables::proof(tid), &proof);
             }
         }
-        let digest = receipt::chain_step(&before, self.id, index, &merkle::root(leaves));
+        let digest = receipt::chain_step(&before, self.id, index, &merkle::root(&leaves));
         self.head.chain = ChainHead { index, digest };
+        self.keep_head(state, last);
     }
 }
 

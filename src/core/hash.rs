@@ -64,6 +64,17 @@ impl Hasher {
         self.raw(&hash.0)
     }
 
+    /// As [`Hasher::bytes`], in place.
+    pub(crate) fn feed_bytes(&mut self, bytes: &[u8]) {
+        self.feed_u64(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+
+    /// As [`Hasher::u64`], in place.
+    pub(crate) fn feed_u64(&mut self, value: u64) {
+        self.0.update(value.to_be_bytes());
+    }
+
     /// Closes the digest.
     pub fn finish(self) -> Hash {
         Hash(self.0.finalize().into())

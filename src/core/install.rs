@@ -83,6 +83,7 @@ impl Group {
                     state.delete(&place);
                 }
             }
+            Garbage::Checkpoint { last } => state.delete(&tables::attested(*last)),
             Garbage::Outcome(tid) => {
                 state.delete(&tables::aggregate(*tid));
                 state.delete(&tables::proof(*tid));

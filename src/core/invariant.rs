@@ -16,6 +16,7 @@ pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     locks_are_the_prepared_votes(state)?;
     votes_match_decisions(group, state)?;
     votes_are_known(state)?;
+    heads_are_the_chains_last(group, state)?;
     versions_are_below_the_clock(group, state)
 }
 
@@ -79,6 +80,20 @@ fn votes_are_known(state: &impl Read) -> Result<(), String> {
         fault.is_none()
     });
     fault.map_or(Ok(()), Err)
+}
+
+/// The newest head that is kept is where the chain stands, and no more are kept than the limit.
+fn heads_are_the_chains_last(group: &Group, state: &impl Read) -> Result<(), String> {
+    let chain = group.chain();
+    let heads = group.heads(state, 0..=u64::MAX, usize::MAX);
+    let last = heads.last().copied().unwrap_or_default();
+    if last != chain || heads.len() as u64 > group.config().limits.heads_max {
+        return Err(format!("{} heads end at {last:?}, the chain at {chain:?}", heads.len()));
+    }
+    match group.attested() <= chain.index {
+        true => Ok(()),
+        false => Err(format!("attested to {}, the chain is at {chain:?}", group.attested())),
+    }
 }
 
 fn versions_are_below_the_clock(group: &Group, state: &impl Read) -> Result<(), String> {

@@ -13,6 +13,7 @@ pub mod aggregate;
 pub mod algebra;
 pub mod body;
 pub mod chain;
+pub mod checkpoint;
 pub mod codec;
 pub mod command;
 pub mod coordinator;
@@ -35,6 +36,7 @@ pub mod receipt;
 pub mod request;
 pub mod ring;
 pub mod rules;
+pub mod sign;
 pub mod state;
 pub mod value;
 
@@ -42,6 +44,7 @@ mod decide;
 mod form;
 mod install;
 mod lock;
+mod recorded;
 mod tables;
 mod vote;
 
@@ -51,6 +54,8 @@ mod adoption_test;
 mod algebra_test;
 #[cfg(test)]
 mod chain_test;
+#[cfg(test)]
+mod checkpoint_test;
 #[cfg(test)]
 mod codec_test;
 #[cfg(test)]

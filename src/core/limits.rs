@@ -43,6 +43,10 @@ pub struct Limits {
     pub request_ttl_us: u64,
     /// How long an outcome can be asked for after its decision, in microseconds.
     pub outcome_ttl_us: u64,
+    /// For how many of the last entries the chain head is kept.
+    pub heads_max: u64,
+    /// Most entries that one signed checkpoint covers.
+    pub checkpoint_entries_max: u64,
 }
 
 impl Limits {
@@ -58,6 +62,8 @@ impl Limits {
             range_records_max: 10_000,
             request_ttl_us: 3_600_000_000,
             outcome_ttl_us: 3_600_000_000,
+            heads_max: 100_000,
+            checkpoint_entries_max: 1_024,
         }
     }
 
@@ -73,6 +79,8 @@ impl Limits {
             range_records_max: 8,
             request_ttl_us: 1_000,
             outcome_ttl_us: 1_000,
+            heads_max: 48,
+            checkpoint_entries_max: 8,
         }
     }
 }

@@ -31,6 +31,11 @@ pub fn paths(leaves: &[Hash]) -> Vec<Path> {
     (0..leaves.len()).map(|index| path(&levels, index)).collect()
 }
 
+/// The path of the leaf at this place, which there is.
+pub fn path_of(leaves: &[Hash], index: usize) -> Path {
+    path(&levels(leaves), index)
+}
+
 /// The root that a leaf and its path lead to; `None` where the path has the wrong shape.
 pub fn climb(leaf: Hash, path: &Path) -> Option<Hash> {
     let (mut index, mut width) = (path.index, path.count);

@@ -44,7 +44,7 @@ fn committed() -> (Receipt, Vec<Vec<u8>>, Vec<Position>) {
         proofs.push(proof.expect("a Yes has a proof"));
     }
     let ts = proofs.iter().map(|proof| proof.ts).max().expect("two votes");
-    let receipt = Receipt { body, ts, proofs };
+    let receipt = Receipt::new(body, ts, proofs);
     let positions = receipt.verify(deltas.iter().map(Vec::as_slice)).expect("verifies");
     for position in &positions {
         let chain = groups.groups[&position.group].0.chain();

@@ -15,21 +15,26 @@
 //! | `x` | tid | the ranges that it locks against writers |
 //! | `s` | tid, seq | a staged delta |
 //! | `a` | tid | [`Aggregate`], at the home group |
+//! | `n` | log index | digest: the chain head after that entry, for the last `heads_max` |
+//! | `q` | last log index | [`Attested`]: a signed checkpoint and its heads |
 //! | `m` | name | what group 0 keeps |
 
 use crate::{
     aggregate::Aggregate,
     body::Body,
+    checkpoint::Checkpoint,
     codec,
     command::{Cause, ChainHead, Config, Decision},
-    hash::Hash,
+    hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     receipt::Proof,
+    sign::NodeSignature,
     state::{Read, State},
     value::Fields,
 };
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The scalars of a group.
@@ -39,6 +44,28 @@ pub(crate) struct Head {
     pub(crate) horizon: Timestamp,
     pub(crate) watermark: Option<Timestamp>,
     pub(crate) chain: ChainHead,
+    /// The last entry that a kept checkpoint covered.
+    pub(crate) attested: u64,
+    /// The last entry with a Yes vote, which wants a checkpoint.
+    pub(crate) voted: u64,
+}
+
+impl Head {
+    /// Feeds what applying decides; the chain is what the digest becomes part of.
+    pub(crate) fn feed(&self, hasher: Hasher) -> Hasher {
+        let Head { clock, horizon, watermark, chain: _, attested, voted } = self;
+        let (some, mark) = watermark.map_or((0, 0), |watermark| (1, watermark.0));
+        let hasher = hasher.u64(clock.0).u64(horizon.0).u64(some).u64(mark);
+        hasher.u64(*attested).u64(*voted)
+    }
+}
+
+/// A checkpoint with its signatures and the heads that it is made of.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Attested {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) signatures: Vec<NodeSignature>,
+    pub(crate) heads: Vec<ChainHead>,
 }
 
 /// One version of a record; no fields is a tombstone.
@@ -90,6 +117,8 @@ pub(crate) enum Garbage {
     Latest { key: Key, version: Timestamp },
     /// A finished transaction's aggregate record and proof.
     Outcome(Tid),
+    /// A signed checkpoint.
+    Checkpoint { last: u64 },
 }
 
 pub(crate) const CONFIG: &[u8] = b"c";
@@ -101,6 +130,8 @@ pub(crate) const PREPARED: u8 = b'p';
 pub(crate) const RANGE_LOCK: u8 = b'x';
 pub(crate) const STAGE: u8 = b's';
 pub(crate) const META: u8 = b'm';
+pub(crate) const CHAIN_HEAD: u8 = b'n';
+pub(crate) const ATTESTED: u8 = b'q';
 
 pub(crate) fn latest(key: &Key) -> Vec<u8> {
     tagged(LATEST, &key.encode())
@@ -172,6 +203,33 @@ pub(crate) fn proof(tid: Tid) -> Vec<u8> {
 
 pub(crate) fn aggregate(tid: Tid) -> Vec<u8> {
     tagged(b'a', &tid.to_bytes())
+}
+
+pub(crate) fn chain_head(index: u64) -> Vec<u8> {
+    tagged(CHAIN_HEAD, &index.to_be_bytes())
+}
+
+/// Bounds of the heads after these entries.
+pub(crate) fn chain_heads(indexes: RangeInclusive<u64>) -> (Vec<u8>, Vec<u8>) {
+    let to = match indexes.end().checked_add(1) {
+        Some(end) => chain_head(end),
+        None => alloc::vec![CHAIN_HEAD + 1],
+    };
+    (chain_head(*indexes.start()), to)
+}
+
+pub(crate) fn attested(last: u64) -> Vec<u8> {
+    tagged(ATTESTED, &last.to_be_bytes())
+}
+
+/// Bounds of the checkpoints that end at or after this entry.
+pub(crate) fn attested_from(index: u64) -> (Vec<u8>, Vec<u8>) {
+    (attested(index), alloc::vec![ATTESTED + 1])
+}
+
+/// The log index in a key of a table by log index.
+pub(crate) fn index_of(key: &[u8]) -> u64 {
+    u64::from_be_bytes(key[1..9].try_into().expect("keys by log index hold a u64"))
 }
 
 pub(crate) fn stage(tid: Tid, seq: u64) -> Vec<u8> {

@@ -248,7 +248,7 @@ impl Driver {
         let body = self.sealed.as_ref()?.body.clone();
         let proofs = self.coordinator.proofs();
         let complete = proofs.len() == body.participants.len();
-        complete.then_some(Receipt { body, ts, proofs })
+        complete.then_some(Receipt::new(body, ts, proofs))
     }
 }
 

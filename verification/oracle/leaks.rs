@@ -1,5 +1,6 @@
 //! What is forgotten is gone: once a group has forgotten all transactions and collected all that is
-//! due, it holds its configuration, its head and live records, and not a row more.
+//! due, it holds its configuration, its head, live records and the newest heads of its chain, and
+//! not a row more.
 
 use super::at;
 use crate::{
@@ -11,8 +12,8 @@ use vatic_core::command::{Command, Decision, Reply, Standing};
 /// Past every time-to-live that a seed can draw.
 const FAR_US: u64 = 1_000_000_000;
 
-/// The tables that may hold rows then: configuration, head, latest versions.
-const KEPT: &[u8] = b"cor";
+/// The tables that may hold rows then: configuration, head, latest versions, chain heads.
+const KEPT: &[u8] = b"corn";
 
 pub(super) fn check(world: &World) -> Vec<Violation> {
     let mut found = Vec::new();

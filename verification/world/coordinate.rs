@@ -306,5 +306,5 @@ fn receipt(coordination: &Coordination, answer: &Answer) -> Option<Receipt> {
     let body = coordination.sealed.as_ref()?.body.clone();
     let proofs = coordination.machine.proofs();
     let complete = proofs.iter().map(|proof| proof.group).eq(body.groups());
-    complete.then_some(Receipt { body, ts, proofs })
+    complete.then_some(Receipt::new(body, ts, proofs))
 }
