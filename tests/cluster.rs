@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Mutex;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
@@ -96,6 +97,16 @@ impl Cluster {
     /// Kills a node (SIGKILL), by its place from 0.
     pub fn kill(&self, at: usize) {
         self.nodes.lock().expect("no holder panics")[at].kill();
+    }
+
+    /// Stops a node in its tracks (SIGSTOP).
+    pub fn pause(&self, at: usize) {
+        self.nodes.lock().expect("no holder panics")[at].signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self, at: usize) {
+        self.nodes.lock().expect("no holder panics")[at].signal(Signal::CONT);
     }
 
     /// Asks a node to stop in order.

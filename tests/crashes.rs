@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             kills::request_repeated_after_its_node_was_killed_is_applied_once,
             large::staged_transaction_commits_whole_though_a_participants_leader_was_killed,
             large::staged_transaction_whose_client_vanished_is_rolled_back_and_freed,
+            kills::nodes_killed_and_stopped_at_random_lose_nothing,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
         ],

@@ -12,6 +12,7 @@ pub mod command;
 pub mod load;
 pub mod node;
 pub mod program;
+pub mod strikes;
 pub mod suite;
 pub mod values;
 pub mod wait;

@@ -36,6 +36,17 @@ pub struct Load {
     tasks: JoinSet<Account>,
 }
 
+/// How many transactions ended how; the books agree with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Balance {
+    /// Committed, and known to be.
+    pub acknowledged: usize,
+    /// Committed or not.
+    pub unknown: usize,
+    /// Not committed.
+    pub failed: usize,
+}
+
 /// What the clients know of their transactions: name, and the partitions of its two counters.
 #[derive(Debug, Default)]
 pub struct Account {
@@ -97,7 +108,7 @@ impl Load {
     }
 
     /// Ends the load and holds what the clients know against what the cluster has.
-    pub async fn check(self, cluster: &Cluster) {
+    pub async fn check(self, cluster: &Cluster) -> Balance {
         self.stopping.store(true, Ordering::Release);
         let Load { counters, ledger, partitions, tasks, .. } = self;
         let account = tasks.join_all().await.into_iter().fold(Account::default(), Account::plus);
@@ -110,7 +121,7 @@ impl Load {
             assert_eq!(counter, entries.values().sum::<i64>(), "counter and ledger of {partition}");
             ledgers.insert(partition.clone(), entries);
         }
-        account.check(&ledgers);
+        account.check(&ledgers)
     }
 }
 
@@ -137,7 +148,7 @@ impl Account {
         self
     }
 
-    fn check(&self, ledgers: &Ledgers) {
+    fn check(&self, ledgers: &Ledgers) -> Balance {
         for (name, pair) in &self.acknowledged {
             assert_eq!(missing(ledgers, name, pair), 0, "{name} was acknowledged");
         }
@@ -149,15 +160,13 @@ impl Account {
             let known = self.acknowledged.contains_key(name) || self.unknown.contains_key(name);
             assert!(known, "{name} was said not to have committed");
         }
-        println!(
-            "  {} acknowledged, {} unknown, {} failed",
-            self.acknowledged.len(),
-            self.unknown.len(),
-            self.failed.len()
-        );
-        for failure in self.failed.iter().take(5) {
-            println!("  failed {failure}");
+        let Account { acknowledged, unknown, failed } = self;
+        let [acknowledged, unknown] = [acknowledged.len(), unknown.len()];
+        eprintln!("  {acknowledged} acknowledged, {unknown} unknown, {} failed", failed.len());
+        for failure in failed.iter().take(5) {
+            eprintln!("  failed {failure}");
         }
+        Balance { acknowledged, unknown, failed: failed.len() }
     }
 }
 
@@ -264,7 +273,8 @@ mod tests {
 
     #[test]
     fn account_that_matches_its_ledgers_holds_whether_the_unknown_is_there_or_not() {
-        account().check(&ledgers(&[("a", 1), ("b", 2)], &[("a", 1)]));
+        let balance = account().check(&ledgers(&[("a", 1), ("b", 2)], &[("a", 1)]));
+        assert_eq!((balance.acknowledged, balance.unknown, balance.failed), (2, 1, 0));
         account().check(&ledgers(&[("a", 1), ("b", 2), ("u", 1)], &[("a", 1), ("u", 1)]));
     }
 

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal};
+
 use crate::program::program;
 
 /// Lines of a node's log that a failure shows.
@@ -54,6 +56,13 @@ impl Node {
             let _ = child.kill();
             child.wait().expect("a child can be waited for");
         }
+    }
+
+    /// Sends a signal to the running process.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the node runs");
+        let pid = Pid::from_child(child);
+        rustix::process::kill_process(pid, signal).expect("a child can be signalled");
     }
 
     /// Asks the process to stop in order.

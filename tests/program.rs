@@ -19,8 +19,10 @@ pub fn program() -> &'static Path {
 
 fn built() -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its program");
-    // TARGET/PROFILE/deps/TEST
-    let profile = test.ancestors().nth(2).expect("a test lies in a profile's deps").to_owned();
+    // TARGET/PROFILE/deps/TEST, or TARGET/PROFILE/COMMAND
+    let folder = test.parent().expect("a program lies in a folder");
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    let profile = profile.expect("deps lies in a profile").to_owned();
     let binary = profile.join("vatic");
     if fs::metadata(&binary).and_then(|found| found.modified()).ok() < newest_source() {
         build(&profile);

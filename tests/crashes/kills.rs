@@ -9,6 +9,7 @@ use vatic_core::key::Key;
 use vatic_proto::v1;
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
 use vatic_tests::load::Load;
+use vatic_tests::strikes::Strikes;
 use vatic_tests::values::{add, core_key, fields, int, key, number, put, transitions};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{self, Stream, committed, refused};
@@ -146,6 +147,21 @@ pub(crate) async fn request_repeated_after_its_node_was_killed_is_applied_once(c
     assert_eq!(number(found.as_ref()), 1);
     cluster.restart(victim);
     cluster.wait_ready().await;
+}
+
+pub(crate) async fn nodes_killed_and_stopped_at_random_lose_nothing(cluster: &Cluster) {
+    const SEED: u64 = 7;
+    const STRIKES: usize = 6;
+    let load = Load::start(cluster, "struck", "struck-names", CLIENTS).await;
+    let mut strikes = Strikes::new(SEED);
+    for _ in 0..STRIKES {
+        load.progress(cluster, 10).await;
+        strikes.strike(cluster).await;
+    }
+    load.progress(cluster, 10).await;
+    cluster.wait_ready().await;
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
 }
 
 pub(crate) async fn whole_cluster_killed_keeps_what_was_acknowledged(cluster: &Cluster) {
