@@ -19,6 +19,9 @@ use crate::lmdb::{Base, Batch, Lmdb, StorageError};
 use crate::snapshot::delete_snapshots;
 use crate::store::Shared;
 
+/// Pages of the free list and of the way from the root to a leaf.
+const COMMIT_OVERHEAD_BYTES: u64 = 1 << 20;
+
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) lmdb: Lmdb,
@@ -128,13 +131,14 @@ impl Committer {
     fn sweep(&mut self) {
         let Some(prefix) = self.garbage.first().copied() else { return };
         let keys_max = self.shared.limits.garbage_batch_keys;
-        let more = self.transact("sweep", |batch| {
+        let swept = self.transact_if_room("sweep", 0, |batch| {
             let more = batch.clear(&prefix, keys_max)?;
             if !more {
                 batch.set_garbage(&prefix, false)?;
             }
             Ok(more)
         });
+        let Some(more) = swept else { return };
         if !more {
             self.garbage.remove(&prefix);
         }
@@ -148,15 +152,41 @@ impl Committer {
         name: &str,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StorageError>,
     ) -> T {
-        let run = || {
-            let mut batch = self.lmdb.batch()?;
-            let done = work(&mut batch)?;
-            failpoint::hit(&format!("{name}_before_commit"));
-            batch.commit()?;
-            failpoint::hit(&format!("{name}_after_commit"));
-            Ok(done)
-        };
-        run().unwrap_or_else(|error: StorageError| self.stop(name, &error))
+        self.try_transact(name, work).unwrap_or_else(|error| self.stop(name, &error))
+    }
+
+    /// As `transact`, but a disk without room for about `bytes` is an answer: nothing happened, and
+    /// it can be tried again.
+    pub(crate) fn transact_if_room<T>(
+        &self,
+        name: &str,
+        bytes: usize,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StorageError>,
+    ) -> Option<T> {
+        // Pages are copied whole, and those above them.
+        let needed = 2 * bytes as u64 + COMMIT_OVERHEAD_BYTES;
+        match self.try_transact(name, work) {
+            Ok(done) => Some(done),
+            Err(error) if error.is_full(self.disk_free(), needed) => None,
+            Err(error) => self.stop(name, &error),
+        }
+    }
+
+    fn try_transact<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let mut batch = self.lmdb.batch()?;
+        let done = work(&mut batch)?;
+        failpoint::hit(&format!("{name}_before_commit"));
+        #[cfg(test)]
+        if self.shared.room.pretend_full.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(StorageError::disk_full());
+        }
+        batch.commit()?;
+        failpoint::hit(&format!("{name}_after_commit"));
+        Ok(done)
     }
 
     /// Gives every replica the latest commit to read from, and those in `flushed` one overlay
@@ -174,12 +204,17 @@ impl Committer {
         self.measure().unwrap_or_else(|error| self.stop("measure", &error));
     }
 
-    fn measure(&self) -> Result<(), StorageError> {
+    /// Learns how much room there is, also while nothing is written: who is refused for want of
+    /// room writes nothing.
+    pub(crate) fn measure(&self) -> Result<(), StorageError> {
+        self.shared.room.set_disk(self.base.live_bytes()?, self.disk_free());
+        Ok(())
+    }
+
+    fn disk_free(&self) -> u64 {
         // Unknown is not full: a disk that cannot be asked must not refuse all work.
         let disk = rustix::fs::statvfs(&self.shared.dir);
-        let disk_free = disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        self.shared.room.set_disk(self.base.live_bytes()?, disk_free);
-        Ok(())
+        disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     pub(crate) fn stop(&self, doing: &str, error: &StorageError) -> ! {

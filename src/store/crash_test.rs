@@ -172,33 +172,33 @@ fn process_that_dies_around_a_flush_commit_leaves_either_side_of_it() {
     }
 }
 
+/// Every commit of an install and of the sweep after it, with the moment before and after each.
 #[test]
-fn process_that_dies_at_any_step_of_an_install_leaves_the_old_or_the_new_state() {
-    let steps = [
-        ("begin_before_commit:1", 100),
-        ("begin_after_commit:1", 100),
-        ("fill_before_commit:1", 100),
-        ("fill_after_commit:1", 100),
-        ("fill_before_commit:3", 100),
-        ("fill_after_commit:3", 100),
-        ("flip_before_commit:1", 100),
-        ("flip_after_commit:1", 200),
-        ("sweep_before_commit:1", 200),
-        ("sweep_after_commit:1", 200),
-        ("sweep_after_commit:3", 200),
-    ];
-    for (point, expected) in steps {
-        let dir = temp_dir();
-        prepare_install(dir.path());
-        let mut child = spawn("install", dir.path(), point);
-        assert!(died(child.wait().unwrap()), "{point} was not reached");
-        assert_eq!(check(dir.path()), expected, "{point}");
-        // And what it left can be installed over.
-        let store = open(dir.path(), manual());
-        unfenced(&store).install(&dir.path().join("incoming.snap"), mark(200)).unwrap();
-        drop(store);
-        assert_eq!(check(dir.path()), 200);
+fn process_that_dies_at_any_commit_of_an_install_leaves_the_old_or_the_new_state() {
+    let mut deaths = 0;
+    for (commit, before, after) in
+        [("begin", 100, 100), ("fill", 100, 100), ("flip", 100, 200), ("sweep", 200, 200)]
+    {
+        for (side, expected) in [("before", before), ("after", after)] {
+            for nth in 1.. {
+                let point = format!("{commit}_{side}_commit:{nth}");
+                let dir = temp_dir();
+                prepare_install(dir.path());
+                if !died(spawn("install", dir.path(), &point).wait().unwrap()) {
+                    assert!(nth > 1, "{point} was not reached");
+                    break;
+                }
+                deaths += 1;
+                assert_eq!(check(dir.path()), expected, "{point}");
+                // And what it left can be installed over.
+                let store = open(dir.path(), manual());
+                unfenced(&store).install(&dir.path().join("incoming.snap"), mark(200)).unwrap();
+                drop(store);
+                assert_eq!(check(dir.path()), 200);
+            }
+        }
     }
+    assert!(deaths > 30, "an install of {deaths} steps is too short to mean anything");
 }
 
 #[test]

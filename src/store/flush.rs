@@ -7,6 +7,9 @@
 //!
 //! All that is ready goes into one transaction, replica by replica in key order, each with its
 //! mark: after a crash a replica is at exactly one mark.
+//!
+//! A disk without room holds the flush back: overlays stay frozen, and the log, which is not purged
+//! past what is flushed, keeps what they hold.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,9 +43,10 @@ impl Committer {
             waiting.extend(cell.freeze().map(|pair| Candidate { cell, pair }));
         }
         let ready = self.await_fences(waiting);
-        if !ready.is_empty() {
-            self.write(ready);
+        if ready.is_empty() {
+            return self.measure().unwrap_or_else(|error| self.stop("measure", &error));
         }
+        self.write(ready);
     }
 
     /// Flushes everything that was published before the call, if the log lets it.
@@ -82,7 +86,9 @@ impl Committer {
 
     fn write(&mut self, mut ready: Vec<Candidate>) {
         ready.sort_by_key(|candidate| candidate.cell.id);
-        let flushed = self.transact("flush", |batch| {
+        let overlays = ready.iter().filter_map(|candidate| candidate.pair.frozen.as_ref());
+        let bytes = overlays.map(|frozen| frozen.overlay.bytes()).sum();
+        let flushed = self.transact_if_room("flush", bytes, |batch| {
             let mut flushed = Vec::with_capacity(ready.len());
             for candidate in &ready {
                 if write_one(batch, candidate)? {
@@ -91,6 +97,16 @@ impl Committer {
             }
             Ok(flushed)
         });
+        let was_full = self.shared.room.set_disk_full(flushed.is_none());
+        let Some(flushed) = flushed else {
+            if !was_full {
+                tracing::warn!("the disk is full: state is held in memory until there is room");
+            }
+            return self.measure().unwrap_or_else(|error| self.stop("measure", &error));
+        };
+        if was_full {
+            tracing::info!("the disk has room again: state is flushed");
+        }
         drop(ready);
         self.renew_base(&flushed);
     }

@@ -77,7 +77,8 @@ impl Replica {
         if batch.is_empty() {
             return Ok(());
         }
-        Ok(self.shared.ask(|reply| Job::Fill(installing, batch, reply))?)
+        let had_room = self.shared.ask(|reply| Job::Fill(installing, batch, reply))?;
+        if had_room { Ok(()) } else { Err(InstallError::DiskFull) }
     }
 }
 
@@ -94,13 +95,16 @@ impl Committer {
         Some(Installing { id, replaces, incarnation })
     }
 
-    pub(crate) fn fill(&mut self, installing: Installing, entries: Entries) {
+    /// Whether the disk had room.
+    pub(crate) fn fill(&mut self, installing: Installing, entries: Entries) -> bool {
         let prefix = Prefix::new(installing.id, installing.incarnation);
-        self.transact("fill", |batch| {
+        let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let filled = self.transact_if_room("fill", bytes, |batch| {
             let mut entries = entries.iter();
             entries.try_for_each(|(key, value)| batch.write(&prefix, key, Some(value)))
         });
         self.renew_base(&[]);
+        filled.is_some()
     }
 
     pub(crate) fn flip(&mut self, installing: Installing, mark: Mark) -> bool {

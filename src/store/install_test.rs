@@ -233,6 +233,29 @@ fn install_fences_a_flush_in_flight() {
 }
 
 #[test]
+fn install_that_a_close_interrupts_leaves_the_old_state_and_is_swept() {
+    let dir = temp_dir();
+    let (store, replica, writer) = old_store(dir.path());
+    let begun = store.shared().ask(|reply| Job::BeginInstall(ID, reply)).unwrap();
+    let installing = begun.expect("the replica is there");
+    let half = (0..9_u8).map(|number| (vec![number], b"half".to_vec())).collect();
+    assert!(store.shared().ask(|reply| Job::Fill(installing, half, reply)).unwrap());
+    assert_eq!(replica.cell.pair().base.entries(), 10);
+    drop((writer, store));
+    assert!(matches!(
+        replica.install(&snapshot(dir.path(), 2), mark(9)),
+        Err(InstallError::Closed)
+    ));
+    drop(replica);
+
+    let store = open(dir.path(), manual());
+    let replica = store.replica(ID);
+    assert_eq!(text(&replica.view(), "old").as_deref(), Some("value"));
+    assert_eq!(replica.applied(), Some(mark(5)));
+    eventually("half an install is deleted", || replica.cell.pair().base.entries() == 1);
+}
+
+#[test]
 fn install_under_unpublished_writes_is_noticed_at_publish() {
     let dir = temp_dir();
     let file = snapshot(dir.path(), 3);

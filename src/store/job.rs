@@ -8,7 +8,7 @@ use crate::id::{Incarnation, Mark, ReplicaId};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
     /// Replicas of which something published before the call is not in LMDB, because their log
-    /// (the fence) has not made it durable in time, or no fence was set.
+    /// (the fence) has not made it durable in time, or no fence was set, or the disk is full.
     pub held_back: Vec<ReplicaId>,
 }
 
@@ -28,8 +28,8 @@ pub(crate) enum Job {
     Remove(ReplicaId, Reply<()>),
     /// Draw a new incarnation for an install. `None`: no such replica.
     BeginInstall(ReplicaId, Reply<Option<Installing>>),
-    /// Write a part of it.
-    Fill(Installing, Entries, Reply<()>),
+    /// Write a part of it. Answers whether the disk had room.
+    Fill(Installing, Entries, Reply<bool>),
     /// Make it the live one, with its mark. Answers whether it was still wanted.
     Flip(Installing, Mark, Reply<bool>),
     /// Give it up.

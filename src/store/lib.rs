@@ -45,6 +45,8 @@ mod crash_test;
 #[cfg(test)]
 mod damage_test;
 #[cfg(test)]
+mod full_test;
+#[cfg(test)]
 mod install_test;
 #[cfg(test)]
 mod property_test;

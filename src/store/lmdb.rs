@@ -11,6 +11,7 @@
 //! while they live. LMDB's transactions must not be used by two threads at a time, hence the
 //! mutexes, and hence the shards.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +37,28 @@ pub(crate) enum StorageError {
     Lmdb(#[from] heed::Error),
     #[error("{0}")]
     Damaged(Damage),
+}
+
+impl StorageError {
+    /// Whether this is a disk without room: the batch is aborted then, nothing of it is in the
+    /// tree, and it can be tried again. LMDB calls a short write an I/O error; that is believed to
+    /// be want of room only where less than what the batch needs is free. (An error at the very
+    /// last write, of the meta page, makes LMDB refuse all later batches, and so ends the node.)
+    pub(crate) fn is_full(&self, disk_free_bytes: u64, needed_bytes: u64) -> bool {
+        let StorageError::Lmdb(heed::Error::Io(error)) = self else { return false };
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => true,
+            _ => {
+                let short = rustix::io::Errno::IO.raw_os_error();
+                error.raw_os_error() == Some(short) && disk_free_bytes < needed_bytes
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn disk_full() -> StorageError {
+        StorageError::Lmdb(heed::Error::Io(io::ErrorKind::StorageFull.into()))
+    }
 }
 
 impl From<StorageError> for OpenError {
@@ -403,7 +426,7 @@ impl Batch<'_> {
     }
 
     /// Durable on return. On an error nothing of the batch is there, or LMDB does not know: the
-    /// node must stop.
+    /// node must stop, unless the disk was full.
     pub(crate) fn commit(self) -> Result<(), StorageError> {
         Ok(self.txn.commit()?)
     }

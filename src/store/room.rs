@@ -1,7 +1,8 @@
 //! How much room is left: in memory for overlays, in the map, on the disk.
 //!
-//! A full map or disk inside a flush is fatal, since the entry that did not fit is committed. So
-//! the numbers are watched here, and whoever proposes asks first.
+//! A full map inside a flush is fatal, since the entry that did not fit is committed; a full disk
+//! holds the flush back until there is room. So the numbers are watched here, and whoever proposes
+//! asks first.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -11,7 +12,7 @@ use crate::cell::lock;
 use crate::limits::Limits;
 
 /// What the store takes, and of what. Overlay numbers are current, the others are from the
-/// latest flush.
+/// latest flush interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Memory of all overlays, about.
@@ -21,6 +22,9 @@ pub struct Usage {
     pub map_used_bytes: u64,
     pub map_bytes: u64,
     pub disk_free_bytes: u64,
+    /// The latest flush found no room on the disk. It is tried again at every flush interval; what
+    /// it would have written stays in memory and in the log.
+    pub disk_full: bool,
 }
 
 #[derive(Default)]
@@ -28,6 +32,10 @@ pub(crate) struct Room {
     overlay_bytes: AtomicUsize,
     map_used_bytes: AtomicU64,
     disk_free_bytes: AtomicU64,
+    disk_full: AtomicBool,
+    /// Commits fail as on a full disk.
+    #[cfg(test)]
+    pub(crate) pretend_full: AtomicBool,
     /// A flush was asked for because of size and has not begun.
     kicked: AtomicBool,
     gate: Mutex<()>,
@@ -42,12 +50,18 @@ impl Room {
             map_used_bytes: self.map_used_bytes.load(Ordering::Relaxed),
             map_bytes: limits.map_bytes as u64,
             disk_free_bytes: self.disk_free_bytes.load(Ordering::Relaxed),
+            disk_full: self.disk_full.load(Ordering::Relaxed),
         }
     }
 
     pub(crate) fn set_disk(&self, map_used_bytes: u64, disk_free_bytes: u64) {
         self.map_used_bytes.store(map_used_bytes, Ordering::Relaxed);
         self.disk_free_bytes.store(disk_free_bytes, Ordering::Relaxed);
+    }
+
+    /// Whether a flush found the disk full. Returns what was known before.
+    pub(crate) fn set_disk_full(&self, full: bool) -> bool {
+        self.disk_full.swap(full, Ordering::Relaxed)
     }
 
     /// An overlay went from `before` to `after` bytes.

@@ -126,6 +126,7 @@ impl Store {
         usage.overlay_bytes < usage.overlay_max_bytes
             && usage.map_used_bytes + limits.map_reserve_bytes as u64 <= usage.map_bytes
             && usage.disk_free_bytes >= limits.disk_reserve_bytes
+            && !usage.disk_full
     }
 
     pub fn usage(&self) -> Usage {
