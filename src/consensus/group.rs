@@ -15,10 +15,12 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal as RaftFatal;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::error::{ProposeError, ReadError, TransferError};
 use crate::fatal::Fatal;
 use crate::limits::Limits;
+use crate::metrics::{GroupMetrics, Times};
 use crate::proposer::{self, Proposal};
 use crate::reader;
 use crate::status::{self, LeaderHint, Leadership, Status};
@@ -31,6 +33,8 @@ pub struct Applied {
     pub index: u64,
     /// What the machine answered.
     pub reply: Bytes,
+    /// What became of the time.
+    pub times: Times,
 }
 
 /// A group of this node. Clones are the same group.
@@ -59,6 +63,7 @@ impl GroupHandle {
         raft: Raft,
         replica: vatic_store::Replica,
         limits: Arc<Limits>,
+        metrics: GroupMetrics,
         fatal: Fatal,
     ) -> Self {
         let (proposals, proposed) = mpsc::channel(limits.propose_queue_depth_max);
@@ -66,9 +71,10 @@ impl GroupHandle {
         let (leads, leadership) = watch::channel(Leadership::default());
         let stopping = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        tasks.spawn(proposer::run(raft.clone(), limits.clone(), proposed));
+        tasks.spawn(proposer::run(raft.clone(), limits.clone(), metrics.node.clone(), proposed));
         tasks.spawn(reader::run(raft.clone(), limits.clone(), waiting));
-        let watched = Watched { group, raft: raft.clone(), stopping: stopping.clone(), fatal };
+        let stops = stopping.clone();
+        let watched = Watched { group, raft: raft.clone(), stopping: stops, metrics, fatal };
         tasks.spawn(watched.run(leads));
         let tasks = Mutex::new(tasks);
         let shared = Shared {
@@ -114,7 +120,7 @@ impl GroupHandle {
             return Err(ProposeError::TooLarge { limit, limit_bytes, command_bytes });
         }
         let (reply, answer) = oneshot::channel();
-        let proposal = Proposal { command, reply };
+        let proposal = Proposal { command, reply, since: Instant::now() };
         self.shared.proposals.send(proposal).await.map_err(|_| ProposeError::Stopped)?;
         // Without an answer the group was stopped, perhaps after the command was written.
         answer.await.unwrap_or(Err(ProposeError::Unknown))
@@ -213,6 +219,7 @@ struct Watched {
     group: u32,
     raft: Raft,
     stopping: Arc<AtomicBool>,
+    metrics: GroupMetrics,
     fatal: Fatal,
 }
 
@@ -222,7 +229,13 @@ impl Watched {
         let mut server = self.raft.server_metrics();
         loop {
             let now = status::leadership(&server.borrow_and_update());
-            leads.send_if_modified(|known| std::mem::replace(known, now) != now);
+            leads.send_if_modified(|known| {
+                let before = std::mem::replace(known, now);
+                let to_a_leader = now.leader.is_some() && now.leader != before.leader;
+                let terms = now.term.saturating_sub(before.term);
+                self.metrics.leadership_changed(to_a_leader, terms);
+                before != now
+            });
             if server.changed().await.is_err() {
                 break;
             }

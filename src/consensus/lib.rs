@@ -15,6 +15,7 @@ mod group;
 mod limits;
 mod log_store;
 mod machine;
+mod metrics;
 mod node;
 mod proposer;
 mod raft_config;
@@ -30,6 +31,7 @@ pub use fatal::Fatal;
 pub use group::{Applied, GroupHandle};
 pub use limits::Limits;
 pub use machine::Machine;
+pub use metrics::Times;
 pub use node::{Config, Member, Node};
 pub use status::{LeaderHint, Leadership, MemberStatus, Status};
 #[cfg(any(test, feature = "faults"))]

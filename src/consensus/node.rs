@@ -30,6 +30,7 @@ use crate::group::GroupHandle;
 use crate::limits::Limits;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
+use crate::metrics::Metrics;
 use crate::raft_config::raft_config;
 use crate::state_machine::StateMachine;
 use crate::transport::addresses::Addresses;
@@ -72,6 +73,7 @@ pub struct Node {
 struct Shared {
     config: Config,
     limits: Arc<Limits>,
+    metrics: Metrics,
     log: Log,
     store: Store,
     address: SocketAddr,
@@ -136,10 +138,12 @@ impl Node {
         };
         let routes = config.routes.clone();
         let server = tokio::spawn(serve(service, routes, listener, config.fatal.clone()));
+        let metrics = Metrics::new();
         let peers = Peers::new(
             config.cluster.clone(),
             config.node,
             limits.clone(),
+            metrics.clone(),
             faults,
             addresses.clone(),
         );
@@ -147,6 +151,7 @@ impl Node {
         let shared = Shared {
             config,
             limits,
+            metrics,
             log,
             store,
             address,
@@ -176,6 +181,13 @@ impl Node {
     /// The log's disk is full: refuse what can wait.
     pub fn log_is_full(&self) -> bool {
         self.shared.log.is_full()
+    }
+
+    /// What log and consensus count.
+    pub fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
+        let mut collectors = self.shared.metrics.collectors();
+        collectors.extend(self.shared.log.collectors());
+        collectors
     }
 
     /// Opens this node's replica of the group: with the log and state it has, or as a new one. The
@@ -268,7 +280,8 @@ impl Node {
         let settings = raft_config(limits, group)?;
         let raft = Raft::new(id, settings, links, log_store, machine).await;
         let raft = raft.map_err(|error| error.to_string())?;
-        Ok(GroupHandle::start(group, id, raft, replica, limits.clone(), fatal))
+        let metrics = self.shared.metrics.of_group(group);
+        Ok(GroupHandle::start(group, id, raft, replica, limits.clone(), metrics, fatal))
     }
 
     pub async fn group(&self, group: u32) -> Option<GroupHandle> {

@@ -24,18 +24,26 @@ use crate::batch::Commands;
 use crate::error::ProposeError;
 use crate::group::Applied;
 use crate::limits::Limits;
+use crate::metrics::{Metrics, Times};
 use crate::status::forwarded;
 use crate::types::{Raft, Types};
 
 pub(crate) struct Proposal {
     pub(crate) command: Bytes,
     pub(crate) reply: oneshot::Sender<Result<Applied, ProposeError>>,
+    pub(crate) since: Instant,
 }
 
-type Waiters = Vec<oneshot::Sender<Result<Applied, ProposeError>>>;
+/// Who waits for the reply to a command, and how long that was queued.
+type Waiters = Vec<(oneshot::Sender<Result<Applied, ProposeError>>, Duration)>;
 
 /// Runs until every handle of the group is gone.
-pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiver<Proposal>) {
+pub(crate) async fn run(
+    raft: Raft,
+    limits: Arc<Limits>,
+    metrics: Metrics,
+    mut queue: mpsc::Receiver<Proposal>,
+) {
     let patience = Duration::from_millis(limits.election_max_ms);
     let mut in_flight = FuturesUnordered::new();
     let mut gathered = VecDeque::new();
@@ -46,7 +54,7 @@ pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiv
         gathered.extend(inbox.drain(..));
         let full = in_flight.len() >= limits.batches_in_flight_max;
         if !full && !gathered.is_empty() {
-            in_flight.push(submit(&raft, &limits, &mut gathered));
+            in_flight.push(submit(&raft, &limits, &metrics, &mut gathered));
             submitted = Instant::now();
             continue;
         }
@@ -57,7 +65,7 @@ pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiv
             Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
             count = queue.recv_many(&mut inbox, room), if open && room > 0 => open = count > 0,
             () = tokio::time::sleep_until(stalled_at), if full && !gathered.is_empty() => {
-                in_flight.push(submit(&raft, &limits, &mut gathered));
+                in_flight.push(submit(&raft, &limits, &metrics, &mut gathered));
                 submitted = Instant::now();
             }
         }
@@ -69,10 +77,13 @@ pub(crate) async fn run(raft: Raft, limits: Arc<Limits>, mut queue: mpsc::Receiv
 fn submit(
     raft: &Raft,
     limits: &Limits,
+    metrics: &Metrics,
     gathered: &mut VecDeque<Proposal>,
 ) -> impl Future<Output = ()> + use<> {
-    let (commands, waiters) = take_batch(limits, gathered);
-    let raft = raft.clone();
+    let submitted = Instant::now();
+    let (commands, waiters) = take_batch(limits, gathered, submitted);
+    metrics.submitted(commands.len(), waiters.iter().map(|(_, queued)| *queued));
+    let (raft, metrics) = (raft.clone(), metrics.clone());
     async move {
         if commands.is_empty() {
             return;
@@ -82,14 +93,22 @@ fn submit(
             return refuse(waiters, ProposeError::Stopped);
         }
         match written.await {
-            Ok(Ok(written)) => deliver(waiters, written.log_id.index, written.data.0),
+            Ok(Ok(written)) => {
+                let committed = submitted.elapsed();
+                metrics.commit_seconds.observe(committed.as_secs_f64());
+                deliver(waiters, written.log_id.index, written.data.0, committed);
+            }
             Ok(Err(error)) => refuse(waiters, refusal(error)),
             Err(_) => refuse(waiters, ProposeError::Unknown),
         }
     }
 }
 
-fn take_batch(limits: &Limits, gathered: &mut VecDeque<Proposal>) -> (Vec<Bytes>, Waiters) {
+fn take_batch(
+    limits: &Limits,
+    gathered: &mut VecDeque<Proposal>,
+    now: Instant,
+) -> (Vec<Bytes>, Waiters) {
     let (mut commands, mut waiters, mut bytes) = (Vec::new(), Vec::new(), 0);
     while let Some(proposal) = gathered.pop_front() {
         if proposal.reply.is_closed() {
@@ -98,7 +117,7 @@ fn take_batch(limits: &Limits, gathered: &mut VecDeque<Proposal>) -> (Vec<Bytes>
         }
         bytes += proposal.command.len();
         commands.push(proposal.command);
-        waiters.push(proposal.reply);
+        waiters.push((proposal.reply, now - proposal.since));
         if commands.len() >= limits.batch_commands_max || bytes >= limits.batch_bytes_max {
             break;
         }
@@ -106,16 +125,17 @@ fn take_batch(limits: &Limits, gathered: &mut VecDeque<Proposal>) -> (Vec<Bytes>
     (commands, waiters)
 }
 
-fn deliver(waiters: Waiters, index: u64, replies: Vec<Bytes>) {
+fn deliver(waiters: Waiters, index: u64, replies: Vec<Bytes>, committed: Duration) {
     assert_eq!(waiters.len(), replies.len(), "the machine gives one reply for each command");
-    for (waiter, reply) in waiters.into_iter().zip(replies) {
+    for ((waiter, queued), reply) in waiters.into_iter().zip(replies) {
+        let times = Times { queued, committed };
         // An error: the caller gave up.
-        let _ = waiter.send(Ok(Applied { index, reply }));
+        let _ = waiter.send(Ok(Applied { index, reply, times }));
     }
 }
 
 fn refuse(waiters: Waiters, error: ProposeError) {
-    for waiter in waiters {
+    for (waiter, _) in waiters {
         let _ = waiter.send(Err(error.clone()));
     }
 }

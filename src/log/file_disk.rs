@@ -11,13 +11,16 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use prometheus::{Histogram, core::Collector};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 use crate::disk::{Disk, DiskFile};
+use crate::metrics::fsync_seconds;
 
 /// A real folder. It is locked while this lives: two processes on one log would destroy it.
 pub struct FileDisk {
     dir: PathBuf,
+    fsync_seconds: Histogram,
     _lock: File,
 }
 
@@ -32,9 +35,18 @@ impl FileDisk {
             let message = format!("{} is in use by another process", dir.display());
             io::Error::new(io::ErrorKind::AlreadyExists, message)
         })?;
-        let disk = FileDisk { dir, _lock: lock };
+        let disk = FileDisk { dir, fsync_seconds: fsync_seconds(), _lock: lock };
         disk.remove_unfinished()?;
         Ok(disk)
+    }
+
+    /// What the disk counts: the times of its fsyncs.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.fsync_seconds.clone())]
+    }
+
+    fn segment(&self, file: File) -> Arc<dyn DiskFile> {
+        Arc::new(SegmentFile { file, fsync_seconds: self.fsync_seconds.clone() })
     }
 
     fn path(&self, slot: u64) -> PathBuf {
@@ -71,7 +83,7 @@ impl Disk for FileDisk {
 
     fn open(&self, slot: u64) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(self.path(slot))?;
-        Ok(Arc::new(SegmentFile(file)))
+        Ok(self.segment(file))
     }
 
     fn create(&self, slot: u64, bytes: u32) -> io::Result<Arc<dyn DiskFile>> {
@@ -80,7 +92,7 @@ impl Disk for FileDisk {
             Ok(file) => {
                 fs::rename(&unfinished, self.path(slot))?;
                 self.sync_dir()?;
-                Ok(Arc::new(SegmentFile(file)))
+                Ok(self.segment(file))
             }
             Err(error) => {
                 let _ = fs::remove_file(&unfinished);
@@ -98,23 +110,27 @@ impl Disk for FileDisk {
     }
 }
 
-struct SegmentFile(File);
+struct SegmentFile {
+    file: File,
+    fsync_seconds: Histogram,
+}
 
 impl DiskFile for SegmentFile {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(into, offset)
+        self.file.read_exact_at(into, offset)
     }
 
     fn write_at(&self, offset: u64, from: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(from, offset)
+        self.file.write_all_at(from, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        let _timed = self.fsync_seconds.start_timer();
+        self.file.sync_data()
     }
 
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }
 

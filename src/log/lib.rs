@@ -17,6 +17,7 @@ mod index;
 mod limits;
 mod log;
 mod memory;
+mod metrics;
 #[cfg(any(test, feature = "sim"))]
 mod random;
 mod record;

@@ -105,6 +105,11 @@ impl Log {
         Ok(())
     }
 
+    /// What the log counts. The times of its fsyncs are its disk's to count.
+    pub fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
+        self.shared.metrics.collectors()
+    }
+
     /// As `room`, without the number.
     pub fn is_full(&self) -> bool {
         self.room().is_err()

@@ -20,6 +20,7 @@ use crate::frame::{frame_bytes, frame_bytes_for};
 use crate::front::{Cached, Front};
 use crate::index::Index;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::record::{Entry, Record, ReplicaId};
 
 /// Called once with the fate of a write: on the writer's thread after the fsync, or at once, on the
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// Signalled when the queue stops being empty, and at the close.
     pub(crate) wake: Condvar,
     pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
     full: AtomicBool,
     /// Bytes of the current segment that nothing is written to yet.
     left_bytes: AtomicU64,
@@ -70,7 +72,10 @@ impl Shared {
     pub(crate) fn new(memory: Memory, limits: Limits) -> Shared {
         let full = AtomicBool::new(false);
         let left_bytes = AtomicU64::new(0);
-        Shared { memory: Mutex::new(memory), wake: Condvar::new(), limits, full, left_bytes }
+        let metrics = Metrics::new();
+        metrics.set_segments(memory.index.segment_count());
+        let (memory, wake) = (Mutex::new(memory), Condvar::new());
+        Shared { memory, wake, limits, metrics, full, left_bytes }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Memory> {

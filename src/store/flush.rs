@@ -88,6 +88,7 @@ impl Committer {
         ready.sort_by_key(|candidate| candidate.cell.id);
         let overlays = ready.iter().filter_map(|candidate| candidate.pair.frozen.as_ref());
         let bytes = overlays.map(|frozen| frozen.overlay.bytes()).sum();
+        let timer = self.shared.metrics.flush_seconds.start_timer();
         let flushed = self.transact_if_room("flush", bytes, |batch| {
             let mut flushed = Vec::with_capacity(ready.len());
             for candidate in &ready {
@@ -97,6 +98,7 @@ impl Committer {
             }
             Ok(flushed)
         });
+        timer.observe_duration();
         let was_full = self.shared.room.set_disk_full(flushed.is_none());
         let Some(flushed) = flushed else {
             if !was_full {

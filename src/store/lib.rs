@@ -29,6 +29,7 @@ mod layout;
 mod limits;
 mod lmdb;
 mod merge;
+mod metrics;
 mod overlay;
 mod published;
 mod replica;

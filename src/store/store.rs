@@ -18,6 +18,7 @@ use crate::id::ReplicaId;
 use crate::job::{Flushed, Job, Reply};
 use crate::limits::Limits;
 use crate::lmdb::Lmdb;
+use crate::metrics::Metrics;
 use crate::replica::Replica;
 use crate::room::{Room, Usage};
 use crate::snapshot::delete_temporaries;
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) fatal: Fatal,
     pub(crate) room: Room,
+    pub(crate) metrics: Metrics,
     pub(crate) cells: Mutex<BTreeMap<ReplicaId, Arc<Cell>>>,
     jobs: mpsc::Sender<Job>,
     shard: AtomicUsize,
@@ -78,6 +80,7 @@ impl Store {
             limits,
             fatal,
             room: Room::default(),
+            metrics: Metrics::new(),
             cells: Mutex::default(),
             jobs,
             shard: AtomicUsize::new(0),
@@ -127,6 +130,11 @@ impl Store {
             && usage.map_used_bytes + limits.map_reserve_bytes as u64 <= usage.map_bytes
             && usage.disk_free_bytes >= limits.disk_reserve_bytes
             && !usage.disk_full
+    }
+
+    /// What the store counts. What it takes is in [`Store::usage`].
+    pub fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
+        self.shared.metrics.collectors()
     }
 
     pub fn usage(&self) -> Usage {

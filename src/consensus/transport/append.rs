@@ -44,6 +44,7 @@ enum State {
 
 struct InFlight {
     answer: PendingReply,
+    sent: Instant,
     due: Instant,
 }
 
@@ -76,8 +77,9 @@ where
             };
             let envelope = self.link.envelope(Kind::Append, self.session, codec::encode(&request));
             let answer = self.link.append_lane().send(envelope)?;
-            let due = Instant::now() + Duration::from_millis(limits.append_deadline_ms);
-            self.window.push_back(InFlight { answer, due });
+            let sent = Instant::now();
+            let due = sent + Duration::from_millis(limits.append_deadline_ms);
+            self.window.push_back(InFlight { answer, sent, due });
         }
         Ok(())
     }
@@ -86,6 +88,7 @@ where
     fn poll_oldest(&mut self, cx: &mut Context<'_>) -> Poll<ReplyResult> {
         let Some(oldest) = self.window.front_mut() else { return Poll::Pending };
         if let Poll::Ready(reply) = Pin::new(&mut oldest.answer).poll(cx) {
+            self.link.append_seconds.observe(oldest.sent.elapsed().as_secs_f64());
             self.window.pop_front();
             return Poll::Ready(reply);
         }

@@ -21,6 +21,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use prometheus::Histogram;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vatic_proto::peer::v1::{Envelope, Kind};
@@ -55,6 +56,7 @@ impl Links {
             heartbeat,
             peer: self.peers.peer(target.node()),
             limits: self.peers.limits.clone(),
+            append_seconds: self.peers.metrics.append_seconds.clone(),
         }
     }
 }
@@ -80,6 +82,7 @@ pub(crate) struct Link {
     heartbeat: bool,
     pub(crate) peer: Peer,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) append_seconds: Histogram,
 }
 
 impl Link {

@@ -16,6 +16,7 @@ use super::dialer::Dialer;
 use super::faults::Faults;
 use super::lane::Lane;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 
 /// The lanes to one peer.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub(crate) struct Peers {
     pub(crate) cluster: String,
     pub(crate) node: u32,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Metrics,
     pub(crate) faults: Faults,
     pub(crate) addresses: Arc<Addresses>,
     open: Mutex<Open>,
@@ -47,10 +49,12 @@ impl Peers {
         cluster: String,
         node: u32,
         limits: Arc<Limits>,
+        metrics: Metrics,
         faults: Faults,
         addresses: Arc<Addresses>,
     ) -> Arc<Self> {
-        Arc::new(Self { cluster, node, limits, faults, addresses, open: Mutex::default() })
+        let open = Mutex::default();
+        Arc::new(Self { cluster, node, limits, metrics, faults, addresses, open })
     }
 
     /// The lanes to `node`; its dialers start with the first call.
