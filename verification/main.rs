@@ -3,8 +3,10 @@
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use std::{ops::Range, process::ExitCode, time::Instant};
-use vatic_verification::{Batch, Broken, Fault, Options, Probe, Run, again, hunt, run};
+use std::{fs, ops::Range, path::Path, process::ExitCode, time::Instant};
+use vatic_verification::{
+    Batch, Broken, FILE, Fault, Options, Probe, Run, again, forge, hunt, run, vectors,
+};
 
 #[derive(Parser)]
 #[command(about = "Checks vatic's protocol by deterministic simulation", version)]
@@ -42,6 +44,22 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         first: u64,
     },
+    /// Forge receipts and print where they are found out; exits with 5 where one verifies.
+    Receipts {
+        /// How many.
+        #[arg(long, default_value_t = 20_000)]
+        count: u64,
+        /// What they are drawn from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Compare the receipts' vectors in the tree with what this build gives; exits with 5 where
+    /// they differ.
+    Vectors {
+        /// Write them instead.
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,6 +88,8 @@ fn main() -> anyhow::Result<ExitCode> {
             simulate(range, &options, output)
         }
         Command::Mutants { seeds, first } => mutants(first, seeds),
+        Command::Receipts { count, seed } => receipts(count, seed),
+        Command::Vectors { write } => check_vectors(write)?,
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(VERIFICATION_FAILED) })
 }
@@ -198,4 +218,45 @@ fn mutants(first: u64, seeds: u64) -> bool {
     }
     println!("{table}");
     all_caught
+}
+
+fn receipts(count: u64, seed: u64) -> bool {
+    let began = Instant::now();
+    let attack = forge(count, seed);
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY).set_header(["found out by", "forgeries"]);
+    for (step, found) in &attack.found_out {
+        table.add_row([(*step).to_owned(), found.to_string()]);
+    }
+    table.add_row(["nothing: they verify".to_owned(), attack.verified.len().to_string()]);
+    println!("{table}");
+    println!("{} forgeries in {:.1} s", attack.tried, began.elapsed().as_secs_f64());
+    attack.verified.iter().for_each(|verified| eprintln!("{verified}"));
+    attack.verified.is_empty()
+}
+
+fn check_vectors(write: bool) -> anyhow::Result<bool> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    let text = lines(&vectors());
+    if write {
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        return Ok(true);
+    }
+    let kept = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    if kept != text {
+        eprintln!("{} differs from what this build gives", file.display());
+    }
+    Ok(kept == text)
+}
+
+/// JSON with a line for each case, so that a change shows as the cases that it changes.
+fn lines(vectors: &serde_json::Value) -> String {
+    let fields = vectors.as_object().expect("an object").iter().map(|(name, value)| match value {
+        serde_json::Value::Array(cases) => {
+            let cases: Vec<String> = cases.iter().map(|case| format!("  {case}")).collect();
+            format!("{name:?}: [\n{}\n]", cases.join(",\n"))
+        }
+        value => format!("{name:?}: {value}"),
+    });
+    format!("{{\n{}\n}}\n", fields.collect::<Vec<_>>().join(",\n"))
 }

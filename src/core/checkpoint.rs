@@ -12,7 +12,7 @@
 //! command have none, so a leaf's place is not its index: the head itself is bound to the index.
 //!
 //! **Where it lies.** The head after each entry is kept for the last `heads_max` entries, for
-//! comparing replicas. When a checkpoint is attested, its heads move with it into one row, which
+//! comparing replicas. When a checkpoint is attested, its heads are copied with it into one row, which
 //! stays as long as the outcomes of its entries can be asked for: twice their time-to-live, since a
 //! late decision's outcome is kept from then on. All of this is replicated and trimmed while
 //! applying, so a restarted replica has it and a snapshot carries it.

@@ -6,9 +6,11 @@ use crate::{
     command::{Applied, Command, Config, Decision, Refusal, Reply, Vote},
     fixture_test::{Groups, put},
     group::Group,
+    hash::Hash,
     id::{GroupId, Timestamp},
     limits::Limits,
     receipt::{Assurance, EndorsementFault, Lacking, Receipt, ReceiptFault},
+    request::RequestId,
     rules::Rules,
     sign::{NodeKey, NodeSignature, SignatureFault, TrustedKeys},
     state::State,
@@ -307,4 +309,41 @@ fn replica_that_writes_something_else_has_another_head() {
     let differs = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs);
     let (first, _) = differs.expect("the chain covers what is written");
     assert_eq!(first.index, 4, "the decision of the second commit");
+}
+
+/// Three transitions under a request id, in an entry with 255 other votes, under the largest
+/// checkpoint that there is.
+#[test]
+fn complete_receipt_of_one_group_takes_at_most_two_kibibytes() {
+    let mut groups = Groups::new(1);
+    let (account, limits) = (groups.key_in(ONE), Limits::production());
+    let mut draft = groups.draft(1);
+    let route = account.partition.clone();
+    let request = RequestId {
+        principal: "someone@example.com".into(),
+        id: vec![7; 16],
+        route,
+        mint: Timestamp(1),
+    };
+    draft.claim(request, Hash([9; 32])).expect("a plain route");
+    for n in 0..3 {
+        draft.push(put(&account, n), None, None).expect("accepted");
+    }
+    let (body, mut parts) = draft.finish().expect("touched");
+    let vote = Vote { body: body.clone(), part: parts.remove(0), hint: Timestamp(1 << 50) };
+    let mut entry = vec![Command::Advance { to: Timestamp(1) }; 255];
+    entry.insert(100, Command::Vote(vote.into()));
+    groups.apply(ONE, &entry);
+    for _ in 1..limits.checkpoint_entries_max {
+        groups.apply(ONE, &[Command::Advance { to: Timestamp(1) }]);
+    }
+    let checkpoint = next(&groups, ONE).expect("a vote waits");
+    assert_eq!(checkpoint.last - checkpoint.first + 1, limits.checkpoint_entries_max);
+    assert_eq!(attest(&mut groups, ONE, checkpoint, &[1, 2]), Reply::Done);
+    let (machine, state) = &groups.groups[&ONE];
+    let receipt = machine.complete_receipt(state, body.tid).expect("it is home");
+    assert_eq!(receipt.proofs[0].path.siblings.len(), 9);
+    assert_eq!(receipt.endorsements[0].path.siblings.len(), 10);
+    let bytes = codec::encode(&receipt).len();
+    assert!(bytes <= 2_048, "{bytes} bytes");
 }

@@ -62,6 +62,11 @@ impl Footprint {
         (rows[ROWS / 2 - 1] + rows[ROWS / 2]) / 2
     }
 
+    /// The cells that are not zero, ascending.
+    pub fn cells(&self) -> impl Iterator<Item = (u8, i32)> {
+        self.0.iter().map(|(&cell, &count)| (cell, count))
+    }
+
     /// Feeds the cells in order into a digest.
     pub(crate) fn feed(&self, hasher: Hasher) -> Hasher {
         self.0.iter().fold(hasher.u64(self.0.len() as u64), |hasher, (&cell, &count)| {

@@ -1,0 +1,46 @@
+//! Receipts under attack, and the vectors as they lie in the tree.
+
+use std::path::Path;
+use vatic_verification::{FILE, forge, forge_against, vectors};
+
+const FORGERIES: u64 = 20_000;
+const SEED: u64 = 1;
+
+#[test]
+fn changed_receipts_never_verify() {
+    let attack = forge(FORGERIES, SEED);
+    let again = format!("vatic-verification receipts --count {FORGERIES} --seed {SEED}");
+    assert!(attack.verified.is_empty(), "{:?}; run it again: {again}", attack.verified);
+    let steps = ["transitions", "root of a checkpoint", "signature", "pinned nodes"];
+    for step in steps {
+        assert!(attack.found_out.contains_key(step), "{step}: {:?}", attack.found_out);
+    }
+}
+
+/// The test above can fail: a verifier that leaves the signatures out is taken in, and so is one
+/// that does not look at the transitions that the client kept.
+#[test]
+fn verifier_that_leaves_a_step_out_is_taken_in() {
+    let unsigned = forge_against(FORGERIES / 10, SEED, &|receipt, deltas, _| {
+        let verified = receipt.verify(deltas.iter().map(Vec::as_slice));
+        verified.map(|_| ()).map_err(|_| "positions")
+    });
+    assert!(!unsigned.verified.is_empty());
+    let forgetful = forge_against(FORGERIES / 10, SEED, &|receipt, _, _| {
+        receipt.positions().map(|_| ()).map_err(|_| "positions")
+    });
+    assert!(!forgetful.verified.is_empty());
+}
+
+#[test]
+fn vectors_are_what_this_build_gives() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    let kept = std::fs::read_to_string(&file).expect("the vectors lie in the tree");
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("they are JSON");
+    let again = "write them again: vatic-verification vectors --write";
+    assert!(kept == vectors(), "{} differs; {again}", file.display());
+    let cases = kept["cases"].as_array().expect("a list");
+    let complete = |case: &&serde_json::Value| case["expect"]["complete"] == true;
+    assert_eq!(cases.iter().filter(complete).count(), 3);
+    assert_eq!(cases.len(), 24);
+}
