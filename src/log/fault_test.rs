@@ -74,18 +74,22 @@ fn durable_index_follows_the_fsync_and_falls_with_a_truncation() {
     one.append((0..4).map(|index| entry(index, 10)).collect(), |r| r.unwrap());
     assert!(!one.is_durable(0));
     assert_eq!(writer.step(), Step::Wrote);
-    assert_eq!(one.durable_index(), 3);
+    assert_eq!(one.durable_index(), Some(3));
 
     one.append(vec![entry(4, 10)], |r| r.unwrap());
     one.truncate_from(2, |r| r.unwrap());
-    assert_eq!(one.durable_index(), 1);
+    assert_eq!(one.durable_index(), Some(1));
     one.append(vec![entry(2, 11), entry(3, 11)], |r| r.unwrap());
-    assert_eq!(one.durable_index(), 1, "the old entries 2 and 3 were durable, the new are not");
+    assert_eq!(
+        one.durable_index(),
+        Some(1),
+        "the old entries 2 and 3 were durable, the new are not"
+    );
     assert_eq!(writer.step(), Step::Wrote);
-    assert_eq!(one.durable_index(), 3);
+    assert_eq!(one.durable_index(), Some(3));
     one.purge_to(20, Bytes::new(), |r| r.unwrap());
     assert_eq!(writer.step(), Step::Wrote);
-    assert_eq!(one.durable_index(), 20);
+    assert_eq!(one.durable_index(), Some(20));
 }
 
 #[test]

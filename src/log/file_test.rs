@@ -60,7 +60,7 @@ fn closed_log_reopens_with_everything() {
     assert_eq!(one.state(), state);
     assert_eq!(one.read(0..1000).unwrap(), entries);
     assert_eq!(entries.len(), 320);
-    assert_eq!(one.durable_index(), 419);
+    assert_eq!(one.durable_index(), Some(419));
     assert_eq!(log.replicas(), [replica(1)]);
 }
 

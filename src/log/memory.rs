@@ -284,8 +284,8 @@ impl Memory {
             }
             let (position, id) = first.remove_entry();
             let evicted = self.replicas.get_mut(&id).and_then(Front::evict_first);
-            let evicted = evicted.expect("the cache order names an entry that is not cached");
-            debug_assert_eq!(evicted.position, position);
+            debug_assert_eq!(evicted.as_ref().map(|cached| cached.position), Some(position));
+            let Some(evicted) = evicted else { continue };
             self.cache_bytes -= evicted.entry.payload.len() as u64 + CACHED_OVERHEAD_BYTES;
         }
     }

@@ -118,14 +118,14 @@ impl<'a> Recovery<'a> {
     /// Finds the newest segment that was opened, and its frames.
     fn settle_newest(&mut self) -> Result<Option<Scan>, OpenError> {
         let mut known_end = None;
-        while let Some((epoch, segment)) = self.segments.last_key_value() {
-            let (epoch, header) = (*epoch, segment.header);
-            let found = self.scan(segment, known_end)?;
+        while let Some((epoch, segment)) = self.segments.pop_last() {
+            let header = segment.header;
+            let found = self.scan(&segment, known_end)?;
             self.seen_batch = self.seen_batch.max(found.seen_batch);
             if found.opened(&header) {
+                self.segments.insert(epoch, segment);
                 return Ok(Some(found));
             }
-            let segment = self.segments.remove(&epoch).expect("it was just looked at");
             if known_end.is_some() {
                 return Err(self.damaged(&segment, 0, "the openings are not whole"));
             }
@@ -139,8 +139,9 @@ impl<'a> Recovery<'a> {
 
     /// Makes spares of the segments that the newest one no longer needs.
     fn release_old(&mut self, newest: &Scan) -> Result<(), OpenError> {
-        let (newest_epoch, segment) = self.segments.last_key_value().expect("there is a newest");
-        let newest_epoch = *newest_epoch;
+        let Some((&newest_epoch, segment)) = self.segments.last_key_value() else {
+            return Ok(());
+        };
         let released = newest.frames.iter().filter_map(|frame| match frame.record {
             Record::Release { oldest } => Some(oldest),
             _ => None,
@@ -167,10 +168,12 @@ impl<'a> Recovery<'a> {
             last_batch = found.last_batch;
             self.fold_segment(index, segment, &found)?;
         }
-        index.check_complete().map_err(|Inconsistent(why)| {
-            let (_, newest) = self.segments.last_key_value().expect("there is a newest");
-            self.damaged(newest, u64::from(newest_end), &why)
-        })
+        match (index.check_complete(), self.segments.last_key_value()) {
+            (Err(Inconsistent(why)), Some((_, newest))) => {
+                Err(self.damaged(newest, u64::from(newest_end), &why))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn fold_segment(

@@ -136,37 +136,35 @@ impl ReplicaLog {
     /// The entries of `range` that there are: recent ones from memory, older ones from the segment
     /// files. An error means that the disk does not give back what was fsynced.
     pub fn read(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
-        let mut found = self.find(&range);
-        for attempt in 0.. {
+        let mut found = self.find(&range)?;
+        let mut tried = false;
+        loop {
             match found.iter().map(|f| f.load(self.id)).collect() {
                 Ok(entries) => return Ok(entries),
                 // The segment was recycled between the look-up and the read: look again. The
                 // same places again mean that the frame itself is bad.
                 Err(error) => {
-                    let again = self.find(&range);
-                    if attempt > 0 && again == found {
+                    let again = self.find(&range)?;
+                    if tried && again == found {
                         return Err(error);
                     }
-                    found = again;
+                    (found, tried) = (again, true);
                 }
             }
         }
-        unreachable!("the loop has no end")
     }
 
-    /// The highest index whose frame is fsynced, and all truncations before it; lower than the last
-    /// index while writes are queued. 0 also where nothing is: `is_durable` tells them apart.
-    pub fn durable_index(&self) -> u64 {
+    /// The highest index whose frame is fsynced, and all truncations before it, or that is purged;
+    /// lower than the last index while writes are queued. `None` where nothing is.
+    pub fn durable_index(&self) -> Option<u64> {
         let memory = self.shared.lock();
-        memory.replicas.get(&self.id).and_then(|front| front.durable).unwrap_or(0)
+        memory.replicas.get(&self.id).and_then(|front| front.durable)
     }
 
     /// Whether the log up to `index`, as it now reads, survives a crash: what state up to `index`
     /// must wait for before it goes to disk.
     pub fn is_durable(&self, index: u64) -> bool {
-        let memory = self.shared.lock();
-        let durable = memory.replicas.get(&self.id).and_then(|front| front.durable);
-        durable.is_some_and(|durable| durable >= index)
+        self.durable_index().is_some_and(|durable| durable >= index)
     }
 
     fn meta_refusal(&self, value: &Bytes) -> Option<Refusal> {
@@ -195,19 +193,26 @@ impl ReplicaLog {
         }
     }
 
-    fn find(&self, range: &Range<u64>) -> Vec<Found> {
+    fn find(&self, range: &Range<u64>) -> io::Result<Vec<Found>> {
         let memory = self.shared.lock();
-        let Some(front) = memory.replicas.get(&self.id) else { return Vec::new() };
+        let Some(front) = memory.replicas.get(&self.id) else { return Ok(Vec::new()) };
         let (first, next) = front.bounds();
-        let found = (range.start.max(first)..range.end.min(next)).map(|index| {
+        let indexes = range.start.max(first)..range.end.min(next);
+        let find = |index| {
             if let Some(cached) = front.cached(index) {
-                return Found::Cached(cached.entry.clone());
+                return Ok(Found::Cached(cached.entry.clone()));
             }
             let place = memory.index.replica(self.id).and_then(|r| r.place(index));
-            let place = place.expect("an entry is neither cached nor in the index");
-            Found::OnDisk(OnDisk { index, place, file: memory.files[&place.epoch].clone() })
-        });
-        found.collect()
+            let found = place.and_then(|place| {
+                let file = memory.files.get(&place.epoch)?.clone();
+                Some(Found::OnDisk(OnDisk { index, place, file }))
+            });
+            found.ok_or_else(|| {
+                let message = format!("{:?}: entry {index} is neither cached nor indexed", self.id);
+                io::Error::new(io::ErrorKind::InvalidData, message)
+            })
+        };
+        indexes.map(find).collect()
     }
 }
 

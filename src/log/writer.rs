@@ -122,7 +122,7 @@ impl Writer {
             self.spares.replenish()?;
         }
         let fits = self.end.is_some_and(|end| first_bytes <= self.room(end));
-        let batch = if fits { Some(self.batch_here()) } else { self.batch_in_new_segment()? };
+        let batch = if fits { self.batch_here() } else { self.batch_in_new_segment()? };
         self.shared.set_full(self.spares.is_full());
         let Some(mut batch) = batch else { return self.release_or_stall() };
         self.fill(&mut batch, first_bytes)?;
@@ -133,10 +133,10 @@ impl Writer {
     fn release_or_stall(&mut self) -> io::Result<Step> {
         let oldest = self.shared.lock().index.releasable();
         let kept = self.end.map_or(0, |end| self.shared.limits.segment_bytes - end);
-        let Some(oldest) = oldest.filter(|_| kept as usize >= frame_bytes_for(0)) else {
+        let oldest = oldest.filter(|_| kept as usize >= frame_bytes_for(0));
+        let (Some(oldest), Some(mut batch)) = (oldest, self.batch_here()) else {
             return Ok(Step::Stalled);
         };
-        let mut batch = self.batch_here();
         batch.push_release(oldest);
         self.write(batch)
     }
@@ -155,10 +155,11 @@ impl Writer {
         (left as usize).saturating_sub(2 * frame_bytes_for(0))
     }
 
-    fn batch_here(&mut self) -> Batch {
-        let (epoch, slot) = self.segments.last_key_value().expect("there is an active segment");
-        let batch_start = self.end.expect("there is an active segment");
-        Batch::new(slot.clone(), Stamp { epoch: *epoch, batch: self.batch_next, batch_start })
+    /// A batch in the active segment; `None` before there is one.
+    fn batch_here(&self) -> Option<Batch> {
+        let (epoch, slot) = self.segments.last_key_value()?;
+        let stamp = Stamp { epoch: *epoch, batch: self.batch_next, batch_start: self.end? };
+        Some(Batch::new(slot.clone(), stamp))
     }
 
     /// Starts the batch that opens the next segment; `None` when the disk has no room for one.

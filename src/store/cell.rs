@@ -15,8 +15,8 @@ use crate::lmdb::Base;
 use crate::overlay::{Overlay, Pending};
 use crate::published::{Frozen, Published};
 
-/// Gives the highest log index that is durable on this node, for one replica.
-pub(crate) type Fence = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// Gives the highest log index that is durable on this node, for one replica, if any is.
+pub(crate) type Fence = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 pub(crate) struct Cell {
     pub(crate) id: ReplicaId,
@@ -53,7 +53,7 @@ impl Cell {
     /// nothing is known, hence no.
     pub(crate) fn is_durable(&self, index: u64) -> bool {
         let fence = lock(&self.fence).clone();
-        fence.is_some_and(|durable_index| durable_index() >= index)
+        fence.and_then(|durable_index| durable_index()).is_some_and(|durable| durable >= index)
     }
 
     /// Makes `pending` and `mark` visible, as one. Returns the old pair and the new one.

@@ -20,11 +20,14 @@ impl Replica {
         self.cell.id
     }
 
-    /// Says how to learn which log index is durable on this node. It is asked from the
-    /// committer's thread, often, and must not block. Until it is set nothing of this replica
-    /// is flushed.
-    pub fn set_fence(&self, durable_index: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.cell.set_fence(Arc::new(durable_index));
+    /// Says how to learn which log index is durable on this node; `None`: no entry is. It is asked
+    /// from the committer's thread, often, and must not block. Until it is set nothing of this
+    /// replica is flushed.
+    pub fn set_fence<I: Into<Option<u64>>>(
+        &self,
+        durable_index: impl Fn() -> I + Send + Sync + 'static,
+    ) {
+        self.cell.set_fence(Arc::new(move || durable_index().into()));
     }
 
     /// The mark of the published state. After an open, the mark of the last flush: from there

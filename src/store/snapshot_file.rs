@@ -229,19 +229,32 @@ impl SnapshotReader {
     }
 
     fn read_u32(&mut self) -> Result<u32, InstallError> {
-        let bytes = self.read_vec(4)?;
-        Ok(u32::from_be_bytes(bytes.try_into().expect("four bytes were read")))
+        let mut bytes = [0; 4];
+        self.read_into(&mut bytes)?;
+        Ok(u32::from_be_bytes(bytes))
     }
 
     fn read_vec(&mut self, length: u32) -> Result<Vec<u8>, InstallError> {
-        if u64::from(length) > self.length - self.offset {
+        // Before so much is allocated.
+        self.check_length(u64::from(length))?;
+        let mut bytes = vec![0; length as usize];
+        self.read_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(&mut self, bytes: &mut [u8]) -> Result<(), InstallError> {
+        self.check_length(bytes.len() as u64)?;
+        let read = self.file.read_exact(bytes);
+        read.map_err(|source| InstallError::Io { path: self.path.clone(), source })?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn check_length(&self, length: u64) -> Result<(), InstallError> {
+        if length > self.length - self.offset {
             return Err(self.damaged("cut short"));
         }
-        let mut bytes = vec![0; length as usize];
-        let read = self.file.read_exact(&mut bytes);
-        read.map_err(|source| InstallError::Io { path: self.path.clone(), source })?;
-        self.offset += u64::from(length);
-        Ok(bytes)
+        Ok(())
     }
 
     fn damaged(&self, what: &'static str) -> InstallError {

@@ -112,6 +112,23 @@ fn replica_without_a_fence_is_never_flushed() {
 }
 
 #[test]
+fn log_that_holds_nothing_fences_even_entry_zero() {
+    let dir = temp_dir();
+    let store = open(dir.path(), manual());
+    let replica = store.replica(ID);
+    let durable = Arc::new(std::sync::Mutex::new(None));
+    let fence = durable.clone();
+    replica.set_fence(move || *fence.lock().unwrap());
+    let mut writer = replica.writer();
+    put(&mut writer, "a", "founded");
+    writer.publish(mark(0));
+    assert_eq!(store.flush_now().held_back, [ID]);
+    *durable.lock().unwrap() = Some(0);
+    assert_eq!(store.flush_now().held_back, []);
+    assert_eq!(replica.flushed(), Some(mark(0)));
+}
+
+#[test]
 fn background_flush_comes_by_time_and_by_size() {
     for limits in
         [Limits { flush_interval_ms: 5, ..manual() }, Limits { overlay_flush_bytes: 1, ..manual() }]
