@@ -4,9 +4,11 @@
 //! shared machine only such ratios mean something. Nothing here is a test, and nothing is asserted
 //! about time.
 
+mod receipts;
 mod workload;
 
 use clap::{Parser, Subcommand};
+use receipts::Signed;
 use std::time::{Duration, Instant};
 use workload::Workload;
 
@@ -20,8 +22,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Applying transactions on a state in memory: microseconds for each, beside the hashing that
-    /// they cannot do without.
+    /// Applying transactions on a state in memory, and making and verifying their receipts:
+    /// microseconds for each, beside the hashing that they cannot do without.
     Core {
         /// How long each figure is measured, in seconds.
         #[arg(long, default_value_t = 2)]
@@ -45,9 +47,19 @@ fn core(each: Duration, transitions: u64) {
     for groups in [1, 2] {
         let mut workload = Workload::new(groups, transitions);
         let took = median_us(each, || workload.transact());
-        let name = format!("seal, vote, decide: {groups} group(s)");
-        println!("{name:<34} {took:>12.2} {:>12.1}", took / floor);
+        row(&format!("seal, vote, decide: {groups} group(s)"), took, floor);
     }
+    let mut signed = Signed::new(transitions);
+    row("receipt: verify, complete", median_us(each, || signed.verify()), floor);
+    row("receipt: find its endorsement", median_us(each, || signed.endorse()), floor);
+    row("checkpoint of 1,024 entries", median_us(each, || signed.checkpoint()), floor);
+    row("checkpoint: sign", median_us(each, || signed.sign()), floor);
+    row("checkpoint: attest", median_us(each, || signed.attest()), floor);
+    println!("a complete receipt has {} bytes", signed.receipt_bytes());
+}
+
+fn row(name: &str, took: f64, floor: f64) {
+    println!("{name:<34} {took:>12.2} {:>12.1}", took / floor);
 }
 
 /// The median time of one call, over rounds of 64 calls.

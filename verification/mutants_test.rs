@@ -155,3 +155,8 @@ fn record_that_all_replicas_lost_is_caught_by_durability() {
 fn row_that_belongs_to_nothing_is_caught_as_a_leak() {
     sabotage(Sabotage::LeftProof, Check::Leaks);
 }
+
+#[test]
+fn path_of_another_entry_to_a_checkpoint_is_caught() {
+    sabotage(Sabotage::MisplacedEndorsement, Check::Receipts);
+}

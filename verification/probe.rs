@@ -75,6 +75,10 @@ probes! {
     ReceiptAtOnce = "receipt_with_answer",
     ReceiptByOutcome = "receipt_by_outcome",
     Tampered = "tampered_part_refused",
+    CheckpointSigned = "checkpoint_signed",
+    CheckpointKept = "checkpoint_kept",
+    CheckpointRefused = "checkpoint_refused",
+    CompleteReceipt = "complete_receipt",
     Forged = "forged_receipt_refused",
     DraftRefused = "draft_refused",
 }

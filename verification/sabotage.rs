@@ -48,13 +48,15 @@ pub enum Sabotage {
     ErasedRecord,
     /// All replicas of a group keep a proof that belongs to nothing.
     LeftProof,
+    /// A replica gives the path of another entry to a checkpoint.
+    MisplacedEndorsement,
     /// A snapshot read asks each group for another moment.
     TornSnapshot,
 }
 
 impl Sabotage {
     /// Every one, for tables and tests.
-    pub const ALL: [Sabotage; 13] = [
+    pub const ALL: [Sabotage; 14] = [
         Sabotage::SkippedCommand,
         Sabotage::LostVote,
         Sabotage::EarlyAnswer,
@@ -67,6 +69,7 @@ impl Sabotage {
         Sabotage::StaleRead,
         Sabotage::ErasedRecord,
         Sabotage::LeftProof,
+        Sabotage::MisplacedEndorsement,
         Sabotage::TornSnapshot,
     ];
 }

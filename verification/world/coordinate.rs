@@ -273,6 +273,8 @@ impl World {
             (Reply::Refused(_), Command::Stage { .. }) => Probe::StageFull,
             (Reply::Done, Command::Forget { .. }) => Probe::ForgetApplied,
             (Reply::Done, Command::Collect { .. }) => Probe::Collected,
+            (Reply::Refused(_), Command::Attest { .. }) => Probe::CheckpointRefused,
+            (Reply::Done, Command::Attest { .. }) => Probe::CheckpointKept,
             (Reply::Fault(BodyFault::BodyMismatch { .. }), _) => Probe::BodyMismatch,
             (Reply::Fault(BodyFault::Chain(_)), _) => Probe::FaultChain,
             (Reply::Fault(BodyFault::Limit { .. }), _) => Probe::FaultLimit,

@@ -5,6 +5,7 @@
 //! committed or it is not, each replica applies it when it gets there. All protocol work is done by
 //! vatic-core; what is written here is the shell around it and the misfortune.
 
+mod attest;
 mod chaos;
 mod cluster;
 mod coordinate;

@@ -1,4 +1,5 @@
-//! What each leader does from time to time: recover what is left behind, forget, collect, save.
+//! What each leader does from time to time: recover what is left behind, forget, collect, save,
+//! and have its chain signed.
 
 use super::World;
 use crate::{
@@ -39,6 +40,7 @@ impl World {
         }
         self.forget_some(group, node);
         self.collect_some(group, node);
+        self.attest_some(group, node);
     }
 
     fn recover_old_votes(&mut self, group: usize, node: usize) {
@@ -103,7 +105,7 @@ impl World {
         }
     }
 
-    fn propose_here(&mut self, group: usize, node: usize, command: Command) {
+    pub(super) fn propose_here(&mut self, group: usize, node: usize, command: Command) {
         let bytes = codec::encode(&command);
         self.propose(group, node, Rc::new(Proposed { command, bytes }), None);
     }
