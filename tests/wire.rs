@@ -9,6 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
+use vatic_core::receipt::Receipt;
 use vatic_proto::v1::{
     self, record_service_client::RecordServiceClient, transact_request::Frame,
     transact_response::Frame as Answer, transaction_service_client::TransactionServiceClient,
@@ -206,6 +207,13 @@ pub fn rollback(outcome: &v1::Outcome) -> &v1::Rollback {
     let rollback = outcome.rollback.as_ref().expect("a rollback says why");
     assert!(!rollback.message.is_empty(), "{rollback:?}");
     rollback
+}
+
+/// What a receipt proves, apart from who has signed it by now.
+pub fn proofs(outcome: &v1::Outcome) -> Receipt {
+    let receipt = outcome.receipt.as_ref().expect("a commit has a receipt");
+    let receipt = Receipt::from_bytes(&receipt.encoded).expect("a receipt can be read");
+    Receipt { endorsements: Vec::new(), ..receipt }
 }
 
 /// The version of a commit; panics where it was rolled back.

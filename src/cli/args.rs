@@ -80,6 +80,8 @@ pub(crate) enum Command {
     /// Run a script as one transaction, or ask how one ended
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Txn(TxnArgs),
+    /// Print the public keys of the cluster's nodes, to pin
+    Keys,
     /// Verify a receipt, or that all replicas agree
     #[command(subcommand)]
     Verify(VerifyCommand),
@@ -271,6 +273,10 @@ pub(crate) enum VerifyCommand {
     Receipt {
         /// What `txn --receipt-out` wrote
         file: PathBuf,
+        /// Pinned public keys, as `vatic keys` printed them: then the signatures of a majority of
+        /// each participant's replicas must hold too
+        #[arg(long)]
+        keys: Option<PathBuf>,
     },
     /// Check that all replicas of all groups agree
     Cluster,

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::{bench, demo, dev, records, start, status, txn, verify};
+use crate::{bench, demo, dev, keys, records, start, status, txn, verify};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
@@ -65,8 +65,9 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
             Some(TxnCommand::Outcome { id }) => txn::outcome(*id, &settings).await,
             None => done(txn::run(&args, &settings).await),
         },
-        Command::Verify(VerifyCommand::Receipt { file }) => {
-            done(verify::receipt(&file, settings.output))
+        Command::Keys => done(keys::run(&settings).await),
+        Command::Verify(VerifyCommand::Receipt { file, keys }) => {
+            done(verify::receipt(&file, keys.as_deref(), settings.output))
         }
         Command::Verify(VerifyCommand::Cluster) => done(verify::cluster(&settings).await),
         Command::Bench(BenchCommand::Run(args)) => done(bench::run(&args, &settings).await),

@@ -11,6 +11,7 @@ mod dev;
 mod dispatch;
 mod exit;
 mod json;
+mod keys;
 mod output;
 mod receipt_file;
 mod records;

@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use vatic_client::{Committed, Evidence};
-use vatic_core::receipt::{Position, Receipt};
+use vatic_core::receipt::{Assurance, Lacking, Position, Receipt};
+use vatic_core::sign::TrustedKeys;
 
 use crate::exit::Failed;
 
@@ -30,11 +31,15 @@ pub(crate) fn write(path: &Path, committed: &Committed) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("receipt to {}", path.display()))
 }
 
-/// Reads and verifies it. Errors: usage where there is no file, verification for anything in it.
-pub(crate) fn verify(path: &Path) -> anyhow::Result<(Receipt, Vec<Position>)> {
+/// Reads and verifies it, the signatures too where keys are pinned. Errors: usage where there is no
+/// file, verification for anything in it.
+pub(crate) fn verify(
+    path: &Path,
+    pinned: Option<&TrustedKeys>,
+) -> anyhow::Result<(Receipt, Vec<Position>)> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failed::usage(format!("{}: {error}", path.display())))?;
-    verify_text(&text).map_err(|what| {
+    verify_text(&text, pinned).map_err(|what| {
         Failed::verification(format!("{} does not verify: {what}", path.display())).into()
     })
 }
@@ -50,7 +55,10 @@ fn render(committed: &Committed) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
-fn verify_text(text: &str) -> Result<(Receipt, Vec<Position>), String> {
+fn verify_text(
+    text: &str,
+    pinned: Option<&TrustedKeys>,
+) -> Result<(Receipt, Vec<Position>), String> {
     let file: ReceiptFile =
         serde_json::from_str(text).map_err(|error| format!("it is no receipt file ({error})"))?;
     if file.format != FORMAT {
@@ -69,7 +77,21 @@ fn verify_text(text: &str) -> Result<(Receipt, Vec<Position>), String> {
     if receipt.ts.0 != file.commit_version {
         return Err(format!("the receipt says commit version {}", receipt.ts));
     }
+    if let Some(keys) = pinned {
+        let assurance = evidence.verify_signed(keys).map_err(|fault| fault.to_string())?;
+        if let Assurance::Incomplete(lacking) = assurance {
+            return Err(incomplete(&lacking));
+        }
+    }
     Ok((receipt, positions))
+}
+
+fn incomplete(lacking: &[Lacking]) -> String {
+    let each = lacking.iter().map(|Lacking { group, signed, needed }| {
+        format!("group {group} has {signed} of {needed} signatures")
+    });
+    let each = each.collect::<Vec<_>>().join(", ");
+    format!("too few replicas signed ({each}); `vatic txn outcome` fetches the rest")
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(crate) fn committed(by: i64) -> Committed {
 
 #[test]
 fn file_verifies_as_written() {
-    let (receipt, positions) = verify_text(&render(&committed(1)).unwrap()).unwrap();
+    let (receipt, positions) = verify_text(&render(&committed(1)).unwrap(), None).unwrap();
     assert_eq!(receipt.ts, Timestamp(8));
     assert_eq!((positions[0].group, positions[0].index), (GroupId(1), 9));
 }
@@ -58,7 +58,7 @@ fn file_verifies_as_written() {
 fn changed_delta_does_not_verify() {
     let mut other = committed(1);
     other.evidence.deltas = committed(2).evidence.deltas;
-    assert!(verify_text(&render(&other).unwrap()).unwrap_err().contains("transitions"));
+    assert!(verify_text(&render(&other).unwrap(), None).unwrap_err().contains("transitions"));
 }
 
 #[test]
@@ -66,15 +66,15 @@ fn readable_part_that_lies_does_not_verify() {
     let text = render(&committed(1)).unwrap();
     let version = text.replace("\"commit_version\": 8", "\"commit_version\": 9");
     assert_ne!(text, version);
-    assert!(verify_text(&version).unwrap_err().contains("commit version"));
+    assert!(verify_text(&version, None).unwrap_err().contains("commit version"));
     let mut other = committed(1);
     other.tid.nonce += 1;
-    assert!(verify_text(&render(&other).unwrap()).unwrap_err().contains("transaction"));
+    assert!(verify_text(&render(&other).unwrap(), None).unwrap_err().contains("transaction"));
 }
 
 #[test]
 fn other_formats_and_other_files_are_refused() {
     let text = render(&committed(1)).unwrap().replace("\"format\": 1", "\"format\": 2");
-    assert!(verify_text(&text).unwrap_err().contains("format 2"));
-    assert!(verify_text("hello").is_err());
+    assert!(verify_text(&text, None).unwrap_err().contains("format 2"));
+    assert!(verify_text("hello", None).is_err());
 }

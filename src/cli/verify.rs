@@ -9,6 +9,7 @@ use vatic_client::{Client, ClientError, Cluster, Group};
 
 use crate::args::Output;
 use crate::exit::Failed;
+use crate::keys;
 use crate::output;
 use crate::receipt_file;
 use crate::settings::Settings;
@@ -16,14 +17,17 @@ use crate::settings::Settings;
 /// Between two looks at a cluster that has not settled.
 const LOOK_AGAIN_MS: u64 = 100;
 
-pub(crate) fn receipt(file: &Path, output: Output) -> anyhow::Result<()> {
-    let (receipt, positions) = receipt_file::verify(file)?;
+pub(crate) fn receipt(file: &Path, pinned: Option<&Path>, output: Output) -> anyhow::Result<()> {
+    let pinned = pinned.map(keys::read).transpose()?;
+    let (receipt, positions) = receipt_file::verify(file, pinned.as_ref())?;
     let positions: Vec<Json> = positions
         .iter()
         .map(|at| json!({"group": at.group.0, "index": at.index, "chain": at.digest.to_hex()}))
         .collect();
     let result = json!({
         "verified": true,
+        // Without pinned keys: that these positions are the cluster's remains to be believed.
+        "signed": pinned.is_some(),
         "transaction_id": receipt.body.tid.to_string(),
         "commit_version": receipt.ts.0,
         "transitions": receipt.body.seal.count,

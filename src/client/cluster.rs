@@ -3,6 +3,7 @@
 use vatic_core::hash::Hash;
 use vatic_core::id::GroupId;
 use vatic_core::ring::RingSpec;
+use vatic_core::sign::{PublicKey, TrustedKeys};
 use vatic_proto::v1;
 
 use crate::convert::{self, Malformed};
@@ -10,6 +11,8 @@ use crate::convert::{self, Malformed};
 /// Members and groups.
 #[derive(Debug, Clone)]
 pub struct Cluster {
+    /// Its name, which is part of everything that its nodes sign.
+    pub name: String,
     /// Who answered.
     pub node_id: u64,
     /// Its version.
@@ -37,6 +40,8 @@ pub struct Member {
     pub peer_endpoint: String,
     /// Whether it answered.
     pub reachable: bool,
+    /// What its signatures are verified with, where it has told it.
+    pub public_key: Option<PublicKey>,
 }
 
 /// One Raft group.
@@ -124,13 +129,28 @@ impl Group {
 }
 
 impl Cluster {
+    /// The keys of all groups' replicas as the cluster itself tells them: to be pinned by whoever
+    /// trusts this answer.
+    pub fn trusted_keys(&self) -> TrustedKeys {
+        let key = |node: u64| {
+            let member = self.members.iter().find(|member| member.node_id == node);
+            member.and_then(|member| member.public_key).map(|key| (node, key))
+        };
+        let groups = self.groups.iter().map(|group| {
+            let keys = group.replicas.iter().filter_map(|replica| key(replica.node_id));
+            (GroupId(group.group), keys.collect())
+        });
+        TrustedKeys { cluster: self.name.clone(), groups: groups.collect() }
+    }
+
     pub(crate) fn read(answer: v1::ClusterResponse) -> Result<Cluster, Malformed> {
         Ok(Cluster {
+            name: answer.cluster,
             node_id: answer.node_id,
             version: answer.version,
             ring_epoch: answer.ring_epoch,
             ready: answer.ready,
-            members: answer.members.into_iter().map(member).collect(),
+            members: answer.members.into_iter().map(member).collect::<Result<_, _>>()?,
             groups: answer.groups.into_iter().map(group).collect::<Result<_, _>>()?,
             ring: answer.ring.map(ring),
         })
@@ -142,13 +162,15 @@ fn ring(ring: v1::Ring) -> RingSpec {
     RingSpec { epoch: ring.epoch, virtual_nodes: ring.virtual_nodes, groups }
 }
 
-fn member(member: v1::Member) -> Member {
-    Member {
+fn member(member: v1::Member) -> Result<Member, Malformed> {
+    let public_key = digest(&member.public_key)?.map(|key| PublicKey(key.0));
+    Ok(Member {
         node_id: member.node_id,
         client_endpoint: member.client_endpoint,
         peer_endpoint: member.peer_endpoint,
         reachable: member.reachable,
-    }
+        public_key,
+    })
 }
 
 fn group(group: v1::Group) -> Result<Group, Malformed> {

@@ -9,7 +9,8 @@ use vatic_core::codec::{self, DecodeError};
 use vatic_core::delta::Delta;
 use vatic_core::hash::Hash;
 use vatic_core::id::{Tid, Timestamp};
-use vatic_core::receipt::{Position, Receipt, ReceiptFault};
+use vatic_core::receipt::{Assurance, Position, Receipt, ReceiptFault};
+use vatic_core::sign::TrustedKeys;
 
 /// A commit's proof. It verifies offline.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,9 +52,15 @@ impl Evidence {
         Ok(receipt.verify(self.deltas.iter().map(Vec::as_slice))?)
     }
 
+    /// Verifies all of it offline, trusting nothing but the pinned keys.
+    pub fn verify_signed(&self, keys: &TrustedKeys) -> Result<Assurance, EvidenceFault> {
+        let receipt = self.read()?;
+        Ok(receipt.verify_signed(self.deltas.iter().map(Vec::as_slice), keys)?)
+    }
+
     /// The receipt, decoded and not verified.
     pub fn read(&self) -> Result<Receipt, EvidenceFault> {
-        Ok(codec::decode(&self.receipt)?)
+        Ok(Receipt::from_bytes(&self.receipt)?)
     }
 
     /// The deltas, decoded.

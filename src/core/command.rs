@@ -14,7 +14,7 @@ use crate::{
     limits::Limits,
     receipt::Proof,
     ring::RingSpec,
-    sign::NodeSignature,
+    sign::{NodeSignature, PublicKey},
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,8 @@ pub enum MetaCommand {
         client_addr: String,
         /// Where its peers reach it.
         peer_addr: String,
+        /// What its signatures are verified with.
+        public_key: PublicKey,
     },
     /// The next ring; refused unless its epoch is one more than the present one.
     SetRing(RingSpec),

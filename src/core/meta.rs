@@ -6,6 +6,7 @@
 use crate::{
     command::{MetaCommand, Policy, Refusal, Reply},
     ring::RingSpec,
+    sign::PublicKey,
     state::{Read, State},
     tables,
 };
@@ -21,6 +22,8 @@ pub struct NodeRecord {
     pub client_addr: String,
     /// Where its peers reach it.
     pub peer_addr: String,
+    /// What its signatures are verified with.
+    pub public_key: PublicKey,
 }
 
 /// The ring in force, if one was set.
@@ -46,11 +49,12 @@ pub fn policy(state: &impl Read, collection: &str) -> Policy {
 
 pub(crate) fn apply(state: &mut impl State, command: &MetaCommand) -> Reply {
     match command {
-        MetaCommand::PutNode { node, client_addr, peer_addr } => {
+        MetaCommand::PutNode { node, client_addr, peer_addr, public_key } => {
             let record = NodeRecord {
                 node: *node,
                 client_addr: client_addr.clone(),
                 peer_addr: peer_addr.clone(),
+                public_key: *public_key,
             };
             tables::save(state, tables::meta(&format!("node/{node:016x}")), &record);
         }

@@ -39,8 +39,9 @@ async fn look(cluster: &Arc<Cluster>) -> bool {
     let by_node = nodes.into_iter().map(|record| (record.node as u32, record)).collect();
     *cluster.registry.write().expect("no holder panics") = by_node;
     if !registered {
-        let NodeRecord { node, client_addr, peer_addr } = own;
-        let command = Command::Meta(MetaCommand::PutNode { node, client_addr, peer_addr });
+        let NodeRecord { node, client_addr, peer_addr, public_key } = own;
+        let put = MetaCommand::PutNode { node, client_addr, peer_addr, public_key };
+        let command = Command::Meta(put);
         // Not applied: the next look finds it missing again.
         let _ = cluster.propose(GroupId::META, command, deadline).await;
     }
@@ -62,5 +63,6 @@ fn own_record(cluster: &Cluster) -> NodeRecord {
         node: u64::from(cluster.config.node),
         client_addr: cluster.client_endpoint.clone(),
         peer_addr: own.map(|member| member.peer.clone()).unwrap_or_default(),
+        public_key: cluster.signer.public(),
     }
 }

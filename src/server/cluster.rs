@@ -11,6 +11,7 @@ use crate::{
     peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest},
     peer_client::PeerClients,
     placement, serve_read,
+    signer::Signer,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,6 +25,7 @@ use tokio::{sync::watch, time::Instant};
 use vatic_consensus::{GroupHandle, Node};
 use vatic_core::{
     body::{Body, Part},
+    checkpoint::Endorsement,
     command::{Applied, Command},
     hash::Hash,
     id::{GroupId, Tid},
@@ -35,6 +37,7 @@ use vatic_core::{
 pub(crate) struct Cluster {
     pub(crate) config: Config,
     pub(crate) client_endpoint: String,
+    pub(crate) signer: Signer,
     pub(crate) consensus: Node,
     pub(crate) store: vatic_store::Store,
     pub(crate) groups: BTreeMap<GroupId, GroupHandle>,
@@ -79,6 +82,7 @@ impl Cluster {
     pub(crate) fn new(
         config: Config,
         client_endpoint: String,
+        signer: Signer,
         consensus: Node,
         store: vatic_store::Store,
         groups: BTreeMap<GroupId, GroupHandle>,
@@ -89,6 +93,7 @@ impl Cluster {
         Cluster {
             peers: PeerClients::new(config.cluster.clone(), addresses),
             client_endpoint,
+            signer,
             advances: groups.keys().map(|&group| (group, Default::default())).collect(),
             consensus,
             store,
@@ -115,8 +120,18 @@ impl Cluster {
         command: Command,
         deadline: Instant,
     ) -> Result<Applied, CallError> {
+        self.propose_signed(group, command, deadline).await.map(|(applied, _)| applied)
+    }
+
+    /// The same, with what the leader signed of a Yes.
+    pub(crate) async fn propose_signed(
+        self: &Arc<Self>,
+        group: GroupId,
+        command: Command,
+        deadline: Instant,
+    ) -> Result<(Applied, Option<Box<Endorsement>>), CallError> {
         match self.ask(group, PeerRequest::Propose { group, command }, deadline).await? {
-            PeerReply::Applied(applied) => Ok(applied),
+            PeerReply::Applied(applied, endorsement) => Ok((applied, endorsement)),
             _ => Err(CallError::NoLeader { group }),
         }
     }

@@ -37,6 +37,7 @@ impl ClusterService for Gateway {
             members: self.members(&statuses),
             groups,
             ring: ring.map(|ring| convert::ring(ring.spec())),
+            cluster: config.cluster.clone(),
         }))
     }
 }
@@ -69,13 +70,15 @@ impl Gateway {
     fn members(&self, statuses: &BTreeMap<u32, Option<NodeStatus>>) -> Vec<v1::Member> {
         let registry = self.cluster.registry.read().expect("no holder panics");
         let members = self.cluster.config.members.iter().map(|member| {
-            let client = registry.get(&member.node).map(|record| record.client_addr.clone());
+            let known = registry.get(&member.node);
+            let client = known.map(|record| record.client_addr.clone());
+            let public_key = known.map(|record| record.public_key.0.to_vec());
             v1::Member {
                 node_id: u64::from(member.node),
                 client_endpoint: client.unwrap_or_default(),
                 peer_endpoint: format!("http://{}", member.peer),
                 reachable: statuses.get(&member.node).is_some_and(Option::is_some),
-                public_key: prost::bytes::Bytes::new(),
+                public_key: public_key.unwrap_or_default().into(),
             }
         });
         let mut members: Vec<v1::Member> = members.collect();

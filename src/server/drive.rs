@@ -18,7 +18,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 use vatic_core::{
     body::{Body, Part},
-    command::{Cause, Command, Decision, Vote, Why},
+    checkpoint::Endorsement,
+    command::{Applied, Cause, Command, Decision, Vote, Why},
     coordinator::{Answer, Coordinator, Effect, Event},
     group::Undecided,
     hash::Hash,
@@ -100,12 +101,19 @@ struct Sealed {
     parts: BTreeMap<GroupId, Part>,
 }
 
+/// What one question came to.
+struct Heard {
+    event: Event,
+    endorsement: Option<Box<Endorsement>>,
+}
+
 struct Driver {
     cluster: Arc<Cluster>,
     coordinator: Coordinator,
     sealed: Option<Sealed>,
     answered: Option<oneshot::Sender<Finished>>,
-    pending: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
+    pending: FuturesUnordered<BoxFuture<'static, Option<Heard>>>,
+    endorsements: Vec<Endorsement>,
     _recovery: Option<Recovery>,
 }
 
@@ -122,6 +130,7 @@ fn spawn(
         sealed,
         answered: Some(answered),
         pending: FuturesUnordered::new(),
+        endorsements: Vec::new(),
         _recovery: recovery,
     };
     tokio::spawn(driver.run());
@@ -146,8 +155,11 @@ impl Driver {
             let wakes = gives_up.unwrap_or(ends);
             tokio::select! {
                 biased;
-                Some(event) = self.pending.next() => {
-                    event.into_iter().for_each(|event| self.handle(event));
+                Some(heard) = self.pending.next() => {
+                    if let Some(Heard { event, endorsement }) = heard {
+                        self.endorsements.extend(endorsement.map(|endorsement| *endorsement));
+                        self.handle(event);
+                    }
                 }
                 () = tokio::time::sleep_until(wakes), if gives_up.is_some() => {
                     gives_up = None;
@@ -192,9 +204,10 @@ impl Driver {
         let cluster = self.cluster.clone();
         let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
         self.pending.push(Box::pin(async move {
-            match cluster.propose(group, command, deadline).await {
-                Ok(applied) => {
-                    Some(Event::Reply { group, round, reply: applied.reply, proof: applied.proof })
+            match cluster.propose_signed(group, command, deadline).await {
+                Ok((Applied { reply, proof }, endorsement)) => {
+                    let event = Event::Reply { group, round, reply, proof };
+                    Some(Heard { event, endorsement })
                 }
                 Err(error) => {
                     tracing::debug!(%group, %error, "a participant did not answer");
@@ -213,7 +226,8 @@ impl Driver {
         let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
         self.pending.push(Box::pin(async move {
             let applied = cluster.propose(group, command, deadline).await;
-            applied.is_ok().then_some(Event::Acked { group })
+            let event = Event::Acked { group };
+            applied.is_ok().then_some(Heard { event, endorsement: None })
         }));
     }
 
@@ -248,7 +262,12 @@ impl Driver {
         let body = self.sealed.as_ref()?.body.clone();
         let proofs = self.coordinator.proofs();
         let complete = proofs.len() == body.participants.len();
-        complete.then_some(Receipt::new(body, ts, proofs))
+        if !complete {
+            return None;
+        }
+        let mut receipt = Receipt::new(body, ts, proofs);
+        self.endorsements.iter().for_each(|endorsement| receipt.endorse(endorsement.clone()));
+        Some(receipt)
     }
 }
 

@@ -12,12 +12,14 @@
 //! - Generated types stop at `convert.rs`, and every `tonic::Status` is made in `status.rs`.
 
 mod api;
+mod attest;
 mod bootstrap;
 mod cluster;
 mod cluster_service;
 mod config;
 mod convert;
 mod drive;
+mod identity;
 mod limits;
 mod local;
 mod machine;
@@ -30,8 +32,10 @@ mod peer_client;
 mod peer_service;
 mod pipeline;
 mod placement;
+mod receipt;
 mod records;
 mod serve_read;
+mod signer;
 mod stage;
 mod status;
 mod stream;

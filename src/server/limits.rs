@@ -62,6 +62,10 @@ pub struct Limits {
     pub gateway_bytes_max: u64,
     /// How long a shutdown waits for running calls.
     pub drain_ms: u64,
+    /// Pause between two rounds of signatures over what was applied meanwhile.
+    pub attest_interval_ms: u64,
+    /// How long a question for an outcome waits for a majority's signatures.
+    pub receipt_wait_ms: u64,
     /// Pause between two looks at where leaders should be; 0 leaves them where they are.
     pub balance_interval_ms: u64,
 }
@@ -96,6 +100,8 @@ impl Limits {
             stage_chunk_bytes: 1 << 20,
             gateway_bytes_max: 512 << 20,
             drain_ms: 5_000,
+            attest_interval_ms: 1_000,
+            receipt_wait_ms: 3_000,
             balance_interval_ms: 3_000,
         }
     }

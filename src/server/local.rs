@@ -1,6 +1,7 @@
 //! What this node answers itself, as the leader of a group: the far end of every question.
 
 use crate::{
+    attest,
     cluster::Cluster,
     drive,
     peer::{NodeStatus, PeerReply, PeerRequest, ReplicaStatus},
@@ -78,12 +79,15 @@ impl Cluster {
         let group = request.group();
         let handle = group.and_then(|group| self.groups.get(&group));
         match (request, handle) {
+            (PeerRequest::Witness { checkpoint }, Some(_)) => {
+                PeerReply::Witness(attest::witness(self, checkpoint))
+            }
             (PeerRequest::Status { with_state_digest }, _) => {
                 PeerReply::Status(self.status(with_state_digest).await)
             }
             (_, None) => PeerReply::NotLeader { leader: None },
-            (PeerRequest::Propose { command, .. }, Some(handle)) => {
-                self.serve_propose(handle, command, deadline).await
+            (PeerRequest::Propose { group, command }, Some(handle)) => {
+                self.serve_propose(group, handle, command, deadline).await
             }
             (PeerRequest::Read { group, read }, Some(handle)) => {
                 serve_read::serve(self, group, handle, read, deadline).await
@@ -103,6 +107,7 @@ impl Cluster {
 
     async fn serve_propose(
         &self,
+        group: GroupId,
         handle: &GroupHandle,
         mut command: Command,
         deadline: Instant,
@@ -116,10 +121,16 @@ impl Cluster {
             let ahead_us = self.config.limits.clock_ahead_max_ms * 1_000;
             vote.hint = vote.hint.min(time::now().plus_us(ahead_us));
         }
+        let votes = matches!(command, Command::Vote(_));
         let proposed = handle.propose(codec::encode(&command).into());
         match tokio::time::timeout_at(deadline, proposed).await {
             Ok(Ok(applied)) => match codec::decode::<Applied>(&applied.reply) {
-                Ok(applied) => PeerReply::Applied(applied),
+                Ok(applied) => {
+                    let proof = applied.proof.as_ref().filter(|_| votes);
+                    let signed =
+                        proof.and_then(|proof| self.signer.endorse(group, handle, proof.index));
+                    PeerReply::Applied(applied, signed.map(Box::new))
+                }
                 Err(_) => PeerReply::Late,
             },
             Ok(Err(ProposeError::NotLeader { hint })) => {

@@ -2,19 +2,21 @@
 
 use crate::{
     api::Gateway,
-    bootstrap,
+    attest, bootstrap,
     cluster::Cluster,
     config::{Config, ConfigError},
+    identity,
     machine::Machine,
     oversize,
     peer_service::PeerService,
-    placement, sweep,
+    placement,
+    signer::Signer,
+    sweep,
 };
 use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
-    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -124,7 +126,7 @@ impl Server {
         let client_addr = clients.local_addr().map_err(|source| io_error("client", source))?;
         let endpoint = config.client_endpoint.clone();
         let endpoint = endpoint.unwrap_or_else(|| format!("http://{client_addr}"));
-        let (log, store) = open_disk(&config).await?;
+        let (log, store, signer) = open_disk(&config).await?;
         let service = PeerService::default();
         let routes = Routes::new(
             NodeServiceServer::new(service.clone())
@@ -133,9 +135,10 @@ impl Server {
         );
         let consensus = start_consensus(&config, peers, log, store.clone(), routes).await?;
         let groups = open_groups(&config, &consensus).await?;
-        let cluster = Arc::new(Cluster::new(config, endpoint, consensus, store, groups));
+        let cluster = Arc::new(Cluster::new(config, endpoint, signer, consensus, store, groups));
         let _ = service.cluster.set(cluster.clone());
-        let sweeps = sweep::start(&cluster);
+        let mut sweeps = sweep::start(&cluster);
+        attest::start(&cluster, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
         let (closing, closed) = watch::channel(false);
@@ -190,41 +193,24 @@ async fn bind(what: &str, address: &str) -> Result<TcpListener, ServerError> {
     listener.map_err(|source| io_error(&format!("{what} {address}"), source))
 }
 
-async fn open_disk(config: &Config) -> Result<(Log, Store), ServerError> {
+async fn open_disk(config: &Config) -> Result<(Log, Store, Signer), ServerError> {
     let dir = config.data_dir.clone();
     let (log_limits, store_limits) = (config.log_limits.clone(), config.store_limits.clone());
-    let identity = format!("vatic 1\ncluster {}\nnode {}\n", config.cluster, config.node);
+    let (cluster, node) = (config.cluster.clone(), config.node);
     let opening = move || {
         let io = |source| io_error(&dir.display().to_string(), source);
         std::fs::create_dir_all(&dir).map_err(io)?;
-        check_identity(&dir, &identity)?;
+        identity::check(&dir, &cluster, node)?;
+        let key = identity::key(&dir)?;
         let disk = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
         let log =
             Log::open(disk, log_limits).map_err(|error| ServerError::Log(error.to_string()))?;
         let store = Store::open(dir.join("state"), store_limits)
             .map_err(|error| ServerError::Store(error.to_string()))?;
-        Ok((log, store))
+        Ok((log, store, Signer::new(cluster, node, key)))
     };
     let opened = tokio::task::spawn_blocking(opening).await;
     opened.map_err(|error| ServerError::Store(error.to_string()))?
-}
-
-/// A directory belongs to one node for good: another node's votes and log must not be taken for
-/// its own.
-fn check_identity(dir: &Path, identity: &str) -> Result<(), ServerError> {
-    let path = dir.join("identity");
-    let io = |source| io_error(&path.display().to_string(), source);
-    match std::fs::read_to_string(&path) {
-        Ok(found) if found == identity => Ok(()),
-        Ok(found) => {
-            let (path, expected) = (path.display().to_string(), identity.to_owned());
-            Err(ServerError::Identity { path, found, expected })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::write(&path, identity).map_err(io)
-        }
-        Err(error) => Err(io(error)),
-    }
 }
 
 async fn start_consensus(

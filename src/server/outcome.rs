@@ -7,10 +7,12 @@ use crate::{
     cluster::{CallError, Cluster},
     convert,
     peer::{Finished, PeerFound, PeerRead},
+    receipt,
     stage::Stager,
     status::ApiError,
+    time,
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::Instant;
 use vatic_core::{
     aggregate::OutcomeRead,
@@ -22,9 +24,6 @@ use vatic_core::{
     request::{self, Claim, Held, RequestId},
 };
 use vatic_proto::v1::{self, outcome::State};
-
-/// Pause between two looks for a receipt that the home group has not completed yet.
-const RECEIPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Seals a draft, some of which may be staged, and brings it to its outcome.
 pub(crate) async fn finish(
@@ -45,7 +44,8 @@ pub(crate) async fn finish(
     let Finished { answer, receipt } = finished;
     match answer {
         Answer::Decided(Decision::Committed { ts }) => {
-            committed(cluster, tid, ts, receipt, deadline).await
+            let receipt = whole(cluster, tid, receipt, deadline).await?;
+            Ok(committed(cluster, tid, ts, &receipt))
         }
         Answer::Decided(Decision::RolledBack(cause)) => {
             rolled_back(cluster, tid, &cause, claim, deadline).await
@@ -55,21 +55,36 @@ pub(crate) async fn finish(
     }
 }
 
-/// How a transaction ended, as its home group knows. An undecided one is recovered first.
+/// How a transaction ended, as its home group knows. An undecided one is recovered first, and a
+/// commit's receipt is completed.
 pub(crate) async fn by_tid(
     cluster: &Arc<Cluster>,
     tid: Tid,
+    deadline: Instant,
+) -> Result<v1::Outcome, ApiError> {
+    let waits_ms = cluster.config.limits.receipt_wait_ms;
+    known(cluster, tid, deadline.min(time::deadline_in(waits_ms)), deadline).await
+}
+
+/// As [`by_tid`], with what signatures there are by `signed_by`.
+async fn known(
+    cluster: &Arc<Cluster>,
+    tid: Tid,
+    signed_by: Instant,
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
     let ring = cluster.ring().ok_or(ApiError::NotReady)?;
     if !ring.spec().groups.contains(&tid.home) {
         return Ok(unknown(cluster, tid));
     }
-    let OutcomeRead { standing, receipt } = read_outcome(cluster, tid, deadline).await?;
+    let found = receipt::read(cluster, tid, deadline).await;
+    let OutcomeRead { standing, receipt } = found.ok_or(ApiError::NoLeader { group: tid.home })?;
     match standing {
         Standing::Decided(Decision::Committed { ts })
         | Standing::Stale(Some(Decision::Committed { ts })) => {
-            committed(cluster, tid, ts, receipt, deadline).await
+            let mut receipt = whole(cluster, tid, receipt, deadline).await?;
+            receipt::complete(cluster, &mut receipt, signed_by).await;
+            Ok(committed(cluster, tid, ts, &receipt))
         }
         Standing::Decided(Decision::RolledBack(cause))
         | Standing::Stale(Some(Decision::RolledBack(cause)))
@@ -129,39 +144,29 @@ pub(crate) fn route(cluster: &Cluster, group: GroupId) -> v1::RouteHint {
     v1::RouteHint { group: group.0, leader_node: u64::from(leader_node), leader_endpoint }
 }
 
-async fn committed(
-    cluster: &Arc<Cluster>,
-    tid: Tid,
-    ts: Timestamp,
-    receipt: Option<Receipt>,
-    deadline: Instant,
-) -> Result<v1::Outcome, ApiError> {
-    let receipt = match receipt {
-        Some(receipt) => Some(receipt),
-        None => await_receipt(cluster, tid, deadline).await,
-    };
-    // A commit is told with its proof or not at all: whoever asks again gets both.
-    let receipt = receipt.ok_or(ApiError::OutcomeUnknown { tid })?;
-    Ok(v1::Outcome {
+fn committed(cluster: &Cluster, tid: Tid, ts: Timestamp, receipt: &Receipt) -> v1::Outcome {
+    v1::Outcome {
         state: State::Committed.into(),
         transaction_id: convert::tid(tid),
         commit_version: ts.0,
-        receipt: Some(convert::receipt(&receipt)),
+        receipt: Some(convert::receipt(receipt)),
         route: Some(route(cluster, tid.home)),
         ..v1::Outcome::default()
-    })
+    }
 }
 
-/// The home group completes the receipt with its decision, which may come after the answer.
-async fn await_receipt(cluster: &Arc<Cluster>, tid: Tid, deadline: Instant) -> Option<Receipt> {
-    while Instant::now() < deadline {
-        let read = read_outcome(cluster, tid, deadline).await.ok()?;
-        if read.receipt.is_some() {
-            return read.receipt;
-        }
-        tokio::time::sleep(RECEIPT_PAUSE).await;
-    }
-    None
+/// A commit is told with its proof or not at all: whoever asks again gets both.
+async fn whole(
+    cluster: &Arc<Cluster>,
+    tid: Tid,
+    receipt: Option<Receipt>,
+    deadline: Instant,
+) -> Result<Receipt, ApiError> {
+    let receipt = match receipt {
+        Some(receipt) => Some(receipt),
+        None => receipt::fetch(cluster, tid, deadline).await,
+    };
+    receipt.ok_or(ApiError::OutcomeUnknown { tid })
 }
 
 /// A request that another attempt committed is answered with that attempt's outcome.
@@ -180,7 +185,7 @@ async fn rolled_back(
         _ => None,
     };
     if let Some(by) = held {
-        let original = by_tid(cluster, by, deadline).await?;
+        let original = known(cluster, by, Instant::now(), deadline).await?;
         return match original.state() {
             State::Committed => Ok(v1::Outcome { replayed: true, ..original }),
             // It committed, and its outcome is no longer kept: only "unknown" is no lie.
@@ -202,17 +207,6 @@ async fn same_request(
             Ok(held.filter(|held| held.content == claim.content).map(|held| held.tid))
         }
         _ => Ok(None),
-    }
-}
-
-async fn read_outcome(
-    cluster: &Arc<Cluster>,
-    tid: Tid,
-    deadline: Instant,
-) -> Result<OutcomeRead, ApiError> {
-    match cluster.read(tid.home, PeerRead::Outcome(tid), deadline).await? {
-        PeerFound::Outcome(outcome) => Ok(*outcome),
-        _ => Err(ApiError::NoLeader { group: tid.home }),
     }
 }
 

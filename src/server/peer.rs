@@ -1,10 +1,12 @@
 //! What one node asks another beside Raft: a closed set, answered by a group's leader or refused
 //! with the name of another node. Nothing is ever forwarded a second time.
 
+use crate::attest::Witness;
 use serde::{Deserialize, Serialize};
 use vatic_core::{
     aggregate::OutcomeRead,
     body::{Body, KeyRead, Part, RangeRead},
+    checkpoint::{Checkpoint, Endorsement},
     command::{Applied, Command},
     coordinator::Answer,
     id::{GroupId, Tid, Timestamp},
@@ -27,6 +29,8 @@ pub(crate) enum PeerRequest {
     Coordinate { body: Body, parts: Vec<Part> },
     /// These transactions are applied by all participants. A hint.
     Settled { group: GroupId, tids: Vec<Tid> },
+    /// Sign this, if the node's own replica computes the same. To any replica.
+    Witness { checkpoint: Checkpoint },
     /// What the node knows of its own replicas.
     Status { with_state_digest: bool },
 }
@@ -54,6 +58,8 @@ pub(crate) enum PeerRead {
     Request(RequestId),
     /// How a transaction ended, at its home.
     Outcome(Tid),
+    /// The signatures over an entry.
+    Endorsement(u64),
     /// What group 0 keeps.
     Meta,
 }
@@ -61,14 +67,16 @@ pub(crate) enum PeerRead {
 /// The answer to a [`PeerRequest`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum PeerReply {
-    /// The command is applied.
-    Applied(Applied),
+    /// The command is applied; a Yes comes with the leader's signature over its entry.
+    Applied(Applied, Option<Box<Endorsement>>),
     /// What the read found.
     Read(PeerFound),
     /// The transaction is decided.
     Finished(Finished),
     /// Taken note of.
     Noted,
+    /// A replica's word on a checkpoint.
+    Witness(Witness),
     /// What the node knows of its replicas.
     Status(NodeStatus),
     /// Another replica leads, or nobody.
@@ -100,6 +108,8 @@ pub(crate) enum PeerFound {
     Request(Option<Held>),
     /// How the transaction ended.
     Outcome(Box<OutcomeRead>),
+    /// The signatures over the entry, once a majority's are there.
+    Endorsement(Option<Box<Endorsement>>),
     /// What group 0 keeps.
     Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord> },
 }
@@ -145,6 +155,7 @@ impl PeerRequest {
             | PeerRequest::Read { group, .. }
             | PeerRequest::Settled { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
+            PeerRequest::Witness { checkpoint } => Some(checkpoint.group),
             PeerRequest::Status { .. } => None,
         }
     }

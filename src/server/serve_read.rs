@@ -45,7 +45,8 @@ pub(crate) async fn serve(
     if let Some(found) = snapshot_here(group, handle, &read) {
         return PeerReply::Read(found);
     }
-    let peeks = matches!(read, PeerRead::Peek(_) | PeerRead::PeekRange(..));
+    let peeks =
+        matches!(read, PeerRead::Peek(_) | PeerRead::PeekRange(..) | PeerRead::Endorsement(_));
     let needs_index = !peeks && snapshot_time(&read).is_none();
     if !needs_index && !handle.is_leader() {
         return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
@@ -179,6 +180,9 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
         }
         PeerRead::Request(request) => {
             PeerFound::Request(group.request(view, request).map_err(blocked)?)
+        }
+        PeerRead::Endorsement(index) => {
+            PeerFound::Endorsement(group.endorsement(view, *index).map(Box::new))
         }
         PeerRead::Outcome(tid) => {
             let outcome = group.outcome(view, *tid);

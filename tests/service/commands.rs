@@ -64,11 +64,47 @@ pub(crate) async fn script_commits_and_its_receipt_verifies_offline(cluster: &Cl
     let verified = vatic(&nobody, &["verify", "receipt", receipt_path, "-o", "json"]);
     assert_eq!(verified.code, 0, "{verified:?}");
     assert_eq!(verified.json()["transaction_id"], done["transaction_id"]);
-    tampered_receipt_files_do_not_verify(&fs::read_to_string(&receipt).unwrap(), receipt_path);
+    assert_eq!(verified.json()["signed"], false);
+    let keys = vatic(at, &["keys"]);
+    assert_eq!(keys.code, 0, "{keys:?}");
+    let keys_path = dir.path().join("keys").to_str().unwrap().to_owned();
+    fs::write(&keys_path, &keys.stdout).unwrap();
+    let pinned = ["verify", "receipt", receipt_path, "--keys", &keys_path, "-o", "json"];
+    let signed = vatic(&nobody, &pinned);
+    assert_eq!(signed.code, 0, "{signed:?}");
+    assert_eq!(signed.json()["signed"], true);
+    let original = fs::read_to_string(&receipt).unwrap();
+    signatures_of_others_do_not_count(&keys.stdout, &keys_path, receipt_path);
+    tampered_receipt_files_do_not_verify(&original, receipt_path);
     // Again: the expectation fails, and from stdin as well as from a file.
     let again = vatic_with_input(at, &["txn", "-f", "-"], &text);
     assert_eq!(again.code, 4, "{again:?}");
     assert!(again.stderr.contains("scripted/") && again.stdout.is_empty(), "{again:?}");
+}
+
+/// Other keys, too few of them, or another cluster's: the receipt verifies by none of them.
+fn signatures_of_others_do_not_count(keys: &str, keys_path: &str, receipt: &str) {
+    let good: Json = serde_json::from_str(keys).unwrap();
+    let changed = |change: &dyn Fn(&mut Json)| {
+        let mut file = good.clone();
+        change(&mut file);
+        file.to_string()
+    };
+    let cases = [
+        changed(&|file| file["cluster"] = json!("another")),
+        changed(&|file| drop(file["groups"].as_object_mut().unwrap().remove("2"))),
+        changed(&|file| {
+            let nodes = file["groups"]["1"].as_object_mut().unwrap();
+            let (first, second) = (nodes["1"].clone(), nodes["2"].clone());
+            (nodes["1"], nodes["2"]) = (second, first);
+        }),
+        changed(&|file| file["groups"]["1"]["3"] = file["groups"]["1"]["2"].clone()),
+    ];
+    for (number, case) in cases.iter().enumerate() {
+        fs::write(keys_path, case).unwrap();
+        let ended = vatic(&[], &["verify", "receipt", receipt, "--keys", keys_path]);
+        assert_eq!(ended.code, 5, "case {number}: {ended:?}");
+    }
 }
 
 fn tampered_receipt_files_do_not_verify(text: &str, path: &str) {

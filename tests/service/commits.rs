@@ -6,6 +6,8 @@ use vatic_core::codec;
 use vatic_core::delta::{Delta, Op};
 use vatic_core::hash::Hash;
 use vatic_core::key::Key;
+use vatic_core::receipt::Assurance;
+use vatic_core::sign::TrustedKeys;
 use vatic_core::{chain, id::Tid};
 use vatic_proto::v1::{self, RollbackCause, transact_request::Frame};
 use vatic_proto::v1::{transact_response::Frame as Answer, transition::Body};
@@ -73,7 +75,8 @@ pub(crate) async fn transaction_reads_its_own_writes(cluster: &Cluster) {
 
 pub(crate) async fn receipt_verifies_and_a_tampered_one_does_not(cluster: &Cluster) {
     let keys = keys(cluster, "receipts", "").await;
-    let evidence = put_all(&cluster.client(), &keys, 7).await.unwrap().committed.evidence;
+    let committed = put_all(&cluster.client(), &keys, 7).await.unwrap().committed;
+    let evidence = committed.evidence;
     evidence.verify().unwrap();
     for at in 0..evidence.deltas.len() {
         for byte in 0..evidence.deltas[at].len() {
@@ -91,17 +94,22 @@ pub(crate) async fn receipt_verifies_and_a_tampered_one_does_not(cluster: &Clust
     for other in [&swapped, &cut, &repeated] {
         assert!(other.verify().is_err());
     }
-    tampered_receipts_prove_nothing(&evidence);
+    let pinned = cluster.client().cluster(false).await.unwrap().trusted_keys();
+    let first = evidence.verify_signed(&pinned).unwrap();
+    assert!(matches!(first, Assurance::Incomplete(_)), "leaders alone sign the first reply");
+    let asked = cluster.client().outcome(OutcomeOf::Transaction(committed.tid)).await.unwrap();
+    let Outcome::Committed(asked) = asked else { panic!("{asked:?}") };
+    let complete = Evidence { receipt: asked.evidence.receipt, ..evidence };
+    assert_eq!(complete.verify_signed(&pinned), Ok(Assurance::Complete));
+    tampered_receipts_do_not_verify(&complete, &pinned);
 }
 
-/// A changed byte is noticed at once, or leads to another position in some group's chain than
-/// the one that the group has.
-fn tampered_receipts_prove_nothing(evidence: &Evidence) {
-    let positions = evidence.verify().unwrap();
+fn tampered_receipts_do_not_verify(evidence: &Evidence, pinned: &TrustedKeys) {
     for byte in 0..evidence.receipt.len() {
         let mut tampered = evidence.clone();
         tampered.receipt[byte] ^= 1;
-        assert_ne!(tampered.verify().ok(), Some(positions.clone()), "byte {byte} of the receipt");
+        let verified = tampered.verify_signed(pinned);
+        assert_ne!(verified, Ok(Assurance::Complete), "byte {byte} of the receipt");
     }
 }
 
