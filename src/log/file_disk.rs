@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prometheus::{Histogram, core::Collector};
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
 
 use crate::disk::{Disk, DiskFile};
 use crate::metrics::fsync_seconds;
@@ -64,6 +64,11 @@ impl FileDisk {
         Ok(())
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = statvfs(&self.dir)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
@@ -87,6 +92,10 @@ impl Disk for FileDisk {
     }
 
     fn create(&self, slot: u64, bytes: u32) -> io::Result<Arc<dyn DiskFile>> {
+        // Asked first, since a reservation that fails halfway has taken the last room from others.
+        if self.free_bytes()? < u64::from(bytes) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let unfinished = self.dir.join(format!("{slot:010}.new"));
         match write_zeros(&unfinished, bytes) {
             Ok(file) => {

@@ -114,3 +114,30 @@ fn writers_of_many_replicas_share_the_log_and_all_find_their_entries() {
         assert_eq!(log.replica(replica(group)).read(0..100).unwrap(), wanted);
     }
 }
+
+/// On a real disk: `VATIC_LOG_SMALL_DISK` names a folder on a file system of a few MiB, with a file
+/// `filler` in it.
+#[test]
+#[ignore = "needs a small disk"]
+fn small_real_disk_fills_and_has_room_again_without_a_write() {
+    let small = std::path::PathBuf::from(std::env::var("VATIC_LOG_SMALL_DISK").unwrap());
+    let log = open(&small.join("log"));
+    let one = log.replica(replica(1));
+    let mut index = 0;
+    while log.room().is_ok() {
+        append(&one, index..index + 200, 1);
+        index += 200;
+        assert!(index < 1_000_000, "the disk is not small");
+    }
+    // Decisions still fit into what is left.
+    assert!(log.room().unwrap_err().left_bytes > 32 << 10);
+    append(&one, index..index + 100, 1);
+    std::fs::remove_file(small.join("filler")).expect("who runs this puts a file there");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while log.is_full() {
+        assert!(std::time::Instant::now() < deadline, "the log is still full");
+        std::thread::yield_now();
+    }
+    drop(log);
+    assert_eq!(open(&small.join("log")).replica(replica(1)).state().last, Some((index + 99, 1)));
+}

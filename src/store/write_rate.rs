@@ -28,6 +28,7 @@ fn main() {
     }
     bench.overlay();
     bench.reads();
+    bench.scrub();
     bench.views();
     bench.snapshot();
     drop(bench);
@@ -129,6 +130,24 @@ impl Bench {
         let start = Instant::now();
         let digest = view.digest();
         line(&format!("digest {:.8}", digest.to_string()), start.elapsed(), seen, "key");
+    }
+
+    fn scrub(&mut self) {
+        let (start, mut steps, mut longest) = (Instant::now(), 0, Duration::ZERO);
+        let mut scrub = self.replica.scrub();
+        loop {
+            let step = Instant::now();
+            let more = scrub.step();
+            steps += 1;
+            longest = longest.max(step.elapsed());
+            if !more {
+                break;
+            }
+        }
+        let (report, micros) = (scrub.report(), longest.as_micros());
+        assert_eq!(report.damaged, 0, "{report:?}");
+        let what = format!("scrub, {steps} steps, longest {micros} us");
+        line(&what, start.elapsed(), report.records, "key");
     }
 
     fn views(&mut self) {
