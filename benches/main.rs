@@ -62,15 +62,20 @@ fn row(name: &str, took: f64, floor: f64) {
     println!("{name:<34} {took:>12.2} {:>12.1}", took / floor);
 }
 
-/// The median time of one call, over rounds of 64 calls.
+/// The median time of one call, over rounds that are too short for the scheduler to end often in
+/// one: the machine may be shared.
 fn median_us(each: Duration, mut call: impl FnMut()) -> f64 {
-    const CALLS: u32 = 64;
+    const ROUND: Duration = Duration::from_micros(50);
     let ends = Instant::now() + each;
     let mut rounds = Vec::new();
     while Instant::now() < ends {
         let began = Instant::now();
-        (0..CALLS).for_each(|_| call());
-        rounds.push(began.elapsed() / CALLS);
+        let mut calls = 0;
+        while calls == 0 || began.elapsed() < ROUND {
+            call();
+            calls += 1;
+        }
+        rounds.push(began.elapsed() / calls);
     }
     rounds.sort_unstable();
     rounds[rounds.len() / 2].as_secs_f64() * 1e6
