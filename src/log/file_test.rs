@@ -121,16 +121,22 @@ fn writers_of_many_replicas_share_the_log_and_all_find_their_entries() {
 #[ignore = "needs a small disk"]
 fn small_real_disk_fills_and_has_room_again_without_a_write() {
     let small = std::path::PathBuf::from(std::env::var("VATIC_LOG_SMALL_DISK").unwrap());
-    let log = open(&small.join("log"));
+    // Large enough that the next one is asked for before it is full.
+    let limits = Limits { segment_bytes: 1 << 20, ..limits() };
+    let open = || {
+        let disk = FileDisk::open(small.join("log")).unwrap();
+        Log::open(Arc::new(disk), limits.clone()).unwrap()
+    };
+    let log = open();
     let one = log.replica(replica(1));
     let mut index = 0;
     while log.room().is_ok() {
-        append(&one, index..index + 200, 1);
-        index += 200;
+        append(&one, index..index + 50, 1);
+        index += 50;
         assert!(index < 1_000_000, "the disk is not small");
     }
     // Decisions still fit into what is left.
-    assert!(log.room().unwrap_err().left_bytes > 32 << 10);
+    assert!(log.room().unwrap_err().left_bytes > 512 << 10);
     append(&one, index..index + 100, 1);
     std::fs::remove_file(small.join("filler")).expect("who runs this puts a file there");
     let deadline = std::time::Instant::now() + PATIENCE;
@@ -139,5 +145,5 @@ fn small_real_disk_fills_and_has_room_again_without_a_write() {
         std::thread::yield_now();
     }
     drop(log);
-    assert_eq!(open(&small.join("log")).replica(replica(1)).state().last, Some((index + 99, 1)));
+    assert_eq!(open().replica(replica(1)).state().last, Some((index + 99, 1)));
 }
