@@ -270,7 +270,7 @@ async fn follower_refuses_a_proposal_and_names_the_leader() {
     let leader = cluster.leader(1).await;
     let node = leader.id().node();
     let follower = cluster.group(node % 3 + 1, 1).await;
-    eventually("the follower knows its leader", || async { follower.leader() }).await;
+    eventually("the follower knows its leader", || async { follower.leader_hint() }).await;
     let refused = follower.propose(Bytes::from_static(b"k=1")).await;
     let Err(ProposeError::NotLeader { hint: Some(hint) }) = refused else {
         panic!("{refused:?}");

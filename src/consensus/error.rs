@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::status::LeaderHint;
+use crate::types::RaftId;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
@@ -45,6 +46,32 @@ pub enum TransferError {
     Stopped,
 }
 
+/// Why a replica was not replaced. Each step is safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    #[error("this replica does not lead its group{}", hint_text(.hint))]
+    NotLeader { hint: Option<LeaderHint> },
+    #[error("the membership has a later replica of that node already: {later}")]
+    Gone { later: RaftId },
+    #[error("the membership cannot be changed: {reason}")]
+    Refused { reason: String },
+    #[error("the replica was not replaced within {deadline:?}; it can be asked for again")]
+    Deadline { deadline: Duration },
+    #[error("the group is shutting down")]
+    Stopped,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    #[error("group {group} is not open here")]
+    NotOpen { group: u32 },
+    /// It serves nobody, and goes on voting: without it the group could not go on.
+    #[error("only {answering} of the other voters of group {group} answer, {needed} must")]
+    QuorumAtRisk { group: u32, answering: usize, needed: usize },
+    #[error(transparent)]
+    Rejoin(#[from] CreateError),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("a limit is out of bounds: {0}")]
@@ -61,6 +88,8 @@ pub enum CreateError {
     MemberTwice { group: u32 },
     #[error("group {group} is open already")]
     Open { group: u32 },
+    #[error("generation {generation} of group {group} is not new: this node had {held}")]
+    NotNewer { group: u32, generation: u32, held: u32 },
     #[error("the node is shutting down")]
     Stopped,
     #[error("group {group} could not be opened: {reason}")]

@@ -1,29 +1,28 @@
 //! One group on this node, as the server holds it.
 //!
 //! Why a handle: any number of tasks propose and read; what they share is two queues, served by
-//! one task each (`proposer`, `reader`), and a watch on who leads.
+//! one task each (`proposer`, `reader`), and a watch on who leads. It stays valid when this node's
+//! replica is replaced by a later generation: then another [`Seat`] stands behind it.
 //!
 //! Invariant: nothing here waits for ever but `propose`, which waits for the group: a caller that
 //! gives up must treat its command's outcome as unknown.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use openraft::async_runtime::WatchReceiver;
-use openraft::errors::Fatal as RaftFatal;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::sync::watch;
+use vatic_proto::peer::v1::ReplyStatus;
 
-use crate::error::{ProposeError, ReadError, TransferError};
-use crate::fatal::Fatal;
+use crate::change;
+use crate::error::{ChangeError, ProposeError, ReadError, TransferError};
 use crate::limits::Limits;
-use crate::metrics::{GroupMetrics, Times};
-use crate::proposer::{self, Proposal};
-use crate::reader;
+use crate::metrics::Times;
+use crate::notes::Notes;
+use crate::seat::Seat;
+use crate::standing::Standing;
 use crate::status::{self, LeaderHint, Leadership, Status};
+use crate::transport::introduce::{Join, Known};
+use crate::transport::serve::{Answer, is_gone, request};
 use crate::types::{Raft, RaftId};
 
 /// A command that is committed, and applied on this replica.
@@ -45,69 +44,64 @@ pub struct GroupHandle {
 
 struct Shared {
     group: u32,
-    id: RaftId,
-    raft: Raft,
-    replica: vatic_store::Replica,
     limits: Arc<Limits>,
-    proposals: mpsc::Sender<Proposal>,
-    reads: mpsc::Sender<reader::Waiter>,
+    notes: Arc<Notes>,
+    seat: RwLock<Arc<Seat>>,
+    /// `None` once the group is closed.
+    leads: Mutex<Option<Arc<watch::Sender<Leadership>>>>,
     leadership: watch::Receiver<Leadership>,
-    stopping: Arc<AtomicBool>,
-    tasks: Mutex<JoinSet<()>>,
+    standing: watch::Sender<Standing>,
+    /// Held by the one replacement of a replica that this leader works on.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl GroupHandle {
-    pub(crate) fn start(
-        group: u32,
-        id: RaftId,
-        raft: Raft,
-        replica: vatic_store::Replica,
-        limits: Arc<Limits>,
-        metrics: GroupMetrics,
-        fatal: Fatal,
-    ) -> Self {
-        let (proposals, proposed) = mpsc::channel(limits.propose_queue_depth_max);
-        let (reads, waiting) = mpsc::channel(limits.read_queue_depth_max);
+    pub(crate) fn new(group: u32, seat: Seat, limits: Arc<Limits>, notes: Arc<Notes>) -> Self {
         let (leads, leadership) = watch::channel(Leadership::default());
-        let stopping = Arc::new(AtomicBool::new(false));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(proposer::run(raft.clone(), limits.clone(), metrics.node.clone(), proposed));
-        tasks.spawn(reader::run(raft.clone(), limits.clone(), waiting));
-        let stops = stopping.clone();
-        let watched = Watched { group, raft: raft.clone(), stopping: stops, metrics, fatal };
-        tasks.spawn(watched.run(leads));
-        let tasks = Mutex::new(tasks);
         let shared = Shared {
             group,
-            id,
-            raft,
-            replica,
             limits,
-            proposals,
-            reads,
+            notes,
+            seat: RwLock::new(Arc::new(seat)),
+            leads: Mutex::new(Some(Arc::new(leads))),
             leadership,
-            stopping,
-            tasks,
+            standing: watch::Sender::default(),
+            changing: Arc::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    pub(crate) fn raft(&self) -> &Raft {
-        &self.shared.raft
+    pub(crate) fn seat(&self) -> Arc<Seat> {
+        self.shared.seat.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Where the snapshots that peers send are gathered.
-    pub(crate) fn incoming(&self) -> std::path::PathBuf {
-        self.shared.replica.snapshot_dir()
+    pub(crate) fn replace_seat(&self, seat: Seat) {
+        *self.shared.seat.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(seat);
+    }
+
+    pub(crate) fn raft(&self) -> Raft {
+        self.seat().raft.clone()
+    }
+
+    pub(crate) fn notes(&self) -> &Arc<Notes> {
+        &self.shared.notes
+    }
+
+    pub(crate) fn leads(&self) -> MutexGuard<'_, Option<Arc<watch::Sender<Leadership>>>> {
+        self.shared.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn standing_sender(&self) -> watch::Sender<Standing> {
+        self.shared.standing.clone()
     }
 
     pub fn group(&self) -> u32 {
         self.shared.group
     }
 
-    /// This replica's Raft id.
+    /// The Raft id of this node's present replica.
     pub fn id(&self) -> RaftId {
-        self.shared.id
+        self.seat().id
     }
 
     /// Replicates the command and applies it. Waits while the group's queue is full; a caller with
@@ -119,24 +113,19 @@ impl GroupHandle {
             let limit = "command_bytes_max";
             return Err(ProposeError::TooLarge { limit, limit_bytes, command_bytes });
         }
-        let (reply, answer) = oneshot::channel();
-        let proposal = Proposal { command, reply, since: Instant::now() };
-        self.shared.proposals.send(proposal).await.map_err(|_| ProposeError::Stopped)?;
-        // Without an answer the group was stopped, perhaps after the command was written.
-        answer.await.unwrap_or(Err(ProposeError::Unknown))
+        self.seat().propose(command).await
     }
 
     /// A linearizable read barrier: once it returns, the state here ([`Self::view`]) covers every
     /// write that was acknowledged before the call, by whichever leader. Only the leader answers.
     pub async fn read_index(&self) -> Result<(), ReadError> {
-        let (waiter, answer) = oneshot::channel();
-        self.shared.reads.send(waiter).await.map_err(|_| ReadError::Stopped)?;
-        answer.await.unwrap_or(Err(ReadError::Stopped))
+        self.seat().read_index().await
     }
 
-    /// The applied state of this replica, now. Linearizable only after [`Self::read_index`].
+    /// The applied state of this replica, now. Linearizable only after [`Self::read_index`]; a
+    /// replica in quarantine shows what it has, which may be wrong.
     pub fn view(&self) -> vatic_store::View {
-        self.shared.replica.view()
+        self.seat().replica.view()
     }
 
     /// The leader, as far as this replica knows.
@@ -146,7 +135,7 @@ impl GroupHandle {
 
     /// Where to send what only the leader answers; `None` where that is here, or not known.
     pub fn leader_hint(&self) -> Option<LeaderHint> {
-        status::hint(&self.shared.raft.server_metrics().borrow_watched())
+        self.seat().leader_hint()
     }
 
     /// Whether this replica holds itself for the leader. A deposed leader may, for a while: only
@@ -156,7 +145,7 @@ impl GroupHandle {
     }
 
     pub fn leadership_now(&self) -> Leadership {
-        status::leadership(&self.shared.raft.server_metrics().borrow_watched())
+        self.seat().leadership()
     }
 
     /// Tells of changes of the leader or the term. It ends when the group is closed.
@@ -164,86 +153,108 @@ impl GroupHandle {
         self.shared.leadership.clone()
     }
 
+    /// How this node's replica stands with the others, and changes of that.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.shared.standing.subscribe()
+    }
+
     pub fn status(&self) -> Status {
-        let flushed = self.shared.replica.flushed().map(|mark| mark.index);
-        status::status(self.shared.group, &self.shared.raft, flushed)
+        let standing = *self.shared.standing.borrow();
+        status::status(self.shared.group, &self.seat(), standing)
     }
 
     /// Hands the leadership to the voter on `node`, and returns once that leads. Proposals are
     /// refused meanwhile. If it fails, the group elects.
     pub async fn transfer_leader(&self, node: u32) -> Result<(), TransferError> {
-        let server = self.shared.raft.server_metrics().borrow_watched().clone();
-        if !status::leadership(&server).local {
-            return Err(TransferError::NotLeader { hint: status::hint(&server) });
-        }
-        let target = server.membership_config.voter_ids().find(|id| id.node() == node);
-        let target = target.ok_or(TransferError::NotVoter { node })?;
-        if target == self.shared.id {
-            return Ok(());
-        }
-        let triggered = self.shared.raft.trigger().transfer_leader(target).await;
-        triggered.map_err(|_| TransferError::Stopped)?;
-        let deadline = Duration::from_millis(self.shared.limits.transfer_deadline_ms);
-        let mut leadership = self.leadership();
-        let led = leadership.wait_for(|now| now.leader == Some(target));
-        match tokio::time::timeout(deadline, led).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(TransferError::Stopped),
-            Err(_) => Err(TransferError::Deadline { node, deadline }),
-        }
+        self.seat().transfer_leader(node, self.leadership()).await
     }
 
     /// Hands the leadership, if it is here, to the voter that has most of the log.
     pub(crate) async fn hand_over(&self) -> Result<(), TransferError> {
-        let status = self.status();
-        let others = status.members.iter().filter(|member| member.voter && member.id != status.id);
-        let best = others.max_by_key(|member| member.matched).map(|member| member.id.node());
-        match best.filter(|_| status.leadership.local) {
-            Some(node) => self.transfer_leader(node).await,
+        let seat = self.seat();
+        if seat.server().current_leader != Some(seat.id) {
+            return Ok(());
+        }
+        let members = self.status().members;
+        let others = members.iter().filter(|member| member.voter && member.id != seat.id);
+        match others.max_by_key(|member| member.matched) {
+            Some(best) => seat.transfer_leader(best.id.node(), self.leadership()).await,
             None => Ok(()),
         }
     }
 
+    /// This replica's state was found to differ, or damaged. From now on, also after a restart, it
+    /// answers every read and proposal with `NotLeader`, those under way included; it gives the
+    /// leadership away, and goes on voting and appending, so that the group loses no quorum.
+    /// [`crate::Node::rebuild_group`] ends it.
+    ///
+    /// The error says that the leadership was not handed over: this leader stops its heartbeats
+    /// then, and the others elect.
+    pub async fn quarantine(&self) -> Result<(), TransferError> {
+        let seat = self.seat();
+        seat.stop_serving();
+        self.shared.standing.send_replace(Standing::Quarantined);
+        if let Some(leads) = &*self.leads() {
+            leads.send_replace(seat.leadership());
+        }
+        // An error has ended the process, or the node is closing.
+        let _ = self.shared.notes.quarantine(seat.id.generation()).await;
+        let handed = self.hand_over().await;
+        if handed.is_err() {
+            seat.raft.runtime_config().heartbeat(false);
+        }
+        handed
+    }
+
+    /// Replaces the replicas that `node` had in this group by the one of `generation`, which waits
+    /// there ([`crate::Node::rejoin_group`]), or adds it where the node had none. Only the leader
+    /// does it. It returns once the membership is done; asked for again, by whomever, it goes on
+    /// where it was. The waiting replica asks for it by itself.
+    pub async fn replace_replica(
+        &self,
+        node: u32,
+        generation: u32,
+        address: &str,
+    ) -> Result<(), ChangeError> {
+        let _changing = self.shared.changing.lock().await;
+        let id = RaftId::new(node, generation);
+        change::replace(&self.raft(), &self.shared.limits, id, address).await
+    }
+
+    /// Answers a peer's question about a replica of its own.
+    pub(crate) async fn known_of(&self, id: RaftId) -> Known {
+        let node = id.node();
+        let seat = self.seat();
+        let leader = seat.server().current_leader;
+        let leads = leader == Some(seat.id) && self.read_index().await.is_ok();
+        let members = seat.server().membership_config;
+        let listed = members.nodes().filter(|(id, _)| id.node() == node);
+        let listed = listed.map(|(id, _)| id.generation()).max().unwrap_or(0);
+        Known { met: self.shared.notes.met(node), listed, leads }
+    }
+
+    /// A peer's replica asks to be taken in. At the leader that begins, unless it is under way.
+    pub(crate) fn take_in(&self, id: RaftId, body: &[u8]) -> Answer {
+        let Join { address } = request(body)?;
+        let raft = self.raft();
+        if is_gone(&raft, id) {
+            return Err(ReplyStatus::Gone);
+        }
+        let leads = self.seat().server().current_leader == Some(self.id());
+        if leads && let Ok(changing) = self.shared.changing.clone().try_lock_owned() {
+            let (limits, group) = (self.shared.limits.clone(), self.shared.group);
+            tokio::spawn(async move {
+                let replaced = change::replace(&raft, &limits, id, &address).await;
+                tracing::info!(group, %id, ?replaced, "a replica asked to be taken in");
+                drop(changing);
+            });
+        }
+        Ok(Bytes::new())
+    }
+
     /// Ends the group's Raft and tasks, without handing anything over.
     pub(crate) async fn close(&self) {
-        self.shared.stopping.store(true, Ordering::Release);
-        if self.shared.raft.shutdown().await.is_err() {
-            tracing::warn!(group = self.shared.group, "the group's core had ended already");
-        }
-        self.shared.tasks.lock().await.shutdown().await;
-    }
-}
-
-/// Follows openraft's own account of a group.
-struct Watched {
-    group: u32,
-    raft: Raft,
-    stopping: Arc<AtomicBool>,
-    metrics: GroupMetrics,
-    fatal: Fatal,
-}
-
-impl Watched {
-    /// Passes changes of leadership on; raises the alarm when Raft ends by itself.
-    async fn run(self, leads: watch::Sender<Leadership>) {
-        let mut server = self.raft.server_metrics();
-        loop {
-            let now = status::leadership(&server.borrow_and_update());
-            leads.send_if_modified(|known| {
-                let before = std::mem::replace(known, now);
-                let to_a_leader = now.leader.is_some() && now.leader != before.leader;
-                let terms = now.term.saturating_sub(before.term);
-                self.metrics.leadership_changed(to_a_leader, terms);
-                before != now
-            });
-            if server.changed().await.is_err() {
-                break;
-            }
-        }
-        if !self.stopping.load(Ordering::Acquire) {
-            let state = self.raft.metrics().borrow_watched().running_state.clone();
-            let reason = state.err().unwrap_or(RaftFatal::Panicked);
-            self.fatal.raise(&format!("group {}: Raft has ended: {reason}", self.group));
-        }
+        self.seat().close().await;
+        self.leads().take();
     }
 }

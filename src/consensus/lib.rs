@@ -8,7 +8,9 @@
 //! of the log on disk; a storage failure ends the process.
 
 mod batch;
+mod change;
 mod codec;
+mod entry;
 mod error;
 mod fatal;
 mod group;
@@ -17,23 +19,32 @@ mod log_store;
 mod machine;
 mod metrics;
 mod node;
+mod notes;
+mod opening;
 mod proposer;
 mod raft_config;
 mod reader;
+mod retire;
+mod seat;
 mod snapshot;
+mod standing;
 mod state_machine;
 mod status;
 mod transport;
 mod types;
 
-pub use error::{CreateError, ProposeError, ReadError, ShutdownError, StartError, TransferError};
+pub use error::{
+    ChangeError, CreateError, ProposeError, ReadError, RebuildError, ShutdownError, StartError,
+    TransferError,
+};
 pub use fatal::Fatal;
 pub use group::{Applied, GroupHandle};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use metrics::Times;
 pub use node::{Config, Member, Node};
-pub use status::{LeaderHint, Leadership, MemberStatus, Status};
+pub use standing::Standing;
+pub use status::{LeaderHint, Leadership, MemberStatus, Replacing, ReplacingStage, Status};
 #[cfg(any(test, feature = "faults"))]
 pub use transport::faults::DropHook;
 pub use types::RaftId;
@@ -41,6 +52,12 @@ pub use types::RaftId;
 #[cfg(test)]
 mod cluster_test;
 #[cfg(test)]
+mod lost_disk_test;
+#[cfg(test)]
+mod replace_test;
+#[cfg(test)]
 mod storage_suite_test;
 #[cfg(test)]
 mod testbed;
+#[cfg(test)]
+mod testbed_load;

@@ -55,6 +55,13 @@ pub struct Limits {
     /// catches up from the log.
     pub entries_kept_behind_snapshot: u64,
 
+    /// A replica that is to become a voter may lack so many entries.
+    pub catch_up_entries_max: u64,
+    /// How often a replica that is not a voter yet asks to be taken in.
+    pub join_interval_ms: u64,
+    /// How long one replacement of a replica may take; it can be asked for again.
+    pub change_deadline_ms: u64,
+
     pub read_deadline_ms: u64,
     pub transfer_deadline_ms: u64,
     /// How long a shutdown may spend on handing leaderships over.
@@ -91,6 +98,9 @@ impl Limits {
             snapshot_install_deadline_ms: 600_000,
             snapshot_every_entries: 5_000,
             entries_kept_behind_snapshot: 10_000,
+            catch_up_entries_max: 1_000,
+            join_interval_ms: 1_000,
+            change_deadline_ms: 600_000,
             read_deadline_ms: 2_000,
             transfer_deadline_ms: 3_000,
             handover_deadline_ms: 5_000,
@@ -126,6 +136,9 @@ impl Limits {
             snapshot_install_deadline_ms: 10_000,
             snapshot_every_entries: 20,
             entries_kept_behind_snapshot: 5,
+            catch_up_entries_max: 10,
+            join_interval_ms: 50,
+            change_deadline_ms: 20_000,
             read_deadline_ms: 1_000,
             transfer_deadline_ms: 2_000,
             handover_deadline_ms: 2_000,
@@ -194,7 +207,7 @@ mod tests {
 
     #[test]
     fn entry_that_could_not_be_sent_is_refused_as_a_setting() {
-        let limits = Limits { command_bytes_max: 16 << 20, ..Limits::production() };
+        let limits = Limits { command_bytes_max: 32 << 20, ..Limits::production() };
         assert!(limits.check().is_err());
     }
 }

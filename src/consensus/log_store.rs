@@ -126,7 +126,7 @@ fn closed() -> io::Error {
 }
 
 /// A log that was closed on purpose is not a failure of the node.
-fn report(fatal: &Fatal, error: &io::Error) {
+pub(crate) fn report(fatal: &Fatal, error: &io::Error) {
     if error.kind() != io::ErrorKind::BrokenPipe {
         fatal.raise(&format!("the log failed: {error}"));
     }

@@ -3,17 +3,15 @@
 //! Why groups are created, never found on disk: what groups there are, and who is in them, is
 //! what the meta group decides; a node that opened whatever it found would revive removed ones.
 //!
-//! Invariants: a group is initialized once, by its member with the lowest Raft id, and opening it
-//! again changes nothing; a shutdown hands leaderships over before it closes anything, and takes
-//! no longer than its limit.
+//! Groups are opened in `opening`. Invariant: a shutdown hands leaderships over before it closes
+//! anything, and takes no longer than its limit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use openraft::errors::{InitializeError, RaftError};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -24,22 +22,17 @@ use vatic_log::Log;
 use vatic_proto::peer::v1::raft_service_server::RaftServiceServer;
 use vatic_store::Store;
 
-use crate::error::{CreateError, ShutdownError, StartError};
+use crate::error::{ShutdownError, StartError};
 use crate::fatal::Fatal;
 use crate::group::GroupHandle;
 use crate::limits::Limits;
-use crate::log_store::LogStore;
-use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::raft_config::raft_config;
-use crate::state_machine::StateMachine;
 use crate::transport::addresses::Addresses;
 use crate::transport::faults::Faults;
-use crate::transport::link::Links;
 use crate::transport::peers::Peers;
-use crate::transport::registry::{Registry, Target};
+use crate::transport::registry::Registry;
 use crate::transport::service::Service;
-use crate::types::{Place, Raft, RaftId};
 
 /// What a node is told at its start.
 #[derive(Clone)]
@@ -67,26 +60,26 @@ pub struct Member {
 /// The consensus of one node. Clones are the same node.
 #[derive(Clone)]
 pub struct Node {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
-    config: Config,
-    limits: Arc<Limits>,
-    metrics: Metrics,
-    log: Log,
-    store: Store,
-    address: SocketAddr,
-    addresses: Arc<Addresses>,
-    peers: Arc<Peers>,
-    registry: Arc<Registry>,
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Metrics,
+    pub(crate) log: Arc<Log>,
+    pub(crate) store: Store,
+    pub(crate) address: SocketAddr,
+    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) registry: Arc<Registry>,
     closing: watch::Sender<bool>,
-    open: Mutex<Open>,
+    pub(crate) open: Mutex<Open>,
 }
 
-struct Open {
+pub(crate) struct Open {
     /// `None` once the node shuts down.
-    groups: Option<BTreeMap<u32, GroupHandle>>,
+    pub(crate) groups: Option<BTreeMap<u32, GroupHandle>>,
     server: Option<JoinHandle<()>>,
 }
 
@@ -152,7 +145,7 @@ impl Node {
             config,
             limits,
             metrics,
-            log,
+            log: Arc::new(log),
             store,
             address,
             addresses,
@@ -188,100 +181,6 @@ impl Node {
         let mut collectors = self.shared.metrics.collectors();
         collectors.extend(self.shared.log.collectors());
         collectors
-    }
-
-    /// Opens this node's replica of the group: with the log and state it has, or as a new one. The
-    /// member with the lowest id founds a group that is new with these members; later, and on the
-    /// others, the membership in the log counts.
-    pub async fn create_group(
-        &self,
-        group: u32,
-        generation: u32,
-        members: &[Member],
-        machine: impl Machine,
-    ) -> Result<GroupHandle, CreateError> {
-        let places = self.check_members(group, generation, members)?;
-        let mut open = self.shared.open.lock().await;
-        let groups = open.groups.as_mut().ok_or(CreateError::Stopped)?;
-        if groups.contains_key(&group) {
-            return Err(CreateError::Open { group });
-        }
-        for member in members {
-            self.shared.addresses.learn(member.node, &member.address);
-        }
-        let id = RaftId::new(self.id(), generation);
-        let failed = |reason| CreateError::Failed { group, reason };
-        let handle = self.open_replica(group, id, Box::new(machine)).await.map_err(failed)?;
-        let founder = places.keys().next() == Some(&id);
-        if founder && let Err(reason) = found(&handle, places).await {
-            handle.close().await;
-            return Err(failed(reason));
-        }
-        let target = Target {
-            raft: handle.raft().clone(),
-            name: format!("{group}-{generation}"),
-            incoming: handle.incoming(),
-        };
-        self.shared.registry.insert(group, id, target);
-        groups.insert(group, handle.clone());
-        Ok(handle)
-    }
-
-    fn check_members(
-        &self,
-        group: u32,
-        generation: u32,
-        members: &[Member],
-    ) -> Result<BTreeMap<RaftId, Place>, CreateError> {
-        let nodes: BTreeSet<u32> = members.iter().map(|member| member.node).collect();
-        if nodes.len() < members.len() {
-            return Err(CreateError::MemberTwice { group });
-        }
-        let places: BTreeMap<RaftId, Place> = members
-            .iter()
-            .map(|member| {
-                let place = Place { address: member.address.clone() };
-                (RaftId::new(member.node, member.generation), place)
-            })
-            .collect();
-        match places.contains_key(&RaftId::new(self.id(), generation)) {
-            true => Ok(places),
-            false => Err(CreateError::NotMember { group, node: self.id(), generation }),
-        }
-    }
-
-    async fn open_replica(
-        &self,
-        group: u32,
-        id: RaftId,
-        machine: Box<dyn Machine>,
-    ) -> Result<GroupHandle, String> {
-        let Shared { config, limits, store, .. } = &*self.shared;
-        let generation = id.generation();
-        let log = self.shared.log.replica(vatic_log::ReplicaId { group, generation });
-        let fatal = config.fatal.clone();
-        let opening = {
-            let (store, log, fatal) = (store.clone(), log.clone(), fatal.clone());
-            move || {
-                let replica = store.replica(vatic_store::ReplicaId { group, generation });
-                // Where nothing is durable it says 0 too; entry 0 is the founding membership, which
-                // a crash that left only the state behind finds there again.
-                replica.set_fence(move || log.durable_index());
-                let machine = StateMachine::open(group, store, replica.clone(), machine, fatal);
-                machine.map(|machine| (replica, machine))
-            }
-        };
-        let opened = tokio::task::spawn_blocking(opening).await.map_err(|e| e.to_string())?;
-        let (replica, machine) = opened.map_err(|error| error.to_string())?;
-        let bound = replica.clone();
-        let purge_bound = Arc::new(move || bound.flushed().map(|mark| mark.index));
-        let log_store = LogStore::new(log, limits.clone(), fatal.clone(), purge_bound);
-        let links = Links::new(self.shared.peers.clone(), group, id);
-        let settings = raft_config(limits, group)?;
-        let raft = Raft::new(id, settings, links, log_store, machine).await;
-        let raft = raft.map_err(|error| error.to_string())?;
-        let metrics = self.shared.metrics.of_group(group);
-        Ok(GroupHandle::start(group, id, raft, replica, limits.clone(), metrics, fatal))
     }
 
     pub async fn group(&self, group: u32) -> Option<GroupHandle> {
@@ -334,18 +233,6 @@ impl Node {
 
 /// hyper's graceful shutdown can hang on a connection that is half closed.
 const SERVER_DRAIN: Duration = Duration::from_millis(500);
-
-/// Writes the first membership, unless the group has one.
-async fn found(handle: &GroupHandle, places: BTreeMap<RaftId, Place>) -> Result<(), String> {
-    let raft = handle.raft();
-    if raft.is_initialized().await.map_err(|error| error.to_string())? {
-        return Ok(());
-    }
-    match raft.initialize(places).await {
-        Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
-}
 
 async fn serve(service: Service, routes: Routes, listener: TcpListener, fatal: Fatal) {
     let limits = service.limits.clone();

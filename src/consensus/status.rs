@@ -6,7 +6,10 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::ForwardToLeader;
 use openraft::metrics::RaftServerMetrics;
 
-use crate::types::{Metrics, Place, Raft, RaftId, Types};
+use crate::change::{Step, next_step};
+use crate::seat::Seat;
+use crate::standing::Standing;
+use crate::types::{Metrics, Place, RaftId, Types};
 
 /// Where to send a request instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,23 @@ pub struct MemberStatus {
     pub matched: Option<u64>,
 }
 
+/// A replacement of a replica under way, as the membership tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacing {
+    pub incoming: RaftId,
+    pub stage: ReplacingStage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplacingStage {
+    /// A learner; see its `matched` beside the leader's `last`.
+    CatchingUp,
+    /// The voters change: both the old and the new set must agree.
+    Joint,
+    /// It votes; its predecessors are still listed.
+    Removing,
+}
+
 /// One moment of one replica. Indexes are of log entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -47,16 +67,21 @@ pub struct Status {
     pub flushed: Option<u64>,
     pub purged: Option<u64>,
     pub members: Vec<MemberStatus>,
+    pub standing: Standing,
+    /// The replicas that are to take the place of earlier ones of their nodes.
+    pub replacing: Vec<Replacing>,
     /// A membership change is under way.
     pub changing_members: bool,
 }
 
 /// openraft publishes these before the full metrics, so all that says who leads comes from here.
-type ServerMetrics = RaftServerMetrics<Types>;
+pub(crate) type ServerMetrics = RaftServerMetrics<Types>;
 
-pub(crate) fn leadership(server: &ServerMetrics) -> Leadership {
-    let leader = server.current_leader;
-    Leadership { term: server.vote.leader_id.term, leader, local: leader == Some(server.id) }
+/// A replica that does not serve leads for nobody.
+pub(crate) fn leadership(server: &ServerMetrics, serves: bool) -> Leadership {
+    let own = Some(server.id);
+    let leader = server.current_leader.filter(|_| serves || server.current_leader != own);
+    Leadership { term: server.vote.leader_id.term, leader, local: leader == own }
 }
 
 pub(crate) fn hint(server: &ServerMetrics) -> Option<LeaderHint> {
@@ -70,20 +95,24 @@ pub(crate) fn forwarded(forward: ForwardToLeader<Types>) -> Option<LeaderHint> {
     Some(LeaderHint { id, address: place.address })
 }
 
-pub(crate) fn status(group: u32, raft: &Raft, flushed: Option<u64>) -> Status {
+pub(crate) fn status(group: u32, seat: &Seat, standing: Standing) -> Status {
+    let raft = &seat.raft;
+    let flushed = seat.replica.flushed().map(|mark| mark.index);
     // Cloned at once: openraft waits for whoever holds its own copy.
     let server = raft.server_metrics().borrow_watched().clone();
     let metrics = raft.metrics().borrow_watched().clone();
     Status {
         group,
         id: metrics.id,
-        leadership: leadership(&server),
+        leadership: leadership(&server, seat.serves()),
         last: metrics.last_log_index,
         committed: metrics.local_committed.map(|log_id| log_id.index),
         applied: metrics.last_applied.map(|log_id| log_id.index),
         flushed,
         purged: metrics.purged.map(|log_id| log_id.index),
+        replacing: replacing(&metrics),
         members: members(&metrics),
+        standing,
         changing_members: metrics.membership_config != metrics.committed_membership_config,
     }
 }
@@ -102,4 +131,20 @@ fn members(metrics: &Metrics) -> Vec<MemberStatus> {
         matched: matched(id),
     };
     membership.nodes().map(member).collect()
+}
+
+fn replacing(metrics: &Metrics) -> Vec<Replacing> {
+    let members = metrics.membership_config.membership();
+    let configs = members.get_joint_config();
+    let comes = |id: &RaftId| !configs.first().is_some_and(|voters| voters.contains(id));
+    let stage = |incoming: RaftId| match next_step(members, incoming) {
+        Step::Swap(_) => Some(ReplacingStage::CatchingUp),
+        Step::Flatten(voters) if comes(&incoming) && voters.contains(&incoming) => {
+            Some(ReplacingStage::Joint)
+        }
+        Step::Drop(_) => Some(ReplacingStage::Removing),
+        _ => None,
+    };
+    let ids = members.nodes().map(|(id, _)| *id);
+    ids.filter_map(|incoming| Some(Replacing { incoming, stage: stage(incoming)? })).collect()
 }

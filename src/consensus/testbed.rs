@@ -3,7 +3,7 @@
 //! Why real: what these tests are about (reconnects, fsync before acknowledgement, catching up)
 //! lies between the pieces, where a fake would be the thing that is tested.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -84,8 +84,12 @@ pub(crate) struct Links(Arc<Mutex<LinkState>>);
 #[derive(Default)]
 struct LinkState {
     cut: BTreeSet<(u32, u32)>,
-    lost: std::collections::BTreeMap<u32, u64>,
+    lost: BTreeMap<u32, u64>,
+    trap: Option<(u32, Trap)>,
 }
+
+/// Cuts a node off at the first message for which it holds.
+type Trap = Box<dyn Fn() -> bool + Send>;
 
 impl Links {
     pub(crate) fn isolate(&self, node: u32, others: &[u32]) {
@@ -93,6 +97,15 @@ impl Links {
         for other in others.iter().filter(|other| **other != node) {
             state.cut.extend([(node, *other), (*other, node)]);
         }
+    }
+
+    /// Cuts `node` off, in both directions, as soon as `when` holds; asked at every message.
+    pub(crate) fn trap(&self, node: u32, when: impl Fn() -> bool + Send + 'static) {
+        self.0.lock().unwrap().trap = Some((node, Box::new(when)));
+    }
+
+    pub(crate) fn is_cut_off(&self, node: u32) -> bool {
+        self.0.lock().unwrap().cut.iter().any(|(from, _)| *from == node)
     }
 
     pub(crate) fn heal(&self) {
@@ -108,6 +121,11 @@ impl Links {
         let links = self.clone();
         Arc::new(move |from, to| {
             let mut state = links.0.lock().unwrap();
+            if let Some((node, _)) = state.trap.take_if(|(_, when)| when()) {
+                let others = (1..=9).filter(|other| *other != node);
+                let pairs = others.flat_map(|other| [(node, other), (other, node)]);
+                state.cut.extend(pairs);
+            }
             let cut = state.cut.contains(&(from, to));
             *state.lost.entry(from).or_default() += u64::from(cut);
             cut
@@ -119,8 +137,12 @@ pub(crate) struct Cluster {
     pub(crate) links: Links,
     pub(crate) groups: Vec<u32>,
     pub(crate) limits: Limits,
+    /// The group handles of the nodes that run.
+    pub(crate) handles: Handles,
     seats: Vec<Seat>,
 }
+
+pub(crate) type Handles = Arc<Mutex<BTreeMap<(u32, u32), GroupHandle>>>;
 
 /// A node's place: its files and address outlive the node.
 struct Seat {
@@ -166,7 +188,8 @@ impl Cluster {
             listeners.push(listener);
         }
         let groups = groups.to_vec();
-        let mut cluster = Self { links: Links::default(), groups, limits, seats };
+        let (links, handles) = (Links::default(), Handles::default());
+        let mut cluster = Self { links, groups, limits, handles, seats };
         for (at, listener) in listeners.into_iter().enumerate() {
             cluster.launch(at as u32 + 1, listener).await;
         }
@@ -200,7 +223,8 @@ impl Cluster {
         let restores = Arc::new(AtomicU64::new(0));
         for group in &self.groups {
             let machine = KvMachine { keys: 0, restores: restores.clone() };
-            started.create_group(*group, 1, &self.members(), machine).await.unwrap();
+            let handle = started.create_group(*group, 1, &self.members(), machine).await;
+            self.handles.lock().unwrap().insert((node, *group), handle.unwrap());
         }
         let running = Running { node: started, restores, alarms };
         self.seats[node as usize - 1].running = Some(running);
@@ -208,8 +232,36 @@ impl Cluster {
 
     /// Ends the node as a crash would, as far as one process can.
     pub(crate) async fn kill(&mut self, node: u32) {
+        self.handles.lock().unwrap().retain(|(of, _), _| *of != node);
         let running = self.seats[node as usize - 1].running.take().expect("it runs");
         running.node.stop().await;
+    }
+
+    /// Gives a node that does not run another disk, and returns the one it had.
+    pub(crate) fn change_disk(&mut self, node: u32, disk: TempDir) -> TempDir {
+        let seat = &mut self.seats[node as usize - 1];
+        assert!(seat.running.is_none(), "the node runs");
+        std::mem::replace(&mut seat.dir, disk)
+    }
+
+    /// A machine whose restores are counted with the node's others.
+    pub(crate) fn machine(&self, node: u32) -> KvMachine {
+        KvMachine { keys: 0, restores: self.running(node).restores.clone() }
+    }
+
+    pub(crate) fn disk(&self, node: u32) -> &Path {
+        self.seats[node as usize - 1].dir.path()
+    }
+
+    /// Which generations of the group the node's log and store hold.
+    pub(crate) fn on_disk(&self, node: u32, group: u32) -> BTreeSet<u32> {
+        let shared = &self.node(node).shared;
+        let log = shared.log.replicas().into_iter().map(|id| (id.group, id.generation));
+        let store = shared.store.replicas().into_iter().map(|id| (id.group, id.generation));
+        let held = log.chain(store).filter(|(of, generation)| {
+            *of == group && *generation != crate::notes::NOTES_GENERATION
+        });
+        held.map(|(_, generation)| generation).collect()
     }
 
     pub(crate) async fn restart(&mut self, node: u32) {

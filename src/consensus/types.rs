@@ -74,6 +74,7 @@ pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;
 pub(crate) type Membership = openraft::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
+pub(crate) type Members = openraft::Membership<RaftId, Place>;
 pub(crate) type Metrics = openraft::RaftMetrics<Types>;
 
 /// The log id of an entry that a leader of `term` wrote at `index`.

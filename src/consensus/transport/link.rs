@@ -4,7 +4,8 @@
 //! once; a peer that timed out is the last that should get a retry at once.
 //!
 //! Invariant: pre-vote is asked of the peer. openraft's default grants it unseen, and a candidate
-//! that nobody hears would then unseat a leader that everybody else does.
+//! that nobody hears would then unseat a leader that everybody else does. A target is noted before
+//! it is sent what may bind it (`notes`).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -27,8 +28,9 @@ use serde::de::DeserializeOwned;
 use vatic_proto::peer::v1::{Envelope, Kind};
 
 use super::append::Pipeline;
+use super::introduce::Circle;
 use super::lane::{Lane, SendError};
-use super::peers::{Peer, Peers};
+use super::peers::Peer;
 use super::snapshot_send;
 use crate::codec;
 use crate::limits::Limits;
@@ -37,26 +39,26 @@ use crate::types::{Place, RaftId, Types, Vote};
 
 /// Makes the links of one replica.
 pub(crate) struct Links {
-    peers: Arc<Peers>,
-    group: u32,
+    circle: Circle,
     from: RaftId,
 }
 
 impl Links {
-    pub(crate) fn new(peers: Arc<Peers>, group: u32, from: RaftId) -> Self {
-        Self { peers, group, from }
+    pub(crate) fn new(circle: Circle, from: RaftId) -> Self {
+        Self { circle, from }
     }
 
     fn link(&self, target: RaftId, place: &Place, heartbeat: bool) -> Link {
-        self.peers.addresses.learn(target.node(), &place.address);
+        let peers = &self.circle.peers;
+        peers.addresses.learn(target.node(), &place.address);
         Link {
-            group: self.group,
             from: self.from,
             to: target,
             heartbeat,
-            peer: self.peers.peer(target.node()),
-            limits: self.peers.limits.clone(),
-            append_seconds: self.peers.metrics.append_seconds.clone(),
+            peer: peers.peer(target.node()),
+            limits: peers.limits.clone(),
+            append_seconds: peers.metrics.append_seconds.clone(),
+            circle: self.circle.clone(),
         }
     }
 }
@@ -75,7 +77,7 @@ impl RaftNetworkFactory<Types> for Links {
 
 /// One group's way to one target.
 pub(crate) struct Link {
-    pub(crate) group: u32,
+    circle: Circle,
     pub(crate) from: RaftId,
     pub(crate) to: RaftId,
     /// Appends without entries that only keep the lease: on the control lane.
@@ -88,7 +90,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn envelope(&self, kind: Kind, session: u64, body: bytes::Bytes) -> Envelope {
         Envelope {
-            group: self.group,
+            group: self.circle.group,
             from: self.from.as_u64(),
             to: self.to.as_u64(),
             kind: kind.into(),
@@ -104,9 +106,29 @@ impl Link {
         request: &Q,
         deadline: Duration,
     ) -> Result<A, RPCError<Types>> {
-        let envelope = self.envelope(kind, 0, codec::encode(request));
-        let reply = self.peer.control.call(envelope, deadline).await.map_err(unreachable)?;
+        let reply = self.call(kind, codec::encode(request), deadline).await?;
         codec::decode(&reply).map_err(|_| unreachable(SendError::BadReply))
+    }
+
+    async fn call(
+        &self,
+        kind: Kind,
+        body: bytes::Bytes,
+        deadline: Duration,
+    ) -> Result<bytes::Bytes, RPCError<Types>> {
+        let called = self.peer.control.call(self.envelope(kind, 0, body), deadline).await;
+        called.inspect_err(|error| self.circle.heed(*error)).map_err(unreachable)
+    }
+
+    /// Notes that the target is there, before the first message that may bind it.
+    async fn introduce(&self) -> Result<(), RPCError<Types>> {
+        if self.circle.notes.met(self.to.node()) >= self.to.generation() {
+            return Ok(());
+        }
+        let deadline = Duration::from_millis(self.limits.append_deadline_ms);
+        self.call(Kind::Greet, bytes::Bytes::new(), deadline).await?;
+        let noted = self.circle.notes.meet(self.to).await;
+        noted.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
     }
 
     pub(crate) fn append_lane(&self) -> &Lane {
@@ -132,6 +154,7 @@ impl RaftNetworkV2<Types> for Link {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        self.introduce().await?;
         self.control(Kind::Heartbeat, &rpc, option.hard_ttl()).await
     }
 
@@ -147,6 +170,7 @@ impl RaftNetworkV2<Types> for Link {
             return stream_append_sequential(self, input, option);
         }
         Box::pin(async move {
+            self.introduce().await?;
             let pipeline: BoxStream<'s, _> = Box::pin(Pipeline::new(self, input));
             Ok(pipeline)
         })
@@ -157,6 +181,7 @@ impl RaftNetworkV2<Types> for Link {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.introduce().await?;
         self.control(Kind::Vote, &rpc, option.hard_ttl()).await
     }
 
@@ -173,6 +198,7 @@ impl RaftNetworkV2<Types> for Link {
         req: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        self.introduce().await?;
         self.control(Kind::TransferLeader, &req, option.hard_ttl()).await
     }
 
@@ -186,7 +212,10 @@ impl RaftNetworkV2<Types> for Link {
         tokio::select! {
             biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = snapshot_send::send(self, vote, snapshot.snapshot) => sent,
+            sent = async {
+                self.introduce().await?;
+                snapshot_send::send(self, vote, snapshot.snapshot).await
+            } => sent,
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod addresses;
 pub(crate) mod append;
 pub(crate) mod dialer;
 pub(crate) mod faults;
+pub(crate) mod introduce;
 pub(crate) mod lane;
 pub(crate) mod link;
 pub(crate) mod peers;

@@ -2,22 +2,29 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
+use crate::group::GroupHandle;
 use crate::types::{Raft, RaftId};
 
 #[derive(Default)]
 pub(crate) struct Registry {
     replicas: RwLock<HashMap<(u32, RaftId), Arc<Target>>>,
+    /// Who answers for a group where no replica of it takes part yet.
+    groups: RwLock<HashMap<u32, GroupHandle>>,
 }
 
 /// What a message to a replica is handed to.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) raft: Raft,
     /// Of the replica, for file names.
     pub(crate) name: String,
     /// Where the snapshots that peers send are gathered.
     pub(crate) incoming: PathBuf,
+    /// False: it must not be made the leader.
+    pub(crate) serving: Arc<AtomicBool>,
 }
 
 impl Registry {
@@ -26,8 +33,22 @@ impl Registry {
         replicas.insert((group, id), Arc::new(target));
     }
 
+    pub(crate) fn remove(&self, group: u32, id: RaftId) {
+        self.replicas.write().unwrap_or_else(|p| p.into_inner()).remove(&(group, id));
+    }
+
+    pub(crate) fn insert_group(&self, handle: GroupHandle) {
+        let mut groups = self.groups.write().unwrap_or_else(|p| p.into_inner());
+        groups.insert(handle.group(), handle);
+    }
+
+    pub(crate) fn group(&self, group: u32) -> Option<GroupHandle> {
+        self.groups.read().unwrap_or_else(|p| p.into_inner()).get(&group).cloned()
+    }
+
     pub(crate) fn clear(&self) {
         self.replicas.write().unwrap_or_else(|p| p.into_inner()).clear();
+        self.groups.write().unwrap_or_else(|p| p.into_inner()).clear();
     }
 
     pub(crate) fn find(&self, group: u32, id: RaftId) -> Option<Arc<Target>> {

@@ -8,8 +8,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -23,7 +25,7 @@ use super::registry::Target;
 use super::service::{FORMAT, Service};
 use super::session::{Session, Step};
 use crate::codec;
-use crate::types::RaftId;
+use crate::types::{Raft, RaftId};
 
 /// Replies taken for one message at once.
 const TAKE_MAX: usize = 256;
@@ -132,22 +134,41 @@ impl Desk {
 
     fn start(&mut self, envelope: Envelope, ticket: Ticket) {
         let to = RaftId::from(envelope.to);
+        if to.generation() == 0 {
+            return self.introduce(envelope, ticket);
+        }
         let target = self.service.registry.find(envelope.group, to);
         let (Some(target), Ok(kind)) = (target, Kind::try_from(envelope.kind)) else {
             return refuse(ticket, ReplyStatus::UnknownReplica);
         };
         match kind {
-            Kind::Unspecified => refuse(ticket, ReplyStatus::BadBody),
+            Kind::Unspecified | Kind::Probe | Kind::Join => refuse(ticket, ReplyStatus::BadBody),
             Kind::Append | Kind::SnapshotChunk | Kind::SnapshotInstall => {
                 self.pass_on(target, kind, envelope, ticket);
             }
-            Kind::Vote | Kind::PreVote | Kind::Heartbeat | Kind::TransferLeader => {
+            Kind::Vote | Kind::PreVote | Kind::Heartbeat | Kind::TransferLeader | Kind::Greet => {
                 tokio::spawn(async move {
-                    let answer = control(&target, kind, &envelope.body).await;
+                    let answer = control(&target, kind, &envelope).await;
                     ticket.answer(answer).await;
                 });
             }
         }
+    }
+
+    /// What is asked of the node's replica, whichever generation it is of.
+    fn introduce(&self, envelope: Envelope, ticket: Ticket) {
+        let Some(handle) = self.service.registry.group(envelope.group) else {
+            return refuse(ticket, ReplyStatus::UnknownReplica);
+        };
+        let from = RaftId::from(envelope.from);
+        tokio::spawn(async move {
+            let answer = match Kind::try_from(envelope.kind) {
+                Ok(Kind::Probe) => Ok(codec::encode(&handle.known_of(from).await)),
+                Ok(Kind::Join) => handle.take_in(from, &envelope.body),
+                _ => Err(ReplyStatus::BadBody),
+            };
+            ticket.answer(answer).await;
+        });
     }
 
     /// A newer session takes the place of an older one; what is older than that is late.
@@ -184,15 +205,28 @@ fn refuse(ticket: Ticket, status: ReplyStatus) {
     tokio::spawn(ticket.answer(Err(status)));
 }
 
-async fn control(target: &Target, kind: Kind, body: &[u8]) -> Answer {
-    let raft = &target.raft;
+async fn control(target: &Target, kind: Kind, envelope: &Envelope) -> Answer {
+    let (raft, body) = (&target.raft, &envelope.body);
     match kind {
+        Kind::Greet => Ok(Bytes::new()),
+        Kind::Vote | Kind::PreVote if is_gone(raft, envelope.from.into()) => Err(ReplyStatus::Gone),
+        Kind::TransferLeader if !target.serving.load(Ordering::Acquire) => {
+            Err(ReplyStatus::Stopped)
+        }
         Kind::Vote => respond(raft.vote(request(body)?).await),
         Kind::PreVote => respond(raft.pre_vote(request(body)?).await),
         Kind::Heartbeat => respond(raft.append_entries(request(body)?).await),
         Kind::TransferLeader => respond(raft.handle_transfer_leader(request(body)?).await),
         _ => Err(ReplyStatus::BadBody),
     }
+}
+
+/// Whether the membership has a later replica of the same node. The later one exists only because
+/// the earlier has ended, so whoever still speaks for that has an old disk.
+pub(crate) fn is_gone(raft: &Raft, id: RaftId) -> bool {
+    let server = raft.server_metrics();
+    let members = server.borrow_watched().membership_config.clone();
+    members.nodes().any(|(other, _)| other.node() == id.node() && *other > id)
 }
 
 pub(crate) fn request<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReplyStatus> {

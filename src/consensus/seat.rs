@@ -1,0 +1,212 @@
+//! One generation of a group's replica on this node: its Raft, its queues and their tasks.
+//!
+//! Why apart from the handle: a replica that is found to differ is replaced by the next generation,
+//! and whoever holds the group's handle goes on with that, knowing nothing of it.
+//!
+//! Invariant: a seat that does not serve answers no read and no proposal, not even those that were
+//! under way: what its machine said may be wrong.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::Fatal as RaftFatal;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::error::{ProposeError, ReadError, TransferError};
+use crate::fatal::Fatal;
+use crate::group::Applied;
+use crate::limits::Limits;
+use crate::metrics::GroupMetrics;
+use crate::proposer::{self, Proposal};
+use crate::reader;
+use crate::status::{self, LeaderHint, Leadership, ServerMetrics};
+use crate::types::{Raft, RaftId};
+
+pub(crate) struct Seat {
+    pub(crate) id: RaftId,
+    pub(crate) raft: Raft,
+    pub(crate) replica: vatic_store::Replica,
+    group: u32,
+    limits: Arc<Limits>,
+    metrics: GroupMetrics,
+    proposals: mpsc::Sender<Proposal>,
+    reads: mpsc::Sender<reader::Waiter>,
+    serving: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Seat {
+    pub(crate) fn start(
+        group: u32,
+        id: RaftId,
+        raft: Raft,
+        replica: vatic_store::Replica,
+        limits: Arc<Limits>,
+        metrics: GroupMetrics,
+    ) -> Self {
+        let (proposals, proposed) = mpsc::channel(limits.propose_queue_depth_max);
+        let (reads, waiting) = mpsc::channel(limits.read_queue_depth_max);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(proposer::run(raft.clone(), limits.clone(), metrics.node.clone(), proposed));
+        tasks.spawn(reader::run(raft.clone(), limits.clone(), waiting));
+        Self {
+            id,
+            raft,
+            replica,
+            group,
+            limits,
+            metrics,
+            proposals,
+            reads,
+            serving: Arc::new(AtomicBool::new(true)),
+            stopping: Arc::new(AtomicBool::new(false)),
+            tasks: Mutex::new(tasks),
+        }
+    }
+
+    /// Runs a task for as long as the seat is open.
+    pub(crate) async fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().await.spawn(task);
+    }
+
+    /// Passes changes of leadership on, and raises the alarm when Raft ends by itself.
+    pub(crate) async fn watch(&self, leads: Arc<watch::Sender<Leadership>>, fatal: Fatal) {
+        let watched = Watched {
+            group: self.group,
+            raft: self.raft.clone(),
+            serving: self.serving.clone(),
+            stopping: self.stopping.clone(),
+            metrics: self.metrics.clone(),
+            fatal,
+        };
+        self.spawn(watched.run(leads)).await;
+    }
+
+    pub(crate) async fn propose(&self, command: Bytes) -> Result<Applied, ProposeError> {
+        if !self.serves() {
+            return Err(ProposeError::NotLeader { hint: self.leader_hint() });
+        }
+        let (reply, answer) = oneshot::channel();
+        let proposal = Proposal { command, reply, since: Instant::now() };
+        self.proposals.send(proposal).await.map_err(|_| ProposeError::Stopped)?;
+        // Without an answer the group was stopped, perhaps after the command was written.
+        let answer = answer.await.unwrap_or(Err(ProposeError::Unknown));
+        if self.serves() { answer } else { answer.and(Err(ProposeError::Unknown)) }
+    }
+
+    pub(crate) async fn read_index(&self) -> Result<(), ReadError> {
+        let (waiter, answer) = oneshot::channel();
+        self.reads.send(waiter).await.map_err(|_| ReadError::Stopped)?;
+        let answer = answer.await.unwrap_or(Err(ReadError::Stopped));
+        if self.serves() { answer } else { Err(ReadError::NotLeader { hint: self.leader_hint() }) }
+    }
+
+    pub(crate) fn serves(&self) -> bool {
+        self.serving.load(Ordering::Acquire)
+    }
+
+    /// What peers' messages are checked against, too.
+    pub(crate) fn serving(&self) -> Arc<AtomicBool> {
+        self.serving.clone()
+    }
+
+    /// Serves nobody from now on, and leads no more than it must. Raft's duties go on.
+    pub(crate) fn stop_serving(&self) {
+        self.serving.store(false, Ordering::Release);
+        self.raft.runtime_config().elect(false);
+    }
+
+    /// Where the snapshots that peers send are gathered.
+    pub(crate) fn incoming(&self) -> PathBuf {
+        self.replica.snapshot_dir()
+    }
+
+    pub(crate) fn server(&self) -> ServerMetrics {
+        self.raft.server_metrics().borrow_watched().clone()
+    }
+
+    pub(crate) fn leadership(&self) -> Leadership {
+        status::leadership(&self.raft.server_metrics().borrow_watched(), self.serves())
+    }
+
+    pub(crate) fn leader_hint(&self) -> Option<LeaderHint> {
+        status::hint(&self.raft.server_metrics().borrow_watched())
+    }
+
+    pub(crate) async fn transfer_leader(
+        &self,
+        node: u32,
+        mut leadership: watch::Receiver<Leadership>,
+    ) -> Result<(), TransferError> {
+        let server = self.server();
+        if server.current_leader != Some(self.id) {
+            return Err(TransferError::NotLeader { hint: status::hint(&server) });
+        }
+        let voters = server.membership_config.voter_ids();
+        let target = voters.filter(|id| id.node() == node).max_by_key(|id| id.generation());
+        let target = target.ok_or(TransferError::NotVoter { node })?;
+        if target == self.id {
+            return Ok(());
+        }
+        let triggered = self.raft.trigger().transfer_leader(target).await;
+        triggered.map_err(|_| TransferError::Stopped)?;
+        let deadline = Duration::from_millis(self.limits.transfer_deadline_ms);
+        let led = leadership.wait_for(|now| now.leader == Some(target));
+        match tokio::time::timeout(deadline, led).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(TransferError::Stopped),
+            Err(_) => Err(TransferError::Deadline { node, deadline }),
+        }
+    }
+
+    /// Ends Raft and the tasks, without handing anything over.
+    pub(crate) async fn close(&self) {
+        self.stopping.store(true, Ordering::Release);
+        if self.raft.shutdown().await.is_err() {
+            tracing::warn!(group = self.group, "the group's core had ended already");
+        }
+        self.tasks.lock().await.shutdown().await;
+    }
+}
+
+/// Follows openraft's own account of a group.
+struct Watched {
+    group: u32,
+    raft: Raft,
+    serving: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+    metrics: GroupMetrics,
+    fatal: Fatal,
+}
+
+impl Watched {
+    async fn run(self, leads: Arc<watch::Sender<Leadership>>) {
+        let mut server = self.raft.server_metrics();
+        loop {
+            let serving = self.serving.load(Ordering::Acquire);
+            let now = status::leadership(&server.borrow_and_update(), serving);
+            leads.send_if_modified(|known| {
+                let before = std::mem::replace(known, now);
+                let to_a_leader = now.leader.is_some() && now.leader != before.leader;
+                let terms = now.term.saturating_sub(before.term);
+                self.metrics.leadership_changed(to_a_leader, terms);
+                before != now
+            });
+            if server.changed().await.is_err() {
+                break;
+            }
+        }
+        if !self.stopping.load(Ordering::Acquire) {
+            let state = self.raft.metrics().borrow_watched().running_state.clone();
+            let reason = state.err().unwrap_or(RaftFatal::Panicked);
+            self.fatal.raise(&format!("group {}: Raft has ended: {reason}", self.group));
+        }
+    }
+}
