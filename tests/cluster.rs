@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use vatic_client::{Client, Limits, Options, Routing};
 use vatic_proto::v1;
 
+use crate::http;
 use crate::node::Node;
 use crate::values;
 use crate::wait::{SOON, until};
@@ -40,6 +41,8 @@ pub const READ_SET_KEYS_MAX: u64 = 8;
 pub const SCAN_RECORDS_MAX: u64 = 40;
 /// Records in one chunk.
 pub const SCAN_CHUNK_RECORDS: u64 = 16;
+/// Transactions that take longer are logged.
+pub const SLOW_TRANSACTION_MS: u64 = 400;
 /// Snapshots this old can be read.
 pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
 
@@ -48,6 +51,7 @@ pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
 pub struct Cluster {
     nodes: Mutex<Vec<Node>>,
     endpoints: Vec<String>,
+    admins: Vec<String>,
     partitions: OnceCell<BTreeMap<u32, Vec<String>>>,
     // Last: the processes go before their files.
     _dir: TempDir,
@@ -57,18 +61,20 @@ impl Cluster {
     /// Starts all nodes and waits until each is ready.
     pub async fn start() -> Cluster {
         let dir = tempfile::tempdir().expect("there is a place for temporary files");
-        let addresses = free_addresses(2 * NODES);
-        let (clients, peers) = addresses.split_at(NODES);
+        let addresses = free_addresses(3 * NODES);
+        let (clients, others) = addresses.split_at(NODES);
+        let (peers, admins) = others.split_at(NODES);
         let mut nodes = Vec::new();
-        for (number, client) in (1..).zip(clients) {
-            let config = config(number, client, peers, dir.path());
+        for (number, (client, admin)) in (1..).zip(clients.iter().zip(admins)) {
+            let config = config(number, client, admin, peers, dir.path());
             let mut node = Node::new(number, format!("http://{client}"), dir.path(), &config);
             node.start();
             nodes.push(node);
         }
         let endpoints = nodes.iter().map(|node| node.endpoint.clone()).collect();
         let (nodes, partitions) = (Mutex::new(nodes), OnceCell::new());
-        let cluster = Cluster { nodes, endpoints, partitions, _dir: dir };
+        let admins = admins.to_vec();
+        let cluster = Cluster { nodes, endpoints, admins, partitions, _dir: dir };
         cluster.wait_ready().await;
         cluster
     }
@@ -76,6 +82,16 @@ impl Cluster {
     /// Where clients connect, by node from 0.
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
+    }
+
+    /// What a node answers on its admin port: the status and the text.
+    pub async fn admin(&self, at: usize, path: &str) -> std::io::Result<(u16, String)> {
+        http::ask(&self.admins[at], path).await
+    }
+
+    /// Lines of a node's log that hold the text.
+    pub fn logged(&self, at: usize, text: &str) -> Vec<String> {
+        self.nodes.lock().expect("no holder panics")[at].logged(text)
     }
 
     /// A client of all nodes.
@@ -211,19 +227,27 @@ impl Cluster {
     }
 }
 
-fn config(number: u32, client: &str, peers: &[String], dir: &std::path::Path) -> String {
+fn config(
+    number: u32,
+    client: &str,
+    admin: &str,
+    peers: &[String],
+    dir: &std::path::Path,
+) -> String {
     let peer = &peers[number as usize - 1];
     let home = dir.join(format!("node-{number}"));
     let members = (1..).zip(peers).map(|(node, at)| format!("{{node = {node}, peer = \"{at}\"}}"));
     let members = members.collect::<Vec<_>>().join(", ");
     format!(
         "cluster = \"tests\"\nnode = {number}\ndata_dir = {home:?}\nclient_listen = \"{client}\"\n\
-         peer_listen = \"{peer}\"\ngroups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
+         peer_listen = \"{peer}\"\nadmin_listen = \"{admin}\"\n\
+         groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
          [limits]\nstream_idle_ms = {STREAM_IDLE_MS}\ndelta_bytes_max = {DELTA_BYTES_MAX}\n\
          stage_chunk_bytes = {STAGE_CHUNK_BYTES}\n\
          message_bytes_max = {MESSAGE_BYTES_MAX}\nread_set_keys_max = {READ_SET_KEYS_MAX}\n\
          scan_records_max = {SCAN_RECORDS_MAX}\nscan_chunk_records = {SCAN_CHUNK_RECORDS}\n\
-         snapshot_retention_ms = {SNAPSHOT_RETENTION_MS}\n"
+         snapshot_retention_ms = {SNAPSHOT_RETENTION_MS}\n\
+         slow_transaction_ms = {SLOW_TRANSACTION_MS}\nslow_log_per_s_max = 1000\n"
     )
 }
 

@@ -9,9 +9,11 @@
 
 pub mod cluster;
 pub mod command;
+pub mod http;
 pub mod load;
 pub mod node;
 pub mod program;
+pub mod scrape;
 pub mod strikes;
 pub mod suite;
 pub mod values;

@@ -86,6 +86,13 @@ impl Node {
         status.map(|status| self.complaint(&format!("ended by itself ({status})")))
     }
 
+    /// Lines of its log that hold the text.
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
     /// What is wrong with this node, with the end of its log.
     pub fn complaint(&self, what: &str) -> String {
         let text = fs::read(&self.log).unwrap_or_default();

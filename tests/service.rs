@@ -10,6 +10,8 @@ mod commits;
 mod conflicts;
 #[path = "service/edges.rs"]
 mod edges;
+#[path = "service/metrics.rs"]
+mod metrics;
 #[path = "service/reads.rs"]
 mod reads;
 #[path = "service/refusals.rs"]
@@ -60,6 +62,9 @@ fn main() -> ExitCode {
             reads::read_set_answers_in_the_order_asked,
             edges::health_and_reflection_answer,
             edges::cluster_tells_members_groups_and_agreement,
+            metrics::counters_move_with_a_commit_and_a_rollback,
+            metrics::drivers_groups_and_disk_are_told,
+            metrics::stalled_transaction_is_in_the_slow_log_with_where_its_time_went,
             commands::records_are_written_read_and_removed,
             commands::script_commits_and_its_receipt_verifies_offline,
             commands::exit_codes_tell_failures_apart,

@@ -39,9 +39,23 @@ pub(crate) struct Shared {
     /// Longest a command may take, in milliseconds [default: 10000]
     #[arg(long, global = true, env = "VATIC_TIMEOUT_MS")]
     pub(crate) timeout_ms: Option<u64>,
+    /// How logs are written, on stderr [default: text]
+    #[arg(long, global = true, env = "VATIC_LOG_FORMAT", value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
     /// A TOML file with what flags and environment leave open
     #[arg(long, global = true, env = "VATIC_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// How results are printed.
@@ -138,6 +152,9 @@ pub(crate) struct DevArgs {
     /// Data groups
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) groups: u32,
+    /// Say where each node listens for peers and operators, too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     /// Keep data here [default: a throwaway directory]
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
@@ -161,6 +178,9 @@ pub(crate) struct StartArgs {
     /// Address for the other nodes, `HOST:PORT` [default: 127.0.0.1:7500]
     #[arg(long, env = "VATIC_PEER_LISTEN")]
     pub(crate) peer_listen: Option<String>,
+    /// Address for `/metrics`, `/healthz` and `/readyz`, `HOST:PORT` [default: none]
+    #[arg(long, env = "VATIC_ADMIN_LISTEN")]
+    pub(crate) admin_listen: Option<String>,
     /// What clients are told to connect to, `http://HOST:PORT` [default: where it listens]
     #[arg(long, env = "VATIC_CLIENT_ENDPOINT")]
     pub(crate) client_endpoint: Option<String>,

@@ -35,6 +35,8 @@ pub(crate) struct ClusterProcesses {
 struct NodeProcess {
     node: u32,
     client_addr: String,
+    peer_addr: String,
+    admin_addr: String,
     arguments: Vec<String>,
     log: PathBuf,
     child: Option<Child>,
@@ -58,11 +60,13 @@ impl ClusterProcesses {
     pub(crate) fn start(nodes: u32, groups: u32, dir: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let addresses = addresses(&dir.join("addresses"), 2 * nodes as usize)?;
+        // Nobody remembers these: they need not be those of then.
+        let admins = free_addresses_beside(&addresses, nodes as usize)?;
         let (clients, peers) = addresses.split_at(nodes as usize);
         let members: Vec<String> =
             (1..).zip(peers).map(|(node, peer)| format!("{node}={peer}")).collect();
         let mut cluster = ClusterProcesses { nodes: Vec::new() };
-        for (node, (client, peer)) in (1..).zip(clients.iter().zip(peers)) {
+        for (node, ((client, peer), admin)) in (1..).zip(clients.iter().zip(peers).zip(admins)) {
             let home = dir.join(format!("node-{node}"));
             fs::create_dir_all(&home).with_context(|| home.display().to_string())?;
             let arguments = [
@@ -70,6 +74,7 @@ impl ClusterProcesses {
                 ("--data-dir", home.display().to_string()),
                 ("--client-listen", client.clone()),
                 ("--peer-listen", peer.clone()),
+                ("--admin-listen", admin.clone()),
                 ("--member", members.join(",")),
                 ("--groups", groups.to_string()),
                 ("--replicas", nodes.min(3).to_string()),
@@ -77,6 +82,8 @@ impl ClusterProcesses {
             let mut process = NodeProcess {
                 node,
                 client_addr: client.clone(),
+                peer_addr: peer.clone(),
+                admin_addr: admin,
                 arguments: arguments.into_iter().flat_map(|(k, v)| [k.to_owned(), v]).collect(),
                 log: dir.join(format!("node-{node}.log")),
                 child: None,
@@ -91,6 +98,17 @@ impl ClusterProcesses {
     /// Where clients connect, by node.
     pub(crate) fn endpoints(&self) -> Vec<String> {
         self.nodes.iter().map(|node| format!("http://{}", node.client_addr)).collect()
+    }
+
+    /// Where each node listens, for whom: one line a node.
+    pub(crate) fn listeners(&self) -> Vec<String> {
+        let line = |NodeProcess { node, client_addr, peer_addr, admin_addr, .. }: &NodeProcess| {
+            format!(
+                "node {node}: clients {client_addr}, peers {peer_addr}, \
+                 metrics http://{admin_addr}/metrics"
+            )
+        };
+        self.nodes.iter().map(line).collect()
     }
 
     /// Waits until every node says that it is ready. A node that ends meanwhile fails at once,
@@ -161,8 +179,9 @@ impl NodeProcess {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(std::env::current_exe()?);
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("VATIC_") {
-                command.env_remove(name);
+            let name = name.to_string_lossy();
+            if name.starts_with("VATIC_") && !name.starts_with("VATIC_LOG") {
+                command.env_remove(&*name);
             }
         }
         let child = command
@@ -233,6 +252,14 @@ fn free_addresses(count: usize) -> anyhow::Result<Vec<String>> {
     held.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
 }
 
+/// As [`free_addresses`], and none of `taken`, which nobody may listen on yet.
+fn free_addresses_beside(taken: &[String], count: usize) -> anyhow::Result<Vec<String>> {
+    let mut free = free_addresses(count + taken.len())?;
+    free.retain(|address| !taken.contains(address));
+    free.truncate(count);
+    Ok(free)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,10 +287,18 @@ mod tests {
         let log = dir.path().join("log");
         let lines: Vec<String> = (0..50).map(|line| format!("line {line}")).collect();
         fs::write(&log, lines.join("\n")).unwrap();
-        let client_addr = String::new();
+        let [client_addr, peer_addr, admin_addr] = Default::default();
         let started = Instant::now();
-        let node =
-            NodeProcess { node: 7, client_addr, arguments: vec![], log, child: None, started };
+        let node = NodeProcess {
+            node: 7,
+            client_addr,
+            peer_addr,
+            admin_addr,
+            arguments: vec![],
+            log,
+            child: None,
+            started,
+        };
         let text = node.complaint("ended");
         assert!(text.contains("node 7 ended") && text.contains("line 49"), "{text}");
         assert!(!text.contains("line 29"), "{text}");

@@ -34,6 +34,9 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<()> {
     if let Some(ready) = ready {
         ready?;
         cluster.endpoints().iter().try_for_each(|endpoint| output::line(endpoint))?;
+        if args.verbose {
+            cluster.listeners().iter().for_each(|line| eprintln!("vatic: {line}"));
+        }
         eprintln!("vatic: {} nodes, logs in {}; Ctrl-C stops them", args.nodes, dir.display());
         let mut watch = interval(Duration::from_millis(WATCH_MS));
         loop {

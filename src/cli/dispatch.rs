@@ -1,16 +1,14 @@
 //! From arguments to the command, and from its end to the exit code.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::{bench, demo, dev, keys, records, start, status, txn, verify};
+use crate::{bench, demo, dev, keys, logging, records, start, status, txn, verify};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
@@ -23,7 +21,7 @@ pub fn run() -> ExitCode {
             return exit.into();
         }
     };
-    log_to_stderr(&cli.command);
+    logging::start(&cli);
     let output = cli.shared.output.unwrap_or(Output::Table);
     match runtime().and_then(|runtime| runtime.block_on(command(cli))) {
         Ok(exit) => exit.into(),
@@ -77,15 +75,4 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
-}
-
-fn log_to_stderr(command: &Command) {
-    let default = if matches!(command, Command::Start(_)) { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .init();
 }

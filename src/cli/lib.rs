@@ -12,6 +12,7 @@ mod dispatch;
 mod exit;
 mod json;
 mod keys;
+mod logging;
 mod output;
 mod receipt_file;
 mod records;

@@ -12,7 +12,7 @@ use vatic_server::Config;
 
 use crate::args::{Member, StartArgs};
 use crate::exit::Failed;
-use crate::settings;
+use crate::{logging, settings};
 
 const DATA_DIR: &str = "vatic-data";
 const CLIENT_LISTEN: &str = "127.0.0.1:7400";
@@ -21,6 +21,7 @@ const PEER_LISTEN: &str = "127.0.0.1:7500";
 pub(crate) async fn run(args: &StartArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let mut table = file.map(settings::read).transpose()?.unwrap_or_default();
     table.remove("client");
+    logging::check(table.remove("log_format"))?;
     let config = config(args, table)?;
     let stop = stop_asked(args.stop_with_stdin)?;
     vatic_server::run(config, stop).await?;
@@ -45,6 +46,7 @@ fn overlay(args: &StartArgs, table: &mut Table) {
         ("data_dir", &data_dir),
         ("client_listen", &args.client_listen),
         ("peer_listen", &args.peer_listen),
+        ("admin_listen", &args.admin_listen),
         ("client_endpoint", &args.client_endpoint),
     ];
     for (name, text) in texts {

@@ -6,12 +6,14 @@
 
 use crate::{
     config::Config,
+    convert,
     drive::Driving,
     local::Settled,
-    peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest},
+    peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
     peer_client::PeerClients,
     placement, serve_read,
     signer::Signer,
+    telemetry::{metrics::Metrics, readiness::Readiness},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +27,6 @@ use tokio::{sync::watch, time::Instant};
 use vatic_consensus::{GroupHandle, Node};
 use vatic_core::{
     body::{Body, Part},
-    checkpoint::Endorsement,
     command::{Applied, Command},
     hash::Hash,
     id::{GroupId, Tid},
@@ -58,6 +59,8 @@ pub(crate) struct Cluster {
     pub(crate) draining: AtomicBool,
     /// Whose turn it is to raise a group's clock.
     pub(crate) advances: BTreeMap<GroupId, tokio::sync::Mutex<()>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
     guesses: Mutex<BTreeMap<GroupId, u32>>,
 }
 
@@ -90,6 +93,9 @@ impl Cluster {
         let others = config.members.iter().filter(|member| member.node != config.node);
         let addresses = others.map(|member| (member.node, member.peer.clone())).collect();
         let (ring, _) = watch::channel(None);
+        let metrics = Metrics::new(&config, &convert::rollback_causes());
+        metrics.include(consensus.collectors());
+        metrics.include(store.collectors());
         Cluster {
             peers: PeerClients::new(config.cluster.clone(), addresses),
             client_endpoint,
@@ -108,6 +114,8 @@ impl Cluster {
             operations: AtomicU64::new(0),
             gateway_bytes: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            metrics,
+            readiness: Readiness::default(),
             guesses: Mutex::default(),
             config,
         }
@@ -120,18 +128,18 @@ impl Cluster {
         command: Command,
         deadline: Instant,
     ) -> Result<Applied, CallError> {
-        self.propose_signed(group, command, deadline).await.map(|(applied, _)| applied)
+        self.propose_signed(group, command, deadline).await.map(|proposed| proposed.applied)
     }
 
-    /// The same, with what the leader signed of a Yes.
+    /// The same, with what the leader signed of a Yes, and how long it took where.
     pub(crate) async fn propose_signed(
         self: &Arc<Self>,
         group: GroupId,
         command: Command,
         deadline: Instant,
-    ) -> Result<(Applied, Option<Box<Endorsement>>), CallError> {
+    ) -> Result<Proposed, CallError> {
         match self.ask(group, PeerRequest::Propose { group, command }, deadline).await? {
-            PeerReply::Applied(applied, endorsement) => Ok((applied, endorsement)),
+            PeerReply::Applied(proposed) => Ok(proposed),
             _ => Err(CallError::NoLeader { group }),
         }
     }

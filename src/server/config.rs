@@ -26,6 +26,9 @@ pub struct Config {
     pub client_listen: String,
     /// Where peers connect, `host:port`.
     pub peer_listen: String,
+    /// Where `/metrics`, `/healthz` and `/readyz` are, `host:port`; nowhere if not set.
+    #[serde(default)]
+    pub admin_listen: Option<String>,
     /// What clients are told to connect to, `http://host:port`; the listening address if not set.
     #[serde(default)]
     pub client_endpoint: Option<String>,
@@ -110,6 +113,7 @@ impl Config {
             data_dir,
             client_listen,
             peer_listen: peer_listen.clone(),
+            admin_listen: None,
             client_endpoint: None,
             members: vec![Member { node: 1, peer: peer_listen }],
             groups: default_groups(),

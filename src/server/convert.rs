@@ -194,6 +194,15 @@ pub(crate) fn fault(fault: &Fault) -> Result<v1::Rollback, ApiError> {
     Ok(v1::Rollback { cause: cause.into(), message, ..v1::Rollback::default() })
 }
 
+/// The names of rollback causes as metrics have them, by their number on the wire.
+pub(crate) fn rollback_causes() -> Vec<String> {
+    let causes = (0..).map_while(|number| v1::RollbackCause::try_from(number).ok());
+    let name = |cause: v1::RollbackCause| {
+        cause.as_str_name().trim_start_matches("ROLLBACK_CAUSE_").to_ascii_lowercase()
+    };
+    causes.map(name).collect()
+}
+
 /// The cluster's replicas by group, from all nodes' accounts; a node that is `None` did not answer.
 pub(crate) fn groups(
     statuses: &BTreeMap<u32, Option<NodeStatus>>,

@@ -6,7 +6,8 @@
 
 use crate::{
     cluster::Cluster,
-    peer::{Finished, PeerRead},
+    peer::{Finished, PeerRead, Proposed},
+    telemetry::drive_times::{DriveTimes, Voted},
     time,
 };
 use futures::{
@@ -16,6 +17,7 @@ use futures::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
+use tracing::{Instrument, Span};
 use vatic_core::{
     body::{Body, Part},
     checkpoint::Endorsement,
@@ -68,6 +70,7 @@ pub(crate) async fn recover_parts(
     participants: Vec<GroupId>,
 ) {
     let Some(recovery) = Recovery::begin(cluster, tid) else { return };
+    cluster.metrics.recoveries.inc();
     tracing::debug!(%tid, ?participants, "recovering a transaction");
     let coordinator = Coordinator::recover(tid, body, &participants, Rules::default());
     // Whoever waits may stop waiting: the driver goes on, and the recovery ends with it.
@@ -105,6 +108,8 @@ struct Sealed {
 struct Heard {
     event: Event,
     endorsement: Option<Box<Endorsement>>,
+    /// Where it was a vote: how long that took.
+    voted: Option<Voted>,
 }
 
 struct Driver {
@@ -114,6 +119,8 @@ struct Driver {
     answered: Option<oneshot::Sender<Finished>>,
     pending: FuturesUnordered<BoxFuture<'static, Option<Heard>>>,
     endorsements: Vec<Endorsement>,
+    /// Of a sealed transaction; a recovery is nobody's wait.
+    times: Option<DriveTimes>,
     _recovery: Option<Recovery>,
 }
 
@@ -124,6 +131,8 @@ fn spawn(
     recovery: Option<Recovery>,
 ) -> oneshot::Receiver<Finished> {
     let (answered, answer) = oneshot::channel();
+    let times = sealed.is_some().then(|| DriveTimes::begin(cluster));
+    let span = times.as_ref().map_or_else(Span::none, DriveTimes::span);
     let driver = Driver {
         cluster: cluster.clone(),
         coordinator,
@@ -131,22 +140,24 @@ fn spawn(
         answered: Some(answered),
         pending: FuturesUnordered::new(),
         endorsements: Vec::new(),
+        times,
         _recovery: recovery,
     };
-    tokio::spawn(driver.run());
+    tokio::spawn(driver.run().instrument(span));
     answer
 }
 
 impl Driver {
     async fn run(mut self) {
-        self.to_the_end().await;
+        self.until_settled().await;
+        self.times.take().into_iter().for_each(|times| times.end(&self.coordinator));
         if let (Some(_), Some(body)) = (&self.sealed, self.coordinator.body()) {
             let name = (self.coordinator.tid(), body);
             self.cluster.driving.lock().expect("no holder panics").remove(&name);
         }
     }
 
-    async fn to_the_end(&mut self) {
+    async fn until_settled(&mut self) {
         let limits = self.cluster.config.limits.clone();
         let ends = time::deadline_in(limits.drive_age_max_ms);
         let mut gives_up = Some(time::deadline_in(limits.vote_deadline_ms));
@@ -156,10 +167,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(heard) = self.pending.next() => {
-                    if let Some(Heard { event, endorsement }) = heard {
-                        self.endorsements.extend(endorsement.map(|endorsement| *endorsement));
-                        self.handle(event);
-                    }
+                    heard.into_iter().for_each(|heard| self.hear(heard));
                 }
                 () = tokio::time::sleep_until(wakes), if gives_up.is_some() => {
                     gives_up = None;
@@ -170,6 +178,16 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn hear(&mut self, Heard { event, endorsement, voted }: Heard) {
+        self.endorsements.extend(endorsement.map(|endorsement| *endorsement));
+        if let (Some(times), Some(voted), Event::Reply { reply, .. }) =
+            (&mut self.times, voted, &event)
+        {
+            times.voted(voted, reply);
+        }
+        self.handle(event);
     }
 
     fn handle(&mut self, event: Event) {
@@ -203,11 +221,14 @@ impl Driver {
     fn ask(&mut self, group: GroupId, round: u32, command: Command) {
         let cluster = self.cluster.clone();
         let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
+        let is_vote = matches!(command, Command::Vote(_));
+        let asked = Instant::now();
         self.pending.push(Box::pin(async move {
             match cluster.propose_signed(group, command, deadline).await {
-                Ok((Applied { reply, proof }, endorsement)) => {
+                Ok(Proposed { applied: Applied { reply, proof }, endorsement, times }) => {
+                    let voted = is_vote.then(|| Voted { group, took: asked.elapsed(), times });
                     let event = Event::Reply { group, round, reply, proof };
-                    Some(Heard { event, endorsement })
+                    Some(Heard { event, endorsement, voted })
                 }
                 Err(error) => {
                     tracing::debug!(%group, %error, "a participant did not answer");
@@ -227,11 +248,12 @@ impl Driver {
         self.pending.push(Box::pin(async move {
             let applied = cluster.propose(group, command, deadline).await;
             let event = Event::Acked { group };
-            applied.is_ok().then_some(Heard { event, endorsement: None })
+            applied.is_ok().then_some(Heard { event, endorsement: None, voted: None })
         }));
     }
 
     fn answer(&mut self, answer: Answer) {
+        self.times.iter_mut().for_each(DriveTimes::answered);
         self.look_after_holder(&answer);
         let receipt = self.receipt(&answer);
         if let Some(answered) = self.answered.take() {

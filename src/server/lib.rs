@@ -41,6 +41,7 @@ mod status;
 mod stream;
 mod submit;
 mod sweep;
+mod telemetry;
 mod time;
 
 pub use config::{Config, ConfigError, Member};

@@ -68,6 +68,12 @@ pub struct Limits {
     pub receipt_wait_ms: u64,
     /// Pause between two looks at where leaders should be; 0 leaves them where they are.
     pub balance_interval_ms: u64,
+    /// A node that was ready stays so for so long while it sees no leader of a group.
+    pub unready_after_ms: u64,
+    /// Transactions that take longer are logged with where the time went; 0 logs none.
+    pub slow_transaction_ms: u64,
+    /// Most of those lines in a second.
+    pub slow_log_per_s_max: u32,
 }
 
 impl Limits {
@@ -103,6 +109,9 @@ impl Limits {
             attest_interval_ms: 1_000,
             receipt_wait_ms: 3_000,
             balance_interval_ms: 3_000,
+            unready_after_ms: 2_000,
+            slow_transaction_ms: 500,
+            slow_log_per_s_max: 10,
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     attest,
     cluster::Cluster,
     drive,
-    peer::{NodeStatus, PeerReply, PeerRequest, ReplicaStatus},
+    peer::{NodeStatus, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     serve_read, time,
 };
 use std::{
@@ -125,11 +125,12 @@ impl Cluster {
         let proposed = handle.propose(codec::encode(&command).into());
         match tokio::time::timeout_at(deadline, proposed).await {
             Ok(Ok(applied)) => match codec::decode::<Applied>(&applied.reply) {
-                Ok(applied) => {
-                    let proof = applied.proof.as_ref().filter(|_| votes);
+                Ok(reply) => {
+                    let proof = reply.proof.as_ref().filter(|_| votes);
                     let signed =
                         proof.and_then(|proof| self.signer.endorse(group, handle, proof.index));
-                    PeerReply::Applied(applied, signed.map(Box::new))
+                    let (endorsement, times) = (signed.map(Box::new), applied.times.into());
+                    PeerReply::Applied(Proposed { applied: reply, endorsement, times })
                 }
                 Err(_) => PeerReply::Late,
             },
@@ -173,7 +174,7 @@ impl Cluster {
     }
 
     /// Whether new work fits; decisions are proposed all the same.
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.store.has_room() && !self.consensus.log_is_full()
     }
 

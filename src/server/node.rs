@@ -12,6 +12,7 @@ use crate::{
     placement,
     signer::Signer,
     sweep,
+    telemetry::{admin, readiness},
 };
 use std::{
     collections::BTreeMap,
@@ -101,6 +102,7 @@ pub struct Server {
     health: HealthReporter,
     closing: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    readiness: JoinSet<()>,
     sweeps: JoinSet<()>,
     failed: oneshot::Receiver<ServerError>,
 }
@@ -126,7 +128,13 @@ impl Server {
         let client_addr = clients.local_addr().map_err(|source| io_error("client", source))?;
         let endpoint = config.client_endpoint.clone();
         let endpoint = endpoint.unwrap_or_else(|| format!("http://{client_addr}"));
-        let (log, store, signer) = open_disk(&config).await?;
+        let watched = admin::Watched::default();
+        let mut tasks = JoinSet::new();
+        if let Some(address) = &config.admin_listen {
+            let listener = bind("admin_listen", address).await?;
+            tasks.spawn(admin::serve(listener, watched.clone()));
+        }
+        let (disk, log, store, signer) = open_disk(&config).await?;
         let service = PeerService::default();
         let routes = Routes::new(
             NodeServiceServer::new(service.clone())
@@ -136,13 +144,16 @@ impl Server {
         let consensus = start_consensus(&config, peers, log, store.clone(), routes).await?;
         let groups = open_groups(&config, &consensus).await?;
         let cluster = Arc::new(Cluster::new(config, endpoint, signer, consensus, store, groups));
+        cluster.metrics.include(disk.collectors());
         let _ = service.cluster.set(cluster.clone());
+        let _ = watched.set(cluster.clone());
         let mut sweeps = sweep::start(&cluster);
         attest::start(&cluster, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();
-        set_health(&health, ServingStatus::Serving).await;
+        set_health(&health, ServingStatus::NotServing).await;
+        let mut readiness = JoinSet::new();
+        readiness.spawn(follow_readiness(cluster.clone(), health.clone()));
         let (closing, closed) = watch::channel(false);
-        let mut tasks = JoinSet::new();
         tasks.spawn(bootstrap::follow_meta(cluster.clone()));
         let (fails, failed) = oneshot::channel();
         let served = serve_clients(cluster.clone(), clients, health_service, closed);
@@ -153,7 +164,7 @@ impl Server {
                 let _ = fails.send(error);
             }
         });
-        Ok(Server { cluster, client_addr, health, closing, tasks, sweeps, failed })
+        Ok(Server { cluster, client_addr, health, closing, tasks, readiness, sweeps, failed })
     }
 
     /// Where clients connect.
@@ -164,9 +175,11 @@ impl Server {
     /// Says that it does not serve, stops taking transactions, lets running ones end up to a limit,
     /// hands leaderships over, flushes and closes.
     pub async fn shutdown(mut self) {
-        set_health(&self.health, ServingStatus::NotServing).await;
         let cluster = &self.cluster;
         cluster.draining.store(true, Ordering::Release);
+        // First of all: it would say otherwise.
+        self.readiness.shutdown().await;
+        set_health(&self.health, ServingStatus::NotServing).await;
         let drain = Duration::from_millis(cluster.config.limits.drain_ms);
         let drained = async {
             let streams = || cluster.streams.load(Ordering::Acquire);
@@ -193,7 +206,7 @@ async fn bind(what: &str, address: &str) -> Result<TcpListener, ServerError> {
     listener.map_err(|source| io_error(&format!("{what} {address}"), source))
 }
 
-async fn open_disk(config: &Config) -> Result<(Log, Store, Signer), ServerError> {
+async fn open_disk(config: &Config) -> Result<(Arc<FileDisk>, Log, Store, Signer), ServerError> {
     let dir = config.data_dir.clone();
     let (log_limits, store_limits) = (config.log_limits.clone(), config.store_limits.clone());
     let (cluster, node) = (config.cluster.clone(), config.node);
@@ -203,11 +216,11 @@ async fn open_disk(config: &Config) -> Result<(Log, Store, Signer), ServerError>
         identity::check(&dir, &cluster, node)?;
         let key = identity::key(&dir)?;
         let disk = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
-        let log =
-            Log::open(disk, log_limits).map_err(|error| ServerError::Log(error.to_string()))?;
+        let log = Log::open(disk.clone(), log_limits)
+            .map_err(|error| ServerError::Log(error.to_string()))?;
         let store = Store::open(dir.join("state"), store_limits)
             .map_err(|error| ServerError::Store(error.to_string()))?;
-        Ok((log, store, Signer::new(cluster, node, key)))
+        Ok((disk, log, store, Signer::new(cluster, node, key)))
     };
     let opened = tokio::task::spawn_blocking(opening).await;
     opened.map_err(|error| ServerError::Store(error.to_string()))?
@@ -267,6 +280,12 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     ] {
         health.set_service_status(service, status).await;
     }
+}
+
+/// What `/readyz` says, the health service says too.
+async fn follow_readiness(cluster: Arc<Cluster>, health: HealthReporter) {
+    let status = |ready| if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    readiness::follow(cluster, |ready| set_health(&health, status(ready))).await;
 }
 
 async fn serve_clients(

@@ -10,6 +10,7 @@ use crate::{
     receipt,
     stage::Stager,
     status::ApiError,
+    telemetry::metrics::Ending,
     time,
 };
 use std::sync::Arc;
@@ -104,6 +105,27 @@ pub(crate) async fn by_request(
     match cluster.read(group, PeerRead::Request(request), deadline).await? {
         PeerFound::Request(Some(Held { tid, .. })) => by_tid(cluster, tid, deadline).await,
         _ => Ok(v1::Outcome { state: State::Unknown.into(), ..v1::Outcome::default() }),
+    }
+}
+
+/// How the outcome is counted.
+pub(crate) fn ending(outcome: &v1::Outcome) -> Ending {
+    match outcome.state() {
+        State::Committed => Ending::Committed,
+        State::RolledBack => {
+            let cause = outcome.rollback.as_ref().map_or(0, |rollback| rollback.cause);
+            Ending::RolledBack(usize::try_from(cause).unwrap_or(0))
+        }
+        State::Unspecified | State::Unknown => Ending::Unknown,
+    }
+}
+
+/// How an error is counted.
+pub(crate) fn ending_of(error: &ApiError) -> Ending {
+    match error {
+        ApiError::OutcomeUnknown { .. } => Ending::Unknown,
+        ApiError::RolledBack(outcome) => ending(outcome),
+        _ => Ending::Refused,
     }
 }
 

@@ -67,8 +67,8 @@ pub(crate) enum PeerRead {
 /// The answer to a [`PeerRequest`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum PeerReply {
-    /// The command is applied; a Yes comes with the leader's signature over its entry.
-    Applied(Applied, Option<Box<Endorsement>>),
+    /// The command is applied.
+    Applied(Proposed),
     /// What the read found.
     Read(PeerFound),
     /// The transaction is decided.
@@ -89,6 +89,31 @@ pub(crate) enum PeerReply {
     Full,
     /// The node is closing.
     Stopping,
+}
+
+/// A command that is applied.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Proposed {
+    pub(crate) applied: Applied,
+    /// Of a Yes: the leader's signature over its entry.
+    pub(crate) endorsement: Option<Box<Endorsement>>,
+    pub(crate) times: Times,
+}
+
+/// What became of a proposal's time at the group's leader.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Times {
+    /// In the queue for a log entry.
+    pub(crate) queued_us: u32,
+    /// From there until that entry was applied: written, on a quorum, applied.
+    pub(crate) committed_us: u32,
+}
+
+impl From<vatic_consensus::Times> for Times {
+    fn from(times: vatic_consensus::Times) -> Times {
+        let us = |took: std::time::Duration| u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        Times { queued_us: us(times.queued), committed_us: us(times.committed) }
+    }
 }
 
 /// What a read found.

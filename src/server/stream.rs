@@ -2,8 +2,8 @@
 //!
 //! Frames are taken in order and answered in order. Nothing is voted before the commit frame, and
 //! what a large transaction staged is freed with its session, so whatever ends a stream earlier (an
-//! abort, a stall, a client that vanishes) leaves nothing behind. Reads are of committed state as the group's leader has it; whether they still
-//! hold is decided by the votes.
+//! abort, a stall, a client that vanishes) leaves nothing behind. Reads are of committed state as
+//! the group's leader has it; whether they still hold is decided by the votes.
 
 use crate::{
     api::{self, Gateway, Memory, Slot},
@@ -13,11 +13,13 @@ use crate::{
     records,
     stage::Stager,
     status::ApiError,
+    telemetry::journey::Journey,
     time,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Code, Status, Streaming};
+use tracing::Instrument;
 use vatic_core::{
     draft::{Draft, DraftError},
     hash::Hash,
@@ -52,15 +54,18 @@ pub(crate) fn serve(
         begun: false,
         memory: Memory::new(&gateway.cluster),
         stager: Stager::new(&gateway.cluster),
+        journey: Journey::new(&gateway.cluster),
         ends,
     };
-    tokio::spawn(async move {
+    let span = session.journey.span();
+    let served = async move {
         let _slot = slot;
         if let Err(error) = session.run(frames).await {
             // A client that is gone needs no answer.
             let _ = tokio::time::timeout_at(ends + LAST_WORD, out.send(Err(error.into()))).await;
         }
-    });
+    };
+    tokio::spawn(served.instrument(span));
     answers
 }
 
@@ -72,6 +77,7 @@ struct Session {
     begun: bool,
     memory: Memory,
     stager: Stager,
+    journey: Journey,
     ends: Instant,
 }
 
@@ -82,10 +88,22 @@ enum Next {
 }
 
 impl Session {
-    async fn run(mut self, mut frames: Streaming<v1::TransactRequest>) -> Result<(), ApiError> {
+    async fn run(mut self, frames: Streaming<v1::TransactRequest>) -> Result<(), ApiError> {
+        let ended = self.follow(frames).await;
+        self.draft.iter().for_each(|draft| self.journey.know(draft));
+        if let Err(error) = &ended {
+            self.journey.end(outcome::ending_of(error));
+        }
+        ended
+    }
+
+    async fn follow(&mut self, mut frames: Streaming<v1::TransactRequest>) -> Result<(), ApiError> {
         loop {
             let idle = time::deadline_in(self.cluster().config.limits.stream_idle_ms);
-            let frame = match tokio::time::timeout_at(idle.min(self.ends), frames.message()).await {
+            let waiting = Instant::now();
+            let received = tokio::time::timeout_at(idle.min(self.ends), frames.message()).await;
+            self.journey.waited_for_client(waiting);
+            let frame = match received {
                 Err(_) => return self.time_out(idle).await,
                 Ok(Ok(Some(v1::TransactRequest { frame }))) => frame,
                 Ok(Err(status)) if status.code() == Code::OutOfRange => {
@@ -128,6 +146,7 @@ impl Session {
             let what = "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".into();
             return Err(ApiError::BadFrame { what });
         }
+        self.journey.begin();
         let seed = begin.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
         let mut draft = self.gateway.draft(seed)?;
         if let Some(home) = begin.home {
@@ -152,7 +171,10 @@ impl Session {
         let key = convert::key(frame.key)?;
         let group = self.draft()?.touch(&key)?;
         self.announce().await;
-        let (record, pending) = self.peek(group, key).await?;
+        let reading = Instant::now();
+        let peeked = self.peek(group, key).await;
+        self.journey.read(reading);
+        let (record, pending) = peeked?;
         if let Err(error) = noted(self.draft()?.note_read(&record)) {
             return self.doomed(error).await;
         }
@@ -171,8 +193,10 @@ impl Session {
         let max = self.cluster().config.limits.scan_records_max;
         let limit = if sent.limit == 0 { max } else { u64::from(sent.limit).min(max) };
         let read = PeerRead::PeekRange(range, limit);
-        let PeerFound::Range(found, holder) = self.cluster().read(group, read, self.ends).await?
-        else {
+        let reading = Instant::now();
+        let found = self.cluster().read(group, read, self.ends).await;
+        self.journey.read(reading);
+        let PeerFound::Range(found, holder) = found? else {
             return Err(ApiError::NoLeader { group });
         };
         records::check_whole(&found, sent.limit, max)?;
@@ -193,7 +217,10 @@ impl Session {
         let accepted = self.draft()?.push(delta, Some(seq), digest)?;
         let ends = self.ends;
         if let Some(draft) = self.draft.as_mut() {
-            self.stager.stage_chunk(draft, accepted.group, ends).await?;
+            let staging = Instant::now();
+            let staged = self.stager.stage_chunk(draft, accepted.group, ends).await;
+            self.journey.staged(staging);
+            staged?;
         }
         self.announce().await;
         let digest = accepted.digest.0.to_vec().into();
@@ -218,7 +245,11 @@ impl Session {
         let Some(draft) = self.draft.take() else { return Ok(Next::End) };
         let unused = Stager::new(self.cluster());
         let stager = std::mem::replace(&mut self.stager, unused);
-        let outcome = outcome::finish(self.cluster(), draft, Some(stager), self.ends).await?;
+        self.journey.know(&draft);
+        let sealed = Instant::now();
+        let finished = outcome::finish(self.cluster(), draft, Some(stager), self.ends).await;
+        self.journey.coordinated(sealed);
+        let outcome = finished?;
         self.send_outcome(outcome).await;
         Ok(Next::End)
     }
@@ -272,8 +303,8 @@ impl Session {
     ) -> Result<Next, ApiError> {
         let tid = self.draft.as_ref().and_then(Draft::tid);
         self.announce().await;
-        let cluster = self.cluster();
-        self.send_outcome(outcome::before_seal(cluster, tid, cause, retryable, message)).await;
+        let outcome = outcome::before_seal(self.cluster(), tid, cause, retryable, message);
+        self.send_outcome(outcome).await;
         Ok(Next::End)
     }
 
@@ -290,7 +321,8 @@ impl Session {
         self.send(transact_response::Frame::Begun(begun)).await;
     }
 
-    async fn send_outcome(&self, outcome: v1::Outcome) {
+    async fn send_outcome(&mut self, outcome: v1::Outcome) {
+        self.journey.end(outcome::ending(&outcome));
         let frame = v1::OutcomeFrame { outcome: Some(outcome) };
         self.send(transact_response::Frame::Outcome(frame)).await;
     }

@@ -9,10 +9,12 @@ use crate::{
     pipeline::Places,
     status::ApiError,
     stream,
+    telemetry::journey::Journey,
 };
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 use vatic_core::{draft::Draft, id::Tid};
 use vatic_proto::v1::{
     self, get_outcome_request::By, outcome::State, transaction_service_server::TransactionService,
@@ -79,9 +81,31 @@ impl Gateway {
         principal: String,
         deadline: Instant,
     ) -> Result<v1::Outcome, ApiError> {
+        let mut journey = Journey::begun(&self.cluster);
+        let span = journey.span();
+        let finished = self.finish_once(request, principal, deadline, &mut journey);
+        let finished = finished.instrument(span).await;
+        journey.end(match &finished {
+            Ok(outcome) => outcome::ending(outcome),
+            Err(error) => outcome::ending_of(error),
+        });
+        finished
+    }
+
+    async fn finish_once(
+        &self,
+        request: v1::SubmitRequest,
+        principal: String,
+        deadline: Instant,
+        journey: &mut Journey,
+    ) -> Result<v1::Outcome, ApiError> {
         let mut memory = Memory::new(&self.cluster);
         let draft = self.submitted(request, principal, &mut memory)?;
-        outcome::finish(&self.cluster, draft, None, deadline).await
+        journey.know(&draft);
+        let sealed = Instant::now();
+        let finished = outcome::finish(&self.cluster, draft, None, deadline).await;
+        journey.coordinated(sealed);
+        finished
     }
 
     fn submitted(

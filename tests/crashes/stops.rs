@@ -28,6 +28,10 @@ pub(crate) async fn node_asked_to_stop_ends_its_streams_and_hands_leadership_ove
         (answer.status() == ServingStatus::NotServing).then_some(())
     })
     .await;
+    let (ready, why) = cluster.admin(leaving, "/readyz").await.unwrap();
+    assert_eq!((ready, why.as_str()), (503, "the node is closing\n"));
+    let (alive, _) = cluster.admin(leaving, "/healthz").await.unwrap();
+    assert_eq!(alive, 200, "it lives, and has a stream to end");
     let transitions = transitions(vec![add(&name, 1)]);
     let request = v1::SubmitRequest { transitions, ..Default::default() };
     let error = refused(&wire::transactions(channel).submit(request).await.unwrap_err());

@@ -11,15 +11,23 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
+use vatic_tests::wait::{SOON, until};
 
 pub(crate) async fn health_and_reflection_answer(cluster: &Cluster) {
     for at in 0..NODES {
         let mut health = HealthClient::new(cluster.channel(at));
         let services = ["", "vatic.v1.TransactionService", "vatic.v1.RecordService"];
         for service in services.into_iter().chain(["vatic.v1.ClusterService"]) {
-            let request = HealthCheckRequest { service: service.into() };
-            let answer = health.check(request).await.unwrap_or_else(|e| panic!("{service:?}: {e}"));
-            assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service:?}");
+            until("the service says that it serves", SOON, || {
+                let mut health = health.clone();
+                async move {
+                    let request = HealthCheckRequest { service: service.into() };
+                    let answer = health.check(request).await;
+                    let answer = answer.unwrap_or_else(|error| panic!("{service:?}: {error}"));
+                    (answer.into_inner().status() == ServingStatus::Serving).then_some(())
+                }
+            })
+            .await;
         }
         let unknown = HealthCheckRequest { service: "vatic.v1.Nothing".into() };
         assert_eq!(health.check(unknown).await.unwrap_err().code(), Code::NotFound);

@@ -1,0 +1,190 @@
+//! What is looked up when somebody scrapes, and costs nothing before.
+
+use super::metrics::register;
+use crate::cluster::Cluster;
+use prometheus::{Counter, IntGauge, IntGaugeVec, Opts, Registry};
+use std::sync::{Mutex, atomic::Ordering};
+use vatic_consensus::GroupHandle;
+use vatic_core::{group::Group, id::GroupId, rules::Rules};
+
+/// Clock ticks a second in `/proc/self/stat`: the kernel's fixed unit for user space.
+const TICKS_PER_S: f64 = 100.0;
+
+pub(crate) struct Gauges {
+    streams: IntGauge,
+    operations: IntGauge,
+    drivers: IntGauge,
+    gateway_bytes: IntGauge,
+    ready: IntGauge,
+    has_room: IntGauge,
+    log_full: IntGauge,
+    groups: GroupGauges,
+    store: StoreGauges,
+    cpu_seconds: Counter,
+    resident_bytes: IntGauge,
+    /// One scrape at a time: each sets what all show.
+    turn: Mutex<()>,
+}
+
+struct GroupGauges {
+    applied: IntGaugeVec,
+    committed: IntGaugeVec,
+    last: IntGaugeVec,
+    flushed: IntGaugeVec,
+    term: IntGaugeVec,
+    is_leader: IntGaugeVec,
+    undecided: IntGaugeVec,
+}
+
+struct StoreGauges {
+    overlay_bytes: IntGauge,
+    map_used_bytes: IntGauge,
+    disk_free_bytes: IntGauge,
+}
+
+impl Gauges {
+    pub(super) fn new(registry: &Registry, node: u32) -> Gauges {
+        let gauge = |name, what| gauge(registry, name, what);
+        info(registry, node);
+        let cpu = "CPU time of the process, user and system, in seconds.";
+        let cpu_seconds = Counter::new("process_cpu_seconds_total", cpu).expect("a sound name");
+        register(registry, &cpu_seconds);
+        Gauges {
+            streams: gauge("vatic_streams", "Open Transact streams."),
+            operations: gauge("vatic_operations", "Submits and pipeline operations in flight."),
+            drivers: gauge("vatic_drivers", "Sealed transactions that are driven here."),
+            gateway_bytes: gauge("vatic_gateway_bytes", "Deltas of running transactions here."),
+            ready: gauge("vatic_ready", "1 where the node is ready."),
+            has_room: gauge("vatic_has_room", "0 where new work is refused for want of room."),
+            log_full: gauge("vatic_log_full", "1 where the log's disk is full."),
+            groups: GroupGauges::new(registry),
+            store: StoreGauges {
+                overlay_bytes: gauge("vatic_store_overlay_bytes", "Memory of all overlays."),
+                map_used_bytes: gauge("vatic_store_map_used_bytes", "Pages of LMDB with data."),
+                disk_free_bytes: gauge("vatic_store_disk_free_bytes", "Room left on the disk."),
+            },
+            cpu_seconds,
+            resident_bytes: gauge("process_resident_memory_bytes", "Resident memory."),
+            turn: Mutex::default(),
+        }
+    }
+
+    /// Looks everything up, and gathers what is to be shown. It reads the groups' state: not for a
+    /// thread that serves.
+    pub(super) fn gather(&self, cluster: &Cluster) -> Vec<prometheus::proto::MetricFamily> {
+        let _turn = self.turn.lock().expect("no holder panics");
+        self.look_up(cluster);
+        cluster.metrics.registry.gather()
+    }
+
+    fn look_up(&self, cluster: &Cluster) {
+        set(&self.streams, cluster.streams.load(Ordering::Acquire));
+        set(&self.operations, cluster.operations.load(Ordering::Acquire));
+        set(&self.drivers, cluster.driving.lock().expect("no holder panics").len() as u64);
+        set(&self.gateway_bytes, cluster.gateway_bytes.load(Ordering::Acquire));
+        set(&self.ready, cluster.readiness.lack(cluster).is_none().into());
+        set(&self.has_room, cluster.has_room().into());
+        set(&self.log_full, cluster.consensus.log_is_full().into());
+        let usage = cluster.store.usage();
+        set(&self.store.overlay_bytes, usage.overlay_bytes as u64);
+        set(&self.store.map_used_bytes, usage.map_used_bytes);
+        set(&self.store.disk_free_bytes, usage.disk_free_bytes);
+        for (&group, handle) in &cluster.groups {
+            self.groups.look_up(group, handle);
+        }
+        let (cpu_seconds, resident_bytes) = process();
+        self.cpu_seconds.reset();
+        self.cpu_seconds.inc_by(cpu_seconds);
+        set(&self.resident_bytes, resident_bytes);
+    }
+}
+
+impl GroupGauges {
+    fn new(registry: &Registry) -> GroupGauges {
+        let gauge = |name: &str, what: &str| {
+            let all = IntGaugeVec::new(Opts::new(name, what), &["group"]);
+            let all = all.expect("the name is sound");
+            register(registry, &all);
+            all
+        };
+        GroupGauges {
+            applied: gauge("vatic_group_applied_index", "Last log entry applied here."),
+            committed: gauge("vatic_group_committed_index", "Last entry known to be committed."),
+            last: gauge("vatic_group_last_index", "Last log entry that is here."),
+            flushed: gauge("vatic_group_flushed_index", "Last log entry that LMDB has."),
+            term: gauge("vatic_group_term", "Raft's term."),
+            is_leader: gauge("vatic_group_is_leader", "1 where this replica leads."),
+            undecided: gauge("vatic_group_undecided", "Yes votes without a decision."),
+        }
+    }
+
+    fn look_up(&self, group: GroupId, handle: &GroupHandle) {
+        let name = group.0.to_string();
+        let set = |all: &IntGaugeVec, value: u64| set(&all.with_label_values(&[&name]), value);
+        let (status, view) = (handle.status(), handle.view());
+        set(&self.applied, view.mark().map_or(0, |mark| mark.index));
+        set(&self.committed, status.committed.unwrap_or(0));
+        set(&self.last, status.last.unwrap_or(0));
+        set(&self.flushed, status.flushed.unwrap_or(0));
+        set(&self.term, status.leadership.term);
+        set(&self.is_leader, status.leadership.local.into());
+        let undecided = Group::of_view(group, &view, Rules::default()).undecided(&view).len();
+        set(&self.undecided, undecided as u64);
+    }
+}
+
+fn gauge(registry: &Registry, name: &str, what: &str) -> IntGauge {
+    let gauge = IntGauge::new(name, what).expect("the name is sound");
+    register(registry, &gauge);
+    gauge
+}
+
+fn info(registry: &Registry, node: u32) {
+    let options = Opts::new("vatic_info", "Always 1; what runs here is in the labels.")
+        .const_label("version", env!("CARGO_PKG_VERSION"))
+        .const_label("node", node.to_string());
+    let info = IntGauge::with_opts(options).expect("the name is sound");
+    info.set(1);
+    register(registry, &info);
+}
+
+fn set(gauge: &IntGauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// CPU seconds and resident bytes of this process; zeros where the system does not tell.
+fn process() -> (f64, u64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    (cpu_seconds(&stat).unwrap_or(0.0), resident_bytes(&status).unwrap_or(0))
+}
+
+/// `utime` and `stime`, the 14th and 15th fields. The second is the program's name in brackets,
+/// which may hold blanks.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some((ticks()? + ticks()?) as f64 / TICKS_PER_S)
+}
+
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_and_memory_are_read_from_proc_and_nonsense_is_nothing() {
+        let stat = "7 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 250 150 0 0 20 0 9 0 1 2 3";
+        assert_eq!(cpu_seconds(stat), Some(4.0));
+        assert_eq!(cpu_seconds("7 (cut off"), None);
+        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    12 kB\n"), Some(12 * 1024));
+        assert_eq!(resident_bytes("VmRSS: many kB"), None);
+        let (_, resident) = process();
+        assert!(resident > 0, "this process has memory");
+    }
+}

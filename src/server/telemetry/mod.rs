@@ -1,0 +1,52 @@
+//! What a node tells of itself: metrics, readiness, how long transactions took and where.
+//!
+//! `metrics` has what the node counts as it goes, `gauges` what is looked up when somebody asks;
+//! `admin` serves both over HTTP. `journey` follows a transaction at its gateway, `drive_times` at
+//! its driver: both feed the stage histograms, the span and, by `slow`, the log of slow
+//! transactions. `readiness` is what `/readyz` and the gRPC health service say alike.
+//!
+//! Invariants: counting takes no lock and allocates nothing (each series is looked up once, at the
+//! start); nothing that the node decides reads any of it; the admin port changes nothing.
+//!
+//! What `/metrics` shows, with its labels:
+//!
+//! - `vatic_transactions_total` by `outcome`, `cause`: ended at this gateway: `committed`,
+//!   `rolled_back` (with its cause), `unknown`, `refused` (an error before any vote), `abandoned`
+//!   (the client left)
+//! - `vatic_transaction_seconds` by `stage`: where they spent their time: at the gateway `client`
+//!   (waiting for its frames), `read`, `stage`, `coordinate` (seal to outcome, the hop included);
+//!   at the driver `vote` and `decide`
+//! - `vatic_votes_total` by `vote`: answers to votes that drivers here asked for: `yes`, `no`,
+//!   `stale`, `fault`
+//! - `vatic_recoveries_total`: transactions left behind that this node set out to decide
+//! - `vatic_slow_transactions_total`: beyond `slow_transaction_ms`, logged or not
+//! - `vatic_streams`, `vatic_operations`: open `Transact` streams; other operations in flight
+//! - `vatic_drivers`: sealed transactions that are driven here
+//! - `vatic_gateway_bytes`: deltas of running transactions in memory
+//! - `vatic_ready`: 1 where `/readyz` says so
+//! - `vatic_group_applied_index`, `_committed_index`, `_last_index`, `_flushed_index` by `group`:
+//!   how far the replica has come
+//! - `vatic_group_term`, `vatic_group_is_leader` by `group`: as Raft has it
+//! - `vatic_group_undecided` by `group`: Yes votes without a decision: what holds locks
+//! - `vatic_group_leader_changes_total`, `vatic_group_terms_total` by `group`: changes of leader,
+//!   elections, as seen here
+//! - `vatic_consensus_batch_commands`: commands in one entry
+//! - `vatic_consensus_queue_seconds`: a command's wait for its entry
+//! - `vatic_consensus_commit_seconds`: an entry from proposal to applied
+//! - `vatic_consensus_append_seconds`: an append to one follower, answered
+//! - `vatic_log_fsync_seconds`, `vatic_log_batch_records`: one fdatasync; records that share it
+//! - `vatic_log_written_bytes_total`, `vatic_log_segments`, `vatic_log_full`: the log on disk
+//! - `vatic_store_flush_seconds`: one flush of overlays into LMDB
+//! - `vatic_store_overlay_bytes`, `vatic_store_map_used_bytes`, `vatic_store_disk_free_bytes`: what
+//!   the store takes, and has left
+//! - `vatic_has_room`: 0 where new work is refused for want of room
+//! - `process_cpu_seconds_total`, `process_resident_memory_bytes`: the process
+//! - `vatic_info` by `version`, `node`: 1
+
+pub(crate) mod admin;
+pub(crate) mod drive_times;
+mod gauges;
+pub(crate) mod journey;
+pub(crate) mod metrics;
+pub(crate) mod readiness;
+mod slow;

@@ -1,0 +1,137 @@
+//! Whether clients should come here: for `/readyz` and for the gRPC health service alike.
+//!
+//! Ready is a node that knows the ring, is not closing, and sees a configured leader of every group
+//! that it holds. Elections take a second or two, and every node sees the same one: a node that has
+//! been ready stays so for `unready_after_ms` without, or an election would take all nodes away at
+//! once from clients that had better wait.
+
+use crate::cluster::Cluster;
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::Instant;
+use vatic_core::{group::Group, id::GroupId, rules::Rules};
+
+/// Pause between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a node lacks to be ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lack {
+    Starting,
+    Draining,
+    Ring,
+    Leader(GroupId),
+    Configuration(GroupId),
+}
+
+/// What the latest look found.
+pub(crate) struct Readiness(Mutex<Option<Lack>>);
+
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness(Mutex::new(Some(Lack::Starting)))
+    }
+}
+
+impl Readiness {
+    /// `None` where the node is ready.
+    pub(crate) fn lack(&self, cluster: &Cluster) -> Option<Lack> {
+        let draining = cluster.is_draining().then_some(Lack::Draining);
+        draining.or(*self.0.lock().expect("no holder panics"))
+    }
+
+    fn set(&self, lack: Option<Lack>) {
+        *self.0.lock().expect("no holder panics") = lack;
+    }
+}
+
+/// Looks again and again, and tells of every change; ends once the node closes.
+pub(crate) async fn follow<F>(cluster: Arc<Cluster>, tell: impl Fn(bool) -> F)
+where
+    F: Future<Output = ()>,
+{
+    let patience = Duration::from_millis(cluster.config.limits.unready_after_ms);
+    let mut judge = Judge { ready: false, lacking_since: None, patience };
+    while !cluster.is_draining() {
+        let lack = look(&cluster);
+        let before = judge.ready;
+        let ready = judge.judge(lack.is_some(), Instant::now());
+        cluster.readiness.set(if ready { None } else { lack });
+        if ready != before {
+            match lack {
+                Some(lack) if !ready => tracing::warn!(%lack, "not ready any more"),
+                _ => tracing::info!("ready"),
+            }
+            tell(ready).await;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Patience with a node that was ready.
+struct Judge {
+    ready: bool,
+    lacking_since: Option<Instant>,
+    patience: Duration,
+}
+
+impl Judge {
+    fn judge(&mut self, lacking: bool, now: Instant) -> bool {
+        match lacking {
+            false => (self.ready, self.lacking_since) = (true, None),
+            true => {
+                let since = *self.lacking_since.get_or_insert(now);
+                self.ready &= now - since < self.patience;
+            }
+        }
+        self.ready
+    }
+}
+
+fn look(cluster: &Cluster) -> Option<Lack> {
+    if cluster.ring().is_none() {
+        return Some(Lack::Ring);
+    }
+    cluster.groups.iter().find_map(|(&id, handle)| {
+        if handle.leader().is_none() {
+            return Some(Lack::Leader(id));
+        }
+        let configured = id == GroupId::META
+            || Group::of_view(id, &handle.view(), Rules::default()).config().ring.is_some();
+        (!configured).then_some(Lack::Configuration(id))
+    })
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lack::Starting => f.write_str("the node is starting"),
+            Lack::Draining => f.write_str("the node is closing"),
+            Lack::Ring => f.write_str("the ring is not known yet"),
+            Lack::Leader(group) => write!(f, "group {group} has no leader"),
+            Lack::Configuration(group) => write!(f, "group {group} has no configuration yet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lack_is_forgiven_to_a_node_that_was_ready_alone() {
+        let (patience, start) = (Duration::from_secs(2), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut judge = Judge { ready: false, lacking_since: None, patience };
+        assert!(!judge.judge(true, at(0)), "it never was ready");
+        assert!(judge.judge(false, at(10)));
+        assert!(judge.judge(true, at(20)) && judge.judge(true, at(2_010)));
+        assert!(!judge.judge(true, at(2_020)));
+        assert!(!judge.judge(true, at(2_030)), "only a look that finds nothing lacking helps");
+        assert!(judge.judge(false, at(2_040)));
+        assert!(judge.judge(true, at(9_000)), "patience begins anew");
+    }
+}

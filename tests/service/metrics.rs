@@ -1,0 +1,121 @@
+//! What a node tells of itself: metrics that move, readiness, the log of slow transactions.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vatic_proto::v1::RollbackCause;
+use vatic_proto::v1::transact_response::Frame as Answer;
+use vatic_tests::cluster::{Cluster, GROUPS, NODES, SLOW_TRANSACTION_MS};
+use vatic_tests::scrape::Scrape;
+use vatic_tests::values::{core_key, fields, int, key, put};
+use vatic_tests::wait::{SOON, until};
+use vatic_tests::wire::{Stream, committed, rollback};
+
+async fn scrape(cluster: &Cluster, at: usize) -> Scrape {
+    let (status, text) = cluster.admin(at, "/metrics").await.unwrap();
+    assert_eq!(status, 200, "{text}");
+    Scrape::read(&text)
+}
+
+/// The other tests run on this cluster too, so counters may move by more than this test moves them.
+pub(crate) async fn counters_move_with_a_commit_and_a_rollback(cluster: &Cluster) {
+    let gateway = 1;
+    let name = key("metrics", &cluster.partition(1, 2).await, "");
+    let before = scrape(cluster, gateway).await;
+    let mut reader = Stream::begin(cluster.channel(gateway)).await;
+    reader.read(&name).await;
+    reader.write(put(&name, int(1))).await;
+    reader.acknowledged().await;
+    let mut writer = Stream::begin(cluster.channel(gateway)).await;
+    writer.write(put(&name, int(2))).await;
+    committed(&writer.commit().await);
+    let between = scrape(cluster, gateway).await;
+    assert!(between.is("vatic_streams") >= 1.0, "the reader's stream is open");
+    let lost = reader.commit().await;
+    assert_eq!(rollback(&lost).cause(), RollbackCause::StaleRead);
+    let committed = "vatic_transactions_total{cause=\"\",outcome=\"committed\"}";
+    let stale = "vatic_transactions_total{cause=\"stale_read\",outcome=\"rolled_back\"}";
+    let coordinated = "vatic_transaction_seconds_count{stage=\"coordinate\"}";
+    let read = "vatic_transaction_seconds_count{stage=\"read\"}";
+    assert!(between.is(committed) >= before.is(committed) + 1.0);
+    // A stream tells when it is dropped, which may be just after its last word.
+    until("the rollback is counted", SOON, || async {
+        let after = scrape(cluster, gateway).await;
+        let moved = |series: &str, by: f64| after.is(series) >= before.is(series) + by;
+        (moved(committed, 1.0) && moved(stale, 1.0) && moved(coordinated, 2.0) && moved(read, 1.0))
+            .then_some(())
+    })
+    .await;
+}
+
+pub(crate) async fn drivers_groups_and_disk_are_told(cluster: &Cluster) {
+    let leader = cluster.leader(2).await;
+    let name = core_key(&key("metrics", &cluster.partition(2, 2).await, "told"));
+    let before = scrape(cluster, leader).await;
+    let client = cluster.client();
+    let name = &name;
+    client.run(|txn| async move { txn.put(name, fields(1)).await }).await.unwrap();
+    until("the leader has counted the vote", SOON, || async {
+        let after = scrape(cluster, leader).await;
+        let moved = |series: &str| after.is(series) > before.is(series);
+        let all = moved("vatic_votes_total{vote=\"yes\"}")
+            && moved("vatic_transaction_seconds_count{stage=\"vote\"}")
+            && moved("vatic_group_applied_index{group=\"2\"}")
+            && moved("vatic_consensus_batch_commands_count")
+            && moved("vatic_consensus_append_seconds_count")
+            && moved("vatic_log_fsync_seconds_count")
+            && moved("vatic_log_written_bytes_total")
+            && moved("vatic_store_flush_seconds_count");
+        all.then_some(())
+    })
+    .await;
+    let mut leaders = 0.0;
+    for at in 0..NODES {
+        let seen = scrape(cluster, at).await;
+        for group in 0..=GROUPS {
+            leaders += seen.is(&format!("vatic_group_is_leader{{group=\"{group}\"}}"));
+            assert!(seen.is(&format!("vatic_group_term{{group=\"{group}\"}}")) >= 1.0);
+        }
+        assert_eq!((seen.is("vatic_ready"), seen.is("vatic_has_room")), (1.0, 1.0));
+        assert!(seen.is("process_resident_memory_bytes") > 1e6);
+        assert!(seen.is("process_cpu_seconds_total") > 0.0);
+        assert!(seen.is("vatic_store_map_used_bytes") > 0.0);
+        assert_eq!(cluster.admin(at, "/healthz").await.unwrap(), (200, "alive\n".into()));
+        assert_eq!(cluster.admin(at, "/readyz").await.unwrap(), (200, "ready\n".into()));
+    }
+    // An election between two scrapes may be seen twice or not at all; there are none here.
+    assert_eq!(leaders, f64::from(GROUPS + 1));
+}
+
+pub(crate) async fn stalled_transaction_is_in_the_slow_log_with_where_its_time_went(
+    cluster: &Cluster,
+) {
+    let gateway = 2;
+    let name = key("slow", &cluster.partition(3, 2).await, "");
+    let mut stream = Stream::begin(cluster.channel(gateway)).await;
+    stream.write(put(&name, int(1))).await;
+    let tid = stream.find(|answer| match answer {
+        Answer::Begun(begun) => Some(begun.transaction_id.clone()),
+        _ => None,
+    });
+    let tid = vatic_core::id::Tid::from_bytes(&tid.await.unwrap()).unwrap().to_string();
+    let stalled = Instant::now() + Duration::from_millis(SLOW_TRANSACTION_MS);
+    tokio::time::sleep_until(stalled).await;
+    committed(&stream.commit().await);
+    let line = until("the slow log has the transaction", SOON, || async {
+        let lines = cluster.logged(gateway, "slow transaction at its gateway");
+        lines.into_iter().find(|line| line.contains(&tid))
+    })
+    .await;
+    assert!(line.contains("WARN") && line.contains("outcome=\"committed\""), "{line}");
+    let ms = |field: &str| -> u64 {
+        let found = line.split_whitespace().find_map(|word| word.strip_prefix(field));
+        found.unwrap_or_else(|| panic!("{field} in {line}")).parse().unwrap()
+    };
+    let (client, total) = (ms("client_ms="), ms("total_ms="));
+    // The clock of the stall began a little after the node's.
+    assert!(client + 20 >= SLOW_TRANSACTION_MS && client <= total, "{line}");
+    assert!(ms("coordinate_ms=") + client <= total, "{line}");
+    let scraped = scrape(cluster, gateway).await;
+    assert!(scraped.is("vatic_slow_transactions_total") >= 1.0);
+}
