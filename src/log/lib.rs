@@ -4,7 +4,8 @@
 //! path of a write: `replica` (the caller's handle) → `memory` (readable at once, queued) →
 //! `writer` (one batch, one fsync) → `index` (where each frame lies) → the caller's `done`.
 //! `recover` folds the same frames through the same `index`. `log` is the thread that drives the
-//! writer; a simulation drives it by hand instead.
+//! writer; a simulation drives it by hand instead. `drill` (with the simulated disk) cuts the power
+//! at every operation and compares with a model; `examples/crash_drill` runs it for long.
 
 mod disk;
 #[cfg(any(test, feature = "sim"))]

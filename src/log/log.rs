@@ -97,7 +97,8 @@ impl Log {
 
     /// Whether new proposals should be made: to be asked before them, and not before decisions. On
     /// a full disk writes still succeed until the current segment is full, then wait for room. It
-    /// ends by itself, when entries are let go of or the disk has room again.
+    /// ends by itself: when purges free a segment, as long as they still fit, or when the disk has
+    /// room again.
     pub fn room(&self) -> Result<(), DiskFull> {
         if self.shared.is_full() {
             return Err(DiskFull { left_bytes: self.shared.left_bytes() });

@@ -10,7 +10,10 @@
 //! - Only what the log has made durable on this node is flushed (the fence).
 //! - One OS thread, the committer, writes to LMDB; every commit is durable (no NOSYNC, no
 //!   WRITE_MAP).
-//! - An answer is right or there is none: a damaged value stops the node.
+//! - A damaged value stops the node, or the scrub finds it first. LMDB's own pages have no checksum:
+//!   a key that rotted can hide its entry from a get (a scan meets it, the scrub names it), and a
+//!   page that no longer lists an entry is only found by comparing replicas.
+//! - A full disk stops nothing: flushes wait, state stays in memory and in the log.
 //! - heed types do not leave `lmdb.rs`.
 
 mod cell;
