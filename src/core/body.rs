@@ -163,7 +163,12 @@ impl core::fmt::Display for LimitName {
 }
 
 impl Body {
-    /// The digest that names this body.
+    /// The digest that names this body: `H("vatic/body/v1"; …)`, framed as [`crate::hash`] says,
+    /// over the transaction id's 20 bytes as a byte string, the seal's seed, count and head; the
+    /// number of segments and of each group, first, last, before, after; the number of participants
+    /// and of each group, part, the number of its footprint's cells and each one's place and count
+    /// (two's complement); 0, or where it serves a request 1, principal, id, route, mint, group,
+    /// content.
     pub fn digest(&self) -> Hash {
         let hasher = Hasher::new("vatic/body/v1")
             .bytes(&self.tid.to_bytes())

@@ -15,6 +15,7 @@ use vatic_core::{
     limits::Limits,
     memory::MemoryState,
     receipt::Receipt,
+    request::RequestId,
     ring::{Ring, RingSpec},
     rules::Rules,
     sign::{NodeKey, TrustedKeys},
@@ -54,7 +55,7 @@ pub(super) fn node_key(node: u64) -> NodeKey {
     NodeKey::from_seed(&[node as u8; 32])
 }
 
-/// Receipts over one, two and three groups, several of each.
+/// Receipts over one, two and three groups, several of each; those over two serve requests.
 pub(super) fn samples() -> Samples {
     let mut forum = Forum::new(3);
     let mut open = Vec::new();
@@ -97,6 +98,7 @@ impl Forum {
 
     /// A commit over the first `width` groups; `round` tells apart what it writes.
     fn transact(&mut self, width: u32, round: u64) -> Sample {
+        let route = (width == 2).then(|| self.key_in(GroupId(1), round).partition);
         let mut deltas = Vec::new();
         for group in (1..=width).map(GroupId) {
             let key = self.key_in(group, round);
@@ -105,7 +107,7 @@ impl Forum {
             let op = Op::Add { field: "balance".into(), by: i64::from(width) };
             deltas.push(codec::encode(&Delta { key, op }));
         }
-        let (body, parts) = self.seal(&deltas);
+        let (body, parts) = self.seal(&deltas, route);
         let mut proofs = Vec::new();
         for part in parts {
             let group = part.group;
@@ -127,15 +129,21 @@ impl Forum {
     fn filler(&mut self, group: GroupId, nth: u64) -> Command {
         let fields = Fields::from([("filler".into(), 1.into())]);
         let delta = Delta { key: self.key_in(group, nth), op: Op::Put(fields) };
-        let (body, mut parts) = self.seal(&[codec::encode(&delta)]);
+        let (body, mut parts) = self.seal(&[codec::encode(&delta)], None);
         vote(&body, parts.remove(0))
     }
 
-    fn seal(&mut self, deltas: &[Vec<u8>]) -> (Body, Vec<Part>) {
+    /// A sealed transaction; with a route it serves a request.
+    fn seal(&mut self, deltas: &[Vec<u8>], route: Option<String>) -> (Body, Vec<Part>) {
         self.nonce += 1;
         let (mint, seed) = (Timestamp(1_000 + self.nonce), Hash([self.nonce as u8; 32]));
         let (ring, limits) = (self.ring.clone(), Limits::production());
         let mut draft = Draft::begin(ring, limits, mint, self.nonce, seed);
+        if let Some(route) = route {
+            let (principal, id) = ("someone".into(), vec![self.nonce as u8; 16]);
+            let request = RequestId { principal, id, route, mint };
+            draft.claim(request, Hash([0xAB; 32])).expect("a plain route");
+        }
         for delta in deltas {
             draft.push(delta.clone(), None, None).expect("a valid delta");
         }

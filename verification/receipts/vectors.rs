@@ -12,6 +12,7 @@ use vatic_core::{
     codec,
     hash::Hash,
     receipt::{self, Assurance, Proof, Receipt},
+    request::Claim,
     sign::TrustedKeys,
 };
 
@@ -100,6 +101,7 @@ fn padded(good: &Sample, keys: &TrustedKeys) -> Json {
     let mut case = case("a byte too many", &good.receipt, &good.deltas, keys);
     case["encoded"] = hex(&bytes).into();
     case["expect"] = json!({ "fault": "the encoding is not canonical" });
+    case["receipt"] = Json::Null;
     assert!(Receipt::from_bytes(&bytes).is_err());
     case
 }
@@ -143,7 +145,12 @@ fn body(body: &Body) -> Json {
             "group": participant.group.0, "part": participant.part.to_hex(), "footprint": cells,
         })
     });
-    assert!(body.claim.is_none(), "the samples name no request");
+    let claim = body.claim.as_ref().map(|Claim { request, group, content }| {
+        json!({
+            "principal": request.principal, "id": hex(&request.id), "route": request.route,
+            "mint": request.mint.0, "group": group.0, "content": content.to_hex(),
+        })
+    });
     json!({
         "tid": hex(&body.tid.to_bytes()),
         "seed": body.seal.seed.to_hex(),
@@ -151,7 +158,7 @@ fn body(body: &Body) -> Json {
         "head": body.seal.head.to_hex(),
         "segments": segments.collect::<Vec<_>>(),
         "participants": participants.collect::<Vec<_>>(),
-        "claim": null,
+        "claim": claim,
     })
 }
 
