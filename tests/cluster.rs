@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use rustix::process::Signal;
@@ -54,7 +55,7 @@ pub struct Cluster {
     admins: Vec<String>,
     partitions: OnceCell<BTreeMap<u32, Vec<String>>>,
     // Last: the processes go before their files.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Cluster {
@@ -74,7 +75,7 @@ impl Cluster {
         let endpoints = nodes.iter().map(|node| node.endpoint.clone()).collect();
         let (nodes, partitions) = (Mutex::new(nodes), OnceCell::new());
         let admins = admins.to_vec();
-        let cluster = Cluster { nodes, endpoints, admins, partitions, _dir: dir };
+        let cluster = Cluster { nodes, endpoints, admins, partitions, dir };
         cluster.wait_ready().await;
         cluster
     }
@@ -92,6 +93,11 @@ impl Cluster {
     /// Lines of a node's log that hold the text.
     pub fn logged(&self, at: usize, text: &str) -> Vec<String> {
         self.nodes.lock().expect("no holder panics")[at].logged(text)
+    }
+
+    /// Where a node keeps its data.
+    pub fn data_dir(&self, at: usize) -> PathBuf {
+        self.dir.path().join(format!("node-{}", at + 1))
     }
 
     /// A client of all nodes.

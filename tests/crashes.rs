@@ -2,6 +2,8 @@
 //!
 //! The tests share one cluster and run one after the other; each leaves all nodes running.
 
+#[path = "crashes/damage.rs"]
+mod damage;
 #[path = "crashes/kills.rs"]
 mod kills;
 #[path = "crashes/large.rs"]
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
             kills::nodes_killed_and_stopped_at_random_lose_nothing,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
+            damage::flipped_byte_at_rest_is_found_and_named_and_not_served,
         ],
     )
 }

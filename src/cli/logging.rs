@@ -21,7 +21,8 @@ const LEVELS: [&str; 2] = ["VATIC_LOG", "RUST_LOG"];
 /// Starts to log, for the whole process.
 pub(crate) fn start(cli: &Cli) {
     let serves = matches!(cli.command, Command::Start(_));
-    let filter = filter(if serves { "info" } else { "warn" });
+    // Raft's own account of itself is for who looks into Raft.
+    let filter = filter(if serves { "info,openraft=warn" } else { "warn" });
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
-use vatic_client::{Client, ClientError, Cluster, Group};
+use vatic_client::{Client, ClientError, Cluster, Divergence, Group};
 
 use crate::args::Output;
 use crate::exit::Failed;
@@ -45,7 +45,8 @@ pub(crate) async fn cluster(settings: &Settings) -> anyhow::Result<()> {
     output::list(settings.output, &["group", "agrees", "applied", "chain", "state"], &rows)?;
     let wrong = seen.groups.iter().filter(|group| !group.agrees()).count();
     if wrong > 0 {
-        let message = format!("{wrong} of {} groups do not agree", seen.groups.len());
+        let named: String = seen.groups.iter().flat_map(set_aside).collect();
+        let message = format!("{wrong} of {} groups do not agree{named}", seen.groups.len());
         return Err(Failed::verification(message).into());
     }
     Ok(())
@@ -65,6 +66,15 @@ pub(crate) async fn settled(client: &Client, patience: Duration) -> Result<Clust
         }
         sleep(Duration::from_millis(LOOK_AGAIN_MS)).await;
     }
+}
+
+/// The replicas that the cluster itself found to differ, in words.
+fn set_aside(group: &Group) -> impl Iterator<Item = String> {
+    group.replicas.iter().filter_map(|replica| {
+        let Divergence { index, what } = replica.divergence.as_ref()?;
+        let (group, node) = (group.group, replica.node_id);
+        Some(format!("; group {group}: node {node} differs from index {index} on: {what}"))
+    })
 }
 
 fn of_group(group: &Group) -> Json {

@@ -74,8 +74,19 @@ pub struct Replica {
     pub state_digest: Option<Hash>,
     /// Transactions voted Yes on and not yet decided.
     pub undecided: u64,
-    /// Records held.
+    /// Records held, where state digests were asked for.
     pub records: u64,
+    /// Set where it differs from the others, or is damaged, and serves no more.
+    pub divergence: Option<Divergence>,
+}
+
+/// How a replica differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// The first log index from which on it differs, as far as that is known.
+    pub index: u64,
+    /// For people.
+    pub what: String,
 }
 
 /// What a replica is in its group.
@@ -110,21 +121,26 @@ impl Group {
         first.chain_digest.is_some()
             && self.replicas.iter().all(|replica| {
                 replica.reachable
+                    && replica.divergence.is_none()
                     && replica.applied_index == first.applied_index
                     && replica.chain_digest == first.chain_digest
                     && replica.state_digest == first.state_digest
             })
     }
 
-    /// Whether two replicas contradict each other: at one index with different digests. Waiting
-    /// does not mend that.
+    /// Whether a replica was set aside, or two contradict each other: at one index with different
+    /// digests. Waiting does not mend that.
     pub fn diverges(&self) -> bool {
-        self.replicas.iter().enumerate().any(|(at, a)| {
-            self.replicas[at + 1..].iter().any(|b| {
-                let comparable = a.reachable && b.reachable && a.applied_index == b.applied_index;
-                comparable && (a.chain_digest != b.chain_digest || a.state_digest != b.state_digest)
+        let set_aside = self.replicas.iter().any(|replica| replica.divergence.is_some());
+        set_aside
+            || self.replicas.iter().enumerate().any(|(at, a)| {
+                self.replicas[at + 1..].iter().any(|b| {
+                    let comparable =
+                        a.reachable && b.reachable && a.applied_index == b.applied_index;
+                    comparable
+                        && (a.chain_digest != b.chain_digest || a.state_digest != b.state_digest)
+                })
             })
-        })
     }
 }
 
@@ -198,6 +214,9 @@ fn replica(replica: v1::Replica) -> Result<Replica, Malformed> {
         state_digest: digest(&replica.state_digest)?,
         undecided: replica.undecided,
         records: replica.records,
+        divergence: replica
+            .divergence
+            .map(|v1::Divergence { index, what }| Divergence { index, what }),
     })
 }
 
@@ -219,6 +238,7 @@ mod tests {
             state_digest: None,
             undecided: 0,
             records: 0,
+            divergence: None,
         }
     }
 

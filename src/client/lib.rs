@@ -31,7 +31,7 @@ mod submit;
 mod transaction;
 
 pub use client::{Client, Options, Routing};
-pub use cluster::{Cluster, Group, Member, Replica, Role};
+pub use cluster::{Cluster, Divergence, Group, Member, Replica, Role};
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};
 pub use limits::Limits;

@@ -114,7 +114,9 @@ async fn ask(cluster: &Arc<Cluster>, node: u32, checkpoint: Checkpoint) -> Optio
 /// What this node's replica says to a checkpoint.
 pub(crate) fn witness(cluster: &Cluster, checkpoint: Checkpoint) -> Witness {
     let Checkpoint { group: id, first, last, .. } = checkpoint;
-    let Some(handle) = cluster.groups.get(&id) else { return Witness::Unable };
+    let Some(handle) = cluster.groups.get(&id).filter(|_| !cluster.set_aside.contains(id)) else {
+        return Witness::Unable;
+    };
     let view = handle.view();
     match Group::of_view(id, &view, Rules::default()).checkpoint(&view, first, last) {
         Some(own) if own == checkpoint => Witness::Signed(cluster.signer.sign(&own)),

@@ -7,6 +7,7 @@
 use crate::{
     config::Config,
     convert,
+    divergence::SetAside,
     drive::Driving,
     local::Settled,
     peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
@@ -54,6 +55,8 @@ pub(crate) struct Cluster {
     pub(crate) streams: AtomicU64,
     /// Operations of pipelines in flight.
     pub(crate) operations: AtomicU64,
+    /// This node's replicas that differ from the others.
+    pub(crate) set_aside: SetAside,
     /// What running transactions keep in memory.
     pub(crate) gateway_bytes: AtomicU64,
     pub(crate) draining: AtomicBool,
@@ -113,6 +116,7 @@ impl Cluster {
             streams: AtomicU64::new(0),
             operations: AtomicU64::new(0),
             gateway_bytes: AtomicU64::new(0),
+            set_aside: SetAside::default(),
             draining: AtomicBool::new(false),
             metrics,
             readiness: Readiness::default(),
@@ -151,7 +155,7 @@ impl Cluster {
         read: PeerRead,
         deadline: Instant,
     ) -> Result<PeerFound, CallError> {
-        let own = self.groups.get(&group);
+        let own = self.groups.get(&group).filter(|_| !self.set_aside.contains(group));
         if let Some(found) = own.and_then(|own| serve_read::snapshot_here(group, own, &read)) {
             return Ok(found);
         }

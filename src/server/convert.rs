@@ -263,6 +263,10 @@ fn replica_status(node: u32, status: Option<&crate::peer::ReplicaStatus>) -> v1:
         undecided: status.undecided,
         clock: status.clock.0,
         records: status.records,
+        divergence: status
+            .divergence
+            .as_ref()
+            .map(|found| v1::Divergence { index: found.index, what: found.what.clone() }),
     }
 }
 

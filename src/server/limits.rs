@@ -64,6 +64,10 @@ pub struct Limits {
     pub drain_ms: u64,
     /// Pause between two rounds of signatures over what was applied meanwhile.
     pub attest_interval_ms: u64,
+    /// Pause between two comparisons of a group's replicas.
+    pub compare_interval_ms: u64,
+    /// Pause between two passes that read all of a replica's data at rest.
+    pub scrub_interval_ms: u64,
     /// How long a question for an outcome waits for a majority's signatures.
     pub receipt_wait_ms: u64,
     /// Pause between two looks at where leaders should be; 0 leaves them where they are.
@@ -108,6 +112,8 @@ impl Limits {
             drain_ms: 5_000,
             attest_interval_ms: 1_000,
             receipt_wait_ms: 3_000,
+            compare_interval_ms: 5_000,
+            scrub_interval_ms: 20_000,
             balance_interval_ms: 3_000,
             unready_after_ms: 2_000,
             slow_transaction_ms: 500,

@@ -3,7 +3,7 @@
 use crate::{
     attest,
     cluster::Cluster,
-    drive,
+    compare, drive,
     peer::{NodeStatus, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     serve_read, time,
 };
@@ -79,6 +79,18 @@ impl Cluster {
         let group = request.group();
         let handle = group.and_then(|group| self.groups.get(&group));
         match (request, handle) {
+            // It may be wrong in anything that it says.
+            (request, Some(_)) if request.group().is_some_and(|it| self.set_aside.contains(it)) => {
+                PeerReply::NotLeader { leader: None }
+            }
+            (PeerRequest::Heads { group, from }, Some(handle)) => {
+                PeerReply::Heads(compare::heads(group, handle, from))
+            }
+            (PeerRequest::StateDigest { group }, Some(_)) => self.state_digest(group).await,
+            (PeerRequest::SetAside { group, divergence }, Some(_)) => {
+                self.set_aside(group, divergence);
+                PeerReply::Noted
+            }
             (PeerRequest::Witness { checkpoint }, Some(_)) => {
                 PeerReply::Witness(attest::witness(self, checkpoint))
             }
@@ -173,6 +185,20 @@ impl Cluster {
         }
     }
 
+    /// Reads one replica's whole state.
+    pub(crate) async fn state_digest(&self, group: GroupId) -> PeerReply {
+        let _one_at_a_time = self.digests.lock().await;
+        let Some(handle) = self.groups.get(&group) else {
+            return PeerReply::NotLeader { leader: None };
+        };
+        let view = handle.view();
+        let read = tokio::task::spawn_blocking(move || {
+            let index = view.mark().map_or(0, |mark| mark.index);
+            PeerReply::StateDigest { index, digest: view.digest().0 }
+        });
+        read.await.unwrap_or(PeerReply::Stopping)
+    }
+
     /// Whether new work fits; decisions are proposed all the same.
     pub(crate) fn has_room(&self) -> bool {
         self.store.has_room() && !self.consensus.log_is_full()
@@ -183,7 +209,12 @@ impl Cluster {
         let _one_at_a_time = if with_state_digest { Some(self.digests.lock().await) } else { None };
         let mut replicas = Vec::with_capacity(self.groups.len());
         for (&group, handle) in &self.groups {
-            replicas.push(replica_status(group, handle.clone(), with_state_digest).await);
+            let divergence = self.set_aside.get(group);
+            // Reading all of a damaged state would stop the node.
+            let digest = with_state_digest && divergence.is_none();
+            let status = replica_status(group, handle.clone(), digest).await;
+            let status = ReplicaStatus { divergence, ..status };
+            replicas.push(status);
         }
         NodeStatus { node: self.config.node, replicas }
     }
@@ -223,5 +254,6 @@ async fn replica_status(
         clock: group.clock(),
         records,
         configured: id == GroupId::META || group.config().ring.is_some(),
+        divergence: None,
     }
 }

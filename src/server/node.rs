@@ -4,12 +4,13 @@ use crate::{
     api::Gateway,
     attest, bootstrap,
     cluster::Cluster,
+    compare,
     config::{Config, ConfigError},
     identity,
     machine::Machine,
     oversize,
     peer_service::PeerService,
-    placement,
+    placement, scrub,
     signer::Signer,
     sweep,
     telemetry::{admin, readiness},
@@ -149,6 +150,8 @@ impl Server {
         let _ = watched.set(cluster.clone());
         let mut sweeps = sweep::start(&cluster);
         attest::start(&cluster, &mut sweeps);
+        compare::start(&cluster, &mut sweeps);
+        scrub::start(&cluster, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let mut readiness = JoinSet::new();

@@ -1,7 +1,7 @@
 //! What one node asks another beside Raft: a closed set, answered by a group's leader or refused
 //! with the name of another node. Nothing is ever forwarded a second time.
 
-use crate::attest::Witness;
+use crate::{attest::Witness, compare::Heads, divergence::Divergence};
 use serde::{Deserialize, Serialize};
 use vatic_core::{
     aggregate::OutcomeRead,
@@ -29,6 +29,12 @@ pub(crate) enum PeerRequest {
     Coordinate { body: Body, parts: Vec<Part> },
     /// These transactions are applied by all participants. A hint.
     Settled { group: GroupId, tids: Vec<Tid> },
+    /// Where the node's own replica's chain stands, and its heads from an index on.
+    Heads { group: GroupId, from: u64 },
+    /// The digest of the whole state of the node's own replica.
+    StateDigest { group: GroupId },
+    /// The node's own replica differs from the majority.
+    SetAside { group: GroupId, divergence: Divergence },
     /// Sign this, if the node's own replica computes the same. To any replica.
     Witness { checkpoint: Checkpoint },
     /// What the node knows of its own replicas.
@@ -75,6 +81,10 @@ pub(crate) enum PeerReply {
     Finished(Finished),
     /// Taken note of.
     Noted,
+    /// A replica's heads.
+    Heads(Heads),
+    /// A replica's state at an index.
+    StateDigest { index: u64, digest: [u8; 32] },
     /// A replica's word on a checkpoint.
     Witness(Witness),
     /// What the node knows of its replicas.
@@ -170,6 +180,8 @@ pub(crate) struct ReplicaStatus {
     pub(crate) clock: Timestamp,
     pub(crate) records: u64,
     pub(crate) configured: bool,
+    /// Set for one that was set aside.
+    pub(crate) divergence: Option<Divergence>,
 }
 
 impl PeerRequest {
@@ -178,7 +190,10 @@ impl PeerRequest {
         match self {
             PeerRequest::Propose { group, .. }
             | PeerRequest::Read { group, .. }
-            | PeerRequest::Settled { group, .. } => Some(*group),
+            | PeerRequest::Settled { group, .. }
+            | PeerRequest::Heads { group, .. }
+            | PeerRequest::StateDigest { group }
+            | PeerRequest::SetAside { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
             PeerRequest::Witness { checkpoint } => Some(checkpoint.group),
             PeerRequest::Status { .. } => None,

@@ -1,0 +1,214 @@
+//! Replicas are compared all the time: their chains while they work, their states while they rest.
+//!
+//! The chain covers every byte that applying an entry wrote, so replicas that applied differently
+//! have different heads from that entry on; comparing the last heads finds it, and the heads that
+//! are kept say where. What changed at rest shows in no head: for that, replicas that stand at one
+//! index are compared by a digest of their whole states, once for each time that they come to rest.
+
+use crate::{
+    cluster::Cluster,
+    divergence::{self, Divergence},
+    peer::{PeerReply, PeerRequest},
+    time,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::Instant};
+use vatic_consensus::GroupHandle;
+use vatic_core::{command::ChainHead, group::Group, hash::Hash, id::GroupId, rules::Rules};
+
+/// Heads in one answer.
+pub(crate) const HEADS_MAX: usize = 4_096;
+
+/// A whole state is read for comparison at most for this share of the time: one in so many.
+const STATE_SHARE: u32 = 20;
+
+/// Starts one task for each group here; it works while this node leads.
+pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
+    for (&id, handle) in &cluster.groups {
+        let compare = Compare {
+            cluster: cluster.clone(),
+            id,
+            handle: handle.clone(),
+            seen: 0,
+            states_at: 0,
+            states_from: Instant::now(),
+        };
+        tasks.spawn(compare.run());
+    }
+}
+
+struct Compare {
+    cluster: Arc<Cluster>,
+    id: GroupId,
+    handle: GroupHandle,
+    /// Where the chain stood at the last look.
+    seen: u64,
+    /// The index at which states were compared last.
+    states_at: u64,
+    /// States are not compared again before.
+    states_from: Instant,
+}
+
+impl Compare {
+    async fn run(mut self) {
+        let interval = Duration::from_millis(self.cluster.config.limits.compare_interval_ms);
+        loop {
+            tokio::time::sleep(interval).await;
+            if self.handle.is_leader() && !self.cluster.set_aside.contains(self.id) {
+                self.chains().await;
+                self.states().await;
+            }
+        }
+    }
+
+    async fn chains(&self) {
+        let Some(own) = self.heads_of(self.cluster.config.node, u64::MAX).await else { return };
+        for node in self.others() {
+            let Some(theirs) = self.heads_of(node, u64::MAX).await else { continue };
+            let last = theirs.last.index.min(own.last.index);
+            let (Some(own), Some(theirs)) = (self.own_at(last), self.at(node, last).await) else {
+                continue;
+            };
+            if own != theirs {
+                self.judge(self.first_difference(node, last).await).await;
+            }
+        }
+    }
+
+    /// The first index, as far as heads are kept, from which on a replica differs.
+    async fn first_difference(&self, node: u32, upper: u64) -> u64 {
+        let mut from = 0;
+        while from <= upper {
+            let Some(theirs) = self.heads_of(node, from).await else { return upper };
+            let own = self.own_heads(from);
+            if let Some(first) = divergence::first_difference(&own, &theirs.heads) {
+                return first;
+            }
+            match theirs.heads.last().map(|head| head.index).max(own.last().map(|it| it.index)) {
+                Some(last) if last >= from => from = last + 1,
+                _ => return upper,
+            }
+        }
+        upper
+    }
+
+    /// Sets whoever has not the majority's head at this index aside.
+    async fn judge(&self, index: u64) {
+        let mut found = Vec::new();
+        for node in self.cluster.holders(self.id) {
+            if let Some(head) = self.at(node, index).await {
+                found.push((node, head.digest));
+            }
+        }
+        self.convict(index, "chain head", &found).await;
+    }
+
+    async fn convict(&self, index: u64, of: &str, found: &[(u32, Hash)]) {
+        let Some(odd) = divergence::minority(found, self.cluster.holders(self.id).len()) else {
+            tracing::error!(group = %self.id, index, ?found, "replicas differ, without a majority");
+            return;
+        };
+        for &(node, digest) in found.iter().filter(|(node, _)| odd.contains(node)) {
+            let what = format!("{of} {} is not the majority's", digest.to_hex());
+            tracing::error!(group = %self.id, node, index, what, "a replica differs");
+            let divergence = Divergence { index, what };
+            if node == self.cluster.config.node {
+                self.cluster.set_aside(self.id, divergence);
+                continue;
+            }
+            let request = PeerRequest::SetAside { group: self.id, divergence };
+            // Not told: the next look finds it again.
+            let _ = self.cluster.peers.call(node, &request, self.deadline()).await;
+        }
+    }
+
+    /// Compares states, once the group has rested since the last look and all stand at one index.
+    async fn states(&mut self) {
+        let index = self.own_last().index;
+        let rested = std::mem::replace(&mut self.seen, index) == index;
+        if !rested || self.states_at == index || Instant::now() < self.states_from {
+            return;
+        }
+        let started = Instant::now();
+        let asked = self.cluster.holders(self.id).into_iter().map(|node| self.state_of(node));
+        let found: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+        self.states_from = Instant::now() + started.elapsed() * STATE_SHARE;
+        let whole = found.len() == self.cluster.holders(self.id).len();
+        if !whole || found.iter().any(|(_, at, _)| *at != index) {
+            return;
+        }
+        self.states_at = index;
+        let digests: Vec<_> = found.into_iter().map(|(node, _, digest)| (node, digest)).collect();
+        if digests.iter().any(|(_, digest)| *digest != digests[0].1) {
+            self.convict(index, "state", &digests).await;
+        }
+    }
+
+    async fn state_of(&self, node: u32) -> Option<(u32, u64, Hash)> {
+        let reply = if node == self.cluster.config.node {
+            self.cluster.state_digest(self.id).await
+        } else {
+            let limits = &self.cluster.config.limits;
+            let deadline = time::deadline_in(limits.call_deadline_ms);
+            let request = PeerRequest::StateDigest { group: self.id };
+            self.cluster.peers.call(node, &request, deadline).await?
+        };
+        match reply {
+            PeerReply::StateDigest { index, digest } => Some((node, index, Hash(digest))),
+            _ => None,
+        }
+    }
+
+    fn others(&self) -> Vec<u32> {
+        let own = self.cluster.config.node;
+        self.cluster.holders(self.id).into_iter().filter(|&node| node != own).collect()
+    }
+
+    fn own_last(&self) -> ChainHead {
+        Group::of_view(self.id, &self.handle.view(), Rules::default()).chain()
+    }
+
+    fn own_heads(&self, from: u64) -> Vec<ChainHead> {
+        heads(self.id, &self.handle, from).heads
+    }
+
+    fn own_at(&self, index: u64) -> Option<ChainHead> {
+        self.own_heads(index).first().copied().filter(|head| head.index == index)
+    }
+
+    async fn at(&self, node: u32, index: u64) -> Option<ChainHead> {
+        let found = self.heads_of(node, index).await?;
+        found.heads.first().copied().filter(|head| head.index == index)
+    }
+
+    async fn heads_of(&self, node: u32, from: u64) -> Option<Heads> {
+        if node == self.cluster.config.node {
+            let serves = !self.cluster.set_aside.contains(self.id);
+            return serves.then(|| heads(self.id, &self.handle, from));
+        }
+        let request = PeerRequest::Heads { group: self.id, from };
+        match self.cluster.peers.call(node, &request, self.deadline()).await? {
+            PeerReply::Heads(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        time::deadline_in(self.cluster.config.limits.propose_deadline_ms)
+    }
+}
+
+/// Where a replica's chain stands, and the heads from some index on.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Heads {
+    pub(crate) last: ChainHead,
+    /// Ascending, at most [`HEADS_MAX`].
+    pub(crate) heads: Vec<ChainHead>,
+}
+
+/// This node's own.
+pub(crate) fn heads(id: GroupId, handle: &GroupHandle, from: u64) -> Heads {
+    let view = handle.view();
+    let group = Group::of_view(id, &view, Rules::default());
+    Heads { last: group.chain(), heads: group.heads(&view, from..=u64::MAX, HEADS_MAX) }
+}

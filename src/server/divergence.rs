@@ -1,0 +1,101 @@
+//! A replica that is not what the others are, or whose disk rotted: what is known of it, and that it
+//! serves no more.
+//!
+//! The majority decides who differs. A replica alone with its head knows nothing of it until it is
+//! told; from then on it answers neither reads nor votes' proposers, signs nothing, and gives its
+//! leadership away. Only the replica is set aside: the node's other groups go on.
+
+use crate::cluster::Cluster;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Mutex};
+use vatic_core::{command::ChainHead, id::GroupId};
+
+/// How a replica differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Divergence {
+    /// The first log index from which on it differs, as far as heads are kept; for damage at rest,
+    /// the index that the replica had applied.
+    pub(crate) index: u64,
+    /// What is there and what should be.
+    pub(crate) what: String,
+}
+
+/// This node's replicas that were found to differ.
+#[derive(Default)]
+pub(crate) struct SetAside(Mutex<BTreeMap<GroupId, Divergence>>);
+
+impl SetAside {
+    pub(crate) fn get(&self, group: GroupId) -> Option<Divergence> {
+        self.0.lock().expect("no holder panics").get(&group).cloned()
+    }
+
+    pub(crate) fn contains(&self, group: GroupId) -> bool {
+        self.0.lock().expect("no holder panics").contains_key(&group)
+    }
+
+    /// Whether it is new.
+    fn insert(&self, group: GroupId, divergence: Divergence) -> bool {
+        let mut known = self.0.lock().expect("no holder panics");
+        match known.contains_key(&group) {
+            true => false,
+            false => known.insert(group, divergence).is_none(),
+        }
+    }
+}
+
+impl Cluster {
+    /// Sets this node's replica aside. The first finding stands.
+    pub(crate) fn set_aside(&self, group: GroupId, divergence: Divergence) {
+        let Divergence { index, what } = divergence.clone();
+        if self.set_aside.insert(group, divergence) {
+            tracing::error!(%group, index, what, "this replica is set aside");
+        }
+    }
+}
+
+/// Which nodes do not have what a majority of the holders has; `None` where there is no majority.
+pub(crate) fn minority<T: PartialEq>(found: &[(u32, T)], holders: usize) -> Option<Vec<u32>> {
+    let quorum = vatic_core::sign::quorum(holders);
+    let count = |value: &T| found.iter().filter(|(_, other)| other == value).count();
+    let (_, most) = found.iter().find(|(_, value)| count(value) >= quorum)?;
+    Some(found.iter().filter(|(_, value)| value != most).map(|(node, _)| *node).collect())
+}
+
+/// The first index at which two replicas' heads differ, from where both keep them on; both ascend.
+pub(crate) fn first_difference(own: &[ChainHead], theirs: &[ChainHead]) -> Option<u64> {
+    let start = own.first()?.index.max(theirs.first()?.index);
+    let kept = |head: &&ChainHead| head.index >= start;
+    let mut pairs = own.iter().filter(kept).zip(theirs.iter().filter(kept));
+    let (own, theirs) = pairs.find(|(own, theirs)| own != theirs)?;
+    Some(own.index.min(theirs.index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vatic_core::hash::Hash;
+
+    #[test]
+    fn minority_is_whoever_differs_from_a_majority_of_all_holders() {
+        assert_eq!(minority(&[(1, 'a'), (2, 'a'), (3, 'a')], 3), Some(vec![]));
+        assert_eq!(minority(&[(1, 'a'), (2, 'b'), (3, 'a')], 3), Some(vec![2]));
+        assert_eq!(minority(&[(1, 'b'), (2, 'a'), (3, 'a')], 3), Some(vec![1]));
+        // One that did not answer counts as a holder all the same.
+        assert_eq!(minority(&[(1, 'a'), (2, 'b')], 3), None);
+        assert_eq!(minority(&[(1, 'a'), (2, 'b'), (3, 'c')], 3), None);
+    }
+
+    #[test]
+    fn first_difference_is_the_lower_index_where_they_part() {
+        let head = |index, byte| ChainHead { index, digest: Hash([byte; 32]) };
+        let own = [head(4, 1), head(5, 2), head(7, 3)];
+        assert_eq!(first_difference(&own, &own), None);
+        assert_eq!(first_difference(&own, &[head(4, 1), head(5, 9), head(7, 9)]), Some(5));
+        assert_eq!(first_difference(&own, &[head(4, 1), head(6, 2)]), Some(5));
+        // One keeps more of the past than the other.
+        assert_eq!(first_difference(&own, &[head(5, 2), head(7, 3)]), None);
+        assert_eq!(first_difference(&own, &[head(5, 9), head(7, 3)]), Some(5));
+        // One that is behind has contradicted nothing.
+        assert_eq!(first_difference(&own, &own[..1]), None);
+    }
+}
