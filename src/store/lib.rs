@@ -13,7 +13,8 @@
 //! - A damaged value stops the node, or the scrub finds it first. LMDB's own pages have no checksum:
 //!   a key that rotted can hide its entry from a get (a scan meets it, the scrub names it), and a
 //!   page that no longer lists an entry is only found by comparing replicas.
-//! - A full disk stops nothing: flushes wait, state stays in memory and in the log.
+//! - On a full disk flushes wait, state stays in memory and in the log; an install is refused. Only
+//!   the small commits that create, remove or flip a replica still stop the node.
 //! - heed types do not leave `lmdb.rs`.
 
 mod cell;
