@@ -7,15 +7,15 @@
 //!
 //! What is signed are the 32 bytes of
 //! `SHA-256("vatic/checkpoint/v1" ‖ cluster ‖ group ‖ first ‖ last ‖ root ‖ head)`, framed as
-//! [`crate::hash`] says: strings behind their length, integers as eight bytes big-endian, digests as
-//! they are. The leaves of the tree are the heads themselves, in order; entries that carry no
+//! [`crate::hash`] says: strings behind their length, integers as eight bytes big-endian, digests
+//! as they are. The leaves of the tree are the heads themselves, in order; entries that carry no
 //! command have none, so a leaf's place is not its index: the head itself is bound to the index.
 //!
 //! **Where it lies.** The head after each entry is kept for the last `heads_max` entries, for
-//! comparing replicas. When a checkpoint is attested, its heads are copied with it into one row, which
-//! stays as long as the outcomes of its entries can be asked for: twice their time-to-live, since a
-//! late decision's outcome is kept from then on. All of this is replicated and trimmed while
-//! applying, so a restarted replica has it and a snapshot carries it.
+//! comparing replicas. When a checkpoint is attested, its heads are copied with it into one row,
+//! which stays for twice the time-to-live of outcomes: an outcome is kept from its decision on,
+//! which may come later than the checkpoint. All of this is replicated and trimmed while applying,
+//! so a restarted replica has it and a snapshot carries it.
 
 use crate::{
     command::{ChainHead, Refusal, Reply},

@@ -238,7 +238,7 @@ impl Group {
         tid.home == self.id || known().is_some_and(|txn| !rolled_back(txn))
     }
 
-    /// Closes the entry's tree over its commands' leaves and all that it wrote, and moves the chain.
+    /// Closes the entry's tree over its commands' leaves and all that it wrote; moves the chain.
     fn extend_chain(
         &mut self,
         state: &mut impl State,

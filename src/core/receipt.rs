@@ -2,7 +2,7 @@
 //!
 //! A receipt ties the transitions that a client sent to positions in the participants' digest
 //! chains, and those positions to signatures of a majority of each participant's replicas. Whoever
-//! has pinned the replicas' public keys needs to trust nobody else. Changing any byte breaks a link.
+//! has pinned the replicas' public keys needs to trust nobody else. A changed byte breaks a link.
 //!
 //! **To verify a receipt** in any language, with the deltas as the client sent them and the pinned
 //! keys; `H(tag; fields)` is SHA-256 over the tag and the fields as [`crate::hash`] frames them
@@ -20,7 +20,7 @@
 //!    - `effect = H("vatic/vote/v1"; group, tid, b, ts, images)`;
 //!    - `leaf = H("vatic/leaf/v1"; command, effect)`, which climbs `path` as [`merkle`] says to the
 //!      entry's root;
-//!    - `head = H("vatic/chain/v1"; before, group, index, root)`: the group's chain after the entry.
+//!    - `head = H("vatic/chain/v1"; before, group, index, root)`: the group's chain after it.
 //! 5. *Endorsements.* There is one for each participant, in the same order; a receipt that lacks
 //!    some, or signatures of a majority, is incomplete. For each: the checkpoint is of that group,
 //!    `first ≤ index ≤ last`; `head` climbs the endorsement's path to the checkpoint's root, and is
@@ -28,8 +28,8 @@
 //! 6. *Signatures.* In ascending order of nodes, none twice, each of a node that is pinned for the
 //!    group, each a strict Ed25519 signature over the 32 bytes
 //!    `H("vatic/checkpoint/v1"; cluster, group, first, last, root, head)`. One that does not verify
-//!    spoils the receipt: it has one form only. A majority of the group's pinned nodes must be there,
-//!    and no two of them with one key.
+//!    spoils the receipt. A majority of the group's pinned nodes must be there, and no two of them
+//!    with one key.
 
 use crate::{
     body::Body,
