@@ -9,8 +9,8 @@
 //! Events may be late, repeated or lost; each carries the round of the question it answers.
 //!
 //! Whoever recovers may know less than a driver: no body, or not all participants. A Yes names
-//! both, and they are adopted from it. Until then nothing commits on Yes votes, and an answer that was
-//! given without the body is asked for again: it may be about another body under the same id.
+//! both, and they are adopted from it. Until then nothing commits on Yes votes, and an answer that
+//! was given without the body is asked for again: it may be about another body under the same id.
 //!
 //! Why "stale" is not No: a stale answer says that the group forgot everything up to a watermark.
 //! A group forgets a commit only after all participants applied it. So after a stale answer the

@@ -3,8 +3,8 @@
 //! An inner node is `H("vatic/node/v1"; left, right)`, the root `H("vatic/root/v1"; count, top)`,
 //! framed as [`crate::hash`] says. To climb from place `index` of `count`: while the level is wider
 //! than one, a node that is last in a level of odd width moves up unchanged, any other takes the
-//! next sibling, on its left if its place is odd; then place and width are halved, the width rounded
-//! up. All siblings must be used.
+//! next sibling, on its left if its place is odd; then place and width are halved, the width
+//! rounded up. All siblings must be used.
 //!
 //! Leaves and inner nodes are hashed in different domains (RFC 6962 does the same), and an odd node
 //! moves up unchanged. The root is closed over the count: trees of 3 and of 4 leaves have paths of

@@ -1,8 +1,8 @@
 //! Forgeries: receipts and transitions changed at random, by bytes and by parts.
 //!
 //! By bytes: flips, inserted, lost, repeated and swapped runs, runs of another receipt. By parts:
-//! another receipt's body, proofs, endorsements, signatures; nodes renamed; keys that nobody pinned;
-//! one node signing for two; timestamps and positions moved; what the client kept changed instead.
+//! another receipt's body, proofs, endorsements, signatures; nodes renamed; keys not pinned; one
+//! node signing for two; timestamps and positions moved; what the client kept changed instead.
 //! A forgery succeeds where it differs from what was given and still verifies as complete.
 
 use super::sample::{CLUSTER, Sample, Samples, node_key, samples};

@@ -1,7 +1,8 @@
 //! Vectors: receipts that verify and receipts that do not, as JSON for other implementations.
 //!
 //! Each case has the encoded receipt, the same receipt field by field, what the client kept, and
-//! what verifying comes to; the good ones also every digest on the way. Byte strings are in hexadecimal.
+//! what verifying comes to; the good ones also every digest on the way. Byte strings are in
+//! hexadecimal.
 
 use super::sample::{CLUSTER, Sample, Samples, node_key, samples};
 use serde_json::{Value as Json, json};
