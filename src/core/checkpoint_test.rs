@@ -9,6 +9,7 @@ use crate::{
     hash::Hash,
     id::{GroupId, Timestamp},
     limits::Limits,
+    memory::MemoryState,
     receipt::{Assurance, EndorsementFault, Lacking, Receipt, ReceiptFault},
     request::RequestId,
     rules::Rules,
@@ -346,4 +347,32 @@ fn complete_receipt_of_one_group_takes_at_most_two_kibibytes() {
     assert_eq!(receipt.endorsements[0].path.siblings.len(), 10);
     let bytes = codec::encode(&receipt).len();
     assert!(bytes <= 2_048, "{bytes} bytes");
+}
+
+/// Both answer "done" as well.
+#[test]
+fn clock_that_differs_and_a_collection_that_removes_less_show_in_the_next_head() {
+    let mut groups = Groups::new(2);
+    commit(&mut groups, 1);
+    commit(&mut groups, 2);
+    let horizon = groups.groups[&ONE].0.clock();
+    let collect = [Command::Collect { horizon, items_max: 100 }];
+    let ahead = |group: &mut Group, state: &mut MemoryState| {
+        group.apply(state, &Command::Advance { to: horizon.next() }).expect("no contradiction");
+    };
+    let lacking = |_: &mut Group, state: &mut MemoryState| {
+        let garbage = |place: &&Vec<u8>| place[0] == tables::GARBAGE;
+        let first = state.0.keys().find(garbage).expect("a version was superseded").clone();
+        state.delete(&first);
+    };
+    let changes: [&dyn Fn(&mut Group, &mut MemoryState); 2] = [&ahead, &lacking];
+    for change in changes {
+        let mut other = groups.clone();
+        let (group, state) = other.groups.get_mut(&ONE).expect("there");
+        change(group, state);
+        let mut same = groups.clone();
+        assert_eq!(same.apply(ONE, &collect), other.apply(ONE, &collect));
+        let chain = |groups: &Groups| groups.groups[&ONE].0.chain();
+        assert_ne!(chain(&same), chain(&other));
+    }
 }
