@@ -28,8 +28,13 @@ impl Kept {
         Kept { opening, deltas: evidence.deltas, receipt: evidence.receipt }
     }
 
-    pub(crate) fn into_evidence(self) -> Evidence {
-        Evidence { deltas: self.deltas, receipt: self.receipt }
+    pub(crate) fn evidence(&self) -> Evidence {
+        Evidence { deltas: self.deltas.clone(), receipt: self.receipt.clone() }
+    }
+
+    /// With another receipt of the same commit.
+    pub(crate) fn with_receipt(self, receipt: Vec<u8>) -> Self {
+        Kept { receipt, ..self }
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) const DOWN_MS_MAX: u64 = 2_000;
 pub(crate) const AGREE_MS: u64 = 30_000;
 /// Longest that the checks may take.
 pub(crate) const CHECK_MS: u64 = 180_000;
+/// Receipts that are completed at once.
+pub(crate) const COMPLETED_AT_ONCE: usize = 64;
 /// Keys in one strict read.
 pub(crate) const READ_SET_KEYS: usize = 60;
 /// Opening accounts at once.

@@ -8,6 +8,8 @@ use vatic_core::delta::{Delta, Op};
 use vatic_core::hash::Hash;
 use vatic_core::id::{GroupId, Tid};
 use vatic_core::key::Key;
+use vatic_core::receipt::Assurance;
+use vatic_core::sign::TrustedKeys;
 
 use super::evidence_file::Kept;
 
@@ -15,8 +17,9 @@ use super::evidence_file::Kept;
 const FAULTS_SHOWN: usize = 20;
 
 /// The judgement on a file of evidence, as it is read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Verdict {
+    pinned: TrustedKeys,
     pub(crate) verified: u64,
     pub(crate) failed: u64,
     pub(crate) faults: Vec<String>,
@@ -28,10 +31,23 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
+    /// No evidence yet; signatures count by these keys.
+    pub(crate) fn new(pinned: TrustedKeys) -> Self {
+        Verdict {
+            pinned,
+            verified: 0,
+            failed: 0,
+            faults: Vec::new(),
+            seen: HashSet::new(),
+            chains: HashMap::new(),
+            sums: BTreeMap::new(),
+        }
+    }
+
     /// Takes one commit. Those that opened accounts count into sums, not into receipts.
     pub(crate) fn take(&mut self, kept: Kept) {
         let opening = kept.opening;
-        match self.judge(&kept.into_evidence()) {
+        match self.judge(&kept.evidence()) {
             Ok(()) if opening => {}
             Ok(()) => self.verified += 1,
             Err(fault) => {
@@ -57,6 +73,13 @@ impl Verdict {
         let receipt = evidence.read().map_err(|fault| fault.to_string())?;
         let tid = receipt.body.tid;
         let positions = evidence.verify().map_err(|fault| format!("{tid}: {fault}"))?;
+        match evidence.verify_signed(&self.pinned) {
+            Ok(Assurance::Complete) => {}
+            Ok(Assurance::Incomplete(lacking)) => {
+                return Err(format!("{tid}: too few signatures: {lacking:?}"));
+            }
+            Err(fault) => return Err(format!("{tid}: {fault}")),
+        }
         if !self.seen.insert(tid) {
             return Err(format!("{tid}: acknowledged twice"));
         }

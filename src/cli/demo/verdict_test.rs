@@ -1,9 +1,15 @@
-//! A verdict must be able to fall: doubled, forged and contradicting evidence is caught.
+//! A verdict must be able to fall: doubled, forged, unsigned and contradicting evidence is caught.
+
+use std::collections::BTreeMap;
 
 use vatic_client::Evidence;
+use vatic_core::checkpoint::{Checkpoint, Endorsement};
 use vatic_core::codec;
+use vatic_core::command::ChainHead;
 use vatic_core::hash::Hash;
-use vatic_core::receipt::Receipt;
+use vatic_core::id::GroupId;
+use vatic_core::receipt::{Position, Receipt};
+use vatic_core::sign::{NodeKey, TrustedKeys};
 
 use crate::demo::evidence_file::Kept;
 use crate::demo::verdict::Verdict;
@@ -14,12 +20,33 @@ fn evidence(nonce: u64, change: impl FnOnce(&mut Receipt)) -> Evidence {
     let mut receipt: Receipt = codec::decode(&evidence.receipt).unwrap();
     receipt.body.tid.nonce = nonce;
     change(&mut receipt);
+    sign(&mut receipt);
     evidence.receipt = codec::encode(&receipt);
     evidence
 }
 
+const CLUSTER: &str = "demo";
+
+fn key() -> NodeKey {
+    NodeKey::from_seed(&[7; 32])
+}
+
+/// By the one replica that is pinned.
+fn sign(receipt: &mut Receipt) {
+    for Position { group, index, digest } in receipt.positions().unwrap() {
+        let checkpoint = Checkpoint::of_entry(group, ChainHead { index, digest });
+        let signature = checkpoint.sign(CLUSTER, 1, &key());
+        receipt.endorse(Endorsement::of_entry(checkpoint, signature));
+    }
+}
+
+fn pinned() -> TrustedKeys {
+    let groups = [(GroupId(1), BTreeMap::from([(1, key().public())]))];
+    TrustedKeys { cluster: CLUSTER.into(), groups: groups.into() }
+}
+
 fn judged(all: impl IntoIterator<Item = Evidence>) -> Verdict {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict::new(pinned());
     all.into_iter().for_each(|evidence| verdict.take(Kept::new(false, evidence)));
     verdict
 }
@@ -69,8 +96,18 @@ fn forged_receipt_is_caught_and_does_not_count() {
 }
 
 #[test]
+fn receipt_that_nobody_signed_is_caught() {
+    let mut unsigned = evidence(1, |_| ());
+    let receipt: Receipt = codec::decode(&unsigned.receipt).unwrap();
+    unsigned.receipt = codec::encode(&Receipt { endorsements: vec![], ..receipt });
+    let verdict = judged([unsigned]);
+    assert_eq!((verdict.verified, verdict.failed), (0, 1));
+    assert!(verdict.faults[0].contains("signatures"), "{:?}", verdict.faults);
+}
+
+#[test]
 fn openings_count_into_sums_alone() {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict::new(pinned());
     verdict.take(Kept::new(true, evidence(4, |_| ())));
     assert_eq!(verdict.verified, 0);
     assert_eq!(verdict.sum(&"c/p".parse().unwrap(), "n"), 4);
