@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fail::fail_point;
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
@@ -80,6 +81,7 @@ pub(crate) async fn replace(
             if step == Step::Done {
                 return Ok(());
             }
+            fail_point!("consensus::change");
             tracing::info!(replica = %id, ?step, "replacing a replica");
             take(raft, limits, id, address, step).await?;
         }

@@ -52,9 +52,13 @@ pub use types::RaftId;
 #[cfg(test)]
 mod cluster_test;
 #[cfg(test)]
+mod crash_test;
+#[cfg(test)]
 mod lost_disk_test;
 #[cfg(test)]
 mod replace_test;
+#[cfg(test)]
+mod snapshot_test;
 #[cfg(test)]
 mod storage_suite_test;
 #[cfg(test)]

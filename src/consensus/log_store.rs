@@ -12,6 +12,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use fail::fail_point;
 use futures::{Stream, StreamExt, stream};
 use openraft::OptionalSend;
 use openraft::entry::RaftEntry;
@@ -215,10 +216,12 @@ impl RaftLogStorage<Types> for LogStore {
     {
         let entries = entries.into_iter().map(|entry| stored(&entry)).collect();
         let fatal = self.fatal.clone();
+        fail_point!("consensus::append");
         self.log.append(entries, move |result| {
             if let Err(error) = &result {
                 report(&fatal, error);
             }
+            fail_point!("consensus::append_durable");
             callback.io_completed(result);
         });
         Ok(())

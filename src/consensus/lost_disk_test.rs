@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::standing::Standing;
-use crate::testbed::{Cluster, PATIENCE, eventually, read};
+use crate::testbed::{Cluster, Disk, PATIENCE, eventually, read};
 use crate::types::RaftId;
 
 async fn standing(cluster: &Cluster, node: u32, wanted: impl Fn(&Standing) -> bool) -> Standing {
@@ -31,7 +31,7 @@ async fn node_with_an_empty_disk_does_not_take_part_under_its_old_id() {
     let leader = cluster.leader(1).await.id().node();
     let (lost, down) = (leader % 3 + 1, (leader + 1) % 3 + 1);
     cluster.kill(lost).await;
-    cluster.change_disk(lost, tempfile::tempdir().unwrap());
+    cluster.change_disk(lost, Disk::empty());
     cluster.kill(down).await;
     cluster.restart(lost).await;
     // With one replica down and one empty there is no quorum, and must be none.
@@ -53,7 +53,7 @@ async fn node_with_an_empty_disk_does_not_take_part_under_its_old_id() {
     assert_eq!(read(&cluster.group(lost, 1).await, "k").as_deref(), Some("2"));
     // And once more: the next empty disk is told of the generation in between.
     cluster.kill(lost).await;
-    cluster.change_disk(lost, tempfile::tempdir().unwrap());
+    cluster.change_disk(lost, Disk::empty());
     cluster.restart(lost).await;
     let displaced = standing(&cluster, lost, is_displaced).await;
     assert_eq!(displaced, Standing::Displaced { next_generation: 3 });
@@ -98,8 +98,8 @@ async fn old_replica_that_comes_back_is_told_and_does_no_harm() {
     let node = cluster.leader(1).await.id().node() % 3 + 1;
     // A copy of the disk as it was, with the old id.
     cluster.kill(node).await;
-    let copy = tempfile::tempdir().unwrap();
-    copy_dir(cluster.disk(node), copy.path());
+    let copy = Disk::empty();
+    copy_dir(cluster.disk(node), &copy.path);
     cluster.restart(node).await;
     cluster.node(node).rebuild_group(1, cluster.machine(node)).await.unwrap();
     standing(&cluster, node, |now| *now == Standing::Member).await;

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fail::fail_point;
 use tokio::sync::Notify;
 
 use crate::entry::{Entry, Founding, Way};
@@ -112,8 +113,10 @@ impl Node {
             former.seat().stop_serving();
             former.seat().close().await;
         }
+        fail_point!("consensus::rejoin");
         let noted = notes.set_own(generation).await;
         noted.map_err(|error| CreateError::Failed { group, reason: error.to_string() })?;
+        fail_point!("consensus::rejoin_noted");
         let opening = Opening { group, id, members, notes };
         let handle = self.open(&opening, former, Way::Join, Box::new(machine)).await?;
         groups.insert(group, handle.clone());
@@ -297,8 +300,6 @@ impl Node {
             let (store, log, fatal) = (self.shared.store.clone(), log.clone(), fatal.clone());
             move || {
                 let replica = store.replica(vatic_store::ReplicaId { group, generation });
-                // Where nothing is durable it says 0 too; entry 0 is the founding membership, which
-                // a crash that left only the state behind finds there again.
                 replica.set_fence(move || log.durable_index());
                 let machine = StateMachine::open(group, store, replica.clone(), machine, fatal);
                 machine.map(|machine| (replica, machine))

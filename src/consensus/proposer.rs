@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fail::fail_point;
 use futures::stream::FuturesUnordered;
 use futures::{Future, StreamExt};
 use openraft::errors::ClientWriteError;
@@ -88,6 +89,7 @@ fn submit(
         if commands.is_empty() {
             return;
         }
+        fail_point!("consensus::propose");
         let (responder, written) = ProgressResponder::complete_only();
         if raft.client_write_ff(Commands(commands), Some(responder)).await.is_err() {
             return refuse(waiters, ProposeError::Stopped);

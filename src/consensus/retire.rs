@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use fail::fail_point;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::oneshot;
 use vatic_log::Log;
@@ -41,6 +42,7 @@ impl Retire {
             }
         }
         for generation in self.leftovers() {
+            fail_point!("consensus::retire");
             self.delete(generation).await;
         }
     }

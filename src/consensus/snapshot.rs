@@ -13,6 +13,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use openraft::alias::SnapshotOf;
 use openraft::{RaftSnapshotBuilder, Snapshot};
 use vatic_store::{Mark, Replica, SnapshotFile, Store};
@@ -49,6 +50,7 @@ impl LocalSnapshot {
         {
             return Ok(latest);
         }
+        fail_point!("consensus::snapshot_write");
         let made = self.replica.snapshot().map_err(io::Error::other)?;
         assert!(made.mark.index >= self.index, "a flushed mark went back");
         Ok(made)
@@ -98,6 +100,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
 fn flushed(store: &Store, replica: &Replica) -> io::Result<Option<Mark>> {
     let Some(applied) = replica.applied() else { return Ok(None) };
     let until = Instant::now() + FLUSH_DEADLINE;
+    fail_point!("consensus::snapshot_build");
     loop {
         store.flush_now();
         if let Some(mark) = replica.flushed()

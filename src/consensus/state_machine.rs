@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use fail::fail_point;
 use futures::{Stream, TryStreamExt};
 use openraft::alias::SnapshotOf;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -75,6 +76,7 @@ impl StateMachine {
             }
             EntryPayload::Normal(commands) => {
                 let machine = self.machine.get_mut().unwrap_or_else(|p| p.into_inner());
+                fail_point!("consensus::apply");
                 let writer = &mut self.writer;
                 let replies = machine.apply(writer, log_id.index, &commands.0);
                 assert_eq!(replies.len(), commands.0.len(), "one reply for each command");
@@ -86,6 +88,7 @@ impl StateMachine {
     fn publish(&mut self, answers: &mut Vec<Answer>) {
         let last = self.applied.last_log_id.expect("an entry was applied");
         self.writer.publish(Mark { index: last.index, meta: encode(&self.applied) });
+        fail_point!("consensus::apply_published");
         for (responder, replies) in answers.drain(..) {
             responder.send(Replies(replies));
         }
@@ -119,6 +122,7 @@ impl StateMachine {
         let last = meta.last_log_id.ok_or_else(|| io::Error::other("an empty snapshot"))?;
         let mark = Mark { index: last.index, meta: encode(meta) };
         let replica = self.replica.clone();
+        fail_point!("consensus::snapshot_install");
         let installing = move || -> io::Result<()> {
             match handle {
                 SnapshotHandle::Local(local) => {
@@ -133,6 +137,7 @@ impl StateMachine {
             }
         };
         tokio::task::spawn_blocking(installing).await.map_err(io::Error::other)??;
+        fail_point!("consensus::snapshot_installed");
         self.applied = meta.clone();
         self.restored();
         Ok(())

@@ -148,7 +148,25 @@ pub(crate) type Handles = Arc<Mutex<BTreeMap<(u32, u32), GroupHandle>>>;
 struct Seat {
     running: Option<Running>,
     address: SocketAddr,
-    dir: TempDir,
+    disk: Disk,
+}
+
+/// A folder that a node's files are in.
+pub(crate) struct Disk {
+    pub(crate) path: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+impl Disk {
+    pub(crate) fn empty() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        Self { path: temporary.path().to_owned(), _temporary: Some(temporary) }
+    }
+
+    /// One that outlives this.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path, _temporary: None }
+    }
 }
 
 struct Running {
@@ -183,8 +201,7 @@ impl Cluster {
         for _ in 0..nodes {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let dir = tempfile::tempdir().unwrap();
-            seats.push(Seat { running: None, address, dir });
+            seats.push(Seat { running: None, address, disk: Disk::empty() });
             listeners.push(listener);
         }
         let groups = groups.to_vec();
@@ -194,6 +211,29 @@ impl Cluster {
             cluster.launch(at as u32 + 1, listener).await;
         }
         cluster
+    }
+
+    /// One node of a cluster whose others are elsewhere.
+    pub(crate) async fn alone(node: u32, addresses: &[SocketAddr], disk: Disk) -> Self {
+        let seat = |address: &SocketAddr| Seat {
+            running: None,
+            address: *address,
+            disk: Disk::at(PathBuf::new()),
+        };
+        let mut cluster = Self {
+            links: Links::default(),
+            groups: vec![1],
+            limits: test_limits(),
+            handles: Handles::default(),
+            seats: addresses.iter().map(seat).collect(),
+        };
+        cluster.change_disk(node, disk);
+        cluster.restart(node).await;
+        cluster
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.seats.iter().map(|seat| seat.address).collect()
     }
 
     pub(crate) fn nodes(&self) -> Vec<u32> {
@@ -208,7 +248,7 @@ impl Cluster {
     }
 
     async fn launch(&mut self, node: u32, listener: TcpListener) {
-        let dir = self.seats[node as usize - 1].dir.path().to_owned();
+        let dir = self.seats[node as usize - 1].disk.path.clone();
         let alarms = Alarms::default();
         let (log, store) = open_files(dir, &alarms).await;
         let config = Config {
@@ -238,10 +278,10 @@ impl Cluster {
     }
 
     /// Gives a node that does not run another disk, and returns the one it had.
-    pub(crate) fn change_disk(&mut self, node: u32, disk: TempDir) -> TempDir {
+    pub(crate) fn change_disk(&mut self, node: u32, disk: Disk) -> Disk {
         let seat = &mut self.seats[node as usize - 1];
         assert!(seat.running.is_none(), "the node runs");
-        std::mem::replace(&mut seat.dir, disk)
+        std::mem::replace(&mut seat.disk, disk)
     }
 
     /// A machine whose restores are counted with the node's others.
@@ -250,7 +290,7 @@ impl Cluster {
     }
 
     pub(crate) fn disk(&self, node: u32) -> &Path {
-        self.seats[node as usize - 1].dir.path()
+        &self.seats[node as usize - 1].disk.path
     }
 
     /// Which generations of the group the node's log and store hold.
@@ -297,6 +337,13 @@ impl Cluster {
 
     pub(crate) async fn group(&self, node: u32, group: u32) -> GroupHandle {
         self.node(node).group(group).await.expect("the group is open")
+    }
+
+    /// Who leads, if one of `nodes` does.
+    pub(crate) fn leader_of(&self, group: u32, nodes: &[u32]) -> Option<GroupHandle> {
+        let handles = self.handles.lock().unwrap();
+        let mut own = nodes.iter().filter_map(|node| handles.get(&(*node, group)));
+        own.find(|handle| handle.is_leader()).cloned()
     }
 
     /// A leader of the group that takes proposals, among `nodes`.
@@ -376,12 +423,17 @@ async fn open_files(dir: PathBuf, alarms: &Alarms) -> (Log, Store) {
     (open_log(&dir, alarms), store)
 }
 
+/// Above so many segments the log carries live entries forward.
+pub(crate) const SEGMENTS_TARGET: u32 = 3;
+
 /// A test that ends takes the folder away while the log's thread may still make segments: that
 /// is an alarm nobody hears, not the end of the other tests.
 pub(crate) fn open_log(dir: &Path, alarms: &Alarms) -> Log {
     let limits = vatic_log::Limits {
         segment_bytes: 1 << 20,
         entry_bytes_max: 256 << 10,
+        segments_target: SEGMENTS_TARGET,
+        spares_max: 1,
         ..vatic_log::Limits::production()
     };
     let disk = FileDisk::open(dir.join("log")).unwrap();

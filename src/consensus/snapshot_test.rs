@@ -1,0 +1,150 @@
+//! Snapshots under constant overwrites: the log is purged, who was away catches up, and neither
+//! log nor store nor snapshots grow with the number of writes.
+
+use std::path::Path;
+
+use futures::future::join_all;
+
+use crate::testbed::{Cluster, SEGMENTS_TARGET, eventually, read};
+use crate::testbed_load::Load;
+
+const KEYS: usize = 16;
+const VALUE_BYTES: usize = 3_000;
+
+/// Overwrites the same few keys, `rounds` times each.
+pub(crate) async fn overwrite(cluster: &Cluster, group: u32, rounds: usize) {
+    for round in 0..rounds {
+        let value = format!("{round:0>VALUE_BYTES$}");
+        let leader = cluster.leader(group).await;
+        let writes = (0..KEYS).map(|key| leader.propose(format!("o{key}={value}").into()));
+        // A change of leaders costs a round: what counts here is how much was written.
+        join_all(writes).await;
+    }
+}
+
+/// Writes until every living replica has purged past `index`.
+pub(crate) async fn write_until_purged(cluster: &Cluster, index: u64) {
+    eventually("the logs are purged", || async {
+        overwrite(cluster, 1, 1).await;
+        for node in cluster.alive() {
+            cluster.group(node, 1).await.status().purged.filter(|purged| *purged > index)?;
+        }
+        Some(())
+    })
+    .await;
+}
+
+fn files(dir: &Path, what: impl Fn(&str) -> bool) -> Vec<u64> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| what(&entry.file_name().to_string_lossy()));
+    // A file may go between being named and being asked.
+    named.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect()
+}
+
+fn snapshots(cluster: &Cluster, node: u32) -> Vec<u64> {
+    files(&cluster.disk(node).join("store/snapshots"), |_| true)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn follower_that_was_away_past_the_purge_catches_up_while_writes_go_on() {
+    let mut cluster = Cluster::start(3, &[1]).await;
+    let load = Load::start(&cluster, 1);
+    load.more(20).await;
+    let away = cluster.leader(1).await.id().node() % 3 + 1;
+    let seen = cluster.group(away, 1).await.status().last.unwrap();
+    cluster.kill(away).await;
+    write_until_purged(&cluster, seen).await;
+    cluster.restart(away).await;
+    eventually("the machine is shown the snapshot", || async {
+        (cluster.restores(away) >= 2).then_some(())
+    })
+    .await;
+    load.more(100).await;
+    load.end(&cluster, 1).await;
+    // Whoever sent it keeps one file, whoever received it none that is half done.
+    for node in cluster.nodes() {
+        assert!(snapshots(&cluster, node).len() <= 1, "{:?}", snapshots(&cluster, node));
+        assert_eq!(cluster.alarms(node), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_need_the_log_alone_write_no_snapshot() {
+    let mut cluster = Cluster::start(3, &[1]).await;
+    overwrite(&cluster, 1, 50).await;
+    let applied = cluster.agree(1).await;
+    let purged = cluster.leader(1).await.status().purged;
+    assert!(purged.is_some_and(|purged| purged + 100 > applied), "purged {purged:?}");
+    // Down for a moment only: the entries that are kept are enough.
+    let away = cluster.leader(1).await.id().node() % 3 + 1;
+    cluster.kill(away).await;
+    cluster.put(1, "k=1").await;
+    cluster.restart(away).await;
+    cluster.agree(1).await;
+    for node in cluster.nodes() {
+        assert_eq!(snapshots(&cluster, node), Vec::<u64>::new(), "node {node}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_that_is_new_enough_is_sent_again_and_not_made_again() {
+    let cluster = Cluster::start(1, &[1]).await;
+    overwrite(&cluster, 1, 20).await;
+    let handle = cluster.group(1, 1).await;
+    let raft = handle.raft();
+    let make = async || {
+        let snapshot = raft.get_snapshot().await.unwrap().unwrap();
+        let crate::snapshot::SnapshotHandle::Local(local) = snapshot.snapshot else {
+            panic!("a snapshot of its own")
+        };
+        let made = tokio::task::spawn_blocking(move || local.file().unwrap()).await.unwrap();
+        (made.mark.index, made.path)
+    };
+    eventually("everything is flushed", || async {
+        let status = handle.status();
+        (status.flushed == status.applied).then_some(())
+    })
+    .await;
+    let first = make().await;
+    let written = std::fs::metadata(&first.1).unwrap().modified().unwrap();
+    let second = make().await;
+    assert_eq!(first, second);
+    assert_eq!(std::fs::metadata(&second.1).unwrap().modified().unwrap(), written);
+    overwrite(&cluster, 1, 20).await;
+    eventually("a later one takes its place", || async {
+        let third = make().await;
+        (third.0 > first.0 && snapshots(&cluster, 1).len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disk_stays_bounded_under_constant_overwrites_beside_an_idle_group() {
+    let cluster = Cluster::start(3, &[1, 2]).await;
+    // The idle group's entries lie in the first segment, for ever unless they are carried on.
+    cluster.put(2, "idle=1").await;
+    let mut largest = Vec::new();
+    for _ in 0..4 {
+        // About 5 MiB, five segments, each time.
+        overwrite(&cluster, 1, 100).await;
+        cluster.agree(1).await;
+        for node in cluster.nodes() {
+            let disk = cluster.disk(node);
+            let segments = files(&disk.join("log"), |_| true).len();
+            assert!(segments <= SEGMENTS_TARGET as usize + 4, "{segments} segments");
+            assert!(snapshots(&cluster, node).len() <= 1);
+        }
+        let sizes = cluster
+            .nodes()
+            .into_iter()
+            .map(|node| files(&cluster.disk(node).join("store"), |name| name == "data.mdb")[0]);
+        largest.push(sizes.max().unwrap());
+    }
+    assert!(largest[3] <= largest[1] * 3 / 2, "the store grows: {largest:?}");
+    let entries = cluster.group(1, 1).await.status();
+    let kept = entries.last.unwrap() - entries.purged.unwrap();
+    assert!(kept < 200, "{kept} entries are kept");
+    let idle = cluster.leader(2).await;
+    assert_eq!(read(&idle, "idle").as_deref(), Some("1"));
+    println!("store: {largest:?} bytes, {kept} entries kept");
+}
