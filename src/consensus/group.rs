@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use vatic_proto::peer::v1::ReplyStatus;
 
 use crate::change;
 use crate::error::{ChangeError, ProposeError, ReadError, TransferError};
@@ -21,8 +20,7 @@ use crate::notes::Notes;
 use crate::seat::Seat;
 use crate::standing::Standing;
 use crate::status::{self, LeaderHint, Leadership, Status};
-use crate::transport::introduce::{Join, Known};
-use crate::transport::serve::{Answer, is_gone, request};
+use crate::transport::introduce::Known;
 use crate::types::{Raft, RaftId};
 
 /// A command that is committed, and applied on this replica.
@@ -234,12 +232,8 @@ impl GroupHandle {
     }
 
     /// A peer's replica asks to be taken in. At the leader that begins, unless it is under way.
-    pub(crate) fn take_in(&self, id: RaftId, body: &[u8]) -> Answer {
-        let Join { address } = request(body)?;
+    pub(crate) fn take_in(&self, id: RaftId, address: String) {
         let raft = self.raft();
-        if is_gone(&raft, id) {
-            return Err(ReplyStatus::Gone);
-        }
         let leads = self.seat().server().current_leader == Some(self.id());
         if leads && let Ok(changing) = self.shared.changing.clone().try_lock_owned() {
             let (limits, group) = (self.shared.limits.clone(), self.shared.group);
@@ -249,7 +243,6 @@ impl GroupHandle {
                 drop(changing);
             });
         }
-        Ok(Bytes::new())
     }
 
     /// Ends the group's Raft and tasks, without handing anything over.

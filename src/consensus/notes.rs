@@ -3,9 +3,9 @@
 //!
 //! Why durable, and why here: a disk that was replaced comes up empty, and only the others can tell
 //! that its replica once voted. And between "the old generation has ended" and "the new one has a
-//! first entry" there is a moment in which neither log nor state says which of them is meant. So one
-//! small record says it: it takes the place of a vote in the node's log, under a generation that no
-//! replica ever has, and is on disk before whatever leans on it.
+//! first entry" there is a moment in which neither log nor state says which of them is meant. So
+//! one small record says it: it takes the place of a vote in the node's log, under a generation
+//! that no replica ever has, and is on disk before whatever leans on it.
 //!
 //! Invariants: the own generation and those of others only rise; a replica is sent no message that
 //! could bind it before its id is noted; a replica takes no message that could bind it before its

@@ -61,7 +61,7 @@ pub(crate) struct Circle {
 }
 
 impl Circle {
-    pub(crate) fn heed(&self, error: SendError) {
+    pub(crate) fn notice(&self, error: SendError) {
         if error == SendError::Refused(ReplyStatus::Gone) {
             self.gone.notify_one();
         }
@@ -79,6 +79,6 @@ impl Circle {
             body,
         };
         let reply = self.peers.peer(node).control.call(envelope, deadline).await;
-        reply.inspect_err(|error| self.heed(*error)).ok()
+        reply.inspect_err(|error| self.notice(*error)).ok()
     }
 }

@@ -117,7 +117,7 @@ impl Link {
         deadline: Duration,
     ) -> Result<bytes::Bytes, RPCError<Types>> {
         let called = self.peer.control.call(self.envelope(kind, 0, body), deadline).await;
-        called.inspect_err(|error| self.circle.heed(*error)).map_err(unreachable)
+        called.inspect_err(|error| self.circle.notice(*error)).map_err(unreachable)
     }
 
     /// Notes that the target is there, before the first message that may bind it.

@@ -20,11 +20,13 @@ use vatic_proto::peer::v1::{
     Envelope, ExchangeRequest, ExchangeResponse, Kind, Reply, ReplyStatus,
 };
 
+use super::introduce::Join;
 use super::receive;
 use super::registry::Target;
 use super::service::{FORMAT, Service};
 use super::session::{Session, Step};
 use crate::codec;
+use crate::group::GroupHandle;
 use crate::types::{Raft, RaftId};
 
 /// Replies taken for one message at once.
@@ -164,7 +166,7 @@ impl Desk {
         tokio::spawn(async move {
             let answer = match Kind::try_from(envelope.kind) {
                 Ok(Kind::Probe) => Ok(codec::encode(&handle.known_of(from).await)),
-                Ok(Kind::Join) => handle.take_in(from, &envelope.body),
+                Ok(Kind::Join) => take_in(&handle, from, &envelope.body),
                 _ => Err(ReplyStatus::BadBody),
             };
             ticket.answer(answer).await;
@@ -205,6 +207,15 @@ fn refuse(ticket: Ticket, status: ReplyStatus) {
     tokio::spawn(ticket.answer(Err(status)));
 }
 
+fn take_in(handle: &GroupHandle, id: RaftId, body: &[u8]) -> Answer {
+    let Join { address } = request(body)?;
+    if is_gone(&handle.raft(), id) {
+        return Err(ReplyStatus::Gone);
+    }
+    handle.take_in(id, address);
+    Ok(Bytes::new())
+}
+
 async fn control(target: &Target, kind: Kind, envelope: &Envelope) -> Answer {
     let (raft, body) = (&target.raft, &envelope.body);
     match kind {
@@ -223,7 +234,7 @@ async fn control(target: &Target, kind: Kind, envelope: &Envelope) -> Answer {
 
 /// Whether the membership has a later replica of the same node. The later one exists only because
 /// the earlier has ended, so whoever still speaks for that has an old disk.
-pub(crate) fn is_gone(raft: &Raft, id: RaftId) -> bool {
+fn is_gone(raft: &Raft, id: RaftId) -> bool {
     let server = raft.server_metrics();
     let members = server.borrow_watched().membership_config.clone();
     members.nodes().any(|(other, _)| other.node() == id.node() && *other > id)
