@@ -349,6 +349,9 @@ fn complete_receipt_of_one_group_takes_at_most_two_kibibytes() {
     assert!(bytes <= 2_048, "{bytes} bytes");
 }
 
+/// Something that happens to one replica alone.
+type Change<'a> = &'a dyn Fn(&mut Group, &mut MemoryState);
+
 /// Both answer "done" as well.
 #[test]
 fn clock_that_differs_and_a_collection_that_removes_less_show_in_the_next_head() {
@@ -365,8 +368,7 @@ fn clock_that_differs_and_a_collection_that_removes_less_show_in_the_next_head()
         let first = state.0.keys().find(garbage).expect("a version was superseded").clone();
         state.delete(&first);
     };
-    let changes: [&dyn Fn(&mut Group, &mut MemoryState); 2] = [&ahead, &lacking];
-    for change in changes {
+    for change in [&ahead as Change, &lacking] {
         let mut other = groups.clone();
         let (group, state) = other.groups.get_mut(&ONE).expect("there");
         change(group, state);
