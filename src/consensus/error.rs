@@ -40,6 +40,9 @@ pub enum TransferError {
     NotLeader { hint: Option<LeaderHint> },
     #[error("node {node} has no voter in this group")]
     NotVoter { node: u32 },
+    /// It does not answer, or is in quarantine. The leadership has stayed.
+    #[error("the replica on node {node} cannot lead now")]
+    Unfit { node: u32 },
     #[error("node {node} did not take the leadership within {deadline:?}")]
     Deadline { node: u32, deadline: Duration },
     #[error("the group is shutting down")]

@@ -173,12 +173,18 @@ impl GroupHandle {
         if seat.server().current_leader != Some(seat.id) {
             return Ok(());
         }
-        let members = self.status().members;
-        let others = members.iter().filter(|member| member.voter && member.id != seat.id);
-        match others.max_by_key(|member| member.matched) {
-            Some(best) => seat.transfer_leader(best.id.node(), self.leadership()).await,
-            None => Ok(()),
+        let mut others = self.status().members;
+        others.retain(|member| member.voter && member.id != seat.id);
+        others.sort_by_key(|member| std::cmp::Reverse(member.matched));
+        let mut handed = Ok(());
+        for other in others {
+            handed = seat.transfer_leader(other.id.node(), self.leadership()).await;
+            // One that is not fit was not asked; after any other failure there is an election.
+            if !matches!(handed, Err(TransferError::Unfit { .. })) {
+                break;
+            }
         }
+        handed
     }
 
     /// This replica's state was found to differ, or damaged. From now on, also after a restart, it
@@ -228,7 +234,7 @@ impl GroupHandle {
         let members = seat.server().membership_config;
         let listed = members.nodes().filter(|(id, _)| id.node() == node);
         let listed = listed.map(|(id, _)| id.generation()).max().unwrap_or(0);
-        Known { met: self.shared.notes.met(node), listed, leads }
+        Known { met: self.shared.notes.met(node), listed, leads, serves: seat.serves() }
     }
 
     /// A peer's replica asks to be taken in. At the leader that begins, unless it is under way.

@@ -311,9 +311,10 @@ impl Node {
         let purge_bound = Arc::new(move || bound.flushed().map(|mark| mark.index));
         let log_store = LogStore::new(log, limits.clone(), fatal, purge_bound);
         let settings = raft_config(limits, group)?;
-        let raft = Raft::new(id, settings, Links::new(circle, id), log_store, machine).await;
+        let raft =
+            Raft::new(id, settings, Links::new(circle.clone(), id), log_store, machine).await;
         let raft = raft.map_err(|error| error.to_string())?;
         let metrics = self.shared.metrics.of_group(group);
-        Ok(Seat::start(group, id, raft, replica, limits.clone(), metrics))
+        Ok(Seat::start(circle, id, raft, replica, limits.clone(), metrics))
     }
 }

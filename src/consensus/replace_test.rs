@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{ChangeError, CreateError, ProposeError, ReadError, RebuildError};
+use crate::error::{
+    ChangeError, CreateError, ProposeError, ReadError, RebuildError, TransferError,
+};
 use crate::group::GroupHandle;
 use crate::standing::Standing;
 use crate::status::ReplacingStage;
@@ -93,8 +95,10 @@ async fn leader_that_is_rebuilt_hands_over_first_and_answers_nobody() {
     assert_ne!(new.id().node(), node);
     new.propose("k=3".into()).await.unwrap();
     // Nor is it given the leadership again.
-    assert!(new.transfer_leader(node).await.is_err());
-    cluster.leader(1).await;
+    let term = new.leadership_now().term;
+    assert_eq!(new.transfer_leader(node).await, Err(TransferError::Unfit { node }));
+    assert_eq!(new.leadership_now().term, term, "nobody was disturbed");
+    assert!(new.is_leader());
     cluster.node(node).rebuild_group(1, cluster.machine(node)).await.unwrap();
     members_are(&cluster, ids(node, 2)).await;
     stands(&old, Standing::Member).await;

@@ -26,13 +26,14 @@ use crate::metrics::GroupMetrics;
 use crate::proposer::{self, Proposal};
 use crate::reader;
 use crate::status::{self, LeaderHint, Leadership, ServerMetrics};
+use crate::transport::introduce::{Circle, probe};
 use crate::types::{Raft, RaftId};
 
 pub(crate) struct Seat {
     pub(crate) id: RaftId,
     pub(crate) raft: Raft,
     pub(crate) replica: vatic_store::Replica,
-    group: u32,
+    circle: Circle,
     limits: Arc<Limits>,
     metrics: GroupMetrics,
     proposals: mpsc::Sender<Proposal>,
@@ -44,7 +45,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn start(
-        group: u32,
+        circle: Circle,
         id: RaftId,
         raft: Raft,
         replica: vatic_store::Replica,
@@ -60,7 +61,7 @@ impl Seat {
             id,
             raft,
             replica,
-            group,
+            circle,
             limits,
             metrics,
             proposals,
@@ -79,7 +80,7 @@ impl Seat {
     /// Passes changes of leadership on, and raises the alarm when Raft ends by itself.
     pub(crate) async fn watch(&self, leads: Arc<watch::Sender<Leadership>>, fatal: Fatal) {
         let watched = Watched {
-            group: self.group,
+            group: self.circle.group,
             raft: self.raft.clone(),
             serving: self.serving.clone(),
             stopping: self.stopping.clone(),
@@ -155,6 +156,11 @@ impl Seat {
         if target == self.id {
             return Ok(());
         }
+        // While it is handed over the leadership is nowhere: ask before, not after.
+        let known = probe(&self.circle, node, self.id).await;
+        if !known.is_some_and(|known| known.serves) {
+            return Err(TransferError::Unfit { node });
+        }
         let triggered = self.raft.trigger().transfer_leader(target).await;
         triggered.map_err(|_| TransferError::Stopped)?;
         let deadline = Duration::from_millis(self.limits.transfer_deadline_ms);
@@ -170,7 +176,7 @@ impl Seat {
     pub(crate) async fn close(&self) {
         self.stopping.store(true, Ordering::Release);
         if self.raft.shutdown().await.is_err() {
-            tracing::warn!(group = self.group, "the group's core had ended already");
+            tracing::warn!(group = self.circle.group, "the group's core had ended already");
         }
         self.tasks.lock().await.shutdown().await;
     }

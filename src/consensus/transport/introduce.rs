@@ -31,6 +31,8 @@ pub(crate) struct Known {
     pub(crate) listed: u32,
     /// It leads the group, and a quorum has just confirmed that.
     pub(crate) leads: bool,
+    /// Its own replica serves: it may be given the leadership.
+    pub(crate) serves: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
