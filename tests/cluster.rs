@@ -28,6 +28,9 @@ pub const GROUPS: u32 = 4;
 /// Partitions that a test can ask for in each group.
 const PARTITIONS_PER_GROUP: usize = 4;
 
+/// The node, from 1, that logs every transaction, as JSON.
+pub const TRACED: u32 = NODES as u32;
+
 /// A stream that sends nothing for so long is rolled back.
 pub const STREAM_IDLE_MS: u64 = 2_000;
 /// Largest delta.
@@ -69,6 +72,9 @@ impl Cluster {
         for (number, (client, admin)) in (1..).zip(clients.iter().zip(admins)) {
             let config = config(number, client, admin, peers, dir.path());
             let mut node = Node::new(number, format!("http://{client}"), dir.path(), &config);
+            if number == TRACED {
+                node.set_log_level("info,vatic::transaction=debug");
+            }
             node.start();
             nodes.push(node);
         }
@@ -244,10 +250,11 @@ fn config(
     let home = dir.join(format!("node-{number}"));
     let members = (1..).zip(peers).map(|(node, at)| format!("{{node = {node}, peer = \"{at}\"}}"));
     let members = members.collect::<Vec<_>>().join(", ");
+    let log_format = if number == TRACED { "json" } else { "text" };
     format!(
         "cluster = \"tests\"\nnode = {number}\ndata_dir = {home:?}\nclient_listen = \"{client}\"\n\
          peer_listen = \"{peer}\"\nadmin_listen = \"{admin}\"\n\
-         groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
+         log_format = \"{log_format}\"\n         groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
          [limits]\nstream_idle_ms = {STREAM_IDLE_MS}\ndelta_bytes_max = {DELTA_BYTES_MAX}\n\
          stage_chunk_bytes = {STAGE_CHUNK_BYTES}\n\
          message_bytes_max = {MESSAGE_BYTES_MAX}\nread_set_keys_max = {READ_SET_KEYS_MAX}\n\

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             large::staged_transaction_commits_whole_though_a_participants_leader_was_killed,
             large::staged_transaction_whose_client_vanished_is_rolled_back_and_freed,
             kills::nodes_killed_and_stopped_at_random_lose_nothing,
+            stops::vote_without_a_quorum_is_in_the_slow_log_of_its_driver,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
             damage::flipped_byte_at_rest_is_found_and_named_and_not_served,

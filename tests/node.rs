@@ -20,6 +20,7 @@ pub struct Node {
     pub endpoint: String,
     config: PathBuf,
     log: PathBuf,
+    log_level: String,
     child: Option<Child>,
 }
 
@@ -29,7 +30,13 @@ impl Node {
         let file = dir.join(format!("node-{number}.toml"));
         fs::write(&file, config).expect("a configuration can be written");
         let log = dir.join(format!("node-{number}.log"));
-        Node { number, endpoint, config: file, log, child: None }
+        let log_level = "info".to_owned();
+        Node { number, endpoint, config: file, log, log_level, child: None }
+    }
+
+    /// Sets what the node logs, from its next start on.
+    pub fn set_log_level(&mut self, level: &str) {
+        self.log_level = level.to_owned();
     }
 
     /// Starts the process. It ends by itself once this one is gone, however that ends.
@@ -39,6 +46,7 @@ impl Node {
         let mut command = Command::new(program());
         without_settings(&mut command);
         let child = command
+            .env("VATIC_LOG", &self.log_level)
             .args(["start", "--stop-with-stdin", "--config"])
             .arg(&self.config)
             .stdin(Stdio::piped())

@@ -65,6 +65,7 @@ fn main() -> ExitCode {
             metrics::counters_move_with_a_commit_and_a_rollback,
             metrics::drivers_groups_and_disk_are_told,
             metrics::stalled_transaction_is_in_the_slow_log_with_where_its_time_went,
+            metrics::transaction_is_one_span_with_its_times_at_its_gateway,
             commands::records_are_written_read_and_removed,
             commands::script_commits_and_its_receipt_verifies_offline,
             commands::exit_codes_tell_failures_apart,

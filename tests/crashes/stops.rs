@@ -1,20 +1,52 @@
 //! A node that is asked to stop goes in order.
 
+use std::time::Duration;
+
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use vatic_core::id::Tid;
 use vatic_proto::v1;
-use vatic_tests::cluster::Cluster;
+use vatic_tests::cluster::{Cluster, NODES, SLOW_TRANSACTION_MS};
 use vatic_tests::values::{add, core_key, int, key, number, put, transitions};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{self, Stream, committed, refused};
+
+/// Longer than what is slow, shorter than what an election waits for.
+const STALL: Duration = Duration::from_millis(SLOW_TRANSACTION_MS + 200);
+
+/// The client, its gateway and the log of the leader wait; the leader says what for.
+pub(crate) async fn vote_without_a_quorum_is_in_the_slow_log_of_its_driver(cluster: &Cluster) {
+    let leader = cluster.leader(2).await;
+    let others: Vec<usize> = (0..NODES).filter(|at| *at != leader).collect();
+    let name = key("stalled", &cluster.partition(2, 0).await, "");
+    let mut stream = Stream::begin(cluster.channel(leader)).await;
+    stream.write(put(&name, int(1))).await;
+    let tid = Tid::from_bytes(&stream.id().await).expect("an id of 20 bytes").to_string();
+    stream.acknowledged().await;
+    others.iter().for_each(|at| cluster.pause(*at));
+    stream.seal().await;
+    tokio::time::sleep(STALL).await;
+    others.iter().for_each(|at| cluster.resume(*at));
+    committed(&stream.outcome().await.unwrap());
+    let line = until("the slow log has the drive", SOON, || async {
+        let lines = cluster.logged(leader, "slow transaction at its driver");
+        lines.into_iter().find(|line| line.contains(&tid))
+    })
+    .await;
+    let vote = line.split_once("group 2: ").and_then(|(_, vote)| vote.split_once(" ms"));
+    let vote_ms: u64 = vote.unwrap_or_else(|| panic!("{line}")).0.parse().unwrap();
+    assert!(vote_ms >= SLOW_TRANSACTION_MS, "{line}");
+    cluster.wait_ready().await;
+    cluster.wait_agreed().await;
+}
 
 /// It says so, takes nothing new, lets a running stream commit, and leaves leaders behind.
 pub(crate) async fn node_asked_to_stop_ends_its_streams_and_hands_leadership_over(
     cluster: &Cluster,
 ) {
     let leaving = cluster.leader(1).await;
-    let staying = (leaving + 1) % vatic_tests::cluster::NODES;
+    let staying = (leaving + 1) % NODES;
     let name = key("stopping", &cluster.partition(1, 0).await, "");
     // Connections of before: new ones may be refused.
     let channel = cluster.channel(leaving);

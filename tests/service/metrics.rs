@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use tokio::time::Instant;
+use vatic_core::id::Tid;
 use vatic_proto::v1::RollbackCause;
-use vatic_proto::v1::transact_response::Frame as Answer;
-use vatic_tests::cluster::{Cluster, GROUPS, NODES, SLOW_TRANSACTION_MS};
+use vatic_tests::cluster::{Cluster, GROUPS, NODES, SLOW_TRANSACTION_MS, TRACED};
 use vatic_tests::scrape::Scrape;
 use vatic_tests::values::{core_key, fields, int, key, put};
 use vatic_tests::wait::{SOON, until};
@@ -90,15 +91,11 @@ pub(crate) async fn drivers_groups_and_disk_are_told(cluster: &Cluster) {
 pub(crate) async fn stalled_transaction_is_in_the_slow_log_with_where_its_time_went(
     cluster: &Cluster,
 ) {
-    let gateway = 2;
+    let gateway = 1;
     let name = key("slow", &cluster.partition(3, 2).await, "");
     let mut stream = Stream::begin(cluster.channel(gateway)).await;
     stream.write(put(&name, int(1))).await;
-    let tid = stream.find(|answer| match answer {
-        Answer::Begun(begun) => Some(begun.transaction_id.clone()),
-        _ => None,
-    });
-    let tid = vatic_core::id::Tid::from_bytes(&tid.await.unwrap()).unwrap().to_string();
+    let tid = Tid::from_bytes(&stream.id().await).unwrap().to_string();
     let stalled = Instant::now() + Duration::from_millis(SLOW_TRANSACTION_MS);
     tokio::time::sleep_until(stalled).await;
     committed(&stream.commit().await);
@@ -118,4 +115,30 @@ pub(crate) async fn stalled_transaction_is_in_the_slow_log_with_where_its_time_w
     assert!(ms("coordinate_ms=") + client <= total, "{line}");
     let scraped = scrape(cluster, gateway).await;
     assert!(scraped.is("vatic_slow_transactions_total") >= 1.0);
+}
+
+pub(crate) async fn transaction_is_one_span_with_its_times_at_its_gateway(cluster: &Cluster) {
+    let gateway = TRACED as usize - 1;
+    let mut stream = Stream::begin(cluster.channel(gateway)).await;
+    for group in [3, 1] {
+        let name = key("traced", &cluster.partition(group, 2).await, "");
+        stream.write(put(&name, int(1))).await;
+    }
+    let tid = Tid::from_bytes(&stream.id().await).unwrap();
+    committed(&stream.commit().await);
+    let spans = until("the span is in the log", SOON, || async {
+        let lines = cluster.logged(gateway, &tid.to_string());
+        let lines = lines.iter().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let spans = lines.map(|line| line["span"].clone());
+        let spans: Vec<Json> = spans.filter(|span| span["name"] == "transaction").collect();
+        (!spans.is_empty()).then_some(spans)
+    })
+    .await;
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    let span = &spans[0];
+    assert_eq!((&span["outcome"], &span["participants"]), (&"committed".into(), &"1 3".into()));
+    assert_eq!(span["home"], tid.home.0);
+    let us = |field: &str| span[field].as_u64().unwrap_or_else(|| panic!("{field} in {span}"));
+    let stages = ["client_us", "read_us", "stage_us", "coordinate_us"].map(us);
+    assert!(us("coordinate_us") > 0 && stages.iter().sum::<u64>() <= us("total_us"), "{span}");
 }
