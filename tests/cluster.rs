@@ -254,7 +254,8 @@ fn config(
     format!(
         "cluster = \"tests\"\nnode = {number}\ndata_dir = {home:?}\nclient_listen = \"{client}\"\n\
          peer_listen = \"{peer}\"\nadmin_listen = \"{admin}\"\n\
-         log_format = \"{log_format}\"\n         groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
+         log_format = \"{log_format}\"\n\
+         groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
          [limits]\nstream_idle_ms = {STREAM_IDLE_MS}\ndelta_bytes_max = {DELTA_BYTES_MAX}\n\
          stage_chunk_bytes = {STAGE_CHUNK_BYTES}\n\
          message_bytes_max = {MESSAGE_BYTES_MAX}\nread_set_keys_max = {READ_SET_KEYS_MAX}\n\

@@ -7,6 +7,7 @@
 
 use crate::cluster::Cluster;
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex},
     time::Duration,
@@ -55,8 +56,10 @@ where
 {
     let patience = Duration::from_millis(cluster.config.limits.unready_after_ms);
     let mut judge = Judge { ready: false, lacking_since: None, patience };
+    let mut unconfigured: BTreeSet<GroupId> = cluster.groups.keys().copied().collect();
+    unconfigured.remove(&GroupId::META);
     while !cluster.is_draining() {
-        let lack = look(&cluster);
+        let lack = look(&cluster, &mut unconfigured);
         let before = judge.ready;
         let ready = judge.judge(lack.is_some(), Instant::now());
         cluster.readiness.set(if ready { None } else { lack });
@@ -91,18 +94,21 @@ impl Judge {
     }
 }
 
-fn look(cluster: &Cluster) -> Option<Lack> {
+/// A group's configuration is looked at until it is there, and never again: it does not go away, and
+/// many idle groups must cost little.
+fn look(cluster: &Cluster, unconfigured: &mut BTreeSet<GroupId>) -> Option<Lack> {
     if cluster.ring().is_none() {
         return Some(Lack::Ring);
     }
-    cluster.groups.iter().find_map(|(&id, handle)| {
-        if handle.leader().is_none() {
-            return Some(Lack::Leader(id));
-        }
-        let configured = id == GroupId::META
-            || Group::of_view(id, &handle.view(), Rules::default()).config().ring.is_some();
-        (!configured).then_some(Lack::Configuration(id))
-    })
+    let without = cluster.groups.iter().find(|(_, handle)| handle.leader().is_none());
+    if let Some((&group, _)) = without {
+        return Some(Lack::Leader(group));
+    }
+    unconfigured.retain(|&group| {
+        let view = cluster.groups[&group].view();
+        Group::of_view(group, &view, Rules::default()).config().ring.is_none()
+    });
+    unconfigured.first().map(|&group| Lack::Configuration(group))
 }
 
 impl fmt::Display for Lack {
