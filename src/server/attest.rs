@@ -22,9 +22,6 @@ use vatic_core::{
     sign::{self, NodeSignature},
 };
 
-/// How long the slower replicas are waited for once a majority has signed.
-const STRAGGLERS: Duration = Duration::from_millis(100);
-
 /// A replica's answer to the wish for its signature.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Witness {
@@ -67,7 +64,8 @@ async fn attest(cluster: &Arc<Cluster>, id: GroupId, handle: &GroupHandle) -> bo
     applied.is_ok_and(|applied| applied.reply == Reply::Done)
 }
 
-/// Signatures of as many replicas as answer soon, ascending by node.
+/// Signatures of the majority that answers first, ascending by node. No more than a majority: a
+/// receipt that could lose a signature and still verify would have two forms.
 async fn collect(
     cluster: &Arc<Cluster>,
     id: GroupId,
@@ -81,23 +79,35 @@ async fn collect(
         asked.spawn(async move { (node, ask(&cluster, node, checkpoint).await) });
     }
     let mut signatures = Vec::new();
-    let mut patience = time::deadline_in(cluster.config.limits.propose_deadline_ms);
-    while let Ok(Some(Ok((node, witness)))) =
-        tokio::time::timeout_at(patience, asked.join_next()).await
+    let patience = time::deadline_in(cluster.config.limits.propose_deadline_ms);
+    while signatures.len() < quorum
+        && let Ok(Some(Ok((node, witness)))) =
+            tokio::time::timeout_at(patience, asked.join_next()).await
     {
         match witness {
-            Some(Witness::Signed(signature)) => signatures.push(signature),
+            Some(Witness::Signed(signature)) if valid(cluster, &checkpoint, &signature, node) => {
+                signatures.push(signature);
+            }
+            Some(Witness::Signed(_)) => {
+                tracing::error!(group = %id, node, "a replica's signature is not by its key");
+            }
             Some(Witness::Differs(own)) => {
                 tracing::error!(group = %id, node, ?checkpoint, ?own, "replicas differ");
             }
             Some(Witness::Unable) | None => {}
         }
-        if signatures.len() == quorum {
-            patience = patience.min(tokio::time::Instant::now() + STRAGGLERS);
-        }
     }
     signatures.sort_unstable_by_key(|signature| signature.node);
     signatures
+}
+
+/// Whether the node that was asked signed, with the key that the registry has of it.
+fn valid(cluster: &Cluster, checkpoint: &Checkpoint, signature: &NodeSignature, node: u32) -> bool {
+    let registry = cluster.registry.read().expect("no holder panics");
+    let Some(record) = registry.get(&node) else { return false };
+    let name = &cluster.config.cluster;
+    signature.node == u64::from(node)
+        && checkpoint.verify_signature(name, &record.public_key, signature).is_ok()
 }
 
 async fn ask(cluster: &Arc<Cluster>, node: u32, checkpoint: Checkpoint) -> Option<Witness> {
