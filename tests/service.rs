@@ -55,7 +55,7 @@ fn main() -> ExitCode {
             refusals::stalled_stream_is_rolled_back_and_blocks_nobody,
             refusals::stream_past_its_deadline_is_rolled_back,
             reads::scan_is_ordered_bounded_and_limited,
-            reads::scan_over_the_limit_is_refused_and_a_snapshot_scan_is_not,
+            reads::scan_longer_than_one_read_streams_as_of_one_instant,
             reads::snapshot_sees_the_old_version_through_every_node,
             reads::snapshot_too_old_or_too_new_is_refused,
             reads::read_set_never_sees_half_of_a_transfer,

@@ -116,6 +116,17 @@ impl Group {
         }
     }
 
+    /// A snapshot that shows a range as it is now, for reading it in pieces. Nobody is about to
+    /// write in it, so whatever was acknowledged is decided here, at or below the clock; and
+    /// whoever votes from now on is stamped above it.
+    pub fn snapshot_of(&self, state: &impl Read, range: &KeyRange) -> Result<Timestamp, Blocked> {
+        match lock::writer_in(state, range, |_| true) {
+            None => Ok(self.head.clock),
+            Some(_) if broken!(self.rules, ReadSkipsUndecided) => Ok(self.head.clock),
+            Some((_, writer)) => Err(Blocked { by: writer.tid }),
+        }
+    }
+
     /// A record as of a snapshot.
     pub fn get_at(
         &self,

@@ -52,6 +52,8 @@ pub(crate) enum PeerRead {
     Get(Key),
     /// Linearizable.
     Scan(KeyRange, u64),
+    /// Linearizable: the snapshot that shows a range as it is.
+    SnapshotOf(KeyRange),
     /// As of a snapshot.
     GetAt(Key, Timestamp),
     /// As of a snapshot.
@@ -137,6 +139,8 @@ pub(crate) enum PeerFound {
     Records(Vec<Record>),
     /// Whether the first pass still stands, or who is about to write.
     Stands(Result<bool, Tid>),
+    /// The snapshot that shows the range as it is.
+    SnapshotOf(Timestamp),
     /// The snapshot cannot be served.
     Snapshot(SnapshotFault),
     /// Who committed the request.

@@ -245,17 +245,22 @@ struct Scan {
 }
 
 impl Scan {
-    /// All of one instant, so all in one read; a larger range takes a snapshot.
+    /// All of one instant: in one read where that holds it, else piece by piece as of a snapshot
+    /// that shows the range as it is.
     async fn linearizable(&self) -> Result<(), ApiError> {
         let max = self.gateway.cluster.config.limits.scan_records_max;
-        let limit = if self.limit == 0 { max } else { u64::from(self.limit) };
-        if limit > max {
-            return Err(ApiError::Limit { limit: "scan_records_max", max, actual: limit });
+        let limit = if self.limit == 0 { u64::MAX } else { u64::from(self.limit) };
+        let read = PeerRead::Scan(self.range.clone(), limit.min(max));
+        let found = self.page(read, None).await?;
+        if !found.more || found.records.len() as u64 == limit {
+            self.send(found.records, true).await;
+            return Ok(());
         }
-        let found = self.page(PeerRead::Scan(self.range.clone(), limit), None).await?;
-        check_whole(&found, self.limit, max)?;
-        self.send(found.records, true).await;
-        Ok(())
+        let read = PeerRead::SnapshotOf(self.range.clone());
+        match self.gateway.cluster.read(self.group, read, self.deadline).await? {
+            PeerFound::SnapshotOf(at) => self.snapshot(at).await,
+            _ => Err(ApiError::NoLeader { group: self.group }),
+        }
     }
 
     async fn snapshot(&self, at: Timestamp) -> Result<(), ApiError> {

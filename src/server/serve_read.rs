@@ -161,6 +161,9 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
         PeerRead::Scan(range, limit) => {
             PeerFound::Range(group.scan(view, range, *limit as usize).map_err(blocked)?, None)
         }
+        PeerRead::SnapshotOf(range) => {
+            PeerFound::SnapshotOf(group.snapshot_of(view, range).map_err(blocked)?)
+        }
         PeerRead::GetAt(key, at) => match group.get_at(view, key, *at) {
             Ok(record) => PeerFound::Record(record, None),
             Err(fault) => snapshot_fault(fault, *at)?,

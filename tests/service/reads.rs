@@ -51,25 +51,33 @@ pub(crate) async fn scan_is_ordered_bounded_and_limited(cluster: &Cluster) {
     }
 }
 
-pub(crate) async fn scan_over_the_limit_is_refused_and_a_snapshot_scan_is_not(cluster: &Cluster) {
+pub(crate) async fn scan_longer_than_one_read_streams_as_of_one_instant(cluster: &Cluster) {
     let partition = cluster.partition(2, 0).await;
     let count = SCAN_RECORDS_MAX + 3;
     let version = fill(&cluster.client(), "long", &partition, count).await;
     let range = KeyRange::partition("long", &partition);
-    let refused = cluster.client().scan_all(&range, ScanOptions::default()).await;
-    let Err(ClientError::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    for (at, limit) in [(None, 0), (Some(version), 0), (None, SCAN_RECORDS_MAX as u32 + 2)] {
+        let wanted = if limit == 0 { count } else { u64::from(limit) };
+        let mut scan = cluster.client().scan(&range, ScanOptions { limit, at }).await.unwrap();
+        let (mut seen, mut chunks) = (0, 0);
+        while let Some(records) = scan.next_chunk().await.unwrap() {
+            assert!(records.len() as u64 <= SCAN_CHUNK_RECORDS);
+            assert!(records.iter().all(|record| record.version <= version), "{records:?}");
+            seen += records.len() as u64;
+            chunks += 1;
+        }
+        assert_eq!((seen, chunks), (wanted, wanted.div_ceil(SCAN_CHUNK_RECORDS)), "{at:?}");
+    }
+    // In a transaction it is guarded, and what a vote guards is bounded.
+    let client = cluster.client();
+    let refused = client.run(|txn| {
+        let range = range.clone();
+        async move { txn.scan(&range, 0).await }
+    });
+    let Err(ClientError::Refused(refusal)) = refused.await else { panic!("it is over the limit") };
     assert_eq!((refusal.code, refusal.reason.as_str()), (Code::InvalidArgument, "LIMIT_EXCEEDED"));
     assert_eq!(refusal.metadata["limit"], "scan_records_max");
     assert_eq!(refusal.metadata["max"], SCAN_RECORDS_MAX.to_string());
-    let options = ScanOptions { limit: 0, at: Some(version) };
-    let mut scan = cluster.client().scan(&range, options).await.unwrap();
-    let (mut seen, mut chunks) = (0, 0);
-    while let Some(records) = scan.next_chunk().await.unwrap() {
-        assert!(records.len() as u64 <= SCAN_CHUNK_RECORDS);
-        seen += records.len() as u64;
-        chunks += 1;
-    }
-    assert_eq!((seen, chunks), (count, count.div_ceil(SCAN_CHUNK_RECORDS)));
 }
 
 pub(crate) async fn snapshot_sees_the_old_version_through_every_node(cluster: &Cluster) {

@@ -10,8 +10,7 @@ use vatic_core::key::Key;
 use vatic_proto::v1::{self, RollbackCause, delta::Operation, transact_request::Frame};
 use vatic_proto::v1::{get_outcome_request::By, transition::Body, value::Kind};
 use vatic_tests::cluster::{
-    Cluster, DELTA_BYTES_MAX, MESSAGE_BYTES_MAX, NODES, READ_SET_KEYS_MAX, SCAN_RECORDS_MAX,
-    STREAM_IDLE_MS,
+    Cluster, DELTA_BYTES_MAX, MESSAGE_BYTES_MAX, NODES, READ_SET_KEYS_MAX, STREAM_IDLE_MS,
 };
 use vatic_tests::values::{core_key, int, key, operation, put, text, transition, transitions};
 use vatic_tests::wire::{self, Stream, committed, refused, rollback};
@@ -249,11 +248,6 @@ pub(crate) async fn malformed_reads_are_refused(cluster: &Cluster) {
         }),
         ..Default::default()
     };
-    let over = u32::try_from(SCAN_RECORDS_MAX + 1).unwrap();
-    let mut chunks = records.scan(range("", "", over)).await.unwrap().into_inner();
-    let limit = [("limit", "scan_records_max"), ("max", "40"), ("actual", "41")];
-    let status = chunks.message().await.unwrap_err();
-    assert_refused("a limit over the limit", &status, (INVALID, "LIMIT_EXCEEDED", &limit));
     let huge = "t".repeat(60_000);
     let status = records.scan(range("", &huge, 0)).await.unwrap_err();
     assert_refused("a huge bound", &status, bad_key);
