@@ -5,7 +5,8 @@
 //!
 //! Invariants of the whole: a reply to a proposal means that its entry is committed and applied
 //! here; an entry is counted in a quorum only after its fsync; the state on disk never runs ahead
-//! of the log on disk; a storage failure ends the process.
+//! of the log on disk; a storage failure ends the process; a replica that lost its disk, or whose
+//! state differs, comes back under another Raft id or not at all.
 
 mod batch;
 mod change;

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use crate::fatal::Fatal;
+use crate::notes::Notes;
 use crate::standing::Standing;
-use crate::testbed::{Cluster, Disk, PATIENCE, eventually, read};
+use crate::testbed::{Alarms, Cluster, Disk, PATIENCE, eventually, open_log, read};
 use crate::types::RaftId;
 
 async fn standing(cluster: &Cluster, node: u32, wanted: impl Fn(&Standing) -> bool) -> Standing {
@@ -62,6 +64,29 @@ async fn node_with_an_empty_disk_does_not_take_part_under_its_old_id() {
     cluster.agree(1).await;
 }
 
+/// Shows that the test above can fail: a replica that asks nobody takes part, and openraft's
+/// leader, which knows how far its log was, does not survive to see it shorter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn node_with_an_empty_disk_that_asks_nobody_ends_the_leader() {
+    let mut cluster = Cluster::start(3, &[1]).await;
+    cluster.put(1, "k=1").await;
+    cluster.agree(1).await;
+    let leader = cluster.leader(1).await.id().node();
+    let lost = leader % 3 + 1;
+    cluster.kill(lost).await;
+    let empty = Disk::empty();
+    {
+        let log = open_log(&empty.path, &Alarms::default());
+        Notes::open(&log, 1, Fatal::abort()).unwrap().set_own(1).await.unwrap();
+    }
+    cluster.change_disk(lost, empty);
+    cluster.restart(lost).await;
+    eventually("the leader's process would have ended", || async {
+        (!cluster.alarms(leader).is_empty()).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_group_waits_until_every_founding_member_has_answered_once() {
     let mut cluster = Cluster::start(3, &[]).await;
@@ -101,7 +126,7 @@ async fn old_replica_that_comes_back_is_told_and_does_no_harm() {
     let copy = Disk::empty();
     copy_dir(cluster.disk(node), &copy.path);
     cluster.restart(node).await;
-    cluster.node(node).rebuild_group(1, cluster.machine(node)).await.unwrap();
+    crate::replace_test::rebuild(&cluster, node).await;
     standing(&cluster, node, |now| *now == Standing::Member).await;
     let before = cluster.leader(1).await.leadership_now();
     cluster.kill(node).await;

@@ -46,6 +46,18 @@ async fn stands(handle: &GroupHandle, standing: Standing) {
     assert!(reached.is_ok(), "not {standing:?}");
 }
 
+/// Rebuilds the replica as soon as enough of the others answer.
+pub(crate) async fn rebuild(cluster: &Cluster, node: u32) {
+    eventually("the replica can be spared", || async {
+        match cluster.node(node).rebuild_group(1, cluster.machine(node)).await {
+            Ok(_) => Some(()),
+            Err(RebuildError::QuorumAtRisk { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+}
+
 async fn rejoin(cluster: &Cluster, node: u32, generation: u32) -> GroupHandle {
     let (members, machine) = (cluster.members(), cluster.machine(node));
     cluster.node(node).rejoin_group(1, generation, &members, machine).await.unwrap()
@@ -58,7 +70,7 @@ async fn follower_that_is_rebuilt_under_load_takes_its_predecessors_place() {
     load.more(100).await;
     let node = follower(&cluster).await;
     let handle = cluster.group(node, 1).await;
-    cluster.node(node).rebuild_group(1, cluster.machine(node)).await.unwrap();
+    rebuild(&cluster, node).await;
     // The handle that was there before is the new replica's.
     assert_eq!(handle.id(), RaftId::new(node, 2));
     stands(&handle, Standing::Member).await;
@@ -99,7 +111,7 @@ async fn leader_that_is_rebuilt_hands_over_first_and_answers_nobody() {
     assert_eq!(new.transfer_leader(node).await, Err(TransferError::Unfit { node }));
     assert_eq!(new.leadership_now().term, term, "nobody was disturbed");
     assert!(new.is_leader());
-    cluster.node(node).rebuild_group(1, cluster.machine(node)).await.unwrap();
+    rebuild(&cluster, node).await;
     members_are(&cluster, ids(node, 2)).await;
     stands(&old, Standing::Member).await;
     cluster.agree(1).await;
@@ -128,7 +140,7 @@ async fn quarantine_outlives_a_restart_and_keeps_the_quorum() {
     cluster.put(1, "k=3").await;
     cluster.restart(other).await;
     cluster.put(1, "k=4").await;
-    cluster.node(node).rebuild_group(1, cluster.machine(node)).await.unwrap();
+    rebuild(&cluster, node).await;
     members_are(&cluster, ids(node, 2)).await;
     stands(&cluster.group(node, 1).await, Standing::Member).await;
     cluster.kill(node).await;
@@ -192,28 +204,43 @@ async fn leader_that_dies_while_a_replica_catches_up_leaves_it_to_the_next() {
     load.end(&cluster, 1).await;
 }
 
+/// Begins a replacement, cuts the leader off in the middle of it and kills it; whether the other
+/// follower was left with the joint membership.
+async fn leader_dies_in_the_joint_membership(cluster: &mut Cluster, generation: u32) -> bool {
+    let node = follower(cluster).await;
+    let dead = cluster.leader(1).await.id().node();
+    let witness = 6 - node - dead;
+    let seen = cluster.group(witness, 1).await;
+    cluster.links.trap(dead, move || stage(&seen) == Some(ReplacingStage::Joint));
+    let handle = rejoin(cluster, node, generation).await;
+    eventually("the leader is cut off, or was too quick", || async {
+        let joined = *handle.standing().borrow() == Standing::Member;
+        (joined || cluster.links.is_cut_off(dead)).then_some(())
+    })
+    .await;
+    let left_joint = cluster.links.is_cut_off(dead)
+        && stage(&cluster.group(witness, 1).await) == Some(ReplacingStage::Joint);
+    cluster.kill(dead).await;
+    cluster.links.heal();
+    cluster.restart(dead).await;
+    stands(&handle, Standing::Member).await;
+    left_joint
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leader_that_dies_in_the_joint_membership_leaves_it_to_the_next() {
     let mut cluster = Cluster::start(3, &[1]).await;
     let load = Load::start(&cluster, 1);
     load.more(50).await;
-    let node = follower(&cluster).await;
-    let leader = cluster.leader(1).await;
-    let dead = leader.id().node();
-    let witness = 6 - node - dead;
-    let seen = cluster.group(witness, 1).await;
-    // Cut off once the other follower has the joint membership.
-    cluster.links.trap(dead, move || stage(&seen) == Some(ReplacingStage::Joint));
-    rejoin(&cluster, node, 2).await;
-    eventually("the leader is cut off", || async { cluster.links.is_cut_off(dead).then_some(()) })
-        .await;
-    // Cut off as it is, the leader cannot have told anybody how it ended.
-    assert_eq!(stage(&cluster.group(witness, 1).await), Some(ReplacingStage::Joint));
-    cluster.kill(dead).await;
-    drop(leader);
-    cluster.links.heal();
-    cluster.restart(dead).await;
-    members_are(&cluster, ids(node, 2)).await;
+    // The membership is joint for a few milliseconds: not every attempt meets them.
+    let mut met = false;
+    for generation in 2..12 {
+        met = leader_dies_in_the_joint_membership(&mut cluster, generation).await;
+        if met {
+            break;
+        }
+    }
+    assert!(met, "no attempt met the joint membership");
     load.more(50).await;
     load.end(&cluster, 1).await;
 }
