@@ -12,6 +12,8 @@ mod conflicts;
 mod edges;
 #[path = "service/metrics.rs"]
 mod metrics;
+#[path = "service/pipelines.rs"]
+mod pipelines;
 #[path = "service/reads.rs"]
 mod reads;
 #[path = "service/refusals.rs"]
@@ -60,6 +62,12 @@ fn main() -> ExitCode {
             reads::snapshot_too_old_or_too_new_is_refused,
             reads::read_set_never_sees_half_of_a_transfer,
             reads::read_set_answers_in_the_order_asked,
+            pipelines::operations_of_all_groups_are_answered_each_by_its_id,
+            pipelines::error_of_one_operation_is_its_answer_and_ends_nothing_else,
+            pipelines::message_with_too_many_operations_ends_the_stream,
+            pipelines::pipeline_of_the_client_counts_every_submission_once,
+            pipelines::intent_tells_others_until_a_vote_or_until_it_is_given_back,
+            pipelines::each_workload_of_the_benchmark_runs_and_reports,
             edges::health_and_reflection_answer,
             edges::cluster_tells_members_groups_and_agreement,
             metrics::counters_move_with_a_commit_and_a_rollback,

@@ -146,7 +146,9 @@ impl<'a> Exchange<'a> {
                     Ok(None) => return lost(self.node, true),
                     Err(status) => return ClientError::from_status(status, &self.node.endpoint),
                 },
-                count = asked.recv_many(&mut self.gathered, TAKE_MAX), if self.gathered.is_empty() => {
+                count = asked.recv_many(&mut self.gathered, TAKE_MAX),
+                    if self.gathered.is_empty() =>
+                {
                     if count == 0 {
                         // The near ends are gone, and with them all who could wait.
                         return lost(self.node, true);

@@ -1,4 +1,4 @@
-//! Which node leads the group of a partition, computed from the ring and what nodes said of leaders.
+//! Which node leads the group of a partition: computed from the ring, and from what nodes said.
 //!
 //! A hint, never a truth: a wrong one costs a hop, and the answer brings the right one.
 

@@ -36,7 +36,7 @@ pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};
 pub use limits::Limits;
 pub use outcome::{Cause, Committed, Outcome, Rollback};
-pub use pipeline::{Peeked, Pipeline, PipelineOptions};
+pub use pipeline::{Intent, Peeked, Pipeline, PipelineOptions};
 pub use reads::{Record, Scan, ScanOptions};
 pub use request::{OutcomeOf, Request};
 pub use run::{Done, Observer, Runner};

@@ -51,8 +51,19 @@ impl Default for PipelineOptions {
 pub struct Peeked {
     /// `None` where it is absent.
     pub record: Option<Record>,
-    /// Another transaction is about to write it: one that writes it now will likely roll back.
+    /// Another transaction is about to write it, or means to: one that writes it now will likely
+    /// roll back.
     pub pending: bool,
+}
+
+/// Advice to other transactions: this one is about to write a record. It decides nothing, and saves
+/// the others a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent {
+    /// The transaction's own name for itself, random.
+    pub token: u64,
+    /// How long it may take until it submits; 0 takes the intent back.
+    pub hold_ms: u32,
 }
 
 /// Many operations over few streams. Clones share them, and take turns with the connections.
@@ -104,7 +115,30 @@ impl Pipeline {
     /// One record as the leader of its group has it. Only an `expect` of its version in the
     /// transaction that uses it tells whether that still held.
     pub async fn peek(&self, key: &Key) -> Result<Peeked, ClientError> {
-        let peek = v1::PeekRequest { key: Some(convert::key_out(key)) };
+        self.peek_with(key, None, 0).await
+    }
+
+    /// The same once nobody is about to write the record any more, or after so long.
+    pub async fn peek_when_free(&self, key: &Key, wait_ms: u32) -> Result<Peeked, ClientError> {
+        let call_ms = self.shared.client.limits().call_ms;
+        let half = u32::try_from(call_ms / 2).unwrap_or(u32::MAX);
+        self.peek_with(key, None, wait_ms.min(half)).await
+    }
+
+    /// The same for a transaction that means to write the record; without an intent left behind
+    /// where the answer is `pending`.
+    pub async fn peek_for(&self, key: &Key, intent: Intent) -> Result<Peeked, ClientError> {
+        self.peek_with(key, Some(intent), 0).await
+    }
+
+    async fn peek_with(
+        &self,
+        key: &Key,
+        intent: Option<Intent>,
+        wait_ms: u32,
+    ) -> Result<Peeked, ClientError> {
+        let intent = intent.map(|Intent { token, hold_ms }| v1::Intent { token, hold_ms });
+        let peek = v1::PeekRequest { key: Some(convert::key_out(key)), intent, wait_ms };
         self.read(key, Call::Peek(peek), "Peek").await
     }
 

@@ -9,6 +9,7 @@ use crate::{
     convert,
     divergence::SetAside,
     drive::Driving,
+    intents::Intents,
     local::Settled,
     peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
     peer_client::PeerClients,
@@ -47,6 +48,7 @@ pub(crate) struct Cluster {
     pub(crate) ring: watch::Sender<Option<Arc<Ring>>>,
     pub(crate) registry: RwLock<BTreeMap<u32, NodeRecord>>,
     pub(crate) settled: Settled,
+    pub(crate) intents: Intents,
     /// Held while the whole state is read for its digest.
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
@@ -110,6 +112,7 @@ impl Cluster {
             ring,
             registry: RwLock::default(),
             settled: Settled::default(),
+            intents: Intents::default(),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
             driving: Mutex::default(),
@@ -227,6 +230,12 @@ impl Cluster {
             tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
         }
         Err(CallError::NoLeader { group })
+    }
+
+    /// A group that this node leads, as far as it knows, and may answer for.
+    pub(crate) fn led_here(&self, group: GroupId) -> Option<&GroupHandle> {
+        let handle = self.groups.get(&group).filter(|handle| handle.is_leader());
+        handle.filter(|_| !self.set_aside.contains(group))
     }
 
     /// The nodes that hold a group, the preferred leader first.

@@ -2,9 +2,8 @@
 //!
 //! The pure core decides; this crate carries its decisions out. A client's call enters at the
 //! gateway of any node (`stream`, `submit`, `records`, `pipeline`), becomes a sealed body, and is
-//! handed to the leader of its home group, where a driver runs the core's coordinator; votes and decisions
-//! are commands in the participants' Raft logs, applied by `machine`. What lies around finds its
-//! end by `sweep`.
+//! handed to the leader of its home group, where a driver runs the core's coordinator; votes and decisions are commands in the participants' Raft
+//! logs, applied by `machine`. What lies around finds its end by `sweep`.
 //!
 //! Architecture invariants:
 //! - Nothing here decides whether a transaction commits: all rules are in vatic-core.
@@ -22,6 +21,7 @@ mod convert;
 mod divergence;
 mod drive;
 mod identity;
+mod intents;
 mod limits;
 mod local;
 mod machine;
@@ -29,6 +29,7 @@ mod node;
 mod operation;
 mod outcome;
 mod oversize;
+mod peek;
 mod peer;
 mod peer_client;
 mod peer_service;

@@ -98,8 +98,8 @@ impl Cluster {
                 PeerReply::Status(self.status(with_state_digest).await)
             }
             (_, None) => PeerReply::NotLeader { leader: None },
-            (PeerRequest::Propose { group, command }, Some(handle)) => {
-                self.serve_propose(group, handle, command, deadline).await
+            (PeerRequest::Propose { group, mut command }, Some(handle)) => {
+                self.serve_propose(group, handle, &mut command, deadline).await
             }
             (PeerRequest::Read { group, read }, Some(handle)) => {
                 serve_read::serve(self, group, handle, read, deadline).await
@@ -117,25 +117,29 @@ impl Cluster {
         }
     }
 
-    async fn serve_propose(
+    /// Replicates a command in a group that is led here.
+    pub(crate) async fn serve_propose(
         &self,
         group: GroupId,
         handle: &GroupHandle,
-        mut command: Command,
+        command: &mut Command,
         deadline: Instant,
     ) -> PeerReply {
         let adds_work = matches!(command, Command::Vote(_) | Command::Stage { .. });
         if adds_work && !self.has_room() {
             return PeerReply::Full;
         }
-        if let Command::Vote(vote) = &mut command {
+        if let Command::Vote(vote) = command {
             // Another node's clock may run ahead, and the group's would follow it for good.
             let ahead_us = self.config.limits.clock_ahead_max_ms * 1_000;
             vote.hint = vote.hint.min(time::now().plus_us(ahead_us));
         }
         let votes = matches!(command, Command::Vote(_));
-        let proposed = handle.propose(codec::encode(&command).into());
-        match tokio::time::timeout_at(deadline, proposed).await {
+        let concern = self.intents.concern(command);
+        let proposed = handle.propose(codec::encode(command).into());
+        let proposed = tokio::time::timeout_at(deadline, proposed).await;
+        self.intents.applied(concern);
+        match proposed {
             Ok(Ok(applied)) => match codec::decode::<Applied>(&applied.reply) {
                 Ok(reply) => {
                     let proof = reply.proof.as_ref().filter(|_| votes);

@@ -6,7 +6,7 @@
 
 use crate::{
     api::Gateway,
-    convert, outcome,
+    convert, outcome, peek,
     peer::{PeerFound, PeerRead},
     pipeline::Places,
     status::{self, ApiError},
@@ -14,7 +14,6 @@ use crate::{
 };
 use std::collections::BTreeMap;
 use tokio::time::Instant;
-use vatic_consensus::GroupHandle;
 use vatic_core::{group::Group, id::GroupId, id::Timestamp, key::Key, rules::Rules};
 use vatic_proto::v1::{
     self, Operation, OperationResult, operation::Call, operation_result::Answer,
@@ -103,15 +102,7 @@ impl Operations {
                 gets.push(Get { id, key, group, deadline });
                 Ok(None)
             }
-            Some(Call::Peek(v1::PeekRequest { key })) => {
-                let (key, group) = self.place(key)?;
-                if let Some(handle) = self.led_here(group) {
-                    ready.push(peek(id, group, handle, &key));
-                    return Ok(None);
-                }
-                let places = self.one_place()?;
-                Ok(Some(self.read(id, group, PeerRead::Peek(key), None, deadline, places)))
-            }
+            Some(Call::Peek(peek)) => self.start_peek(id, peek, deadline, ready),
             Some(Call::Submit(submit)) => {
                 self.gateway.admit()?;
                 let places = self.one_place()?;
@@ -146,11 +137,40 @@ impl Operations {
                 Ok(_) => Err(ApiError::NoLeader { group }),
                 Err(error) => Err(error.into()),
             };
-            let elsewhere = !gateway.cluster.groups.get(&group).is_some_and(|it| it.is_leader());
+            let elsewhere = gateway.cluster.led_here(group).is_none();
             let route = elsewhere.then(|| outcome::route(&gateway.cluster, group));
             ended(id, answer, route, places)
         };
         Started { count: 1, ended: Box::pin(ended) }
+    }
+
+    fn start_peek(
+        &self,
+        id: u64,
+        peek: v1::PeekRequest,
+        deadline: Instant,
+        ready: &mut Vec<OperationResult>,
+    ) -> Result<Option<Started>, ApiError> {
+        let v1::PeekRequest { key, intent, wait_ms } = peek;
+        let (key, group) = self.place(key)?;
+        let waits = wait_ms > 0 && intent.is_none();
+        let Some(handle) = self.gateway.cluster.led_here(group) else {
+            let places = self.one_place()?;
+            return Ok(Some(self.read(id, group, PeerRead::Peek(key), None, deadline, places)));
+        };
+        let cluster = &self.gateway.cluster;
+        let read = peek::look(cluster, group, handle, &key, intent);
+        if !(read.pending && waits) {
+            ready.push(OperationResult { id, answer: Some(Answer::Read(read)), route: None });
+            return Ok(None);
+        }
+        let (places, handle, cluster) = (self.one_place()?, handle.clone(), cluster.clone());
+        let ends = time::deadline_in(u64::from(wait_ms)).min(deadline);
+        let ended = async move {
+            let read = peek::when_free(&cluster, group, &handle, &key, ends).await;
+            ended(id, Ok(Answer::Read(read)), None, places)
+        };
+        Ok(Some(Started { count: 1, ended: Box::pin(ended) }))
     }
 
     fn place(&self, key: Option<v1::Key>) -> Result<(Key, GroupId), ApiError> {
@@ -170,16 +190,12 @@ impl Operations {
         let asked_ms = if asked_ms == 0 { limit_ms } else { u64::from(asked_ms) };
         time::deadline_in(asked_ms.min(limit_ms))
     }
-
-    fn led_here(&self, group: GroupId) -> Option<&GroupHandle> {
-        self.gateway.cluster.groups.get(&group).filter(|handle| handle.is_leader())
-    }
 }
 
 /// Reads of one group, behind one read index where this node leads it.
 async fn get_together(gateway: Gateway, group: GroupId, gets: Vec<Get>, _places: Places) -> Ended {
     let earliest = gets.iter().map(|get| get.deadline).min();
-    let handle = gateway.cluster.groups.get(&group).filter(|handle| handle.is_leader());
+    let handle = gateway.cluster.led_here(group);
     let (Some(handle), Some(earliest)) = (handle, earliest) else {
         return Ended { results: Vec::new(), again: gets, _places };
     };
@@ -200,13 +216,6 @@ async fn get_together(gateway: Gateway, group: GroupId, gets: Vec<Get>, _places:
         }
     }
     Ended { results, again, _places }
-}
-
-fn peek(id: u64, group: GroupId, handle: &GroupHandle, key: &Key) -> OperationResult {
-    let view = handle.view();
-    let (record, holder) = Group::of_view(group, &view, Rules::default()).peek(&view, key);
-    let read = convert::record_read(record, holder.is_some());
-    OperationResult { id, answer: Some(Answer::Read(read)), route: None }
 }
 
 fn ended(

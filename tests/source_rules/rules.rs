@@ -65,6 +65,7 @@ const SEAMS: [Seam; 6] = [
             "src/server/node.rs",
             "src/server/operation.rs",
             "src/server/outcome.rs",
+            "src/server/peek.rs",
             "src/server/peer_client.rs",
             "src/server/peer_service.rs",
             "src/server/pipeline.rs",

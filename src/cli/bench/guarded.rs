@@ -3,12 +3,13 @@
 //! Why not a stream: reads and the commit are one message each way. The `expect` of each version
 //! makes the vote refuse what was read and has changed, which is all that a stream's reads do.
 
-use vatic_client::{ClientError, Peeked, Pipeline};
+use vatic_client::{ClientError, Intent, Peeked, Pipeline};
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::id::Timestamp;
 use vatic_core::key::Key;
 use vatic_core::value::{Fields, Value};
 
+use super::limits::WAIT_MS;
 use crate::demo::{self, Deal};
 
 /// What a transaction read.
@@ -18,10 +19,32 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub(crate) async fn read(pipeline: &Pipeline, keys: Vec<Key>) -> Result<Seen, ClientError> {
-        let peeks = keys.iter().map(|key| pipeline.peek(key));
+    /// Reads for a transaction that will write some of it: others with an intent wait.
+    pub(crate) async fn claim(
+        pipeline: &Pipeline,
+        keys: Vec<Key>,
+        intent: Intent,
+    ) -> Result<Seen, ClientError> {
+        let peeks = keys.iter().map(|key| pipeline.peek_for(key, intent));
         let found = futures::future::try_join_all(peeks).await?;
         Ok(Seen { keys, found })
+    }
+
+    /// Takes the intents back that were left.
+    pub(crate) async fn give_back(&self, pipeline: &Pipeline, token: u64) {
+        let left = self.keys.iter().zip(&self.found).filter(|(_, peeked)| !peeked.pending);
+        let back = Intent { token, hold_ms: 0 };
+        // Lost: it ends by itself.
+        futures::future::join_all(left.map(|(key, _)| pipeline.peek_for(key, back))).await;
+    }
+
+    /// Waits until the first of them that somebody is about to write is free.
+    pub(crate) async fn wait(&self, pipeline: &Pipeline) -> Result<(), ClientError> {
+        let mut taken = self.keys.iter().zip(&self.found).filter(|(_, peeked)| peeked.pending);
+        match taken.next() {
+            Some((key, _)) => pipeline.peek_when_free(key, WAIT_MS).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Somebody is about to write one of them.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
-use vatic_client::{ClientError, Pipeline};
+use vatic_client::{ClientError, Intent, Pipeline};
 use vatic_core::delta::Delta;
+use vatic_core::key::Key;
 
 use super::data;
 use super::guarded::{self, Seen};
-use super::limits::{BACKOFF_US, BACKOFF_US_MAX, ERROR_PAUSE_MS};
+use super::limits::{BACKOFF_US, BACKOFF_US_MAX, ERROR_PAUSE_MS, HOLD_MS};
 use super::tally::Tally;
 use super::workload::{Job, Jobs};
 
@@ -129,16 +130,18 @@ impl Player {
         Ok(Some([seen.guards(), writes].concat()))
     }
 
-    /// Reads; where somebody is about to write what was read, waits a little and reads again: the
-    /// attempt would most likely be wasted.
-    async fn read(&mut self, keys: Vec<vatic_core::key::Key>) -> Result<Seen, ClientError> {
-        let mut seen = Seen::read(&self.pipeline, keys).await?;
-        let mut bound_us = BACKOFF_US;
+    /// Reads with an intent to write. Where somebody else is ahead, takes the intents back and
+    /// waits until they are through: the attempt would most likely be wasted.
+    async fn read(&mut self, keys: Vec<Key>) -> Result<Seen, ClientError> {
+        let intent = Intent { token: self.random.random(), hold_ms: HOLD_MS };
+        let mut seen = Seen::claim(&self.pipeline, keys, intent).await?;
         while seen.pending() {
-            let pause = self.random.random_range(0..=bound_us);
-            bound_us = (2 * bound_us).min(BACKOFF_US_MAX);
-            sleep(Duration::from_micros(pause)).await;
-            seen = Seen::read(&self.pipeline, seen.keys).await?;
+            let (_, waited) = tokio::join!(
+                seen.give_back(&self.pipeline, intent.token),
+                seen.wait(&self.pipeline)
+            );
+            waited?;
+            seen = Seen::claim(&self.pipeline, seen.keys, intent).await?;
         }
         Ok(seen)
     }

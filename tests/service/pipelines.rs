@@ -1,0 +1,179 @@
+//! Many operations on one stream, and the workloads that use it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prost::Message;
+use serde_json::Value as Json;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+use vatic_client::{ClientError, Intent, PipelineOptions, Request};
+use vatic_core::delta::{Delta, Expect, Op};
+use vatic_core::id::Timestamp;
+use vatic_core::value::{Fields, Value};
+use vatic_proto::v1::{
+    self, Operation, operation::Call, operation_result::Answer,
+    pipeline_service_client::PipelineServiceClient,
+};
+use vatic_tests::cluster::{Cluster, GROUPS};
+use vatic_tests::command::vatic;
+use vatic_tests::values::{core_key, int, key, number, put, transitions, wire_number};
+use vatic_tests::wire::refused;
+
+/// Longest wait for all answers of a stream.
+const STREAM_MAX: Duration = Duration::from_secs(20);
+
+/// Sends messages on one stream through one node and gathers what is answered.
+async fn exchange(
+    cluster: &Cluster,
+    messages: Vec<Vec<(u64, Call)>>,
+) -> Result<BTreeMap<u64, Answer>, Status> {
+    let operation = |(id, call)| Operation { id, deadline_ms: 0, call: Some(call) };
+    let messages = messages.into_iter().map(move |calls| v1::PipelineRequest {
+        operations: calls.into_iter().map(operation).collect(),
+    });
+    let mut service = PipelineServiceClient::new(cluster.channel(0));
+    let mut answers = service.pipeline(tokio_stream::iter(messages)).await?.into_inner();
+    let mut found = BTreeMap::new();
+    while let Some(message) =
+        timeout(STREAM_MAX, answers.message()).await.expect("the stream ends in time")?
+    {
+        for result in message.results {
+            let answer = result.answer.expect("a result has an answer");
+            assert!(found.insert(result.id, answer).is_none(), "{} is answered twice", result.id);
+        }
+    }
+    Ok(found)
+}
+
+fn get(name: &v1::Key) -> Call {
+    Call::Get(v1::GetRequest { key: Some(name.clone()), at: None })
+}
+
+fn submit(deltas: &[v1::Delta]) -> Call {
+    let transitions = transitions(deltas.to_vec());
+    Call::Submit(v1::SubmitRequest { transitions, ..v1::SubmitRequest::default() })
+}
+
+pub(crate) async fn operations_of_all_groups_are_answered_each_by_its_id(cluster: &Cluster) {
+    let mut names = Vec::new();
+    for group in 1..=GROUPS {
+        names.push(key("piped", &cluster.partition(group, 1).await, ""));
+    }
+    let both = [put(&names[0], int(7)), put(&names[1], int(8))];
+    let others = names[2..].iter().map(|name| submit(&[put(name, int(9))]));
+    let writes = (1..).zip(std::iter::once(submit(&both)).chain(others)).collect();
+    let written = exchange(cluster, vec![writes]).await.unwrap();
+    assert_eq!(written.len(), names.len() - 1);
+    for answer in written.values() {
+        let Answer::Outcome(outcome) = answer else { panic!("{answer:?}") };
+        assert_eq!(outcome.state(), v1::outcome::State::Committed);
+        assert!(outcome.receipt.is_some());
+    }
+    let reads = (0..100).map(|id| (id, get(&names[id as usize % names.len()]))).collect();
+    // Of a group that decided alone: another one may not have heard of the decision yet.
+    let peek = v1::PeekRequest { key: Some(names[2].clone()), ..v1::PeekRequest::default() };
+    let found = exchange(cluster, vec![reads, vec![(100, Call::Peek(peek))]]).await.unwrap();
+    assert_eq!(found.len(), 101);
+    for (id, answer) in &found {
+        let Answer::Read(read) = answer else { panic!("{answer:?}") };
+        let at = if *id == 100 { 2 } else { *id as usize % names.len() };
+        assert_eq!(wire_number(read), Some([7, 8, 9, 9][at.min(3)]), "operation {id}");
+    }
+}
+
+pub(crate) async fn error_of_one_operation_is_its_answer_and_ends_nothing_else(cluster: &Cluster) {
+    let name = key("piped-errors", &cluster.partition(1, 0).await, "");
+    let rolled_back = [put(&name, int(1)), vatic_tests::values::expect_version(&name, 1)];
+    let calls = vec![
+        (1, get(&key("", "p", ""))),
+        (2, submit(&[])),
+        (3, submit(&rolled_back)),
+        (4, get(&name)),
+    ];
+    let found = exchange(cluster, vec![calls]).await.unwrap();
+    let Answer::Error(error) = &found[&1] else { panic!("{found:?}") };
+    let status = Status::with_details(
+        Code::from(error.code),
+        error.message.clone(),
+        error.encode_to_vec().into(),
+    );
+    let why = refused(&status);
+    assert_eq!((why.code, why.reason.as_str()), (Code::InvalidArgument, "BAD_KEY"));
+    assert!(
+        matches!(&found[&2], Answer::Error(error) if error.code == Code::InvalidArgument as i32)
+    );
+    let Answer::Outcome(outcome) = &found[&3] else { panic!("{found:?}") };
+    let rollback = outcome.rollback.as_ref().expect("it rolls back");
+    assert_eq!(rollback.cause(), v1::RollbackCause::ExpectationFailed);
+    assert!(matches!(&found[&4], Answer::Read(read) if read.record.is_none()));
+}
+
+pub(crate) async fn message_with_too_many_operations_ends_the_stream(cluster: &Cluster) {
+    let name = key("piped-limit", "p", "");
+    let calls = (0..5_000).map(|id| (id, get(&name))).collect();
+    let why = refused(&exchange(cluster, vec![calls]).await.unwrap_err());
+    assert_eq!((why.code, why.reason.as_str()), (Code::InvalidArgument, "LIMIT_EXCEEDED"));
+    assert_eq!(why.metadata["limit"], "pipeline_stream_operations_max");
+}
+
+pub(crate) async fn pipeline_of_the_client_counts_every_submission_once(cluster: &Cluster) {
+    const TASKS: usize = 8;
+    const EACH: usize = 20;
+    let options = PipelineOptions { connections: 2, verify: true };
+    let pipeline = cluster.client().pipeline(options).await.unwrap();
+    let name = core_key(&key("piped-count", &cluster.partition(2, 0).await, ""));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..TASKS {
+        let (pipeline, key) = (pipeline.clone(), name.clone());
+        tasks.spawn(async move {
+            let add = Delta { key, op: Op::Add { field: "value".into(), by: 1 } };
+            for _ in 0..EACH {
+                pipeline.submit_as(&Request::mint(), std::slice::from_ref(&add)).await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(number(pipeline.get(&name).await.unwrap().as_ref()), (TASKS * EACH) as i64);
+}
+
+pub(crate) async fn intent_tells_others_until_a_vote_or_until_it_is_given_back(cluster: &Cluster) {
+    let pipeline = cluster.client().pipeline(PipelineOptions::default()).await.unwrap();
+    let name = core_key(&key("piped-intent", &cluster.partition(3, 0).await, ""));
+    let intent = |token| Intent { token, hold_ms: 1_000 };
+    let back = |token| Intent { token, hold_ms: 0 };
+    assert!(!pipeline.peek_for(&name, intent(1)).await.unwrap().pending);
+    assert!(pipeline.peek_for(&name, intent(2)).await.unwrap().pending);
+    assert!(pipeline.peek(&name).await.unwrap().pending);
+    pipeline.peek_for(&name, back(1)).await.unwrap();
+    assert!(!pipeline.peek_for(&name, intent(2)).await.unwrap().pending);
+    let fields = Fields::from([("value".to_owned(), Value::from(1))]);
+    let put = Delta { key: name.clone(), op: Op::Put(fields) };
+    let guard = Delta { key: name.clone(), op: Op::Expect(Expect::Version(Timestamp(1))) };
+    // Advice decides nothing: whoever has no intent may write all the same, and ends the others'.
+    pipeline.submit(std::slice::from_ref(&put)).await.unwrap();
+    assert!(!pipeline.peek(&name).await.unwrap().pending);
+    let stale = pipeline.submit(&[guard, put]).await.unwrap_err();
+    assert!(matches!(stale, ClientError::RolledBack(_)), "{stale}");
+}
+
+pub(crate) async fn each_workload_of_the_benchmark_runs_and_reports(cluster: &Cluster) {
+    for workload in ["put", "get", "ycsb-a", "ycsb-f", "smallbank", "hotspot", "uniform"] {
+        let run = vatic(
+            cluster.endpoints(),
+            &["bench", "run", "--workload", workload, "--seconds", "1", "--clients", "8"]
+                .into_iter()
+                .chain(["--keys", "40", "--connections", "2", "--seed", "1", "-o", "json"])
+                .collect::<Vec<_>>(),
+        );
+        assert_eq!(run.code, 0, "{run:?}");
+        let last: Json = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+        let names = ["throughput_tps", "abort_rate", "aborts", "p50_ms", "p99_ms", "p999_ms"];
+        assert!(names.iter().all(|name| !last[name].is_null()), "{last}");
+        assert!(last["ops"].as_u64().unwrap() > 0, "{last}");
+        assert_eq!(last["errors"].as_object().unwrap().len(), 0, "{last}");
+        assert!(last["server_cpu_us_per_op"].as_f64().is_some(), "{last}");
+    }
+}
