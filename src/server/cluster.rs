@@ -13,7 +13,9 @@ use crate::{
     local::Settled,
     peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
     peer_client::PeerClients,
-    placement, serve_read,
+    placement,
+    quick::{self, Quick},
+    serve_read,
     signer::Signer,
     telemetry::{metrics::Metrics, readiness::Readiness},
 };
@@ -177,6 +179,10 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Finished, CallError> {
         let group = body.tid.home;
+        let (body, parts) = match quick::vote(self, body, parts, deadline).await {
+            Quick::Finished(finished) => return Ok(finished),
+            Quick::Open(body, parts) => (body, parts),
+        };
         match self.ask(group, PeerRequest::Coordinate { body, parts }, deadline).await? {
             PeerReply::Finished(finished) => Ok(finished),
             _ => Err(CallError::NoLeader { group }),

@@ -2,7 +2,8 @@
 //!
 //! The pure core decides; this crate carries its decisions out. A client's call enters at the
 //! gateway of any node (`stream`, `submit`, `records`, `pipeline`), becomes a sealed body, and is
-//! handed to the leader of its home group, where a driver runs the core's coordinator; votes and decisions are commands in the participants' Raft
+//! handed to the leader of its home group, where a driver runs the core's coordinator (where one
+//! vote decides, `quick` proposes it); votes and decisions are commands in the participants' Raft
 //! logs, applied by `machine`. What lies around finds its end by `sweep`.
 //!
 //! Architecture invariants:
@@ -35,6 +36,7 @@ mod peer_client;
 mod peer_service;
 mod pipeline;
 mod placement;
+mod quick;
 mod receipt;
 mod records;
 mod scrub;

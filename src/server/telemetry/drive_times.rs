@@ -80,6 +80,12 @@ impl DriveTimes {
         self.answered.get_or_insert_with(Instant::now);
     }
 
+    /// There was one vote, and it decided.
+    pub(crate) fn decided_at_once(mut self, voted: Voted, reply: &Reply) {
+        self.voted(voted, reply);
+        observe(&self.cluster.metrics.stages.vote, self.began.elapsed());
+    }
+
     /// Everybody has applied the decision, or the driver has given up.
     pub(crate) fn end(self, coordinator: &Coordinator) {
         let voted = self.answered.map(|answered| answered - self.began);
