@@ -21,7 +21,7 @@ use openraft::errors::{InitializeError, RaftError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::change::{Step, next_step};
+use crate::change::{self, Step, next_step};
 use crate::fatal::Fatal;
 use crate::limits::Limits;
 use crate::standing::Standing;
@@ -160,18 +160,24 @@ impl Entry {
         }
     }
 
-    /// Until this replica is a voter in its predecessors' place. The one who leads, and may begin
-    /// to lead in the middle of it, needs to be asked.
+    /// Until this replica is a voter in its predecessors' place. Who leads may change in the middle
+    /// of it, also to this replica; so the leader is asked again and again.
     async fn join(&self) {
         let mut metrics = self.raft.server_metrics();
         loop {
-            let members = metrics.borrow_and_update().committed_membership_config.clone();
+            let server = metrics.borrow_and_update().clone();
+            let members = server.committed_membership_config;
             if next_step(members.membership(), self.id) == Step::Done {
                 return;
             }
             let known = members.nodes().map(|(id, _)| id.node()).chain(self.others.iter().copied());
             let nodes: BTreeSet<u32> = known.filter(|node| *node != self.id.node()).collect();
-            join(&self.circle, &nodes, self.id, &self.address).await;
+            if server.current_leader == Some(self.id) {
+                // It was elected in the joint membership. What fails is tried again.
+                let _ = change::replace(&self.raft, &self.limits, self.id, &self.address).await;
+            } else {
+                join(&self.circle, &nodes, self.id, &self.address).await;
+            }
             let pause = Duration::from_millis(self.limits.join_interval_ms);
             if let Ok(Err(_)) = tokio::time::timeout(pause, metrics.changed()).await {
                 // The core has ended, and soon this task.
