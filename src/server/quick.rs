@@ -37,7 +37,7 @@ pub(crate) async fn vote(
     mut parts: Vec<Part>,
     deadline: Instant,
 ) -> Quick {
-    let group = body.tid.home;
+    let (tid, group) = (body.tid, body.tid.home);
     let handle = cluster.led_here(group);
     let alone = body.participants.len() == 1 && parts.len() == 1;
     let (Some(handle), true) = (handle, alone) else { return Quick::Open(body, parts) };
@@ -53,7 +53,7 @@ pub(crate) async fn vote(
     let reply = proposed.applied.reply.clone();
     let quick = decided(proposed, body, part);
     if matches!(quick, Quick::Finished(_)) {
-        times.decided_at_once(voted, &reply);
+        times.decided_at_once(tid, voted, &reply);
     }
     quick
 }

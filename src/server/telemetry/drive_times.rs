@@ -13,7 +13,7 @@ use tracing::{Span, field::Empty};
 use vatic_core::{
     command::{Decision, Reply, Standing},
     coordinator::Coordinator,
-    id::GroupId,
+    id::{GroupId, Tid},
 };
 
 /// What is known of the time that a drive took.
@@ -81,9 +81,19 @@ impl DriveTimes {
     }
 
     /// There was one vote, and it decided.
-    pub(crate) fn decided_at_once(mut self, voted: Voted, reply: &Reply) {
+    pub(crate) fn decided_at_once(mut self, tid: Tid, voted: Voted, reply: &Reply) {
         self.voted(voted, reply);
-        observe(&self.cluster.metrics.stages.vote, self.began.elapsed());
+        let took = self.began.elapsed();
+        observe(&self.cluster.metrics.stages.vote, took);
+        if self.cluster.metrics.slow.is_slow(took) {
+            let outcome = match reply {
+                Reply::Standing(Standing::Decided(Decision::RolledBack(_))) => {
+                    Ending::RolledBack(0).name()
+                }
+                _ => Ending::Committed.name(),
+            };
+            self.warn((tid, &[voted.group]), outcome, Some(took), Some(Duration::ZERO));
+        }
     }
 
     /// Everybody has applied the decision, or the driver has given up.
@@ -108,13 +118,14 @@ impl DriveTimes {
         }
         // Until the answer it kept the client waiting, afterwards whoever wants the same keys.
         if metrics.slow.is_slow(self.began.elapsed()) {
-            self.warn(coordinator, outcome, voted, decided);
+            let named = (coordinator.tid(), &coordinator.participants()[..]);
+            self.warn(named, outcome, voted, decided);
         }
     }
 
     fn warn(
         &self,
-        coordinator: &Coordinator,
+        (tid, participants): (Tid, &[GroupId]),
         outcome: &str,
         voted: Option<Duration>,
         decided: Option<Duration>,
@@ -123,9 +134,9 @@ impl DriveTimes {
         let ms = |took: Duration| took.as_millis() as u64;
         tracing::warn!(
             target: "vatic::slow",
-            tid = %coordinator.tid(),
-            home = coordinator.tid().home.0,
-            participants = groups(&coordinator.participants()),
+            %tid,
+            home = tid.home.0,
+            participants = groups(participants),
             outcome,
             total_ms = ms(self.began.elapsed()),
             vote_ms = voted.map(ms),
