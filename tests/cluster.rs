@@ -152,6 +152,15 @@ impl Cluster {
         self.nodes.lock().expect("no holder panics")[at].start();
     }
 
+    /// Starts a node again that ended by itself, as whoever supervises it would.
+    pub fn revive(&self, at: usize) {
+        let node = &mut self.nodes.lock().expect("no holder panics")[at];
+        if node.ended().is_some() {
+            node.kill();
+            node.start();
+        }
+    }
+
     /// Waits until every node sees a leader of every group and takes transactions.
     pub async fn wait_ready(&self) {
         for at in 0..NODES {

@@ -31,7 +31,8 @@ fn main() -> ExitCode {
             stops::vote_without_a_quorum_is_in_the_slow_log_of_its_driver,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
-            damage::flipped_byte_at_rest_is_found_and_named_and_not_served,
+            damage::flipped_byte_at_rest_is_found_named_and_mended,
+            damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
         ],
     )
 }

@@ -62,6 +62,8 @@ pub struct Group {
 pub struct Replica {
     /// Where it is.
     pub node_id: u64,
+    /// Rises each time that the node's replica is begun anew.
+    pub generation: u32,
     /// What it is.
     pub role: Role,
     /// Whether it answered; if not, the rest is empty.
@@ -201,6 +203,7 @@ fn group(group: v1::Group) -> Result<Group, Malformed> {
 fn replica(replica: v1::Replica) -> Result<Replica, Malformed> {
     Ok(Replica {
         node_id: replica.node_id,
+        generation: replica.generation,
         role: match replica.role() {
             v1::replica::Role::Unspecified => Role::Unknown,
             v1::replica::Role::Leader => Role::Leader,
@@ -231,6 +234,7 @@ mod tests {
     fn replica(applied_index: u64, chain: u8) -> Replica {
         Replica {
             node_id: 1,
+            generation: 1,
             role: Role::Follower,
             reachable: true,
             applied_index,

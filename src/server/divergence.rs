@@ -20,13 +20,14 @@ pub(crate) struct Divergence {
     pub(crate) what: String,
 }
 
-/// This node's replicas that were found to differ.
+/// This node's replicas that were found to differ, with the generation that did.
 #[derive(Default)]
-pub(crate) struct SetAside(Mutex<BTreeMap<GroupId, Divergence>>);
+pub(crate) struct SetAside(Mutex<BTreeMap<GroupId, (u32, Divergence)>>);
 
 impl SetAside {
     pub(crate) fn get(&self, group: GroupId) -> Option<Divergence> {
-        self.0.lock().expect("no holder panics").get(&group).cloned()
+        let known = self.0.lock().expect("no holder panics");
+        known.get(&group).map(|(_, divergence)| divergence.clone())
     }
 
     pub(crate) fn contains(&self, group: GroupId) -> bool {
@@ -34,21 +35,35 @@ impl SetAside {
     }
 
     /// Whether it is new.
-    fn insert(&self, group: GroupId, divergence: Divergence) -> bool {
+    fn insert(&self, group: GroupId, generation: u32, divergence: Divergence) -> bool {
         let mut known = self.0.lock().expect("no holder panics");
         match known.contains_key(&group) {
             true => false,
-            false => known.insert(group, divergence).is_none(),
+            false => known.insert(group, (generation, divergence)).is_none(),
+        }
+    }
+
+    /// A replica of this generation takes part: what an earlier one was is past.
+    pub(crate) fn clear_before(&self, group: GroupId, generation: u32) {
+        let mut known = self.0.lock().expect("no holder panics");
+        if known.get(&group).is_some_and(|(earlier, _)| *earlier < generation) {
+            known.remove(&group);
         }
     }
 }
 
 impl Cluster {
-    /// Sets this node's replica aside. The first finding stands.
+    /// Sets this node's replica aside, until it is rebuilt. The first finding stands.
     pub(crate) fn set_aside(&self, group: GroupId, divergence: Divergence) {
+        let Some(handle) = self.groups.get(&group).cloned() else { return };
         let Divergence { index, what } = divergence.clone();
-        if self.set_aside.insert(group, divergence) {
+        if self.set_aside.insert(group, handle.id().generation(), divergence) {
             tracing::error!(%group, index, what, "this replica is set aside");
+            tokio::spawn(async move {
+                if let Err(error) = handle.quarantine().await {
+                    tracing::warn!(%group, %error, "the leadership ends without a successor");
+                }
+            });
         }
     }
 }

@@ -37,6 +37,7 @@ mod peer_service;
 mod pipeline;
 mod placement;
 mod quick;
+mod rebuild;
 mod receipt;
 mod records;
 mod scrub;

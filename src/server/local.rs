@@ -5,7 +5,7 @@ use crate::{
     cluster::Cluster,
     compare, drive,
     peer::{NodeStatus, PeerReply, PeerRequest, Proposed, ReplicaStatus},
-    serve_read, time,
+    scrub, serve_read, time,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -190,11 +190,13 @@ impl Cluster {
     }
 
     /// Reads one replica's whole state.
-    pub(crate) async fn state_digest(&self, group: GroupId) -> PeerReply {
+    pub(crate) async fn state_digest(self: &Arc<Self>, group: GroupId) -> PeerReply {
         let _one_at_a_time = self.digests.lock().await;
-        let Some(handle) = self.groups.get(&group) else {
+        let handle = self.groups.get(&group).filter(|_| !self.set_aside.contains(group));
+        let Some(handle) = handle else { return PeerReply::NotLeader { leader: None } };
+        if !scrub::is_sound(self, group).await {
             return PeerReply::NotLeader { leader: None };
-        };
+        }
         let view = handle.view();
         let read = tokio::task::spawn_blocking(move || {
             let index = view.mark().map_or(0, |mark| mark.index);
@@ -209,14 +211,15 @@ impl Cluster {
     }
 
     /// What this node knows of its own replicas.
-    pub(crate) async fn status(&self, with_state_digest: bool) -> NodeStatus {
+    pub(crate) async fn status(self: &Arc<Self>, with_state_digest: bool) -> NodeStatus {
         let _one_at_a_time = if with_state_digest { Some(self.digests.lock().await) } else { None };
         let mut replicas = Vec::with_capacity(self.groups.len());
         for (&group, handle) in &self.groups {
-            let divergence = self.set_aside.get(group);
             // Reading all of a damaged state would stop the node.
-            let digest = with_state_digest && divergence.is_none();
+            let sound = self.set_aside.get(group).is_none();
+            let digest = with_state_digest && sound && scrub::is_sound(self, group).await;
             let status = replica_status(group, handle.clone(), digest).await;
+            let divergence = self.set_aside.get(group);
             let status = ReplicaStatus { divergence, ..status };
             replicas.push(status);
         }

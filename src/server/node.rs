@@ -6,17 +6,15 @@ use crate::{
     cluster::Cluster,
     compare,
     config::{Config, ConfigError},
-    identity,
-    machine::Machine,
-    oversize,
+    identity, oversize,
     peer_service::PeerService,
-    placement, scrub,
+    placement, rebuild, scrub,
     signer::Signer,
     sweep,
     telemetry::{admin, readiness},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -135,7 +133,7 @@ impl Server {
             let listener = bind("admin_listen", address).await?;
             tasks.spawn(admin::serve(listener, watched.clone()));
         }
-        let (disk, log, store, signer) = open_disk(&config).await?;
+        let Disk { files, log, store, signer, damaged } = open_disk(&config).await?;
         let service = PeerService::default();
         let routes = Routes::new(
             NodeServiceServer::new(service.clone())
@@ -143,15 +141,16 @@ impl Server {
                 .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX),
         );
         let consensus = start_consensus(&config, peers, log, store.clone(), routes).await?;
-        let groups = open_groups(&config, &consensus).await?;
+        let groups = open_groups(&config, &consensus, &damaged).await?;
         let cluster = Arc::new(Cluster::new(config, endpoint, signer, consensus, store, groups));
-        cluster.metrics.include(disk.collectors());
+        cluster.metrics.include(files.collectors());
         let _ = service.cluster.set(cluster.clone());
         let _ = watched.set(cluster.clone());
         let mut sweeps = sweep::start(&cluster);
         attest::start(&cluster, &mut sweeps);
         compare::start(&cluster, &mut sweeps);
         scrub::start(&cluster, &mut sweeps);
+        rebuild::start(&cluster, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let mut readiness = JoinSet::new();
@@ -209,7 +208,17 @@ async fn bind(what: &str, address: &str) -> Result<TcpListener, ServerError> {
     listener.map_err(|source| io_error(&format!("{what} {address}"), source))
 }
 
-async fn open_disk(config: &Config) -> Result<(Arc<FileDisk>, Log, Store, Signer), ServerError> {
+/// What lies in the data directory.
+struct Disk {
+    files: Arc<FileDisk>,
+    log: Log,
+    store: Store,
+    signer: Signer,
+    /// Groups whose state is damaged.
+    damaged: BTreeSet<u32>,
+}
+
+async fn open_disk(config: &Config) -> Result<Disk, ServerError> {
     let dir = config.data_dir.clone();
     let (log_limits, store_limits) = (config.log_limits.clone(), config.store_limits.clone());
     let (cluster, node) = (config.cluster.clone(), config.node);
@@ -218,12 +227,14 @@ async fn open_disk(config: &Config) -> Result<(Arc<FileDisk>, Log, Store, Signer
         std::fs::create_dir_all(&dir).map_err(io)?;
         identity::check(&dir, &cluster, node)?;
         let key = identity::key(&dir)?;
-        let disk = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
-        let log = Log::open(disk.clone(), log_limits)
+        let files = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
+        let log = Log::open(files.clone(), log_limits)
             .map_err(|error| ServerError::Log(error.to_string()))?;
-        let store = Store::open(dir.join("state"), store_limits)
-            .map_err(|error| ServerError::Store(error.to_string()))?;
-        Ok((disk, log, store, Signer::new(cluster, node, key)))
+        let store =
+            Store::open_with(dir.join("state"), store_limits, rebuild::on_fatal(dir.clone()))
+                .map_err(|error| ServerError::Store(error.to_string()))?;
+        let damaged = rebuild::damaged(&dir, &store).map_err(io)?;
+        Ok(Disk { files, log, store, signer: Signer::new(cluster, node, key), damaged })
     };
     let opened = tokio::task::spawn_blocking(opening).await;
     opened.map_err(|error| ServerError::Store(error.to_string()))?
@@ -250,6 +261,7 @@ async fn start_consensus(
 async fn open_groups(
     config: &Config,
     consensus: &Node,
+    damaged: &BTreeSet<u32>,
 ) -> Result<BTreeMap<GroupId, GroupHandle>, ServerError> {
     let mut groups = BTreeMap::new();
     for group in (0..=config.groups).map(GroupId) {
@@ -257,16 +269,7 @@ async fn open_groups(
         if !nodes.contains(&config.node) {
             continue;
         }
-        let members = config.members.iter().filter(|member| nodes.contains(&member.node));
-        let members: Vec<vatic_consensus::Member> = members
-            .map(|member| vatic_consensus::Member {
-                node: member.node,
-                generation: 1,
-                address: member.peer.clone(),
-            })
-            .collect();
-        let handle = consensus.create_group(group.0, 1, &members, Machine::new(group)).await;
-        let handle = handle.map_err(|error| ServerError::Consensus(error.to_string()))?;
+        let handle = rebuild::open(config, consensus, group, damaged).await?;
         groups.insert(group, handle);
     }
     Ok(groups)

@@ -7,7 +7,7 @@ use crate::{cluster::Cluster, divergence::Divergence};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 use vatic_core::id::GroupId;
-use vatic_store::{ReplicaId, ScrubReport};
+use vatic_store::{ReplicaId, Scrub, ScrubReport};
 
 /// Of the time that a pass takes, what is spent reading: one in so many.
 const SHARE: u32 = 10;
@@ -28,11 +28,9 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Reads one replica through.
+/// Reads one replica through, in the background.
 async fn pass(cluster: &Arc<Cluster>, id: GroupId) {
-    let status = cluster.groups[&id].status();
-    let replica = ReplicaId { group: id.0, generation: status.id.generation() };
-    let mut scrub = cluster.store.replica(replica).scrub();
+    let Some(mut scrub) = begin(cluster, id) else { return };
     loop {
         let started = Instant::now();
         let stepped = tokio::task::spawn_blocking(move || {
@@ -42,16 +40,37 @@ async fn pass(cluster: &Arc<Cluster>, id: GroupId) {
         // An error: the runtime is closing.
         let Ok((read, more)) = stepped.await else { return };
         scrub = read;
-        if let ScrubReport { first_damage: Some(damage), .. } = scrub.report() {
-            let index = cluster.groups[&id].view().mark().map_or(0, |mark| mark.index);
-            cluster.set_aside(id, Divergence { index, what: damage.to_string() });
-            return;
-        }
-        if !more {
+        if !sound(cluster, id, scrub.report()) || !more {
             let ScrubReport { records, bytes, .. } = scrub.report();
             tracing::debug!(group = %id, records, bytes, "scrubbed");
             return;
         }
         tokio::time::sleep(started.elapsed() * (SHARE - 1)).await;
     }
+}
+
+/// Reads one replica through, at once: whether all of it is what was written. For whoever is about
+/// to read all of it by a way that stops the node at damage.
+pub(crate) async fn is_sound(cluster: &Arc<Cluster>, id: GroupId) -> bool {
+    let Some(mut scrub) = begin(cluster, id) else { return false };
+    let read = tokio::task::spawn_blocking(move || {
+        while scrub.report().first_damage.is_none() && scrub.step() {}
+        scrub
+    });
+    read.await.is_ok_and(|scrub| sound(cluster, id, scrub.report()))
+}
+
+/// `None` where an earlier generation has just been deleted: asking for it would make it anew.
+fn begin(cluster: &Cluster, id: GroupId) -> Option<Scrub> {
+    let generation = cluster.groups[&id].id().generation();
+    let replica = ReplicaId { group: id.0, generation };
+    cluster.store.replicas().contains(&replica).then(|| cluster.store.replica(replica).scrub())
+}
+
+/// Sets a damaged replica aside.
+fn sound(cluster: &Arc<Cluster>, id: GroupId, report: &ScrubReport) -> bool {
+    let Some(damage) = &report.first_damage else { return true };
+    let index = cluster.groups[&id].view().mark().map_or(0, |mark| mark.index);
+    cluster.set_aside(id, Divergence { index, what: damage.to_string() });
+    false
 }

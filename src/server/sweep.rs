@@ -59,7 +59,6 @@ impl Sweep {
                 interval = Duration::from_millis(limits.sweep_interval_ms);
             }
             if self.cluster.set_aside.contains(self.id) {
-                self.leave().await;
                 continue;
             }
             self.finish_what_was_left().await;
@@ -163,19 +162,6 @@ impl Sweep {
         let caught_up = target.is_some_and(|member| member.matched >= status.committed);
         if caught_up && let Err(error) = self.handle.transfer_leader(preferred).await {
             tracing::debug!(group = %self.id, preferred, %error, "leadership stays here");
-        }
-    }
-
-    /// Gives the leadership of a replica that was set aside to the next node that takes it.
-    async fn leave(&self) {
-        let others = self.cluster.holders(self.id);
-        for node in others.into_iter().filter(|&node| node != self.cluster.config.node) {
-            match self.handle.transfer_leader(node).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(group = %self.id, node, %error, "leadership is not taken over");
-                }
-            }
         }
     }
 

@@ -1,0 +1,129 @@
+//! Brings a replica back that was lost or set aside: as its next generation, from a snapshot.
+//!
+//! Raft knows the old one no more afterwards, so nothing that it ever said counts. Where the node
+//! died of damage that it met while it read, a note in its directory makes the next start look for
+//! all of it first, and the damaged replicas are begun anew instead of being opened.
+
+use crate::{cluster::Cluster, config::Config, machine::Machine, node::ServerError, placement};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::task::JoinSet;
+use vatic_consensus::{GroupHandle, Member, Standing};
+use vatic_core::id::GroupId;
+use vatic_store::{FatalAction, Store};
+
+/// Between two tries, and two looks at a standing that did not change.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+const NOTE: &str = "look-for-damage";
+
+/// The founding members of a group, in the consensus module's terms.
+pub(crate) fn founders(config: &Config, group: GroupId) -> Vec<Member> {
+    let nodes = placement::nodes_of(group, &config.members, config.replicas);
+    let members = config.members.iter().filter(|member| nodes.contains(&member.node));
+    let founder = |member: &crate::config::Member| Member {
+        node: member.node,
+        generation: 1,
+        address: member.peer.clone(),
+    };
+    members.map(founder).collect()
+}
+
+/// Starts one task for each group here.
+pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
+    for (&id, handle) in &cluster.groups {
+        let (cluster, handle) = (cluster.clone(), handle.clone());
+        tasks.spawn(async move {
+            let mut standing = handle.standing();
+            loop {
+                let seen = *standing.borrow_and_update();
+                look_after(&cluster, id, seen).await;
+                // Also without a change: what failed is tried again.
+                let _ = tokio::time::timeout(TRY_AGAIN, standing.changed()).await;
+            }
+        });
+    }
+}
+
+async fn look_after(cluster: &Arc<Cluster>, id: GroupId, standing: Standing) {
+    let machine = Machine::new(id);
+    let begun = match standing {
+        Standing::Displaced { next_generation } => {
+            let members = founders(&cluster.config, id);
+            let begun = cluster.consensus.rejoin_group(id.0, next_generation, &members, machine);
+            begun.await.map_err(|error| error.to_string())
+        }
+        Standing::Quarantined => {
+            let begun = cluster.consensus.rebuild_group(id.0, machine);
+            begun.await.map_err(|error| error.to_string())
+        }
+        Standing::Member => return cluster.set_aside.clear_before(id, own_generation(cluster, id)),
+        Standing::Asking | Standing::Joining => return,
+    };
+    match begun {
+        Ok(handle) => {
+            let generation = handle.id().generation();
+            tracing::warn!(group = %id, generation, "the replica begins anew");
+        }
+        Err(error) => tracing::warn!(group = %id, error, "the replica cannot begin anew yet"),
+    }
+}
+
+fn own_generation(cluster: &Cluster, id: GroupId) -> u32 {
+    cluster.groups[&id].id().generation()
+}
+
+/// Opens a group's replica, or begins it anew where its state is damaged.
+pub(crate) async fn open(
+    config: &Config,
+    consensus: &vatic_consensus::Node,
+    group: GroupId,
+    damaged: &BTreeSet<u32>,
+) -> Result<GroupHandle, ServerError> {
+    let founders = founders(config, group);
+    let failed = |error: vatic_consensus::CreateError| ServerError::Consensus(error.to_string());
+    let machine = Machine::new(group);
+    if !damaged.contains(&group.0) {
+        return consensus.create_group(group.0, 1, &founders, machine).await.map_err(failed);
+    }
+    let held = consensus.generation_of(group.0).map_err(failed)?;
+    let next = held.map_or(1, |(generation, _)| generation) + 1;
+    tracing::error!(%group, generation = next, "the state is damaged: the replica begins anew");
+    consensus.rejoin_group(group.0, next, &founders, machine).await.map_err(failed)
+}
+
+/// What the store does when it cannot go on: notes that there may be damage, and stops the node.
+pub(crate) fn on_fatal(dir: PathBuf) -> FatalAction {
+    Arc::new(move |reason| {
+        tracing::error!(reason, "the state cannot go on; stopping the node");
+        eprintln!("vatic: the state cannot go on: {reason}");
+        // Not noted: the next start meets it as this one did.
+        let _ = fs::write(dir.join(NOTE), reason);
+        std::process::abort();
+    })
+}
+
+/// The groups whose state is damaged, where the node's last run gave reason to look: all of it is
+/// read then.
+pub(crate) fn damaged(dir: &Path, store: &Store) -> io::Result<BTreeSet<u32>> {
+    let note = dir.join(NOTE);
+    if !note.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let mut groups = BTreeSet::new();
+    for id in store.replicas() {
+        let mut scrub = store.replica(id).scrub();
+        while scrub.step() {}
+        if let Some(damage) = &scrub.report().first_damage {
+            tracing::error!(group = id.group, %damage, "found at the start");
+            groups.insert(id.group);
+        }
+    }
+    fs::remove_file(note)?;
+    Ok(groups)
+}
