@@ -8,7 +8,6 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
@@ -129,12 +128,12 @@ impl Cluster {
 
     /// Stops a node in its tracks (SIGSTOP).
     pub fn pause(&self, at: usize) {
-        self.nodes.lock().expect("no holder panics")[at].signal(Signal::STOP);
+        self.nodes.lock().expect("no holder panics")[at].pause();
     }
 
     /// Lets it go on (SIGCONT).
     pub fn resume(&self, at: usize) {
-        self.nodes.lock().expect("no holder panics")[at].signal(Signal::CONT);
+        self.nodes.lock().expect("no holder panics")[at].resume();
     }
 
     /// Asks a node to stop in order.

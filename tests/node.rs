@@ -66,11 +66,20 @@ impl Node {
         }
     }
 
-    /// Sends a signal to the running process.
-    pub fn signal(&self, signal: Signal) {
+    /// Stops the process in its tracks.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("the node runs");
-        let pid = Pid::from_child(child);
-        rustix::process::kill_process(pid, signal).expect("a child can be signalled");
+        rustix::process::kill_process(Pid::from_child(child), signal)
+            .expect("a child can be signalled");
     }
 
     /// Asks the process to stop in order.

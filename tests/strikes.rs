@@ -1,4 +1,4 @@
-//! Faults by the dozen: nodes killed, stopped in their tracks, asked to leave; one seed decides all.
+//! Faults by the dozen: nodes killed, stopped in their tracks, asked to leave. One seed decides it.
 //!
 //! Only what a strike does and to whom is decided by the seed; the processes' own timing is not, so
 //! a run repeats in kind, not step by step.

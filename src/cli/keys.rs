@@ -1,8 +1,8 @@
 //! `vatic keys`: the public keys of a cluster's nodes, to pin; and the file that holds them.
 //!
 //! JSON: `format` (1), `cluster`, and `groups`: for each group, by number, the nodes that hold its
-//! replicas with their Ed25519 keys in hexadecimal. Whoever verifies receipts with it trusts whoever
-//! gave it out, and nobody else.
+//! replicas with their Ed25519 keys in hexadecimal. Whoever verifies receipts with it trusts
+//! whoever gave it out, and nobody else.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,8 +2,8 @@
 //!
 //! About once a second the leader of each group takes the checkpoint over what was applied since
 //! the last one, asks every replica to sign it, and proposes it with a majority's signatures. From
-//! then on any replica completes any receipt of these entries. A replica signs only what it computes
-//! itself; one that computes something else has diverged, which its answer says.
+//! then on any replica completes any receipt of these entries. A replica signs only what it
+//! computes itself; one that computes something else has diverged, which its answer says.
 
 use crate::{
     cluster::Cluster,

@@ -1,5 +1,5 @@
-//! A replica that is not what the others are, or whose disk rotted: what is known of it, and that it
-//! serves no more.
+//! A replica that is not what the others are, or whose disk rotted: what is known of it, and that
+//! it serves no more.
 //!
 //! The majority decides who differs. A replica alone with its head knows nothing of it until it is
 //! told; from then on it answers neither reads nor votes' proposers, signs nothing, and gives its

@@ -3,8 +3,8 @@
 //! The transport refuses it before any service sees it, with a bare OUT_OF_RANGE; here that becomes
 //! what every other limit answers. Nothing of ours answers OUT_OF_RANGE itself.
 
-use crate::status::ApiError;
-use tonic::{Code, Status, body::Body};
+use crate::status::{self, ApiError};
+use tonic::{Code, body::Body};
 
 const STATUS: &str = "grpc-status";
 
@@ -17,9 +17,7 @@ pub(crate) fn named(
     if code != Some(Code::OutOfRange) {
         return answer;
     }
-    let refused = Status::from_header_map(answer.headers());
-    let said = refused.map(|status| status.message().to_owned()).unwrap_or_default();
-    Status::from(error(&said, max)).into_http()
+    error(&status::message(answer.headers()), max).into_http()
 }
 
 /// The same for a stream that meets such a message later than in its first one.

@@ -1,8 +1,8 @@
 //! This node's signatures: what makes a receipt worth something to those who trust nobody.
 //!
 //! A node signs checkpoints of its own replicas' chains and nothing else: it recomputes each from
-//! its own heads before it signs, whoever asks. As the leader it signs the entry that a vote lies in
-//! at once, for the first reply; one signature serves all votes of an entry.
+//! its own heads before it signs, whoever asks. As the leader it signs the entry that a vote lies
+//! in at once, for the first reply; one signature serves all votes of an entry.
 
 use std::{collections::BTreeMap, sync::Mutex};
 use vatic_consensus::GroupHandle;

@@ -9,7 +9,7 @@
 use crate::cluster::CallError;
 use prost::Message;
 use std::{collections::HashMap, time::Duration};
-use tonic::{Code, Status};
+use tonic::{Code, Status, body::Body, codegen::http};
 use tonic_types::{ErrorDetails, StatusExt};
 use vatic_core::{
     draft::DraftError,
@@ -71,6 +71,19 @@ pub(crate) fn as_message(error: ApiError) -> tonic_types::pb::Status {
     let status = Status::from(error);
     let details = tonic_types::pb::Status::decode(status.details());
     details.expect("every status made here carries itself in its details")
+}
+
+impl ApiError {
+    /// As the whole answer of a call.
+    pub(crate) fn into_http(self) -> http::Response<Body> {
+        Status::from(self).into_http()
+    }
+}
+
+/// The message of an answer that is all status; empty where it is none.
+pub(crate) fn message(headers: &http::HeaderMap) -> String {
+    let status = Status::from_header_map(headers);
+    status.map(|status| status.message().to_owned()).unwrap_or_default()
 }
 
 impl From<DraftError> for ApiError {

@@ -10,9 +10,9 @@
 //! - Only what the log has made durable on this node is flushed (the fence).
 //! - One OS thread, the committer, writes to LMDB; every commit is durable (no NOSYNC, no
 //!   WRITE_MAP).
-//! - A damaged value stops the node, or the scrub finds it first. LMDB's own pages have no checksum:
-//!   a key that rotted can hide its entry from a get (a scan meets it, the scrub names it), and a
-//!   page that no longer lists an entry is only found by comparing replicas.
+//! - A damaged value stops the node, or the scrub finds it first. LMDB's own pages have no
+//!   checksum: a key that rotted can hide its entry from a get (a scan meets it, the scrub names
+//!   it), and a page that no longer lists an entry is only found by comparing replicas.
 //! - On a full disk flushes wait, state stays in memory and in the log; an install is refused. Only
 //!   the small commits that create, remove or flip a replica still stop the node.
 //! - heed types do not leave `lmdb.rs`.

@@ -50,9 +50,9 @@ impl Replica {
 }
 
 impl Scrub {
-    /// Reads on by at most about `Limits::scrub_chunk_bytes` (one chunk of a snapshot file). Whether
-    /// there is more. Damage is counted and read past; where LMDB itself cannot go on, the scrub
-    /// ends.
+    /// Reads on by at most about `Limits::scrub_chunk_bytes` (one chunk of a snapshot file).
+    /// Whether there is more. Damage is counted and read past; where LMDB itself cannot go on, the
+    /// scrub ends.
     pub fn step(&mut self) -> bool {
         let pair = self.replica.cell.pair();
         let place = std::mem::replace(&mut self.place, Place::End);

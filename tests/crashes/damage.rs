@@ -1,5 +1,5 @@
-//! Data that rots at rest on one node: found, named, no longer served from there, and made anew from
-//! the others'. And a node whose whole disk was lost.
+//! Data that rots at rest on one node: found, named, no longer served from there, and made anew
+//! from the others'. And a node whose whole disk was lost.
 
 use std::fs;
 use std::path::Path;

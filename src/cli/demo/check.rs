@@ -74,8 +74,8 @@ pub(crate) async fn check(args: &DemoCheckArgs, settings: &Settings) -> anyhow::
     Ok(if checked.holds() { Exit::Ok } else { Exit::Verification })
 }
 
-/// The same evidence with the receipt as the cluster completed it meanwhile. It stays as it is where
-/// that cannot be had, and then does not pass.
+/// The same evidence with the receipt as the cluster completed it meanwhile. It stays as it is
+/// where that cannot be had, and then does not pass.
 async fn complete(client: &Client, kept: Kept) -> Kept {
     let Ok(receipt) = kept.evidence().read() else { return kept };
     let asked = OutcomeOf::Transaction(receipt.body.tid);

@@ -94,8 +94,8 @@ impl Judge {
     }
 }
 
-/// A group's configuration is looked at until it is there, and never again: it does not go away, and
-/// many idle groups must cost little.
+/// A group's configuration is looked at until it is there, and never again: it does not go away,
+/// and many idle groups must cost little.
 fn look(cluster: &Cluster, unconfigured: &mut BTreeSet<GroupId>) -> Option<Lack> {
     if cluster.ring().is_none() {
         return Some(Lack::Ring);
