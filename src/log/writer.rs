@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use fail::fail_point;
+
 use crate::disk::is_full;
 use crate::frame::{Stamp, encode, frame_bytes_for};
 use crate::index::{Inconsistent, Place};
@@ -253,10 +255,12 @@ impl Writer {
                 self.refused = Some(batch);
                 return Ok(Step::Stalled);
             }
+            fail_point!("log::sync");
             if let Err(error) = written.and_then(|()| batch.slot.file.sync()) {
                 refuse(std::mem::take(&mut batch.dones), &error);
                 return Err(error);
             }
+            fail_point!("log::synced");
             self.batch_next += 1;
         }
         self.settle(batch)?;

@@ -19,6 +19,7 @@ use crate::{
     signer::Signer,
     telemetry::{metrics::Metrics, readiness::Readiness},
 };
+use fail::fail_point;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -179,12 +180,16 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Finished, CallError> {
         let group = body.tid.home;
+        fail_point!("server::seal");
         let (body, parts) = match quick::vote(self, body, parts, deadline).await {
             Quick::Finished(finished) => return Ok(finished),
             Quick::Open(body, parts) => (body, parts),
         };
         match self.ask(group, PeerRequest::Coordinate { body, parts }, deadline).await? {
-            PeerReply::Finished(finished) => Ok(finished),
+            PeerReply::Finished(finished) => {
+                fail_point!("server::sealed");
+                Ok(finished)
+            }
             _ => Err(CallError::NoLeader { group }),
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     telemetry::drive_times::{DriveTimes, Voted},
     time,
 };
+use fail::fail_point;
 use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, Shared},
@@ -203,6 +204,7 @@ impl Driver {
             Effect::Vote { group, round } => {
                 let Some(sealed) = &self.sealed else { return };
                 let Some(part) = sealed.parts.get(&group).cloned() else { return };
+                fail_point!("server::vote");
                 let vote = Vote { body: sealed.body.clone(), part, hint: time::now() };
                 self.ask(group, round, Command::Vote(Box::new(vote)));
             }
@@ -243,6 +245,7 @@ impl Driver {
         let at_home = group == tid.home;
         let proofs = if at_home { self.coordinator.proofs() } else { Vec::new() };
         let command = Command::Decide { tid, body, decision, proofs };
+        fail_point!("server::decide");
         let cluster = self.cluster.clone();
         let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
         self.pending.push(Box::pin(async move {
@@ -254,6 +257,7 @@ impl Driver {
 
     fn answer(&mut self, answer: Answer) {
         self.times.iter_mut().for_each(DriveTimes::answered);
+        fail_point!("server::voted");
         self.look_after_holder(&answer);
         let receipt = self.receipt(&answer);
         if let Some(answered) = self.answered.take() {

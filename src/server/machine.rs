@@ -1,6 +1,7 @@
 //! The core's group as what a Raft group's entries are applied to.
 
 use bytes::Bytes;
+use fail::fail_point;
 use vatic_core::{codec, group::Group, id::GroupId, memory::MemoryState, rules::Rules};
 use vatic_store::{View, Writer};
 
@@ -20,7 +21,9 @@ impl Machine {
 
 impl vatic_consensus::Machine for Machine {
     fn apply(&mut self, state: &mut Writer, index: u64, commands: &[Bytes]) -> Vec<Bytes> {
+        fail_point!("server::apply");
         let applied = self.group.apply_entry(state, index, commands.iter().map(|c| c.as_ref()));
+        fail_point!("server::applied");
         match applied {
             Ok(replies) => replies.iter().map(|reply| codec::encode(reply).into()).collect(),
             // One of two answers already given must be wrong: going on would only spread it.

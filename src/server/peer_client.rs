@@ -8,6 +8,7 @@
 //! Invariant: a question whose stream broke has no answer, whether it arrived or not.
 
 use crate::peer::{PeerReply, PeerRequest};
+use fail::fail_point;
 use futures::StreamExt;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -88,6 +89,9 @@ impl PeerClients {
         let (answer, answered) = oneshot::channel();
         let asking = async {
             lane.send(Asked { question, answer }).await.ok()?;
+            if matches!(request, PeerRequest::Coordinate { .. }) {
+                fail_point!("server::seal_sent");
+            }
             answered.await.ok()
         };
         let body = tokio::time::timeout(left, asking).await.ok()??;

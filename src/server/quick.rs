@@ -13,6 +13,7 @@ use crate::{
     telemetry::drive_times::{DriveTimes, Voted},
     time,
 };
+use fail::fail_point;
 use std::sync::Arc;
 use tokio::time::Instant;
 use vatic_core::{
@@ -45,10 +46,12 @@ pub(crate) async fn vote(
     let mut command = Command::Vote(Box::new(Vote { body, part, hint: time::now() }));
     let (times, asked) = (DriveTimes::begin(cluster), Instant::now());
     let ends = time::deadline_in(cluster.config.limits.propose_deadline_ms).min(deadline);
+    fail_point!("server::vote");
     let reply = cluster.serve_propose(group, handle, &mut command, ends).await;
     let Command::Vote(vote) = command else { unreachable!("it was made above") };
     let Vote { body, part, .. } = *vote;
     let PeerReply::Applied(proposed) = reply else { return Quick::Open(body, vec![part]) };
+    fail_point!("server::voted");
     let voted = Voted { group, took: asked.elapsed(), times: proposed.times };
     let reply = proposed.applied.reply.clone();
     let quick = decided(proposed, body, part);

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
+
 use crate::cell::{Cell, lock};
-use crate::failpoint;
 use crate::id::ReplicaId;
 use crate::job::{Job, Reply};
 use crate::layout::{Pointer, Prefix};
@@ -179,13 +180,13 @@ impl Committer {
     ) -> Result<T, StorageError> {
         let mut batch = self.lmdb.batch()?;
         let done = work(&mut batch)?;
-        failpoint::hit(&format!("{name}_before_commit"));
+        fail_point!(&format!("store::{name}_commit"));
         #[cfg(test)]
         if self.shared.room.pretend_full.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(StorageError::disk_full());
         }
         batch.commit()?;
-        failpoint::hit(&format!("{name}_after_commit"));
+        fail_point!(&format!("store::{name}_committed"));
         Ok(done)
     }
 

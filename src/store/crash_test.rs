@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vatic_core::state::State;
@@ -63,6 +64,7 @@ fn apply(replica: &Replica, last: u64, mut each: impl FnMut(u64)) {
 #[ignore = "the child process of the other tests"]
 fn child() {
     let Ok(role) = std::env::var("VATIC_STORE_TEST_ROLE") else { return };
+    arm(&std::env::var("VATIC_STORE_TEST_DIES_AT").expect("the parent says where, or nowhere"));
     let dir = std::env::var("VATIC_STORE_TEST_DIR").expect("the parent names a directory");
     let dir = Path::new(&dir);
     match role.as_str() {
@@ -101,11 +103,23 @@ fn child() {
     }
 }
 
-fn spawn(role: &str, dir: &Path, crash_at: &str) -> Child {
+/// `POINT:N` aborts at the N-th time (from 1) that the failpoint is reached.
+fn arm(dies_at: &str) {
+    let Some((point, nth)) = dies_at.rsplit_once(':') else { return };
+    let (nth, hits) = (nth.parse().expect("a count"), AtomicU64::new(0));
+    let hit = move || {
+        if hits.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+            std::process::abort();
+        }
+    };
+    fail::cfg_callback(point, hit).expect("a failpoint can be armed");
+}
+
+fn spawn(role: &str, dir: &Path, dies_at: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
     command.args(["--exact", "crash_test::child", "--ignored", "--nocapture"]);
     command.env("VATIC_STORE_TEST_ROLE", role).env("VATIC_STORE_TEST_DIR", dir);
-    command.env("VATIC_STORE_CRASH_AT", crash_at);
+    command.env("VATIC_STORE_TEST_DIES_AT", dies_at);
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     command.spawn().expect("this binary starts")
 }
@@ -164,7 +178,7 @@ fn process_killed_while_flushing_leaves_the_state_of_its_mark() {
 
 #[test]
 fn process_that_dies_around_a_flush_commit_leaves_either_side_of_it() {
-    for (point, expected) in [("flush_before_commit:4", 30), ("flush_after_commit:4", 40)] {
+    for (point, expected) in [("store::flush_commit:4", 30), ("store::flush_committed:4", 40)] {
         let dir = temp_dir();
         let mut child = spawn("flush", dir.path(), point);
         assert!(died(child.wait().unwrap()), "{point} was not reached");
@@ -179,9 +193,9 @@ fn process_that_dies_at_any_commit_of_an_install_leaves_the_old_or_the_new_state
     for (commit, before, after) in
         [("begin", 100, 100), ("fill", 100, 100), ("flip", 100, 200), ("sweep", 200, 200)]
     {
-        for (side, expected) in [("before", before), ("after", after)] {
+        for (side, expected) in [("commit", before), ("committed", after)] {
             for nth in 1.. {
-                let point = format!("{commit}_{side}_commit:{nth}");
+                let point = format!("store::{commit}_{side}:{nth}");
                 let dir = temp_dir();
                 prepare_install(dir.path());
                 if !died(spawn("install", dir.path(), &point).wait().unwrap()) {
@@ -219,7 +233,7 @@ fn process_killed_while_installing_leaves_the_old_or_the_new_state() {
 fn process_that_dies_before_a_snapshot_is_renamed_leaves_the_one_before() {
     let dir = temp_dir();
     prepare_install(dir.path());
-    let mut child = spawn("snapshot", dir.path(), "snapshot_before_rename:1");
+    let mut child = spawn("snapshot", dir.path(), "store::snapshot_rename:1");
     assert!(died(child.wait().unwrap()), "the failpoint was not reached");
     let store = open(dir.path(), manual());
     let replica = unfenced(&store);

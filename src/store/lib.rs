@@ -21,7 +21,6 @@ mod cell;
 mod committer;
 mod damage;
 mod error;
-mod failpoint;
 mod fatal;
 #[cfg(test)]
 mod fixture;

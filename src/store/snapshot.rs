@@ -9,8 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fail::fail_point;
+
 use crate::error::{InstallError, SnapshotError};
-use crate::failpoint;
 use crate::id::{Mark, ReplicaId};
 use crate::job::Job;
 use crate::overlay::Overlay;
@@ -35,7 +36,7 @@ impl Replica {
         let io_error = |source| SnapshotError::Io { path: path.clone(), source };
         fs::create_dir_all(&dir).map_err(io_error)?;
         let bytes = self.write_snapshot(&view, &mark, &temporary).map_err(io_error)?;
-        failpoint::hit("snapshot_before_rename");
+        fail_point!("store::snapshot_rename");
         self.make_latest(&temporary, &path).map_err(io_error)?;
         Ok(SnapshotFile { path, mark, bytes })
     }
