@@ -49,11 +49,15 @@ pub const SLOW_TRANSACTION_MS: u64 = 400;
 /// Snapshots this old can be read.
 pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
 
+/// A node that lacks more than twice as many entries of a group needs a snapshot.
+pub const SNAPSHOT_EVERY_ENTRIES: u64 = 100;
+
 /// A running cluster; dropped, it is gone.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Mutex<Vec<Node>>,
     endpoints: Vec<String>,
+    peers: Vec<String>,
     admins: Vec<String>,
     partitions: OnceCell<BTreeMap<u32, Vec<String>>>,
     // Last: the processes go before their files.
@@ -79,8 +83,8 @@ impl Cluster {
         }
         let endpoints = nodes.iter().map(|node| node.endpoint.clone()).collect();
         let (nodes, partitions) = (Mutex::new(nodes), OnceCell::new());
-        let admins = admins.to_vec();
-        let cluster = Cluster { nodes, endpoints, admins, partitions, dir };
+        let (peers, admins) = (peers.to_vec(), admins.to_vec());
+        let cluster = Cluster { nodes, endpoints, peers, admins, partitions, dir };
         cluster.wait_ready().await;
         cluster
     }
@@ -93,6 +97,34 @@ impl Cluster {
     /// What a node answers on its admin port: the status and the text.
     pub async fn admin(&self, at: usize, path: &str) -> std::io::Result<(u16, String)> {
         http::ask(&self.admins[at], path).await
+    }
+
+    /// Where a node listens for the others.
+    pub fn peer_address(&self, at: usize) -> &str {
+        &self.peers[at]
+    }
+
+    /// Arms failpoints of a running node; it may die from here on.
+    pub async fn arm(&self, at: usize, failpoints: &str) {
+        self.arm_next_start(at, failpoints);
+        until("failpoints are armed", SOON, || async {
+            self.nodes.lock().expect("no holder panics")[at].armed().then_some(())
+        })
+        .await;
+    }
+
+    /// Arms failpoints of a node that does not run, from its start on.
+    pub fn arm_next_start(&self, at: usize, failpoints: &str) {
+        self.nodes.lock().expect("no holder panics")[at].arm(failpoints);
+    }
+
+    /// Waits until a node has died of a failpoint.
+    pub async fn death(&self, at: usize) {
+        until("a node dies at its failpoint", SOON, || async {
+            self.assert_alive();
+            self.nodes.lock().expect("no holder panics")[at].died().then_some(())
+        })
+        .await;
     }
 
     /// Lines of a node's log that hold the text.
@@ -269,7 +301,9 @@ fn config(
          message_bytes_max = {MESSAGE_BYTES_MAX}\nread_set_keys_max = {READ_SET_KEYS_MAX}\n\
          scan_records_max = {SCAN_RECORDS_MAX}\nscan_chunk_records = {SCAN_CHUNK_RECORDS}\n\
          snapshot_retention_ms = {SNAPSHOT_RETENTION_MS}\n\
-         slow_transaction_ms = {SLOW_TRANSACTION_MS}\nslow_log_per_s_max = 1000\n"
+         slow_transaction_ms = {SLOW_TRANSACTION_MS}\nslow_log_per_s_max = 1000\n\n\
+         [consensus_limits]\nsnapshot_every_entries = {SNAPSHOT_EVERY_ENTRIES}\n\
+         entries_kept_behind_snapshot = {SNAPSHOT_EVERY_ENTRIES}\n"
     )
 }
 

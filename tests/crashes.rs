@@ -4,6 +4,8 @@
 
 #[path = "crashes/damage.rs"]
 mod damage;
+#[path = "crashes/failpoints.rs"]
+mod failpoints;
 #[path = "crashes/kills.rs"]
 mod kills;
 #[path = "crashes/large.rs"]
@@ -31,6 +33,12 @@ fn main() -> ExitCode {
             stops::vote_without_a_quorum_is_in_the_slow_log_of_its_driver,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
+            failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
+            failpoints::driver_that_dies_after_the_votes_has_committed,
+            failpoints::gateway_that_dies_with_a_request_leaves_it_to_be_settled_elsewhere,
+            failpoints::request_repeated_while_the_first_attempt_is_in_doubt_is_applied_once,
+            failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
+            failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
             damage::flipped_byte_at_rest_is_found_named_and_mended,
             damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
         ],

@@ -1,6 +1,7 @@
 //! One node: a process of the real program, its files and its log.
 
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -21,6 +22,8 @@ pub struct Node {
     config: PathBuf,
     log: PathBuf,
     log_level: String,
+    failpoints: PathBuf,
+    doomed: bool,
     child: Option<Child>,
 }
 
@@ -31,7 +34,9 @@ impl Node {
         fs::write(&file, config).expect("a configuration can be written");
         let log = dir.join(format!("node-{number}.log"));
         let log_level = "info".to_owned();
-        Node { number, endpoint, config: file, log, log_level, child: None }
+        let failpoints = dir.join(format!("node-{number}.failpoints"));
+        let (doomed, child) = (false, None);
+        Node { number, endpoint, config: file, log, log_level, failpoints, doomed, child }
     }
 
     /// Sets what the node logs, from its next start on.
@@ -47,6 +52,7 @@ impl Node {
         without_settings(&mut command);
         let child = command
             .env("VATIC_LOG", &self.log_level)
+            .env("FAILPOINTS_FILE", &self.failpoints)
             .args(["start", "--stop-with-stdin", "--config"])
             .arg(&self.config)
             .stdin(Stdio::piped())
@@ -55,6 +61,34 @@ impl Node {
             .spawn()
             .expect("the program can be started");
         self.child = Some(child);
+    }
+
+    /// Arms failpoints, of a running process or for its next start. From here on it may die of
+    /// one, which [`Node::ended`] does not report.
+    pub fn arm(&mut self, failpoints: &str) {
+        let beside = self.failpoints.with_extension("new");
+        fs::write(&beside, failpoints).expect("a file can be written");
+        fs::rename(&beside, &self.failpoints).expect("a file can be renamed");
+        self.doomed = true;
+    }
+
+    /// Whether what was armed is in force.
+    pub fn armed(&self) -> bool {
+        !self.failpoints.exists()
+    }
+
+    /// Whether it has died at a failpoint.
+    pub fn died(&mut self) -> bool {
+        if self.doomed && self.aborted() {
+            (self.doomed, self.child) = (false, None);
+            return true;
+        }
+        false
+    }
+
+    fn aborted(&mut self) -> bool {
+        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        status.and_then(|status| status.signal()) == Some(Signal::ABORT.as_raw())
     }
 
     /// Kills the process (SIGKILL) and waits until it is gone.
@@ -99,6 +133,9 @@ impl Node {
 
     /// How the process ended, if nobody killed it and it ended all the same.
     pub fn ended(&mut self) -> Option<String> {
+        if self.doomed && self.aborted() {
+            return None;
+        }
         let status = self.child.as_mut()?.try_wait().expect("a child can be asked");
         status.map(|status| self.complaint(&format!("ended by itself ({status})")))
     }

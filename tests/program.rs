@@ -1,14 +1,17 @@
-//! The program under test: the binary `vatic` of this very build.
+//! The program under test: `vatic` of this very build, with failpoints that nobody has armed.
 //!
 //! Cargo builds a package's binary for the tests of that package alone, so for these tests it may
 //! be missing or older than the sources; then it is built here, into the same target folder.
-//! `VATIC_TEST_PROGRAM` names another one, such as a release build.
+//! `VATIC_TEST_PROGRAM` names another one, such as a release build; tests that arm failpoints need
+//! one that has them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::SystemTime;
+
+const PROGRAM: &str = "vatic-failpoints";
 
 /// Where the binary is, fresh.
 pub fn program() -> &'static Path {
@@ -23,7 +26,7 @@ fn built() -> PathBuf {
     let folder = test.parent().expect("a program lies in a folder");
     let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
     let profile = profile.expect("deps lies in a profile").to_owned();
-    let binary = profile.join("vatic");
+    let binary = profile.join(PROGRAM);
     if fs::metadata(&binary).and_then(|found| found.modified()).ok() < newest_source() {
         build(&profile);
     }
@@ -35,10 +38,11 @@ fn build(profile: &Path) {
     let name = profile.file_name().expect("a profile has a name").to_string_lossy().into_owned();
     let name = if name == "debug" { "dev".to_owned() } else { name };
     let target = profile.parent().expect("a profile lies in a target folder");
-    eprintln!("building the binary `vatic` (profile {name})");
+    eprintln!("building the binary `{PROGRAM}` (profile {name})");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--package", "vatic", "--bin", "vatic", "--profile", &name])
+        .args(["build", "--package", "vatic", "--bin", PROGRAM, "--features", "failpoints"])
+        .args(["--profile", &name])
         .arg("--target-dir")
         .arg(target)
         .current_dir(root())

@@ -101,8 +101,8 @@ fn take(file: &PathBuf) -> Result<(), String> {
 }
 
 fn arm(said: &str) -> Result<(), String> {
-    let settings = said.split(';').map(str::trim).filter(|setting| !setting.is_empty());
-    settings.map(arm_one).collect()
+    let mut settings = said.split(';').map(str::trim).filter(|setting| !setting.is_empty());
+    settings.try_for_each(arm_one)
 }
 
 fn arm_one(setting: &str) -> Result<(), String> {

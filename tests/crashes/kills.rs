@@ -33,14 +33,14 @@ pub(crate) async fn leader_killed_under_load_loses_nothing_and_doubles_nothing(c
 }
 
 /// A stream on two groups, all sent but the seal.
-struct Open {
-    stream: Stream,
-    tid: Tid,
-    keys: [Key; 2],
+pub(crate) struct Open {
+    pub(crate) stream: Stream,
+    pub(crate) tid: Tid,
+    pub(crate) keys: [Key; 2],
 }
 
 impl Open {
-    async fn begin(cluster: &Cluster, gateway: usize, sort: &str) -> Open {
+    pub(crate) async fn begin(cluster: &Cluster, gateway: usize, sort: &str) -> Open {
         let keys = [
             key("gateway", &cluster.partition(1, 0).await, sort),
             key("gateway", &cluster.partition(2, 0).await, sort),
@@ -105,7 +105,7 @@ pub(crate) async fn gateway_killed_mid_stream_leaves_nothing_half_done(cluster: 
 }
 
 /// Two records as of one instant.
-async fn both(client: &vatic_client::Client, keys: &[Key; 2]) -> [Option<i64>; 2] {
+pub(crate) async fn both(client: &vatic_client::Client, keys: &[Key; 2]) -> [Option<i64>; 2] {
     let found = client.read_set(keys, None).await.unwrap();
     [0, 1].map(|at: usize| found[at].as_ref().map(|record| number(Some(record))))
 }

@@ -1,0 +1,224 @@
+//! Nodes die at named places: between votes and decisions, around fsyncs, in an install.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prost::bytes::Bytes;
+use vatic_client::{Outcome, OutcomeOf};
+use vatic_core::id::Tid;
+use vatic_core::key::Key;
+use vatic_proto::v1;
+use vatic_tests::cluster::{Cluster, NODES, SNAPSHOT_EVERY_ENTRIES};
+use vatic_tests::load::Load;
+use vatic_tests::values::{add, core_key, key, number, transitions};
+use vatic_tests::wait::{SOON, until};
+use vatic_tests::wire::{self, committed};
+
+use crate::kills::{Open, both};
+
+const CLIENTS: usize = 6;
+
+/// Seals a transaction of groups 1 and 2, whose driver is group 1's leader, and has a node die at
+/// a point that only this transaction can reach. Whether its client heard of a commit.
+async fn seal_and_die(cluster: &Cluster, mut open: Open, victim: usize, armed: &str) -> bool {
+    cluster.arm(victim, armed).await;
+    open.stream.seal().await;
+    cluster.death(victim).await;
+    // An error is what a client hears whose gateway died.
+    open.stream.outcome().await.is_ok_and(|outcome| committed(&outcome) > 0)
+}
+
+/// The transaction is the same wherever it is asked for, wholly there or not at all; no lock is
+/// left. Its dead node is back afterwards. Whether it is there.
+async fn settled(cluster: &Cluster, open: (Tid, [Key; 2]), dead: usize) -> bool {
+    let (tid, keys) = open;
+    let mut states = Vec::new();
+    for at in (0..NODES).filter(|at| *at != dead) {
+        states.push(both(&cluster.client_of(at), &keys).await);
+    }
+    cluster.restart(dead);
+    cluster.wait_ready().await;
+    states.push(both(&cluster.client_of(dead), &keys).await);
+    let there = states[0][0].is_some();
+    let wanted = if there { [Some(1); 2] } else { [None; 2] };
+    assert!(states.iter().all(|state| *state == wanted), "{tid}: {states:?}");
+    for at in 0..NODES {
+        let outcome = cluster.client_of(at).outcome(OutcomeOf::Transaction(tid)).await.unwrap();
+        assert_eq!(matches!(outcome, Outcome::Committed(_)), there, "{tid}: {outcome:?}");
+    }
+    let client = cluster.client();
+    let done = client.run(|txn| {
+        let keys = keys.clone();
+        async move {
+            for name in &keys {
+                txn.add(name, "value", 1).await?;
+            }
+            Ok(())
+        }
+    });
+    done.await.unwrap();
+    // Nothing undecided is left either, which the next test's point could take for its own.
+    cluster.wait_agreed().await;
+    there
+}
+
+pub(crate) async fn driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over(
+    cluster: &Cluster,
+) {
+    for own_gateway in [true, false] {
+        cluster.wait_agreed().await;
+        let driver = cluster.leader(1).await;
+        let gateway = if own_gateway { driver } else { (driver + 1) % NODES };
+        let open = Open::begin(cluster, gateway, &format!("unvoted-{own_gateway}")).await;
+        let named = (open.tid, open.keys.clone());
+        let heard = seal_and_die(cluster, open, driver, "server::vote=abort").await;
+        // A gateway that lives hands the seal to the next leader.
+        assert_eq!(heard, !own_gateway);
+        assert_eq!(settled(cluster, named, driver).await, !own_gateway);
+    }
+}
+
+pub(crate) async fn driver_that_dies_after_the_votes_has_committed(cluster: &Cluster) {
+    let armed = ["server::voted=abort", "server::decide=abort", "server::decide=1*off->abort"];
+    for (own_gateway, armed) in [true, true, true, false].into_iter().zip(armed.iter().cycle()) {
+        cluster.wait_agreed().await;
+        let driver = cluster.leader(1).await;
+        let gateway = if own_gateway { driver } else { (driver + 1) % NODES };
+        let sort = format!("{armed}-{own_gateway}").replace(['=', '>', '*'], "-");
+        let open = Open::begin(cluster, gateway, &sort).await;
+        let named = (open.tid, open.keys.clone());
+        let heard = seal_and_die(cluster, open, driver, armed).await;
+        assert!(own_gateway || heard, "{armed}: the gateway lives and can tell");
+        assert!(settled(cluster, named, driver).await, "{armed}: all had voted Yes");
+    }
+}
+
+/// Adds 1 to a record in each of two groups, once.
+fn request(names: &[v1::Key; 2], id: &'static [u8]) -> v1::SubmitRequest {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let route_key = names[0].partition.clone();
+    let id = Bytes::from_static(id);
+    v1::SubmitRequest {
+        request_id: Some(v1::RequestId { id, route_key, mint_unix_ms: now }),
+        transitions: transitions(names.iter().map(|name| add(name, 1)).collect()),
+        ..Default::default()
+    }
+}
+
+async fn names(cluster: &Cluster, collection: &str) -> [v1::Key; 2] {
+    let [first, second] = [cluster.partition(1, 0).await, cluster.partition(2, 0).await];
+    [key(collection, &first, ""), key(collection, &second, "")]
+}
+
+pub(crate) async fn gateway_that_dies_with_a_request_leaves_it_to_be_settled_elsewhere(
+    cluster: &Cluster,
+) {
+    let points: [(&str, &'static [u8]); 3] = [
+        ("server::seal", b"nobody has the seal"),
+        ("server::seal_sent", b"the seal is on its way"),
+        ("server::sealed", b"the outcome is known"),
+    ];
+    for (point, id) in points {
+        cluster.wait_agreed().await;
+        let names = names(cluster, &point.replace("::", "-")).await;
+        let gateway = (cluster.leader(1).await + 1) % NODES;
+        let request = request(&names, id);
+        cluster.arm(gateway, &format!("{point}=abort")).await;
+        let lost = wire::transactions(cluster.channel(gateway)).submit(request.clone()).await;
+        assert!(lost.is_err(), "{point}: its gateway died");
+        cluster.death(gateway).await;
+        let mut seen = Vec::new();
+        for at in (0..NODES).filter(|at| *at != gateway) {
+            let answer = submitted(cluster, at, &request).await;
+            let replayed = answer.replayed;
+            assert!(replayed || (seen.is_empty() && point != "server::sealed"), "{point}");
+            seen.push((answer.transaction_id.clone(), committed(&answer)));
+        }
+        cluster.restart(gateway);
+        cluster.wait_ready().await;
+        let answer = submitted(cluster, gateway, &request).await;
+        seen.push((answer.transaction_id.clone(), committed(&answer)));
+        assert!(seen.iter().all(|one| *one == seen[0]), "{point}: {seen:?}");
+        assert_eq!(both(&cluster.client(), &names.each_ref().map(core_key)).await, [Some(1); 2]);
+    }
+    cluster.wait_agreed().await;
+}
+
+/// The request's outcome through a node, however long the others need to elect.
+async fn submitted(cluster: &Cluster, at: usize, request: &v1::SubmitRequest) -> v1::Outcome {
+    let answer = until("the request is answered", SOON, || {
+        let (mut service, request) = (wire::transactions(cluster.channel(at)), request.clone());
+        async move { service.submit(request).await.ok() }
+    });
+    answer.await.into_inner().outcome.expect("an answer holds an outcome")
+}
+
+pub(crate) async fn request_repeated_while_the_first_attempt_is_in_doubt_is_applied_once(
+    cluster: &Cluster,
+) {
+    cluster.wait_agreed().await;
+    let names = names(cluster, "in-doubt").await;
+    let driver = cluster.leader(1).await;
+    let request = request(&names, b"repeated while in doubt");
+    // Long enough that who is blocked by the votes recovers.
+    cluster.arm(driver, "server::voted=1*sleep(1500)").await;
+    let mut service = wire::transactions(cluster.channel((driver + 1) % NODES));
+    let sent = request.clone();
+    let first = tokio::spawn(async move { service.submit(sent).await });
+    let client = cluster.client();
+    until("its votes are undecided", SOON, || async {
+        let seen = client.cluster(false).await.ok()?;
+        let mut replicas = seen.groups.iter().flat_map(|group| &group.replicas);
+        replicas.any(|replica| replica.undecided > 0).then_some(())
+    })
+    .await;
+    let again = submitted(cluster, (driver + 2) % NODES, &request).await;
+    assert!(again.replayed, "{again:?}");
+    let first = first.await.unwrap().unwrap().into_inner().outcome.unwrap();
+    assert_eq!(first.transaction_id, again.transaction_id);
+    assert_eq!(committed(&first), committed(&again));
+    let found = client.get(&core_key(&names[1])).await.unwrap();
+    assert_eq!(number(found.as_ref()), 1);
+    cluster.wait_agreed().await;
+}
+
+pub(crate) async fn leader_that_dies_around_fsync_flush_or_apply_loses_nothing(cluster: &Cluster) {
+    let load = Load::start(cluster, "points", "points-names", CLIENTS).await;
+    let armed = [
+        "log::sync=9*off->abort",
+        "log::synced=9*off->abort",
+        "store::flush_commit=abort",
+        "store::flush_committed=abort",
+        "server::apply=9*off->abort",
+        "server::applied=9*off->abort",
+    ];
+    for armed in armed {
+        load.progress(cluster, 10).await;
+        let victim = cluster.leader(2).await;
+        cluster.arm(victim, armed).await;
+        cluster.death(victim).await;
+        load.progress(cluster, 10).await;
+        cluster.restart(victim);
+        cluster.wait_ready().await;
+    }
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
+}
+
+pub(crate) async fn replica_that_dies_while_it_installs_a_snapshot_completes_it(cluster: &Cluster) {
+    const VICTIM: usize = 1;
+    let load = Load::start(cluster, "installs", "installs-names", CLIENTS).await;
+    load.progress(cluster, 10).await;
+    cluster.kill(VICTIM);
+    // Each commit is two entries in one group, or in two.
+    load.progress(cluster, 6 * SNAPSHOT_EVERY_ENTRIES).await;
+    for point in ["store::fill_commit", "store::flip_commit", "store::flip_committed"] {
+        cluster.arm_next_start(VICTIM, &format!("{point}=abort"));
+        cluster.restart(VICTIM);
+        cluster.death(VICTIM).await;
+    }
+    cluster.restart(VICTIM);
+    cluster.wait_ready().await;
+    load.progress(cluster, 10).await;
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
+}
