@@ -12,6 +12,8 @@ mod kills;
 mod large;
 #[path = "crashes/stops.rs"]
 mod stops;
+#[path = "crashes/strangers.rs"]
+mod strangers;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
             failpoints::request_repeated_while_the_first_attempt_is_in_doubt_is_applied_once,
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
+            strangers::garbage_on_either_port_ends_its_connection_alone,
+            strangers::stranger_on_the_peer_port_is_refused,
+            strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,
             damage::flipped_byte_at_rest_is_found_named_and_mended,
             damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
         ],
