@@ -29,6 +29,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::SinglePassRead, "strict-read", STRICT),
     catch(Mutant::SinglePassRead, "blind-writes", STRICT),
     catch(Mutant::SecondPassIgnoresLocks, "strict-read", STRICT),
+    catch(Mutant::SecondPassTrustsAbsence, "strict-absence", STRICT),
     catch(Mutant::ReadSkipsUndecided, "blocked-get", STRICT),
     catch(Mutant::ForgetUnsettled, "forgetting", AGREEMENT),
     catch(Mutant::ForgetWithoutWatermark, "one-group", ONCE),

@@ -29,6 +29,7 @@ mutants_are_caught! {
     missing_range_locks_let_phantoms_through: NoRangeLocks;
     single_pass_read_sees_half_a_transfer: SinglePassRead;
     second_pass_without_locks_misses_an_acknowledged_write: SecondPassIgnoresLocks;
+    second_pass_that_trusts_absence_sees_a_state_that_never_was: SecondPassTrustsAbsence;
     get_that_skips_undecided_misses_an_acknowledged_write: ReadSkipsUndecided;
     forgetting_the_unsettled_rolls_back_what_committed: ForgetUnsettled;
     forgetting_without_watermark_applies_a_late_vote_again: ForgetWithoutWatermark;

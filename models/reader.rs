@@ -16,7 +16,6 @@ use crate::{
 use std::collections::BTreeMap;
 use vatic_core::{
     id::{GroupId, Timestamp},
-    key::Key,
     multiread::{MultiRead, ReadEffect, ReadEvent, Seen as Found, Wanted},
     read::{RangeRecords, Record, SnapshotFault},
     rules::Rules,
@@ -52,10 +51,10 @@ impl Reading<'_> {
                 let (group, attempt) = (*group, *attempt);
                 ReadEvent::Saw { group, attempt, seen: self.look(place_of(group), wanted) }
             }
-            ReadEffect::Check { group, attempt, reads, ranges } => {
+            ReadEffect::Check { group, attempt, reads, ranges, since } => {
                 let (group, attempt) = (*group, *attempt);
                 let site = &self.sites[place_of(group)];
-                let stands = site.group.still_stands(&site.state, reads, ranges);
+                let stands = site.group.still_stands(&site.state, reads, ranges, *since);
                 ReadEvent::Checked { group, attempt, stands: stands.map_err(|blocked| blocked.by) }
             }
             ReadEffect::Answer(_) | ReadEffect::VoteInstead(_) => unreachable!("asks no group"),
@@ -151,7 +150,7 @@ impl Reading<'_> {
 
     fn answered(&self, found: &BTreeMap<GroupId, Found>) -> Seen {
         let mut seen = Seen::new();
-        for (&group, Found { records, ranges }) in found {
+        for (&group, Found { records, ranges, .. }) in found {
             let in_ranges = ranges.iter().flat_map(|RangeRecords { records, .. }| records);
             let records: Vec<Record> = records.iter().chain(in_ranges).cloned().collect();
             for item in self.items_in(place_of(group)) {
@@ -163,13 +162,7 @@ impl Reading<'_> {
 
     fn look(&self, place: usize, wanted: &Wanted) -> Found {
         let site = &self.sites[place];
-        let peek = |key: &Key| site.group.peek(&site.state, key).0;
-        let records = wanted.keys.iter().map(peek).collect();
-        let ranges = wanted.ranges.iter();
-        let ranges = ranges
-            .map(|(range, limit)| site.group.peek_range(&site.state, range, *limit).0)
-            .collect();
-        Found { records, ranges }
+        site.group.first_pass(&site.state, wanted)
     }
 
     fn wanted(&self, place: usize) -> Wanted {

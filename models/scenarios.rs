@@ -23,6 +23,7 @@ pub fn all() -> Vec<Scenario> {
         range_skew(),
         blind_writes(),
         strict_read(),
+        strict_absence(),
         blocked_get(),
         snapshots(),
         collected(),
@@ -212,7 +213,7 @@ fn blind_writes() -> Scenario {
             items: vec![Item::Key(0), Item::Key(1)],
         }],
         witnesses: vec![ALL_COMMIT, CONFLICT, BOTH_CONFLICT, TWO_PASSES, GAVE_UP],
-        unique_states: 457_919,
+        unique_states: 1_125_077,
         ..Scenario::default()
     }
 }
@@ -233,7 +234,31 @@ fn strict_read() -> Scenario {
         recoverers: vec![0],
         stops: vec![0],
         witnesses: vec![ALL_COMMIT, CONFLICT, TWO_PASSES, GAVE_UP],
-        unique_states: 829_482,
+        unique_states: 1_465_534,
+        ..Scenario::default()
+    }
+}
+
+fn strict_absence() -> Scenario {
+    Scenario {
+        name: "strict-absence",
+        about: "two records are made and removed together, under a strict reader of one and of the \
+                other's range",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![
+            put_both(1, 1),
+            Plan {
+                identity: 2,
+                writes: vec![(0, Write::Delete), (1, Write::Delete)],
+                ..Plan::default()
+            },
+        ],
+        readers: vec![ReaderPlan {
+            kind: ReaderKind::Strict { attempts_max: 1 },
+            items: vec![Item::Key(0), Item::Range(vec![1])],
+        }],
+        witnesses: vec![ALL_COMMIT, CONFLICT, TWO_PASSES, GAVE_UP],
+        unique_states: 236_885,
         ..Scenario::default()
     }
 }

@@ -39,6 +39,7 @@ scenarios_close! {
     range_skew_is_refused_in_every_state: "range-skew";
     blind_writes_hold_in_every_state: "blind-writes";
     strict_read_holds_in_every_state: "strict-read";
+    strict_absence_holds_in_every_state: "strict-absence";
     blocked_get_holds_in_every_state: "blocked-get";
     snapshots_hold_in_every_state: "snapshots";
     collected_versions_hold_in_every_state: "collected";

@@ -139,7 +139,7 @@ pub(crate) enum Query {
     Get(Key),
     Scan(KeyRange, usize),
     Wanted(Wanted),
-    Check(Vec<KeyRead>, Vec<RangeRead>),
+    Check(Vec<KeyRead>, Vec<RangeRead>, Timestamp),
     At(Wanted, Timestamp),
     Outcome(Tid),
     Request(RequestId),

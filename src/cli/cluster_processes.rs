@@ -7,8 +7,9 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -43,7 +44,9 @@ struct NodeProcess {
     started: Instant,
 }
 
-/// A node that has ended though nobody killed it.
+const SIGKILL: i32 = 9;
+
+/// A node that has ended though nobody here killed it.
 #[derive(Debug)]
 pub(crate) struct Casualty {
     /// Its place from 0.
@@ -52,6 +55,8 @@ pub(crate) struct Casualty {
     pub(crate) complaint: String,
     /// How long it ran.
     pub(crate) lived: Duration,
+    /// By SIGKILL: somebody wanted it.
+    pub(crate) killed: bool,
 }
 
 impl ClusterProcesses {
@@ -149,7 +154,8 @@ impl ClusterProcesses {
         for (at, node) in self.nodes.iter_mut().enumerate() {
             if let Some(how) = node.ended()? {
                 let complaint = node.complaint(&format!("ended ({how})"));
-                return Ok(Some(Casualty { at, complaint, lived: node.started.elapsed() }));
+                let (lived, killed) = (node.started.elapsed(), how.signal() == Some(SIGKILL));
+                return Ok(Some(Casualty { at, complaint, lived, killed }));
             }
         }
         Ok(None)
@@ -201,9 +207,9 @@ impl NodeProcess {
         Ok(())
     }
 
-    fn ended(&mut self) -> anyhow::Result<Option<String>> {
+    fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         let Some(child) = self.child.as_mut() else { return Ok(None) };
-        Ok(child.try_wait()?.map(|status| status.to_string()))
+        Ok(child.try_wait()?)
     }
 
     fn complaint(&self, what: &str) -> String {

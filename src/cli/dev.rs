@@ -17,7 +17,7 @@ use crate::output;
 
 const READY_MS: u64 = 60_000;
 const WATCH_MS: u64 = 500;
-/// A node that ends sooner than this will not stay up the next time either.
+/// A node that ends by itself sooner than this will not stay up the next time either.
 const LIVES_AT_LEAST: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<()> {
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<()> {
                 _ = watch.tick() => {
                     if let Some(casualty) = cluster.casualty()? {
                         eprintln!("vatic: {}", casualty.complaint);
-                        if casualty.lived < LIVES_AT_LEAST {
+                        if casualty.lived < LIVES_AT_LEAST && !casualty.killed {
                             cluster.stop().await;
                             throwaway.map(TempDir::keep);
                             let kept = format!("a node does not stay up; see {}", dir.display());

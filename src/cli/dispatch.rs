@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::json;
+use vatic_client::ClientError;
 
 use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
@@ -39,7 +40,12 @@ fn report(output: Output, exit: Exit, error: &anyhow::Error) {
         Output::Table => eprintln!("vatic: {error:#}"),
         Output::Json | Output::Ndjson => {
             let message = format!("{error:#}");
-            eprintln!("{}", json!({"error": {"exit": exit as u8, "message": message}}));
+            let mut said = json!({"exit": exit as u8, "message": message});
+            let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+            if let Some(ClientError::RolledBack(rollback)) = causes.next() {
+                said["rollback"] = txn::of_rollback(rollback);
+            }
+            eprintln!("{}", json!({"error": said}));
         }
     }
 }

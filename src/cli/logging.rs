@@ -22,7 +22,7 @@ const LEVELS: [&str; 2] = ["VATIC_LOG", "RUST_LOG"];
 pub(crate) fn start(cli: &Cli) {
     let serves = matches!(cli.command, Command::Start(_));
     // Raft's own account of itself is for who looks into Raft.
-    let filter = filter(if serves { "info,openraft=warn" } else { "warn" });
+    let filter = filter(if serves { "info,openraft=error" } else { "warn" });
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -25,6 +25,13 @@ struct ReceiptFile {
     receipt: String,
 }
 
+/// Whether there can be a file: usage where there cannot. What is there stays as it is.
+pub(crate) fn touch(path: &Path) -> anyhow::Result<()> {
+    let opened = std::fs::File::options().append(true).create(true).open(path);
+    let wrong = |error| Failed::usage(format!("{}: {error}", path.display()));
+    Ok(opened.map(drop).map_err(wrong)?)
+}
+
 /// Writes it. An existing file is replaced.
 pub(crate) fn write(path: &Path, committed: &Committed) -> anyhow::Result<()> {
     let text = render(committed)?;

@@ -21,6 +21,10 @@ pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<(
     let path = args.file.as_deref().context("clap requires a file")?;
     let steps = script::parse(&read(path)?)
         .map_err(|fault| Failed::usage(format!("{}: {fault}", path.display())))?;
+    // Before anything commits: a commit must not end as a failure to write a file.
+    if let Some(path) = &args.receipt_out {
+        receipt_file::touch(path)?;
+    }
     let client = settings.connect().await?;
     let mut done = client.run(|txn| play(txn, steps.clone())).await?;
     if let Some(path) = &args.receipt_out {
@@ -53,7 +57,7 @@ pub(crate) async fn outcome(tid: Tid, settings: &Settings) -> anyhow::Result<Exi
             result["state"] = json!("committed");
             (result, Exit::Ok)
         }
-        Outcome::RolledBack(rollback) => (of_rollback(tid, &rollback), Exit::Ok),
+        Outcome::RolledBack(rollback) => (of_rollback(&rollback), Exit::Ok),
         Outcome::Unknown => {
             let result = json!({"transaction_id": tid.to_string(), "state": "unknown"});
             (result, Exit::OutcomeUnknown)
@@ -90,15 +94,16 @@ fn of_receipt(committed: &Committed) -> anyhow::Result<Json> {
     Ok(result)
 }
 
-fn of_rollback(tid: Tid, rollback: &Rollback) -> Json {
+pub(crate) fn of_rollback(rollback: &Rollback) -> Json {
     json!({
-        "transaction_id": tid.to_string(),
+        "transaction_id": rollback.tid.map(|tid| tid.to_string()),
         "state": "rolled_back",
         "cause": rollback.cause.name(),
         "key": rollback.key.as_ref().map(ToString::to_string),
         "expected_version": rollback.expected.0,
         "actual_version": rollback.actual.0,
         "other_transaction_id": rollback.other.map(|tid| tid.to_string()),
+        "retryable": rollback.retryable,
         "message": rollback.message,
     })
 }

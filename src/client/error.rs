@@ -244,7 +244,10 @@ fn bare(status: Status, endpoint: &str) -> ClientError {
         code => ClientError::Refused(Box::new(Refusal {
             code,
             reason: String::new(),
-            message: status.message().to_owned(),
+            message: match status.message() {
+                "" => code.description().to_owned(),
+                message => message.to_owned(),
+            },
             metadata: BTreeMap::new(),
             retry_after: None,
             endpoint,

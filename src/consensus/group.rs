@@ -126,6 +126,15 @@ impl GroupHandle {
         self.seat().replica.view()
     }
 
+    /// The same with the Raft id of the replica, while that serves: not in quarantine. A reader
+    /// that waits must find the same id each time that it looks: what comes after a quarantine is
+    /// another replica, and empty at first.
+    pub fn serving_view(&self) -> Option<(RaftId, vatic_store::View)> {
+        let seat = self.seat();
+        let view = seat.replica.view();
+        seat.serves().then_some((seat.id, view))
+    }
+
     /// The leader, as far as this replica knows.
     pub fn leader(&self) -> Option<RaftId> {
         self.leadership_now().leader
@@ -234,7 +243,8 @@ impl GroupHandle {
         let members = seat.server().membership_config;
         let listed = members.nodes().filter(|(id, _)| id.node() == node);
         let listed = listed.map(|(id, _)| id.generation()).max().unwrap_or(0);
-        Known { met: self.shared.notes.met(node), listed, leads, serves: seat.serves() }
+        let (met, generation) = (self.shared.notes.met(node), seat.id.generation());
+        Known { met, listed, leads, serves: seat.serves(), generation }
     }
 
     /// A peer's replica asks to be taken in. At the leader that begins, unless it is under way.

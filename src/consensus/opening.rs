@@ -26,7 +26,7 @@ use crate::retire::Retire;
 use crate::seat::Seat;
 use crate::standing::Standing;
 use crate::state_machine::StateMachine;
-use crate::transport::introduce::{Circle, probe};
+use crate::transport::introduce::{Circle, Known, probe};
 use crate::transport::link::Links;
 use crate::transport::registry::Target;
 use crate::types::{Place, Raft, RaftId};
@@ -142,10 +142,18 @@ impl Node {
         let server = handle.seat().server();
         let voters: BTreeSet<RaftId> = server.membership_config.voter_ids().collect();
         let circle = self.circle(group, handle.notes().clone());
-        let others = voters.iter().filter(|id| id.node() != own.node());
-        let asked = others.map(|id| probe(&circle, id.node(), own));
+        let others: Vec<RaftId> =
+            voters.iter().copied().filter(|id| id.node() != own.node()).collect();
+        let asked = others.iter().map(|id| probe(&circle, id.node(), own));
         let answers = futures::future::join_all(asked).await;
-        let (answering, needed) = (answers.iter().flatten().count(), voters.len() / 2 + 1);
+        // Of several that are in quarantine one after the other goes, the lowest first: each
+        // counts on the votes of those that are still to go.
+        let stays = |(id, known): &(&RaftId, Option<Known>)| {
+            let known = known.as_ref().filter(|known| known.generation == id.generation());
+            known.is_some_and(|known| known.serves || id.node() > own.node())
+        };
+        let answering = others.iter().zip(answers).filter(stays).count();
+        let needed = voters.len() / 2 + 1;
         if answering < needed {
             return Err(RebuildError::QuorumAtRisk { group, answering, needed });
         }

@@ -4,10 +4,14 @@
 //! still stands and that no undecided write is on them. Then there was a moment, between the
 //! passes, at which all of it held at once. A single pass could see a transfer's debit and miss its
 //! credit. After a few failed tries the shell takes read locks by voting instead.
+//!
+//! Absence has no version that would tell one from the next: a record that came and went between
+//! the passes is as absent as before. Whatever is removed after the first pass is stamped above the
+//! clock of then, so the second pass is told that clock.
 
 use crate::{
     body::{KeyRead, RangeRead},
-    id::{GroupId, Tid},
+    id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     read::{RangeRecords, Record},
     rules::{Rules, broken},
@@ -16,9 +20,10 @@ use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
+use serde::{Deserialize, Serialize};
 
 /// What is asked of one group.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Wanted {
     /// Records.
     pub keys: Vec<Key>,
@@ -27,12 +32,14 @@ pub struct Wanted {
 }
 
 /// What one group answered in the first pass.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Seen {
     /// The records, in the order asked.
     pub records: Vec<Record>,
     /// The ranges, in the order asked.
     pub ranges: Vec<RangeRecords>,
+    /// The group's clock then.
+    pub clock: Timestamp,
 }
 
 /// What can happen.
@@ -80,6 +87,8 @@ pub enum ReadEffect {
         reads: Vec<KeyRead>,
         /// Ranges scanned.
         ranges: Vec<RangeRead>,
+        /// The group's clock at the first pass.
+        since: Timestamp,
     },
     /// It held at one moment: the answer.
     Answer(BTreeMap<GroupId, Seen>),
@@ -171,7 +180,8 @@ impl MultiRead {
         let attempt = self.attempt;
         for (&group, seen) in &self.seen {
             let (reads, ranges) = seen.checks();
-            self.effects.push_back(ReadEffect::Check { group, attempt, reads, ranges });
+            let since = seen.clock;
+            self.effects.push_back(ReadEffect::Check { group, attempt, reads, ranges, since });
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
     key::{Key, KeyRange},
     limits::SCAN_BYTES_MAX,
     lock,
+    multiread::{Seen, Wanted},
     request::{Held, RequestId},
     rules::broken,
     state::Read,
@@ -160,13 +161,22 @@ impl Group {
         Ok(scan_with(state, range, limit, &keep))
     }
 
-    /// The second pass of a strict read over several groups: whether what the first pass saw still
-    /// stands and no undecided write is on it.
+    /// The first pass of a strict read over several groups.
+    pub fn first_pass(&self, state: &impl Read, wanted: &Wanted) -> Seen {
+        let records = wanted.keys.iter().map(|key| self.peek(state, key).0);
+        let ranges = wanted.ranges.iter();
+        let ranges = ranges.map(|(range, limit)| self.peek_range(state, range, *limit).0);
+        Seen { records: records.collect(), ranges: ranges.collect(), clock: self.head.clock }
+    }
+
+    /// The second pass of a strict read over several groups: whether what the first pass saw, when
+    /// the clock was `since`, has stood ever since and no undecided write is on it.
     pub fn still_stands(
         &self,
         state: &impl Read,
         reads: &[KeyRead],
         ranges: &[RangeRead],
+        since: Timestamp,
     ) -> Result<bool, Blocked> {
         if !broken!(self.rules, SecondPassIgnoresLocks) {
             let by_key = reads.iter().find_map(|read| lock::writer(state, &read.key));
@@ -178,11 +188,15 @@ impl Group {
                 return Err(Blocked { by: writer.tid });
             }
         }
+        let trusts_absence = broken!(self.rules, SecondPassTrustsAbsence);
         let records_max = self.config.limits.range_records_max;
-        Ok(reads.iter().all(|read| version(state, &read.key) == read.version)
-            && ranges
-                .iter()
-                .all(|read| fingerprint(state, &read.range, records_max) == Some(read.fingerprint)))
+        Ok(reads.iter().all(|read| {
+            let came_and_went = removed_at(state, &read.key).is_some_and(|at| at > since);
+            version(state, &read.key) == read.version && (trusts_absence || !came_and_went)
+        }) && ranges.iter().all(|read| {
+            let same = fingerprint(state, &read.range, records_max) == Some(read.fingerprint);
+            same && (trusts_absence || !removed_in(state, &read.range, since))
+        }))
     }
 
     /// The attempt that a request id committed, if one did; or that is about to.
@@ -236,6 +250,22 @@ pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>
 /// The latest version number of a record; 0 where it is absent.
 pub(crate) fn version(state: &impl Read, key: &Key) -> Timestamp {
     latest(state, key).0
+}
+
+/// When the record was removed, where it was and that is still kept.
+fn removed_at(state: &impl Read, key: &Key) -> Option<Timestamp> {
+    let stored = tables::load::<Stored>(state, &tables::latest(key))?;
+    stored.fields.is_none().then_some(stored.version)
+}
+
+/// Whether any record of the range was removed after `since`.
+fn removed_in(state: &impl Read, range: &KeyRange, since: Timestamp) -> bool {
+    let mut found = false;
+    visit_latest(state, range, &mut |_, stored| {
+        found = stored.fields.is_none() && stored.version > since;
+        !found
+    });
+    found
 }
 
 /// Digest of the keys and versions of a range; `None` where it holds more records than the limit.

@@ -16,6 +16,9 @@ pub enum Mutant {
     SinglePassRead,
     /// The second pass of a multi-group read ignores undecided writes.
     SecondPassIgnoresLocks,
+    /// The second pass of a multi-group read takes a record that came and went for one that never
+    /// was.
+    SecondPassTrustsAbsence,
     /// A read outside a transaction skips an undecided write.
     ReadSkipsUndecided,
     /// A decision is forgotten though another participant has not applied it.
@@ -39,11 +42,12 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Every mutant, for tables and tests.
-    pub const ALL: [Mutant; 13] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::NoReadLocks,
         Mutant::NoRangeLocks,
         Mutant::SinglePassRead,
         Mutant::SecondPassIgnoresLocks,
+        Mutant::SecondPassTrustsAbsence,
         Mutant::ReadSkipsUndecided,
         Mutant::ForgetUnsettled,
         Mutant::ForgetWithoutWatermark,

@@ -89,7 +89,7 @@ async fn collect(
                 signatures.push(signature);
             }
             Some(Witness::Signed(_)) => {
-                tracing::error!(group = %id, node, "a replica's signature is not by its key");
+                tracing::debug!(group = %id, node, "a signature is not by the key that is known");
             }
             Some(Witness::Differs(own)) => {
                 tracing::error!(group = %id, node, ?checkpoint, ?own, "replicas differ");
@@ -104,6 +104,7 @@ async fn collect(
 /// Whether the node that was asked signed, with the key that the registry has of it.
 fn valid(cluster: &Cluster, checkpoint: &Checkpoint, signature: &NodeSignature, node: u32) -> bool {
     let registry = cluster.registry.read().expect("no holder panics");
+    // Not known yet: this node has just started.
     let Some(record) = registry.get(&node) else { return false };
     let name = &cluster.config.cluster;
     signature.node == u64::from(node)
@@ -127,7 +128,7 @@ pub(crate) fn witness(cluster: &Cluster, checkpoint: Checkpoint) -> Witness {
     let Some(handle) = cluster.groups.get(&id).filter(|_| !cluster.set_aside.contains(id)) else {
         return Witness::Unable;
     };
-    let view = handle.view();
+    let Some((_, view)) = handle.serving_view() else { return Witness::Unable };
     match Group::of_view(id, &view, Rules::default()).checkpoint(&view, first, last) {
         Some(own) if own == checkpoint => Witness::Signed(cluster.signer.sign(&own)),
         Some(own) => Witness::Differs(own),

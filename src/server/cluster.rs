@@ -181,11 +181,12 @@ impl Cluster {
     ) -> Result<Finished, CallError> {
         let group = body.tid.home;
         fail_point!("server::seal");
-        let (body, parts) = match quick::vote(self, body, parts, deadline).await {
+        let (body, parts, in_doubt) = match quick::vote(self, body, parts, deadline).await {
             Quick::Finished(finished) => return Ok(finished),
-            Quick::Open(body, parts) => (body, parts),
+            Quick::Open { body, parts, in_doubt } => (body, parts, in_doubt),
         };
-        match self.ask(group, PeerRequest::Coordinate { body, parts }, deadline).await? {
+        let asked = PeerRequest::Coordinate { body, parts };
+        match self.ask_again(group, asked, in_doubt, deadline).await? {
             PeerReply::Finished(finished) => {
                 fail_point!("server::sealed");
                 Ok(finished)
@@ -213,10 +214,20 @@ impl Cluster {
         request: PeerRequest,
         deadline: Instant,
     ) -> Result<PeerReply, CallError> {
+        self.ask_again(group, request, false, deadline).await
+    }
+
+    /// The same for a question that may have been asked before and had its effect.
+    async fn ask_again(
+        self: &Arc<Self>,
+        group: GroupId,
+        request: PeerRequest,
+        mut in_doubt: bool,
+        deadline: Instant,
+    ) -> Result<PeerReply, CallError> {
         let mut pauses = RETRY_PAUSES_MS.iter();
         let mut pause_ms = 0;
         // Once an answer was lost the question may have had its effect: a refusal says nothing.
-        let mut in_doubt = false;
         while Instant::now() < deadline {
             let node = self.guess(group);
             let reply = if node == self.config.node {

@@ -124,7 +124,8 @@ impl Compare {
 
     /// Compares states, once the group has rested since the last look and all stand at one index.
     async fn states(&mut self) {
-        let index = self.own_last().index;
+        // What was applied last, with entries that hold no command, which chains do not count.
+        let index = self.handle.view().mark().map_or(0, |mark| mark.index);
         let rested = std::mem::replace(&mut self.seen, index) == index;
         if !rested || self.states_at == index || Instant::now() < self.states_from {
             return;
@@ -162,10 +163,6 @@ impl Compare {
     fn others(&self) -> Vec<u32> {
         let own = self.cluster.config.node;
         self.cluster.holders(self.id).into_iter().filter(|&node| node != own).collect()
-    }
-
-    fn own_last(&self) -> ChainHead {
-        Group::of_view(self.id, &self.handle.view(), Rules::default()).chain()
     }
 
     fn own_heads(&self, from: u64) -> Vec<ChainHead> {

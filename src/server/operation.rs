@@ -199,11 +199,12 @@ async fn get_together(gateway: Gateway, group: GroupId, gets: Vec<Get>, _places:
     let (Some(handle), Some(earliest)) = (handle, earliest) else {
         return Ended { results: Vec::new(), again: gets, _places };
     };
+    let replica = handle.id();
     let confirmed = tokio::time::timeout_at(earliest, handle.read_index()).await;
-    if !matches!(confirmed, Ok(Ok(()))) {
+    let view = handle.serving_view().filter(|(id, _)| *id == replica);
+    let (Ok(Ok(())), Some((_, view))) = (confirmed, view) else {
         return Ended { results: Vec::new(), again: gets, _places };
-    }
-    let view = handle.view();
+    };
     let reader = Group::of_view(group, &view, Rules::default());
     let (mut results, mut again) = (Vec::with_capacity(gets.len()), Vec::new());
     for get in gets {

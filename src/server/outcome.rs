@@ -34,14 +34,19 @@ pub(crate) async fn finish(
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
     let (body, parts) = draft.finish()?;
-    stager.into_iter().for_each(Stager::sealed);
     let (tid, claim) = (body.tid, body.claim.clone());
-    let finished = match cluster.coordinate(body, parts, deadline).await {
-        Ok(finished) => finished,
+    let coordinated = cluster.coordinate(body, parts, deadline).await;
+    let finished = match coordinated {
+        // Nobody voted: what was staged is freed here.
+        Err(refused @ (CallError::TooLarge { .. } | CallError::Full { .. })) => {
+            return Err(refused.into());
+        }
+        Ok(finished) => Some(finished),
         // The seal may have arrived: it may commit yet.
-        Err(CallError::NoLeader { .. }) => return Err(ApiError::OutcomeUnknown { tid }),
-        Err(refused) => return Err(refused.into()),
+        Err(CallError::NoLeader { .. }) => None,
     };
+    stager.into_iter().for_each(Stager::sealed);
+    let finished = finished.ok_or(ApiError::OutcomeUnknown { tid })?;
     let Finished { answer, receipt } = finished;
     match answer {
         Answer::Decided(Decision::Committed { ts }) => {

@@ -12,6 +12,7 @@ use vatic_core::{
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     meta::NodeRecord,
+    multiread::{Seen, Wanted},
     read::{RangeRecords, Record, SnapshotFault},
     receipt::Receipt,
     request::{Held, RequestId},
@@ -59,9 +60,9 @@ pub(crate) enum PeerRead {
     /// As of a snapshot.
     ScanAt(KeyRange, u64, Timestamp),
     /// First pass of a strict read over several groups.
-    First(Vec<Key>),
+    First(Wanted),
     /// Its second pass.
-    Second(Vec<KeyRead>, Vec<RangeRead>),
+    Second(Vec<KeyRead>, Vec<RangeRead>, Timestamp),
     /// Who committed a request.
     Request(RequestId),
     /// How a transaction ended, at its home.
@@ -135,8 +136,10 @@ pub(crate) enum PeerFound {
     Record(Record, Option<Tid>),
     /// A range, and who is about to write in it.
     Range(RangeRecords, Option<Tid>),
-    /// Several records.
-    Records(Vec<Record>),
+    /// The first pass.
+    First(Seen),
+    /// The records have more bytes than one answer may.
+    TooLarge { actual: u64 },
     /// Whether the first pass still stands, or who is about to write.
     Stands(Result<bool, Tid>),
     /// The snapshot that shows the range as it is.

@@ -50,6 +50,7 @@ pub(crate) struct PeerClients {
 /// Which of a node's streams.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
+    Transactions,
     Commands,
     Reads,
 }
@@ -73,8 +74,9 @@ impl PeerClients {
     ) -> Option<PeerReply> {
         let left = deadline.saturating_duration_since(Instant::now());
         let kind = match request {
+            // Its own: what it waits for are votes, which must not queue behind it.
+            PeerRequest::Coordinate { .. } => Kind::Transactions,
             PeerRequest::Propose { .. }
-            | PeerRequest::Coordinate { .. }
             | PeerRequest::Settled { .. }
             | PeerRequest::SetAside { .. } => Kind::Commands,
             PeerRequest::Read { .. }

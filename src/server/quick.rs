@@ -27,8 +27,8 @@ use vatic_core::{
 pub(crate) enum Quick {
     /// It is decided.
     Finished(Finished),
-    /// A driver must see to it.
-    Open(Body, Vec<Part>),
+    /// A driver must see to it. In doubt: the vote may be applied yet.
+    Open { body: Body, parts: Vec<Part>, in_doubt: bool },
 }
 
 /// Proposes the vote where that is all there is to do; gives the transaction back where it is not.
@@ -41,7 +41,9 @@ pub(crate) async fn vote(
     let (tid, group) = (body.tid, body.tid.home);
     let handle = cluster.led_here(group);
     let alone = body.participants.len() == 1 && parts.len() == 1;
-    let (Some(handle), true) = (handle, alone) else { return Quick::Open(body, parts) };
+    let (Some(handle), true) = (handle, alone) else {
+        return Quick::Open { body, parts, in_doubt: false };
+    };
     let part = parts.pop().expect("there is one");
     let mut command = Command::Vote(Box::new(Vote { body, part, hint: time::now() }));
     let (times, asked) = (DriveTimes::begin(cluster), Instant::now());
@@ -50,7 +52,10 @@ pub(crate) async fn vote(
     let reply = cluster.serve_propose(group, handle, &mut command, ends).await;
     let Command::Vote(vote) = command else { unreachable!("it was made above") };
     let Vote { body, part, .. } = *vote;
-    let PeerReply::Applied(proposed) = reply else { return Quick::Open(body, vec![part]) };
+    let PeerReply::Applied(proposed) = reply else {
+        let in_doubt = matches!(reply, PeerReply::Late | PeerReply::Stopping);
+        return Quick::Open { body, parts: vec![part], in_doubt };
+    };
     fail_point!("server::voted");
     let voted = Voted { group, took: asked.elapsed(), times: proposed.times };
     let reply = proposed.applied.reply.clone();
@@ -63,7 +68,7 @@ pub(crate) async fn vote(
 
 fn decided(proposed: Proposed, body: Body, part: Part) -> Quick {
     let Reply::Standing(Standing::Decided(decision)) = proposed.applied.reply else {
-        return Quick::Open(body, vec![part]);
+        return Quick::Open { body, parts: vec![part], in_doubt: true };
     };
     let receipt = match (&decision, proposed.applied.proof) {
         (Decision::Committed { ts }, Some(proof)) => {
@@ -71,10 +76,14 @@ fn decided(proposed: Proposed, body: Body, part: Part) -> Quick {
             proposed.endorsement.into_iter().for_each(|signed| receipt.endorse(*signed));
             Some(receipt)
         }
-        (Decision::Committed { .. }, None) => return Quick::Open(body, vec![part]),
+        (Decision::Committed { .. }, None) => {
+            return Quick::Open { body, parts: vec![part], in_doubt: true };
+        }
         // Whoever holds the lock may be dead: a driver sees to that.
         (Decision::RolledBack(cause), _) => match cause.why {
-            Why::Locked { .. } | Why::RangeLocked { .. } => return Quick::Open(body, vec![part]),
+            Why::Locked { .. } | Why::RangeLocked { .. } => {
+                return Quick::Open { body, parts: vec![part], in_doubt: true };
+            }
             _ => None,
         },
     };

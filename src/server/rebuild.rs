@@ -2,7 +2,7 @@
 //!
 //! Raft knows the old one no more afterwards, so nothing that it ever said counts. Where the node
 //! died of damage that it met while it read, a note in its directory makes the next start look for
-//! all of it first, and the damaged replicas are begun anew instead of being opened.
+//! all of it first, and what is damaged serves nobody from the start.
 
 use crate::{cluster::Cluster, config::Config, machine::Machine, node::ServerError, placement};
 use std::{
@@ -78,23 +78,24 @@ fn own_generation(cluster: &Cluster, id: GroupId) -> u32 {
     cluster.groups[&id].id().generation()
 }
 
-/// Opens a group's replica, or begins it anew where its state is damaged.
+/// Opens a group's replica; one whose state is damaged goes into quarantine at once, and is rebuilt
+/// as soon as the others can do without its vote.
 pub(crate) async fn open(
     config: &Config,
     consensus: &vatic_consensus::Node,
     group: GroupId,
     damaged: &BTreeSet<u32>,
 ) -> Result<GroupHandle, ServerError> {
-    let founders = founders(config, group);
-    let failed = |error: vatic_consensus::CreateError| ServerError::Consensus(error.to_string());
-    let machine = Machine::new(group);
-    if !damaged.contains(&group.0) {
-        return consensus.create_group(group.0, 1, &founders, machine).await.map_err(failed);
+    let (founders, machine) = (founders(config, group), Machine::new(group));
+    let opened = consensus.create_group(group.0, 1, &founders, machine).await;
+    let handle = opened.map_err(|error| ServerError::Consensus(error.to_string()))?;
+    if damaged.contains(&group.0) {
+        tracing::error!(%group, "the state is damaged: the replica serves no more");
+        if let Err(error) = handle.quarantine().await {
+            tracing::warn!(%group, %error, "the leadership ends without a successor");
+        }
     }
-    let held = consensus.generation_of(group.0).map_err(failed)?;
-    let next = held.map_or(1, |(generation, _)| generation) + 1;
-    tracing::error!(%group, generation = next, "the state is damaged: the replica begins anew");
-    consensus.rejoin_group(group.0, next, &founders, machine).await.map_err(failed)
+    Ok(handle)
 }
 
 /// What the store does when it cannot go on: notes that there may be damage, and stops the node.
@@ -102,6 +103,11 @@ pub(crate) fn on_fatal(dir: PathBuf) -> FatalAction {
     Arc::new(move |reason| {
         tracing::error!(reason, "the state cannot go on; stopping the node");
         eprintln!("vatic: the state cannot go on: {reason}");
+        eprintln!(
+            "vatic: started again, this node looks for damaged values and has them made anew; if it \
+             ends like this again, delete {}: it comes back from the other nodes",
+            dir.display()
+        );
         // Not noted: the next start meets it as this one did.
         let _ = fs::write(dir.join(NOTE), reason);
         std::process::abort();

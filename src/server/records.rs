@@ -170,11 +170,9 @@ impl Gateway {
 
     async fn pass(&self, effect: ReadEffect, deadline: Instant) -> Result<ReadEvent, ApiError> {
         let (group, read) = match &effect {
-            ReadEffect::Read { group, wanted, .. } => {
-                (*group, PeerRead::First(wanted.keys.clone()))
-            }
-            ReadEffect::Check { group, reads, ranges, .. } => {
-                (*group, PeerRead::Second(reads.clone(), ranges.clone()))
+            ReadEffect::Read { group, wanted, .. } => (*group, PeerRead::First(wanted.clone())),
+            ReadEffect::Check { group, reads, ranges, since, .. } => {
+                (*group, PeerRead::Second(reads.clone(), ranges.clone(), *since))
             }
             ReadEffect::Answer(_) | ReadEffect::VoteInstead(_) => {
                 unreachable!("these end a read and are not asked of a group")
@@ -182,9 +180,12 @@ impl Gateway {
         };
         let found = self.cluster.read(group, read, deadline).await?;
         match (effect, found) {
-            (ReadEffect::Read { attempt, .. }, PeerFound::Records(records)) => {
-                let seen = Seen { records, ranges: Vec::new() };
+            (ReadEffect::Read { attempt, .. }, PeerFound::First(seen)) => {
                 Ok(ReadEvent::Saw { group, attempt, seen })
+            }
+            (_, PeerFound::TooLarge { actual }) => {
+                let (limit, max) = ("scan_bytes_max", SCAN_BYTES_MAX);
+                Err(ApiError::Limit { limit, max, actual })
             }
             (ReadEffect::Check { attempt, reads, .. }, PeerFound::Stands(stands)) => {
                 if stands.is_err() {

@@ -15,14 +15,16 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-use vatic_consensus::{GroupHandle, ReadError};
+use vatic_consensus::{GroupHandle, RaftId, ReadError};
 use vatic_core::{
     command::{Command, Standing},
     group::Group,
     id::{GroupId, Tid, Timestamp},
+    limits::SCAN_BYTES_MAX,
     meta,
     read::{Blocked, SnapshotFault},
     rules::Rules,
+    value,
 };
 use vatic_store::View;
 
@@ -45,6 +47,8 @@ pub(crate) async fn serve(
     if let Some(found) = snapshot_here(group, handle, &read) {
         return PeerReply::Read(found);
     }
+    // Before the read index: what that confirms is this replica.
+    let replica = handle.id();
     let peeks =
         matches!(read, PeerRead::Peek(_) | PeerRead::PeekRange(..) | PeerRead::Endorsement(_));
     let needs_index = !peeks && snapshot_time(&read).is_none();
@@ -61,9 +65,10 @@ pub(crate) async fn serve(
             Ok(Err(ReadError::NoQuorum { .. })) | Err(_) => return PeerReply::Late,
         }
     }
-    let reader = Reader { cluster, id: group, handle };
+    let reader = Reader { cluster, id: group, handle, replica };
     match tokio::time::timeout_at(deadline, reader.until_answered(&read)).await {
-        Ok(found) => PeerReply::Read(found),
+        Ok(Some(found)) => PeerReply::Read(found),
+        Ok(None) => PeerReply::NotLeader { leader: None },
         Err(_) => PeerReply::Late,
     }
 }
@@ -75,7 +80,8 @@ pub(crate) fn snapshot_here(
     read: &PeerRead,
 ) -> Option<PeerFound> {
     snapshot_time(read)?;
-    answer(group, &handle.view(), read).ok()
+    let (_, view) = handle.serving_view()?;
+    answer(group, &view, read).ok()
 }
 
 fn snapshot_time(read: &PeerRead) -> Option<Timestamp> {
@@ -89,23 +95,31 @@ struct Reader<'a> {
     cluster: &'a Arc<Cluster>,
     id: GroupId,
     handle: &'a GroupHandle,
+    replica: RaftId,
 }
 
 impl Reader<'_> {
-    async fn until_answered(&self, read: &PeerRead) -> PeerFound {
+    /// `None` once the replica that was asked serves no more.
+    async fn until_answered(&self, read: &PeerRead) -> Option<PeerFound> {
+        if matches!(read, PeerRead::SnapshotOf(_)) {
+            // A group that rested has an old clock, which the horizon may pass meanwhile.
+            let _ = self.advance(time::now()).await;
+        }
         let mut pauses = LOOK_PAUSES_MS.iter();
         let mut pause_ms = 0;
         let recovers = time::deadline_in(self.cluster.config.limits.recover_after_ms);
         loop {
-            let wait = match answer(self.id, &self.handle.view(), read) {
-                Ok(found) => return found,
+            let (_, view) = self.handle.serving_view().filter(|(id, _)| *id == self.replica)?;
+            let wait = match answer(self.id, &view, read) {
+                Ok(found) => return Some(found),
                 Err(wait) => wait,
             };
+            drop(view);
             match wait {
                 Wait::For(tid) if Instant::now() >= recovers => self.recover(tid).await,
                 Wait::ForClock(at) => match self.advance(at).await {
                     Ok(()) => {}
-                    Err(fault) => return PeerFound::Snapshot(fault),
+                    Err(fault) => return Some(PeerFound::Snapshot(fault)),
                 },
                 Wait::For(_) => {}
             }
@@ -174,11 +188,16 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
                 Err(fault) => snapshot_fault(fault, *at)?,
             }
         }
-        PeerRead::First(keys) => {
-            PeerFound::Records(keys.iter().map(|key| group.peek(view, key).0).collect())
+        PeerRead::First(wanted) => {
+            let seen = group.first_pass(view, wanted);
+            let fields = seen.records.iter().filter_map(|record| record.fields.as_ref());
+            match fields.map(value::size_bytes).sum() {
+                actual if actual > SCAN_BYTES_MAX => PeerFound::TooLarge { actual },
+                _ => PeerFound::First(seen),
+            }
         }
-        PeerRead::Second(reads, ranges) => {
-            let stands = group.still_stands(view, reads, ranges);
+        PeerRead::Second(reads, ranges, since) => {
+            let stands = group.still_stands(view, reads, ranges, *since);
             PeerFound::Stands(stands.map_err(|Blocked { by }| by))
         }
         PeerRead::Request(request) => {

@@ -115,8 +115,8 @@ impl World {
                 ReadEffect::Read { group, attempt, wanted } => {
                     multi.open.insert(group, (attempt, Query::Wanted(wanted)));
                 }
-                ReadEffect::Check { group, attempt, reads, ranges } => {
-                    multi.open.insert(group, (attempt, Query::Check(reads, ranges)));
+                ReadEffect::Check { group, attempt, reads, ranges, since } => {
+                    multi.open.insert(group, (attempt, Query::Check(reads, ranges, since)));
                 }
                 effect => end = Some(effect),
             }
@@ -233,7 +233,7 @@ impl World {
 
 fn observed(seen: impl IntoIterator<Item = Seen>) -> Observed {
     let mut observed = Observed::default();
-    for Seen { records, ranges } in seen {
+    for Seen { records, ranges, .. } in seen {
         observed.records.extend(records);
         ranges.iter().for_each(|found| observed.note_range(found));
     }

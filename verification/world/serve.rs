@@ -70,9 +70,9 @@ fn answer(group: &Group, state: &impl Read, query: &Query) -> Found {
         }
         Query::Get(key) => Found::Got(group.get(state, key)),
         Query::Scan(range, limit) => Found::Scanned(group.scan(state, range, *limit)),
-        Query::Wanted(wanted) => Found::Seen(first_pass(group, state, wanted)),
-        Query::Check(reads, ranges) => {
-            let stands = group.still_stands(state, reads, ranges);
+        Query::Wanted(wanted) => Found::Seen(group.first_pass(state, wanted)),
+        Query::Check(reads, ranges, since) => {
+            let stands = group.still_stands(state, reads, ranges, *since);
             Found::Checked(stands.map_err(|blocked| blocked.by))
         }
         Query::At(Wanted { keys, ranges }, at) => {
@@ -81,20 +81,11 @@ fn answer(group: &Group, state: &impl Read, query: &Query) -> Found {
                 ranges.iter().map(|(range, limit)| group.scan_at(state, range, *limit, *at));
             let records: Result<Vec<_>, _> = records.collect();
             Found::At(records.and_then(|records| {
-                Ok(Seen { records, ranges: ranges.collect::<Result<Vec<_>, _>>()? })
+                let ranges = ranges.collect::<Result<Vec<_>, _>>()?;
+                Ok(Seen { records, ranges, clock: *at })
             }))
         }
         Query::Outcome(tid) => Found::Outcome(Box::new(group.outcome(state, *tid))),
         Query::Request(request) => Found::Request(group.request(state, request)),
-    }
-}
-
-fn first_pass(group: &Group, state: &impl Read, Wanted { keys, ranges }: &Wanted) -> Seen {
-    Seen {
-        records: keys.iter().map(|key| group.peek(state, key).0).collect(),
-        ranges: ranges
-            .iter()
-            .map(|(range, limit)| group.peek_range(state, range, *limit).0)
-            .collect(),
     }
 }

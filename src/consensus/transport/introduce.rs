@@ -33,6 +33,8 @@ pub(crate) struct Known {
     pub(crate) leads: bool,
     /// Its own replica serves: it may be given the leadership.
     pub(crate) serves: bool,
+    /// The generation of its own replica.
+    pub(crate) generation: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
