@@ -101,6 +101,7 @@ impl Group {
         let prepared: Prepared = tables::load(state, &tables::prepared(tid))?;
         state.delete(&tables::prepared(tid));
         lock::release(state, tid, &prepared);
+        self.census.remove(&prepared);
         if let Decision::Committed { ts } = *decision {
             if !broken!(self.rules, DecideKeepsClock) {
                 self.head.clock = self.head.clock.max(ts);

@@ -55,8 +55,7 @@ impl Group {
                 state.delete(&tables::proof(tid));
             }
         }
-        let (from, to) = tables::minted_up_to(tables::STAGE, watermark);
-        read::keys(state, &from, &to).iter().for_each(|key| state.delete(key));
+        self.drop_staged(state, tables::minted_up_to(tables::STAGE, watermark));
         Reply::Done
     }
 

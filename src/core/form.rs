@@ -120,11 +120,14 @@ impl Group {
     ) -> Result<BTreeMap<u64, Transition>, Fault> {
         let mut transitions = BTreeMap::new();
         let (from, to) = tables::stage_of(tid);
-        state.scan(&from, &to, &mut |key, delta| {
+        let mut take = |key: &[u8], delta: &[u8]| {
             let seq = u64::from_be_bytes(key[21..29].try_into().expect("stage keys end in a u64"));
             transitions.insert(seq, Transition { seq, delta: delta.to_vec() });
             true
-        });
+        };
+        if self.census.staged > 0 {
+            state.scan(&from, &to, &mut take);
+        }
         for transition in &part.transitions {
             transitions.insert(transition.seq, transition.clone());
         }

@@ -1,11 +1,12 @@
 //! A group's replicated state machine: applies commands, one after the other, on every replica.
 //!
 //! Everything durable is in the [`State`] that the shell passes in; the fields here are its cache
-//! (head, configuration) and are rebuilt by [`Group::open`]. Applying reads no clock and no
+//! (head, configuration, counts) and are rebuilt by [`Group::open`]. Applying reads no clock and no
 //! other group, so replicas that apply the same entries hold the same bytes. The digest chain runs
 //! over command bytes, replies and everything written, so a replica that does not is found out.
 
 use crate::{
+    census::Census,
     codec,
     command::{
         Applied, ChainHead, Command, Config, Decision, Halt, MetaCommand, Refusal, Reply, Standing,
@@ -29,6 +30,7 @@ pub struct Group {
     pub(crate) id: GroupId,
     pub(crate) head: Head,
     pub(crate) config: Config,
+    pub(crate) census: Census,
     pub(crate) ring: Option<Arc<Ring>>,
     pub(crate) rules: Rules,
 }
@@ -70,17 +72,19 @@ impl Group {
             id,
             head: tables::load(state, tables::HEAD).unwrap_or_default(),
             ring: laid_out(&config),
+            census: Census::of(state),
             config,
             rules,
         }
     }
 
-    /// As [`Group::open`] for one view's reads: cheap, since it does not lay out the ring.
+    /// As [`Group::open`] for one view's reads: cheap, since it neither lays out the ring nor counts
+    /// locks. Nothing may be applied with it.
     pub fn of_view(id: GroupId, view: &impl Read, rules: Rules) -> Group {
         let config = tables::load_config(view)
             .unwrap_or(Config { limits: Limits::production(), ring: None });
         let head = tables::load(view, tables::HEAD).unwrap_or_default();
-        Group { id, head, config, ring: None, rules }
+        Group { id, head, config, census: Census::default(), ring: None, rules }
     }
 
     /// Applies one log entry. The head is saved with it, so that state and head never part.

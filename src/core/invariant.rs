@@ -2,6 +2,7 @@
 //! models and the simulator.
 
 use crate::{
+    census::Census,
     command::Decision,
     group::Group,
     id::Timestamp,
@@ -14,6 +15,7 @@ use alloc::{collections::BTreeSet, format, string::String};
 pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     clock_order(group)?;
     locks_are_the_prepared_votes(state)?;
+    census_counts_the_rows(group, state)?;
     votes_match_decisions(group, state)?;
     votes_are_known(state)?;
     heads_are_the_chains_last(group, state)?;
@@ -38,13 +40,21 @@ fn locks_are_the_prepared_votes(state: &impl Read) -> Result<(), String> {
         expected.extend((!vote.ranges.is_empty()).then(|| tables::range_lock(tid)));
         true
     });
-    for tag in [b'l', b'k', tables::RANGE_LOCK] {
+    for tag in [tables::WRITE_LOCK, tables::READ_LOCK, tables::RANGE_LOCK] {
         let (from, to) = tables::whole(tag);
         state.scan(&from, &to, &mut |place, _| found.insert(place.to_vec()));
     }
     match expected == found {
         true => Ok(()),
         false => Err(format!("locks {found:?} are not those of the votes {expected:?}")),
+    }
+}
+
+fn census_counts_the_rows(group: &Group, state: &impl Read) -> Result<(), String> {
+    let counted = Census::of(state);
+    match group.census == counted {
+        true => Ok(()),
+        false => Err(format!("{:?} is kept where the rows are {counted:?}", group.census)),
     }
 }
 

@@ -40,6 +40,7 @@ pub mod sign;
 pub mod state;
 pub mod value;
 
+mod census;
 mod decide;
 mod form;
 mod install;

@@ -127,6 +127,8 @@ pub(crate) const LATEST: u8 = b'r';
 pub(crate) const GARBAGE: u8 = b'g';
 pub(crate) const TXN: u8 = b't';
 pub(crate) const PREPARED: u8 = b'p';
+pub(crate) const WRITE_LOCK: u8 = b'l';
+pub(crate) const READ_LOCK: u8 = b'k';
 pub(crate) const RANGE_LOCK: u8 = b'x';
 pub(crate) const STAGE: u8 = b's';
 pub(crate) const META: u8 = b'm';
@@ -162,13 +164,13 @@ pub(crate) fn garbage_item(key: &[u8]) -> Garbage {
 }
 
 pub(crate) fn write_lock(key: &Key) -> Vec<u8> {
-    tagged(b'l', &key.encode())
+    tagged(WRITE_LOCK, &key.encode())
 }
 
 /// Bounds of the write locks in a range.
 pub(crate) fn write_locks(range: &KeyRange) -> (Vec<u8>, Vec<u8>) {
     let (from, to) = range.bounds();
-    (tagged(b'l', &from), tagged(b'l', &to))
+    (tagged(WRITE_LOCK, &from), tagged(WRITE_LOCK, &to))
 }
 
 pub(crate) fn read_lock(key: &Key, tid: Tid) -> Vec<u8> {
@@ -179,7 +181,7 @@ pub(crate) fn read_lock(key: &Key, tid: Tid) -> Vec<u8> {
 
 /// Bounds of the read locks on a key; the first is the prefix that all share.
 pub(crate) fn read_locks(key: &Key) -> (Vec<u8>, Vec<u8>) {
-    let from = tagged(b'k', &key.encode());
+    let from = tagged(READ_LOCK, &key.encode());
     let mut to = from.clone();
     to.extend_from_slice(&[0xFF; 21]);
     (from, to)

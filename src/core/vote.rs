@@ -7,6 +7,7 @@
 use crate::{
     aggregate::Aggregate,
     body::{Body, Fault, Part},
+    census::Census,
     chain::Transition,
     codec,
     command::{Cause, Decision, Refusal, Reply, Standing, Vote, Why},
@@ -106,6 +107,7 @@ impl Group {
             .map(|transition| (tables::stage(tid, transition.seq), &transition.delta))
             .filter(|(place, _)| state.get(place).is_none())
             .collect();
+        self.census.staged += fresh.len() as u64;
         for (place, delta) in fresh {
             state.put(place, delta.clone());
         }
@@ -140,6 +142,7 @@ impl Group {
         } else {
             tables::save(state, tables::prepared(tid), &prepared);
             lock::acquire(state, tid, &prepared);
+            self.census.add(&prepared);
         }
         let effect = receipt::vote_effect(tid, &digest, self.id, ts, &images);
         let yes = YesEffect { tid, ts, images, digest: effect };
@@ -171,8 +174,9 @@ impl Group {
     ) {
         let txn = Txn { body, participants, vote: VoteCast::No(cause), decision: None };
         tables::save(state, tables::txn(tid), &txn);
-        if let Some(prepared) = tables::load(state, &tables::prepared(tid)) {
+        if let Some(prepared) = tables::load::<Prepared>(state, &tables::prepared(tid)) {
             lock::release(state, tid, &prepared);
+            self.census.remove(&prepared);
             state.delete(&tables::prepared(tid));
         }
         self.drop_stage(state, tid);
@@ -195,7 +199,7 @@ impl Group {
     ) -> Result<Judged, Why> {
         let claim = body.claim.as_ref().filter(|claim| claim.group == self.id);
         let (writes, reads) = touched(part, checked, claim);
-        check_locks(state, &writes, &reads, part)?;
+        check_locks(state, self.census, (&writes, &reads), part)?;
         self.check_reads(state, part)?;
         let mut images = self.images(state, checked, &writes)?;
         if let Some(claim) = claim {
@@ -267,9 +271,18 @@ impl Group {
         Ok(Image { key, fields: Some(Fields::from([("held".into(), value)])) })
     }
 
-    pub(crate) fn drop_stage(&self, state: &mut impl State, tid: Tid) {
-        let (from, to) = tables::stage_of(tid);
-        read::keys(state, &from, &to).iter().for_each(|key| state.delete(key));
+    pub(crate) fn drop_stage(&mut self, state: &mut impl State, tid: Tid) {
+        self.drop_staged(state, tables::stage_of(tid));
+    }
+
+    /// Drops what was staged within these bounds.
+    pub(crate) fn drop_staged(&mut self, state: &mut impl State, (from, to): (Vec<u8>, Vec<u8>)) {
+        if self.census.staged == 0 {
+            return;
+        }
+        let staged = read::keys(state, &from, &to);
+        self.census.staged -= staged.len() as u64;
+        staged.iter().for_each(|key| state.delete(key));
     }
 
     /// Writes the aggregate record, if this is the transaction's home.
@@ -303,25 +316,28 @@ pub(crate) fn held(state: &impl Read, key: &Key) -> Option<Held> {
 /// No undecided transaction writes what this one touches or relies on what it writes.
 fn check_locks(
     state: &impl Read,
-    writes: &BTreeSet<Key>,
-    reads: &BTreeSet<Key>,
+    held: Census,
+    (writes, reads): (&BTreeSet<Key>, &BTreeSet<Key>),
     part: &Part,
 ) -> Result<(), Why> {
-    for key in writes.iter().chain(reads) {
+    // What is skipped finds nothing: the order in which locks are met does not change.
+    for key in writes.iter().chain(reads).filter(|_| held.writes > 0) {
         if let Some(writer) = lock::writer(state, key) {
             return Err(Why::Locked { key: key.clone(), by: writer.tid });
         }
     }
-    for key in writes {
+    for key in writes.iter().filter(|_| held.reads > 0) {
         if let Some(by) = lock::reader(state, key) {
             return Err(Why::Locked { key: key.clone(), by });
         }
     }
-    if let Some((key, by)) = lock::range_reader(state, writes) {
+    if held.ranges > 0
+        && let Some((key, by)) = lock::range_reader(state, writes)
+    {
         return Err(Why::RangeLocked { key: key.clone(), by });
     }
-    let in_ranges =
-        part.ranges.iter().find_map(|read| lock::writer_in(state, &read.range, |_| true));
+    let mut ranges = part.ranges.iter().filter(|_| held.writes > 0);
+    let in_ranges = ranges.find_map(|read| lock::writer_in(state, &read.range, |_| true));
     match in_ranges {
         Some((key, writer)) => Err(Why::Locked { key, by: writer.tid }),
         None => Ok(()),
