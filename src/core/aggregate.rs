@@ -24,6 +24,14 @@ pub struct Aggregate {
     pub proofs: Vec<Proof>,
 }
 
+/// An [`Aggregate`] to be written, of what lies elsewhere.
+#[derive(Serialize)]
+pub(crate) struct AggregateRef<'a> {
+    pub(crate) body: Option<&'a Body>,
+    pub(crate) decision: &'a Decision,
+    pub(crate) proofs: &'a [Proof],
+}
+
 /// What the home group knows of a transaction.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct OutcomeRead {

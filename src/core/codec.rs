@@ -35,6 +35,15 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// Decodes the first field alone of what [`encode`] wrote.
+pub(crate) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (&format, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
+    if format != FORMAT {
+        return Err(DecodeError::Format { found: format });
+    }
+    postcard::take_from_bytes(body).map(|(value, _)| value).map_err(|_| DecodeError::Malformed)
+}
+
 /// Decodes what [`encode`] wrote; leftover bytes are an error.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let (&format, body) = bytes.split_first().ok_or(DecodeError::Empty)?;

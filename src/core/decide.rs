@@ -52,7 +52,7 @@ impl Group {
         self.record_decision(state, tid, txn, (named, participants), decision);
         // A rollback may come first, before any vote that would have dropped it.
         self.drop_stage(state, tid);
-        self.keep_outcome(state, tid, body, decision.clone(), proofs);
+        self.keep_outcome(state, tid, body.as_ref(), decision, proofs);
         debug_assert_eq!(self.standing(state, tid), Standing::Decided(decision.clone()));
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Group {
             if !broken!(self.rules, DecideKeepsClock) {
                 self.head.clock = self.head.clock.max(ts);
             }
-            self.install(state, &prepared, ts);
+            self.install(state, prepared.body.claim.as_ref(), &prepared.images, ts);
         } else if tid.home != self.id {
             state.delete(&tables::proof(tid));
         }

@@ -22,7 +22,7 @@ use crate::{
     state::{Read, State},
     tables::{self, Head, Prepared, Txn},
 };
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 
 /// One group on one replica.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -113,9 +113,9 @@ impl Group {
             replies.push((reply, tid));
         }
         let writes = recorded.into_writes();
-        self.extend_chain(state, index, (leaves, writes), effects);
+        let proofs = self.extend_chain(state, index, (leaves, writes), effects);
         self.save(state);
-        Ok(replies.into_iter().map(|(reply, tid)| prove(state, reply, tid)).collect())
+        Ok(replies.into_iter().map(|(reply, tid)| prove(state, &proofs, reply, tid)).collect())
     }
 
     /// Applies one command, without the chain: the protocol alone, as the models run it.
@@ -243,13 +243,15 @@ impl Group {
     }
 
     /// Closes the entry's tree over its commands' leaves and all that it wrote; moves the chain.
+    /// Answers the proofs that it wrote.
     fn extend_chain(
         &mut self,
         state: &mut impl State,
         index: u64,
         (mut leaves, writes): (Vec<Hash>, Hasher),
         mut effects: Vec<(usize, Hash, YesEffect)>,
-    ) {
+    ) -> BTreeMap<Tid, Proof> {
+        let mut proofs = BTreeMap::new();
         let ChainHead { index: last, digest: before } = self.head.chain;
         debug_assert!(index > last, "an entry was applied twice");
         if !effects.is_empty() {
@@ -265,22 +267,30 @@ impl Group {
                 let path = merkle::Path { siblings, ..paths[leaf] };
                 let proof = Proof { group: self.id, index, ts, images, command, path, before };
                 tables::save(state, tables::proof(tid), &proof);
+                proofs.insert(tid, proof);
             }
         }
         let digest = receipt::chain_step(&before, self.id, index, &merkle::root(&leaves));
         self.head.chain = ChainHead { index, digest };
         self.keep_head(state, last);
+        proofs
     }
 }
 
 /// Puts the proof beside a reply that says Yes or committed, so that a repeated question gets the
 /// same answer as the first.
-fn prove(state: &impl Read, reply: Reply, tid: Option<Tid>) -> Applied {
+fn prove(
+    state: &impl Read,
+    written: &BTreeMap<Tid, Proof>,
+    reply: Reply,
+    tid: Option<Tid>,
+) -> Applied {
     let voted_yes = matches!(
         reply,
         Reply::Standing(Standing::Yes { .. } | Standing::Decided(Decision::Committed { .. }))
     );
-    let proof = tid.filter(|_| voted_yes).and_then(|tid| tables::load_proof(state, tid));
+    let find = |tid| written.get(&tid).cloned().or_else(|| tables::load_proof(state, tid));
+    let proof = tid.filter(|_| voted_yes).and_then(find);
     Applied { reply, proof }
 }
 

@@ -10,25 +10,34 @@ use crate::{
     group::Group,
     id::Timestamp,
     key::Key,
-    read, request,
+    read,
+    request::{self, Claim},
     state::{Read, State},
-    tables::{self, Garbage, Image, Prepared, Stored},
+    tables::{self, Garbage, Image, Stored, StoredRef},
 };
 use alloc::vec::Vec;
 
 impl Group {
-    /// Installs the images of a prepared transaction at its commit timestamp.
-    pub(crate) fn install(&self, state: &mut impl State, prepared: &Prepared, ts: Timestamp) {
-        for Image { key, fields } in &prepared.images {
+    /// Installs the images of a transaction at its commit timestamp.
+    pub(crate) fn install(
+        &self,
+        state: &mut impl State,
+        claim: Option<&Claim>,
+        images: &[Image],
+        ts: Timestamp,
+    ) {
+        for Image { key, fields } in images {
             let place = tables::latest(key);
-            if let Some(old) = tables::load::<Stored>(state, &place) {
-                debug_assert!(old.version < ts, "{key}: {ts} is not above {}", old.version);
-                tables::save(state, tables::history(key, old.version), &old);
-                let item = Garbage::Version { key: key.clone(), version: old.version };
+            if let Some(old) = state.get(&place) {
+                let version = tables::version_of(&old);
+                debug_assert!(version < ts, "{key}: {ts} is not above {version}");
+                state.put(tables::history(key, version), old);
+                let item = Garbage::Version { key: key.clone(), version };
                 state.put(tables::garbage(ts, &item), Vec::new());
             }
-            tables::save(state, place, &Stored { version: ts, fields: fields.clone() });
-            if let Some(due) = self.latest_due(prepared, key, fields.is_none(), ts) {
+            let stored = StoredRef { version: ts, fields: fields.as_ref() };
+            tables::save(state, place, &stored);
+            if let Some(due) = self.latest_due(claim, key, fields.is_none(), ts) {
                 let item = Garbage::Latest { key: key.clone(), version: ts };
                 state.put(tables::garbage(due, &item), Vec::new());
             }
@@ -60,7 +69,7 @@ impl Group {
     /// When the new latest version itself becomes garbage, if it does.
     fn latest_due(
         &self,
-        prepared: &Prepared,
+        claim: Option<&Claim>,
         key: &Key,
         tombstone: bool,
         ts: Timestamp,
@@ -68,7 +77,7 @@ impl Group {
         if tombstone {
             return Some(ts);
         }
-        let claim = prepared.body.claim.as_ref().filter(|_| key.collection == request::COLLECTION);
+        let claim = claim.filter(|_| key.collection == request::COLLECTION);
         let ttl = self.config.limits.request_ttl_us;
         claim.map(|claim| claim.request.mint.max(ts).plus_us(ttl))
     }

@@ -75,6 +75,18 @@ pub(crate) struct Stored {
     pub(crate) fields: Option<Fields>,
 }
 
+/// A [`Stored`] to be written, with fields that lie elsewhere.
+#[derive(Serialize)]
+pub(crate) struct StoredRef<'a> {
+    pub(crate) version: Timestamp,
+    pub(crate) fields: Option<&'a Fields>,
+}
+
+/// The version of an encoded [`Stored`].
+pub(crate) fn version_of(stored: &[u8]) -> Timestamp {
+    codec::decode_first(stored).expect("stored bytes are of this release's format")
+}
+
 /// A transaction's vote and decision in this group.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct Txn {

@@ -5,7 +5,7 @@
 //! fault instead of a vote: whoever sent it may still send the right body.
 
 use crate::{
-    aggregate::Aggregate,
+    aggregate::AggregateRef,
     body::{Body, Fault, Part},
     census::Census,
     chain::Transition,
@@ -126,8 +126,6 @@ impl Group {
         let ts = self.head.clock.next().max(hint);
         self.head.clock = ts;
         let images = Hasher::new("vatic/images/v1").bytes(&codec::encode(&judged.images)).finish();
-        let Judged { reads, ranges, images: list } = judged;
-        let prepared = Prepared { body: body.clone(), ts, reads, ranges, images: list };
         let participants = body.groups();
         let alone = participants.len() == 1;
         let decision = alone.then_some(Decision::Committed { ts });
@@ -137,9 +135,11 @@ impl Group {
         let standing = self.standing_of(state, tid, Some(txn));
         self.drop_stage(state, tid);
         if alone {
-            self.install(state, &prepared, ts);
-            self.keep_outcome(state, tid, Some(prepared.body), Decision::Committed { ts }, &[]);
+            self.install(state, body.claim.as_ref(), &judged.images, ts);
+            self.keep_outcome(state, tid, Some(body), &Decision::Committed { ts }, &[]);
         } else {
+            let Judged { reads, ranges, images } = judged;
+            let prepared = Prepared { body: body.clone(), ts, reads, ranges, images };
             tables::save(state, tables::prepared(tid), &prepared);
             lock::acquire(state, tid, &prepared);
             self.census.add(&prepared);
@@ -156,7 +156,7 @@ impl Group {
         self.record_no(state, tid, Some(digest), participants, cause.clone());
         if tid.home == self.id {
             let decision = Decision::RolledBack(cause);
-            self.keep_outcome(state, tid, Some(body.clone()), decision.clone(), &[]);
+            self.keep_outcome(state, tid, Some(body), &decision, &[]);
             if alone {
                 self.settle_alone(state, tid, decision);
             }
@@ -290,14 +290,14 @@ impl Group {
         &self,
         state: &mut impl State,
         tid: Tid,
-        body: Option<Body>,
-        decision: Decision,
+        body: Option<&Body>,
+        decision: &Decision,
         proofs: &[receipt::Proof],
     ) {
         if tid.home != self.id {
             return;
         }
-        let aggregate = Aggregate { body, decision, proofs: proofs.to_vec() };
+        let aggregate = AggregateRef { body, decision, proofs };
         tables::save(state, tables::aggregate(tid), &aggregate);
         let due = self.head.clock.plus_us(self.config.limits.outcome_ttl_us);
         state.put(tables::garbage(due, &tables::Garbage::Outcome(tid)), Vec::new());
