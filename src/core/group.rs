@@ -78,8 +78,8 @@ impl Group {
         }
     }
 
-    /// As [`Group::open`] for one view's reads: cheap, since it neither lays out the ring nor counts
-    /// locks. Nothing may be applied with it.
+    /// As [`Group::open`] for one view's reads: cheap, since it neither lays out the ring nor
+    /// counts locks. Nothing may be applied with it.
     pub fn of_view(id: GroupId, view: &impl Read, rules: Rules) -> Group {
         let config = tables::load_config(view)
             .unwrap_or(Config { limits: Limits::production(), ring: None });
