@@ -104,8 +104,8 @@ pub(crate) fn on_fatal(dir: PathBuf) -> FatalAction {
         tracing::error!(reason, "the state cannot go on; stopping the node");
         eprintln!("vatic: the state cannot go on: {reason}");
         eprintln!(
-            "vatic: started again, this node looks for damaged values and has them made anew; if it \
-             ends like this again, delete {}: it comes back from the other nodes",
+            "vatic: started again, this node looks for damaged values and has them made anew; if \
+             it ends like this again, delete {}: it comes back from the other nodes",
             dir.display()
         );
         // Not noted: the next start meets it as this one did.
