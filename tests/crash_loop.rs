@@ -58,7 +58,7 @@ async fn main() {
         let result = json!({
             "seed": arguments.seed, "seconds": seconds, "strikes": strikes,
             "acknowledged": balance.acknowledged, "unknown": balance.unknown,
-            "failed": balance.failed, "lost": 0, "doubled": 0, "replicas_agree": true,
+            "failed": balance.failed,
         });
         println!("{result}");
     } else {
