@@ -31,6 +31,7 @@ probes! {
     NoRangeLocked = "no_range_locked",
     NoRejected = "no_rejected",
     NoForced = "no_forced",
+    NoQuota = "no_quota",
     RequestHeld = "request_held",
     RequestMismatch = "request_mismatch",
     RequestExpired = "request_expired",

@@ -35,7 +35,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Decodes the first field alone of what [`encode`] wrote.
+/// Decodes the first fields alone of what [`encode`] wrote.
 pub(crate) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let (&format, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
     if format != FORMAT {

@@ -258,6 +258,17 @@ pub enum Why {
         /// Why.
         rejection: Rejection,
     },
+    /// The group would pass its limit on bytes of records.
+    Quota {
+        /// By how much the transaction makes it larger, in bytes.
+        wanted: u64,
+        /// What its records take.
+        held: u64,
+        /// What undecided transactions were promised.
+        promised: u64,
+        /// records_bytes_max.
+        limit: u64,
+    },
     /// The request was committed by another attempt.
     RequestHeld {
         /// That attempt.

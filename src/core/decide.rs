@@ -102,6 +102,7 @@ impl Group {
         state.delete(&tables::prepared(tid));
         lock::release(state, tid, &prepared);
         self.census.remove(&prepared);
+        self.head.quota.settle(prepared.growth);
         if let Decision::Committed { ts } = *decision {
             if !broken!(self.rules, DecideKeepsClock) {
                 self.head.clock = self.head.clock.max(ts);

@@ -15,6 +15,7 @@ use crate::{
     id::{GroupId, Tid, Timestamp},
     limits::Limits,
     merkle,
+    quota::Quota,
     receipt::{self, Proof},
     recorded::Recorded,
     ring::Ring,
@@ -151,6 +152,11 @@ impl Group {
     /// Where the digest chain stands.
     pub fn chain(&self) -> ChainHead {
         self.head.chain
+    }
+
+    /// How much of its quota is in use.
+    pub fn quota(&self) -> Quota {
+        self.head.quota
     }
 
     /// The configuration in force.

@@ -10,17 +10,17 @@ use crate::{
     group::Group,
     id::Timestamp,
     key::Key,
-    read,
+    quota, read,
     request::{self, Claim},
     state::{Read, State},
-    tables::{self, Garbage, Image, Stored, StoredRef},
+    tables::{self, Garbage, Image, StoredRef},
 };
 use alloc::vec::Vec;
 
 impl Group {
     /// Installs the images of a transaction at its commit timestamp.
     pub(crate) fn install(
-        &self,
+        &mut self,
         state: &mut impl State,
         claim: Option<&Claim>,
         images: &[Image],
@@ -28,14 +28,17 @@ impl Group {
     ) {
         for Image { key, fields } in images {
             let place = tables::latest(key);
+            let (mut before, bytes) = (0, quota::record_bytes(key, fields.as_ref()));
             if let Some(old) = state.get(&place) {
-                let version = tables::version_of(&old);
+                let (version, held) = tables::measure_of(&old);
+                before = held;
                 debug_assert!(version < ts, "{key}: {ts} is not above {version}");
                 state.put(tables::history(key, version), old);
                 let item = Garbage::Version { key: key.clone(), version };
                 state.put(tables::garbage(ts, &item), Vec::new());
             }
-            let stored = StoredRef { version: ts, fields: fields.as_ref() };
+            self.head.quota.replace(before, bytes);
+            let stored = StoredRef { version: ts, bytes, fields: fields.as_ref() };
             tables::save(state, place, &stored);
             if let Some(due) = self.latest_due(claim, key, fields.is_none(), ts) {
                 let item = Garbage::Latest { key: key.clone(), version: ts };
@@ -82,14 +85,15 @@ impl Group {
         claim.map(|claim| claim.request.mint.max(ts).plus_us(ttl))
     }
 
-    fn remove(&self, state: &mut impl State, item: &Garbage) {
+    fn remove(&mut self, state: &mut impl State, item: &Garbage) {
         match item {
             Garbage::Version { key, version } => state.delete(&tables::history(key, *version)),
             Garbage::Latest { key, version } => {
                 let place = tables::latest(key);
-                let current = tables::load::<Stored>(state, &place);
-                if current.is_some_and(|stored| stored.version == *version) {
+                let current = state.get(&place).map(|stored| tables::measure_of(&stored));
+                if let Some((_, bytes)) = current.filter(|(current, _)| current == version) {
                     state.delete(&place);
+                    self.head.quota.replace(bytes, 0);
                 }
             }
             Garbage::Checkpoint { last } => state.delete(&tables::attested(*last)),

@@ -6,6 +6,8 @@ use crate::{
     command::Decision,
     group::Group,
     id::Timestamp,
+    key::Key,
+    quota::{self, Quota},
     state::Read,
     tables::{self, Prepared, Stored, Txn, VoteCast},
 };
@@ -16,6 +18,7 @@ pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     clock_order(group)?;
     locks_are_the_prepared_votes(state)?;
     census_counts_the_rows(group, state)?;
+    quota_counts_the_bytes(group, state)?;
     votes_match_decisions(group, state)?;
     votes_are_known(state)?;
     heads_are_the_chains_last(group, state)?;
@@ -55,6 +58,26 @@ fn census_counts_the_rows(group: &Group, state: &impl Read) -> Result<(), String
     match group.census == counted {
         true => Ok(()),
         false => Err(format!("{:?} is kept where the rows are {counted:?}", group.census)),
+    }
+}
+
+fn quota_counts_the_bytes(group: &Group, state: &impl Read) -> Result<(), String> {
+    let mut counted = Quota::default();
+    let (from, to) = tables::whole(tables::LATEST);
+    state.scan(&from, &to, &mut |place, value| {
+        let key = Key::decode(&place[1..]).expect("record places hold encoded keys");
+        let stored: Stored = tables::stored(value);
+        counted.held += quota::record_bytes(&key, stored.fields.as_ref());
+        true
+    });
+    let (from, to) = tables::whole(tables::PREPARED);
+    state.scan(&from, &to, &mut |_, value| {
+        counted.promise(tables::stored::<Prepared>(value).growth);
+        true
+    });
+    match group.quota() == counted {
+        true => Ok(()),
+        false => Err(format!("{:?} is kept where the rows are {counted:?}", group.quota())),
     }
 }
 

@@ -31,6 +31,7 @@ pub mod memory;
 pub mod merkle;
 pub mod meta;
 pub mod multiread;
+pub mod quota;
 pub mod read;
 pub mod receipt;
 pub mod request;
@@ -75,6 +76,8 @@ mod key_test;
 mod merkle_test;
 #[cfg(test)]
 mod protocol_test;
+#[cfg(test)]
+mod quota_test;
 #[cfg(test)]
 mod receipt_test;
 #[cfg(test)]

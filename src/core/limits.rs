@@ -47,6 +47,8 @@ pub struct Limits {
     pub heads_max: u64,
     /// Most entries that one signed checkpoint covers.
     pub checkpoint_entries_max: u64,
+    /// Bytes of the latest versions of all records of a group: [`crate::quota::record_bytes`].
+    pub records_bytes_max: u64,
 }
 
 impl Limits {
@@ -64,6 +66,7 @@ impl Limits {
             outcome_ttl_us: 3_600_000_000,
             heads_max: 100_000,
             checkpoint_entries_max: 1_024,
+            records_bytes_max: 64 << 30,
         }
     }
 
@@ -81,6 +84,7 @@ impl Limits {
             outcome_ttl_us: 1_000,
             heads_max: 48,
             checkpoint_entries_max: 8,
+            records_bytes_max: 4_096,
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
+    quota::Quota,
     receipt::Proof,
     sign::NodeSignature,
     state::{Read, State},
@@ -48,15 +49,16 @@ pub(crate) struct Head {
     pub(crate) attested: u64,
     /// The last entry with a Yes vote, which wants a checkpoint.
     pub(crate) voted: u64,
+    pub(crate) quota: Quota,
 }
 
 impl Head {
     /// Feeds what applying decides; the chain is what the digest becomes part of.
     pub(crate) fn feed(&self, hasher: Hasher) -> Hasher {
-        let Head { clock, horizon, watermark, chain: _, attested, voted } = self;
+        let Head { clock, horizon, watermark, chain: _, attested, voted, quota } = self;
         let (some, mark) = watermark.map_or((0, 0), |watermark| (1, watermark.0));
         let hasher = hasher.u64(clock.0).u64(horizon.0).u64(some).u64(mark);
-        hasher.u64(*attested).u64(*voted)
+        hasher.u64(*attested).u64(*voted).u64(quota.held).u64(quota.promised)
     }
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct Attested {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) version: Timestamp,
+    /// What it counts against the quota while it is the latest.
+    pub(crate) bytes: u64,
     pub(crate) fields: Option<Fields>,
 }
 
@@ -79,11 +83,12 @@ pub(crate) struct Stored {
 #[derive(Serialize)]
 pub(crate) struct StoredRef<'a> {
     pub(crate) version: Timestamp,
+    pub(crate) bytes: u64,
     pub(crate) fields: Option<&'a Fields>,
 }
 
-/// The version of an encoded [`Stored`].
-pub(crate) fn version_of(stored: &[u8]) -> Timestamp {
+/// Version and bytes of an encoded [`Stored`].
+pub(crate) fn measure_of(stored: &[u8]) -> (Timestamp, u64) {
     codec::decode_first(stored).expect("stored bytes are of this release's format")
 }
 
@@ -111,6 +116,8 @@ pub(crate) struct Prepared {
     pub(crate) reads: Vec<Key>,
     pub(crate) ranges: Vec<KeyRange>,
     pub(crate) images: Vec<Image>,
+    /// By how many bytes installing the images makes the group larger.
+    pub(crate) growth: i64,
 }
 
 /// What a record becomes; no fields is a tombstone.

@@ -16,7 +16,7 @@ use crate::{
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
-    lock, read, receipt,
+    lock, quota, read, receipt,
     request::{self, Claim, Held},
     rules::broken,
     state::{Read, State},
@@ -33,6 +33,7 @@ struct Judged {
     reads: Vec<Key>,
     ranges: Vec<KeyRange>,
     images: Vec<Image>,
+    growth: i64,
 }
 
 impl Group {
@@ -138,11 +139,12 @@ impl Group {
             self.install(state, body.claim.as_ref(), &judged.images, ts);
             self.keep_outcome(state, tid, Some(body), &Decision::Committed { ts }, &[]);
         } else {
-            let Judged { reads, ranges, images } = judged;
-            let prepared = Prepared { body: body.clone(), ts, reads, ranges, images };
+            let Judged { reads, ranges, images, growth } = judged;
+            let prepared = Prepared { body: body.clone(), ts, reads, ranges, images, growth };
             tables::save(state, tables::prepared(tid), &prepared);
             lock::acquire(state, tid, &prepared);
             self.census.add(&prepared);
+            self.head.quota.promise(prepared.growth);
         }
         let effect = receipt::vote_effect(tid, &digest, self.id, ts, &images);
         let yes = YesEffect { tid, ts, images, digest: effect };
@@ -177,6 +179,7 @@ impl Group {
         if let Some(prepared) = tables::load::<Prepared>(state, &tables::prepared(tid)) {
             lock::release(state, tid, &prepared);
             self.census.remove(&prepared);
+            self.head.quota.settle(prepared.growth);
             state.delete(&tables::prepared(tid));
         }
         self.drop_stage(state, tid);
@@ -201,12 +204,14 @@ impl Group {
         let (writes, reads) = touched(part, checked, claim);
         check_locks(state, self.census, (&writes, &reads), part)?;
         self.check_reads(state, part)?;
-        let mut images = self.images(state, checked, &writes)?;
+        let (mut images, before) = self.images(state, checked, &writes)?;
         if let Some(claim) = claim {
             images.push(self.claim_image(state, body.tid, claim)?);
         }
+        let growth = growth(before, &images);
+        self.head.quota.check(growth, &self.config.limits)?;
         let (reads, ranges) = self.held_reads(reads, part);
-        Ok(Judged { reads, ranges, images })
+        Ok(Judged { reads, ranges, images, growth })
     }
 
     fn held_reads(&self, reads: BTreeSet<Key>, part: &Part) -> (Vec<Key>, Vec<KeyRange>) {
@@ -233,16 +238,22 @@ impl Group {
         Ok(())
     }
 
+    /// The images of what is written, and the bytes of the records that they replace.
     fn images(
         &self,
         state: &impl Read,
         checked: &Checked,
         writes: &BTreeSet<Key>,
-    ) -> Result<Vec<Image>, Why> {
+    ) -> Result<(Vec<Image>, u64), Why> {
         let mut records: BTreeMap<&Key, (Timestamp, Option<Fields>)> = BTreeMap::new();
+        let mut before = 0;
         for (seq, delta) in &checked.deltas {
-            let record =
-                records.entry(&delta.key).or_insert_with(|| read::latest(state, &delta.key));
+            let record = records.entry(&delta.key).or_insert_with(|| {
+                let (version, fields) = read::latest(state, &delta.key);
+                let replaced = fields.as_ref().filter(|_| writes.contains(&delta.key));
+                before += quota::record_bytes(&delta.key, replaced);
+                (version, fields)
+            });
             let image = delta.op.apply(record.0, record.1.take(), &self.config.limits);
             record.1 = image.map_err(|rejection| Why::Rejected {
                 key: delta.key.clone(),
@@ -251,7 +262,8 @@ impl Group {
             })?;
         }
         let written = records.into_iter().filter(|(key, _)| writes.contains(*key));
-        Ok(written.map(|(key, (_, fields))| Image { key: key.clone(), fields }).collect())
+        let image = |(key, (_, fields)): (&Key, _)| Image { key: key.clone(), fields };
+        Ok((written.map(image).collect(), before))
     }
 
     fn claim_image(&self, state: &impl Read, tid: Tid, claim: &Claim) -> Result<Image, Why> {
@@ -302,6 +314,12 @@ impl Group {
         let due = self.head.clock.plus_us(self.config.limits.outcome_ttl_us);
         state.put(tables::garbage(due, &tables::Garbage::Outcome(tid)), Vec::new());
     }
+}
+
+/// By how many bytes these images make the group larger, where they replace records of `before`.
+fn growth(before: u64, images: &[Image]) -> i64 {
+    let bytes = |image: &Image| quota::record_bytes(&image.key, image.fields.as_ref());
+    images.iter().map(bytes).sum::<u64>() as i64 - before as i64
 }
 
 /// Who committed the request that a record stands for.

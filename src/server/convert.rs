@@ -145,6 +145,14 @@ pub(crate) fn rollback(cause: &Cause) -> v1::Rollback {
             key: Some(to_key(key)),
             ..plain(rejected(rejection), false, format!("transition {seq} on {key}: {rejection}"))
         },
+        Why::Quota { wanted, held, promised, limit } => plain(
+            C::Quota,
+            false,
+            format!(
+                "group {at} would grow by {wanted} bytes: it holds {held}, {promised} are promised \
+                 to transactions that are deciding, and records_bytes_max is {limit}: delete records"
+            ),
+        ),
         Why::RequestHeld { by } | Why::RequestMismatch { by } => v1::Rollback {
             other_transaction_id: tid(*by),
             ..plain(

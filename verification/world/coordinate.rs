@@ -290,6 +290,7 @@ impl World {
                 Why::Locked { .. } => Probe::NoLocked,
                 Why::RangeLocked { .. } => Probe::NoRangeLocked,
                 Why::Rejected { .. } => Probe::NoRejected,
+                Why::Quota { .. } => Probe::NoQuota,
                 Why::RequestHeld { .. } => Probe::RequestHeld,
                 Why::RequestMismatch { .. } => Probe::RequestMismatch,
                 Why::RequestExpired { .. } => Probe::RequestExpired,

@@ -412,7 +412,10 @@ impl World {
                 self.learn(operation, Learned::of(decision));
                 let hopeless = matches!(
                     cause.why,
-                    Why::RequestMismatch { .. } | Why::RequestExpired { .. } | Why::Rejected { .. }
+                    Why::RequestMismatch { .. }
+                        | Why::RequestExpired { .. }
+                        | Why::Rejected { .. }
+                        | Why::Quota { .. }
                 );
                 if hopeless { Flow::Over } else { self.try_request_again(operation) }
             }

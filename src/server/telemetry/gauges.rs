@@ -34,6 +34,8 @@ struct GroupGauges {
     term: IntGaugeVec,
     is_leader: IntGaugeVec,
     undecided: IntGaugeVec,
+    held_bytes: IntGaugeVec,
+    promised_bytes: IntGaugeVec,
 }
 
 struct StoreGauges {
@@ -115,6 +117,11 @@ impl GroupGauges {
             term: gauge("vatic_group_term", "Raft's term."),
             is_leader: gauge("vatic_group_is_leader", "1 where this replica leads."),
             undecided: gauge("vatic_group_undecided", "Yes votes without a decision."),
+            held_bytes: gauge("vatic_group_held_bytes", "Bytes of records, as quota counts them."),
+            promised_bytes: gauge(
+                "vatic_group_promised_bytes",
+                "Bytes of quota promised to undecided Yes votes.",
+            ),
         }
     }
 
@@ -128,8 +135,10 @@ impl GroupGauges {
         set(&self.flushed, status.flushed.unwrap_or(0));
         set(&self.term, status.leadership.term);
         set(&self.is_leader, status.leadership.local.into());
-        let undecided = Group::of_view(group, &view, Rules::default()).undecided(&view).len();
-        set(&self.undecided, undecided as u64);
+        let group = Group::of_view(group, &view, Rules::default());
+        set(&self.undecided, group.undecided(&view).len() as u64);
+        set(&self.held_bytes, group.quota().held);
+        set(&self.promised_bytes, group.quota().promised);
     }
 }
 

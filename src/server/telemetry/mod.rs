@@ -28,6 +28,7 @@
 //!   how far the replica has come
 //! - `vatic_group_term`, `vatic_group_is_leader` by `group`: as Raft has it
 //! - `vatic_group_undecided` by `group`: Yes votes without a decision: what holds locks
+//! - `vatic_group_held_bytes`, `vatic_group_promised_bytes` by `group`: of `records_bytes_max`
 //! - `vatic_group_leader_changes_total`, `vatic_group_terms_total` by `group`: changes of leader,
 //!   elections, as seen here
 //! - `vatic_consensus_batch_commands`: commands in one entry
