@@ -18,6 +18,7 @@ pub struct Transition {
     /// Place in the stream, from 1.
     pub seq: u64,
     /// The delta as sent, [`crate::codec`] format.
+    #[serde(with = "serde_bytes")]
     pub delta: Vec<u8>,
 }
 

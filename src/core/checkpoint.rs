@@ -175,7 +175,7 @@ impl Group {
         });
         let Attested { checkpoint, signatures, heads } = found?;
         let place = heads.binary_search_by_key(&index, |head| head.index).ok()?;
-        let path = merkle::path_of(&digests(&heads), place);
+        let path = merkle::Tree::over(&digests(&heads)).path(place);
         Some(Endorsement { checkpoint, path, signatures })
     }
 
@@ -215,9 +215,8 @@ impl Group {
         self.head.attested = last;
         let kept = Attested { checkpoint: *checkpoint, signatures: signatures.to_vec(), heads };
         tables::save(state, tables::attested(last), &kept);
-        let ttl_us = self.config.limits.outcome_ttl_us;
-        let due = self.head.clock.plus_us(ttl_us.saturating_mul(2));
-        state.put(tables::garbage(due, &Garbage::Checkpoint { last }), Vec::new());
+        let after_us = self.config.limits.outcome_ttl_us.saturating_mul(2);
+        self.list(Garbage::Checkpoint { last }, after_us);
         Reply::Done
     }
 

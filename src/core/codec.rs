@@ -5,6 +5,7 @@
 //! one exception that is meant: a delta's bytes are hashed as they were sent.
 
 use alloc::vec::Vec;
+use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The format that this build writes, and the only one that it reads.
@@ -27,12 +28,36 @@ pub enum DecodeError {
     Malformed,
 }
 
+/// Room for most of what is encoded: growing from nothing costs a copy at each doubling.
+const ROOM_BYTES: usize = 256;
+
+/// Bytes that grow behind those that are there already, a run of them at a time.
+struct Sink(Vec<u8>);
+
+impl Flavor for Sink {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
+}
+
 /// Encodes a value behind the format byte.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = alloc::vec![FORMAT];
-    let body = postcard::to_allocvec(value).expect("in-memory values of known length encode");
-    bytes.extend_from_slice(&body);
-    bytes
+    let mut bytes = Vec::with_capacity(ROOM_BYTES);
+    bytes.push(FORMAT);
+    postcard::serialize_with_flavor(value, Sink(bytes))
+        .expect("in-memory values of known length encode")
 }
 
 /// Decodes the first fields alone of what [`encode`] wrote.

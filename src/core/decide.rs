@@ -6,16 +6,17 @@
 //! must be wrong.
 
 use crate::{
+    aggregate::AggregateRef,
     body::Body,
     command::{Decision, Halt, Standing},
     group::Group,
     hash::Hash,
-    id::{GroupId, Tid},
+    id::Tid,
     lock,
     receipt::Proof,
     rules::broken,
     state::{Read, State},
-    tables::{self, Prepared, Txn, VoteCast},
+    tables::{self, Kept, Prepared, Txn, VoteCast},
 };
 use alloc::{boxed::Box, vec::Vec};
 
@@ -28,12 +29,13 @@ impl Group {
         decision: &Decision,
         proofs: &[Proof],
     ) -> Result<(), Box<Halt>> {
-        let txn = tables::load::<Txn>(state, &tables::txn(tid));
-        if self.is_other_body(state, tid, txn.as_ref(), body) {
+        let kept = tables::load_kept(state, tid);
+        let txn = kept.as_ref().map(|kept| kept.txn.clone());
+        if self.is_other_body(txn.as_ref(), body) {
             // This group never voted for the body meant; the one it voted for has its own outcome.
             return Ok(());
         }
-        let standing = self.standing_of(state, tid, txn.clone());
+        let standing = self.standing_of(tid, txn);
         if matches!(standing, Standing::Stale(_)) {
             return Ok(());
         }
@@ -44,29 +46,23 @@ impl Group {
         if matches!(standing, Standing::Decided(_)) {
             return Ok(());
         }
-        let named = body;
-        let body = self.finish(state, tid, decision);
-        let body = body.or_else(|| tables::load_aggregate(state, tid).and_then(|kept| kept.body));
-        let participants = body.as_ref().map(Body::groups);
-        let participants = participants.unwrap_or_default();
-        self.record_decision(state, tid, txn, (named, participants), decision);
+        let prepared = self.finish(state, tid, decision);
+        self.record(state, tid, kept, (body, prepared), (decision, proofs));
         // A rollback may come first, before any vote that would have dropped it.
         self.drop_stage(state, tid);
-        self.keep_outcome(state, tid, body.as_ref(), decision, proofs);
         debug_assert_eq!(self.standing(state, tid), Standing::Decided(decision.clone()));
         Ok(())
     }
 
     /// Where a transaction stands here.
     pub fn standing(&self, state: &impl Read, tid: Tid) -> Standing {
-        self.standing_of(state, tid, tables::load(state, &tables::txn(tid)))
+        self.standing_of(tid, tables::load_txn(state, tid))
     }
 
     /// As [`Group::standing`], where its record has been read.
-    pub(crate) fn standing_of(&self, state: &impl Read, tid: Tid, txn: Option<Txn>) -> Standing {
+    pub(crate) fn standing_of(&self, tid: Tid, txn: Option<Txn>) -> Standing {
         if self.is_stale(tid) {
-            let kept = tables::load_aggregate(state, tid);
-            return Standing::Stale(kept.map(|aggregate| aggregate.decision));
+            return Standing::Stale(txn.and_then(|txn| txn.decision));
         }
         let Some(txn) = txn else { return Standing::None };
         match (txn.decision, txn.vote) {
@@ -80,20 +76,9 @@ impl Group {
     }
 
     /// Whether this group knows the transaction id for another body than the one meant.
-    pub(crate) fn is_other_body(
-        &self,
-        state: &impl Read,
-        tid: Tid,
-        txn: Option<&Txn>,
-        meant: Option<Hash>,
-    ) -> bool {
+    pub(crate) fn is_other_body(&self, txn: Option<&Txn>, meant: Option<Hash>) -> bool {
         let Some(meant) = meant.filter(|_| !broken!(self.rules, TwoBodies)) else { return false };
-        let known = match txn {
-            Some(txn) => txn.body,
-            None => tables::load_aggregate(state, tid)
-                .and_then(|kept| kept.body.map(|body| body.digest())),
-        };
-        known.is_some_and(|known| known != meant)
+        txn.and_then(|txn| txn.body).is_some_and(|known| known != meant)
     }
 
     /// Installs or drops what a Yes vote prepared; answers its body.
@@ -108,28 +93,36 @@ impl Group {
                 self.head.clock = self.head.clock.max(ts);
             }
             self.install(state, prepared.body.claim.as_ref(), &prepared.images, ts);
-        } else if tid.home != self.id {
-            state.delete(&tables::proof(tid));
         }
         Some(prepared.body)
     }
 
-    fn record_decision(
-        &self,
+    /// Writes the decision beside the vote; at home, what answers for it afterwards as well.
+    fn record(
+        &mut self,
         state: &mut impl State,
         tid: Tid,
-        kept: Option<Txn>,
-        (body, participants): (Option<Hash>, Vec<GroupId>),
-        decision: &Decision,
+        kept: Option<Kept>,
+        (named, prepared): (Option<Hash>, Option<Body>),
+        (decision, proofs): (&Decision, &[Proof]),
     ) {
-        let mut txn = kept.unwrap_or_else(|| {
+        let (known, place, aggregate) = match kept {
+            Some(Kept { txn, place, aggregate }) => (Some(txn), place, aggregate),
+            None => (None, None, None),
+        };
+        let body = prepared.or_else(|| aggregate.and_then(|kept| kept.body));
+        let mut txn = known.unwrap_or_else(|| {
             let Decision::RolledBack(cause) = decision else {
                 unreachable!("a commit without a vote contradicts")
             };
-            Txn { body, participants, vote: VoteCast::No(cause.clone()), decision: None }
+            let vote = VoteCast::No(cause.clone());
+            Txn { body: named, participants: Vec::new(), vote, decision: None }
         });
         txn.decision = Some(decision.clone());
-        tables::save(state, tables::txn(tid), &txn);
+        let place = place.filter(|_| matches!(decision, Decision::Committed { .. }));
+        let aggregate = AggregateRef { body: body.as_ref(), proofs };
+        let home = tid.home == self.id;
+        self.keep(state, tid, &txn, place, home.then_some(aggregate));
     }
 }
 

@@ -35,7 +35,7 @@ impl Group {
         watermark: Timestamp,
         settled: &[Tid],
     ) -> Reply {
-        let records = decided_up_to(state, watermark);
+        let records = self.records_up_to(state, watermark);
         // A proposer's clock may run ahead: nothing is forgotten that is not here to be forgotten.
         let Some((newest, _)) = records.last() else { return Reply::Done };
         let watermark = watermark.min(newest.mint);
@@ -50,18 +50,18 @@ impl Group {
             self.head.watermark = self.head.watermark.max(Some(watermark));
         }
         for (tid, _) in records {
-            state.delete(&tables::txn(tid));
+            // What the home group keeps answers "stale" from now on, until its time is over.
             if tid.home != self.id {
-                state.delete(&tables::proof(tid));
+                state.delete(&tables::txn(tid));
             }
         }
-        self.drop_staged(state, tables::minted_up_to(tables::STAGE, watermark));
+        self.drop_staged(state, tables::minted(tables::STAGE, None, watermark));
         Reply::Done
     }
 
     /// Whether there is anything to forget up to this watermark.
     pub fn has_records_up_to(&self, state: &impl Read, watermark: Timestamp) -> bool {
-        let (from, to) = tables::minted_up_to(tables::TXN, watermark);
+        let (from, to) = tables::minted(tables::TXN, self.head.watermark, watermark);
         !read::keys_up_to(state, &from, &to, 1).is_empty()
     }
 
@@ -72,7 +72,7 @@ impl Group {
         watermark: Timestamp,
         records_max: usize,
     ) -> Timestamp {
-        let (from, to) = tables::minted_up_to(tables::TXN, watermark);
+        let (from, to) = tables::minted(tables::TXN, self.head.watermark, watermark);
         let keys = read::keys_up_to(state, &from, &to, records_max + 1);
         let beyond = keys.get(records_max).map(|place| tables::tid_of(place).mint.0);
         beyond.map_or(watermark, |beyond| Timestamp(beyond.saturating_sub(1)))
@@ -81,11 +81,22 @@ impl Group {
     /// The transactions of several groups that stand in the way of this watermark unless they are
     /// known to be settled, oldest first, each as far as known.
     pub fn unsettled(&self, state: &impl Read, watermark: Timestamp) -> Vec<Unsettled> {
-        let records = decided_up_to(state, watermark).into_iter();
+        let records = self.records_up_to(state, watermark).into_iter();
         records
             .filter(|(_, txn)| needs_settling(txn))
             .map(|(tid, txn)| Unsettled { tid, body: txn.body, participants: txn.participants })
             .collect()
+    }
+
+    /// What is not forgotten yet and would be by this watermark, oldest first.
+    fn records_up_to(&self, state: &impl Read, watermark: Timestamp) -> Vec<(Tid, Txn)> {
+        let (from, to) = tables::minted(tables::TXN, self.head.watermark, watermark);
+        let mut records = Vec::new();
+        state.scan(&from, &to, &mut |key, value| {
+            records.push((tables::tid_of(key), tables::txn_of(value)));
+            true
+        });
+        records
     }
 
     /// Transactions that staged something and have no vote, oldest first.
@@ -111,14 +122,4 @@ fn needs_settling(txn: &Txn) -> bool {
         Some(Decision::Committed { .. }) => txn.participants.len() > 1,
         Some(Decision::RolledBack(_)) => false,
     }
-}
-
-fn decided_up_to(state: &impl Read, watermark: Timestamp) -> Vec<(Tid, Txn)> {
-    let (from, to) = tables::minted_up_to(tables::TXN, watermark);
-    let mut records = Vec::new();
-    state.scan(&from, &to, &mut |key, value| {
-        records.push((tables::tid_of(key), tables::stored(value)));
-        true
-    });
-    records
 }

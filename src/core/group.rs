@@ -11,17 +11,18 @@ use crate::{
     command::{
         Applied, ChainHead, Command, Config, Decision, Halt, MetaCommand, Refusal, Reply, Standing,
     },
+    garbage::Gathered,
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     limits::Limits,
-    merkle,
+    merkle::Tree,
     quota::Quota,
     receipt::{self, Proof},
     recorded::Recorded,
     ring::Ring,
     rules::Rules,
     state::{Read, State},
-    tables::{self, Head, Prepared, Txn},
+    tables::{self, Garbage, Head, Kept, Leaves, Place, Prepared, VoteCast},
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 
@@ -32,6 +33,7 @@ pub struct Group {
     pub(crate) head: Head,
     pub(crate) config: Config,
     pub(crate) census: Census,
+    pub(crate) gathered: Gathered,
     pub(crate) ring: Option<Arc<Ring>>,
     pub(crate) rules: Rules,
 }
@@ -49,12 +51,30 @@ pub struct Undecided {
     pub participants: Vec<GroupId>,
 }
 
+/// Where a command stands: in which entry, as which leaf of its tree, and its digest.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) index: u64,
+    pub(crate) leaf: u64,
+    pub(crate) command: Hash,
+}
+
 /// The effect of a Yes vote, from which its leaf is made.
 pub(crate) struct YesEffect {
     pub(crate) tid: Tid,
     pub(crate) ts: Timestamp,
-    pub(crate) images: Hash,
+    /// Absent outside an entry.
+    pub(crate) place: Option<Place>,
     pub(crate) digest: Hash,
+}
+
+/// What applying an entry's commands came to, before anybody is answered.
+struct Worked {
+    replies: Vec<(Reply, Option<Tid>)>,
+    voted: Vec<YesEffect>,
+    tree: Tree,
+    /// The chain before the entry.
+    before: Hash,
 }
 
 impl Undecided {
@@ -74,6 +94,7 @@ impl Group {
             head: tables::load(state, tables::HEAD).unwrap_or_default(),
             ring: laid_out(&config),
             census: Census::of(state),
+            gathered: Gathered::default(),
             config,
             rules,
         }
@@ -85,7 +106,8 @@ impl Group {
         let config = tables::load_config(view)
             .unwrap_or(Config { limits: Limits::production(), ring: None });
         let head = tables::load(view, tables::HEAD).unwrap_or_default();
-        Group { id, head, config, census: Census::default(), ring: None, rules }
+        let (census, gathered) = (Census::default(), Gathered::default());
+        Group { id, head, config, census, gathered, ring: None, rules }
     }
 
     /// Applies one log entry. The head is saved with it, so that state and head never part.
@@ -95,33 +117,25 @@ impl Group {
         index: u64,
         commands: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Vec<Applied>, Box<Halt>> {
-        let mut replies = Vec::new();
-        let mut effects = Vec::new();
-        let mut leaves = Vec::new();
-        let mut recorded = Recorded::new(state);
-        for bytes in commands {
-            let (reply, yes, tid) = match codec::decode::<Command>(bytes) {
-                Ok(command) => {
-                    let (reply, yes) = self.step(&mut recorded, &command)?;
-                    (reply, yes, command.tid())
-                }
-                Err(_) => (Reply::Unreadable, None, None),
-            };
-            let command = Hasher::new("vatic/command/v1").bytes(bytes).finish();
-            let effect = yes.as_ref().map_or_else(|| reply_effect(&reply), |yes| yes.digest);
-            leaves.push(receipt::leaf(&command, &effect));
-            effects.extend(yes.map(|yes| (leaves.len() - 1, command, yes)));
-            replies.push((reply, tid));
-        }
-        let writes = recorded.into_writes();
-        let proofs = self.extend_chain(state, index, (leaves, writes), effects);
-        self.save(state);
-        Ok(replies.into_iter().map(|(reply, tid)| prove(state, &proofs, reply, tid)).collect())
+        let worked = self.work_through(state, index, commands)?;
+        Ok(self.answers(state, worked))
+    }
+
+    /// As [`Group::apply_entry`], where nobody waits for the answers.
+    pub fn follow_entry<'a>(
+        &mut self,
+        state: &mut impl State,
+        index: u64,
+        commands: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), Box<Halt>> {
+        self.work_through(state, index, commands).map(drop)
     }
 
     /// Applies one command, without the chain: the protocol alone, as the models run it.
     pub fn apply(&mut self, state: &mut impl State, command: &Command) -> Result<Reply, Box<Halt>> {
-        self.step(state, command).map(|(reply, _)| reply)
+        let (reply, _) = self.step(state, command, None)?;
+        self.write_garbage(state);
+        Ok(reply)
     }
 
     /// Writes the head into the state.
@@ -190,13 +204,100 @@ impl Group {
         self.head.watermark.is_some_and(|watermark| tid.mint <= watermark)
     }
 
+    fn work_through<'a>(
+        &mut self,
+        state: &mut impl State,
+        index: u64,
+        commands: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Worked, Box<Halt>> {
+        let (mut replies, mut voted, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+        let mut recorded = Recorded::new(state);
+        for bytes in commands {
+            let command = Hasher::new("vatic/command/v1").bytes(bytes).finish();
+            let origin = Origin { index, leaf: leaves.len() as u64, command };
+            let (reply, yes, tid) = match codec::decode::<Command>(bytes) {
+                Ok(command) => {
+                    let (reply, yes) = self.step(&mut recorded, &command, Some(origin))?;
+                    (reply, yes, command.tid())
+                }
+                Err(_) => (Reply::Unreadable, None, None),
+            };
+            let effect = yes.as_ref().map_or_else(|| reply_effect(&reply), |yes| yes.digest);
+            leaves.push(receipt::leaf(&command, &effect));
+            voted.extend(yes);
+            replies.push((reply, tid));
+        }
+        if !voted.is_empty() {
+            self.head.voted = index;
+            // As for the checkpoint that covers them: longer than any outcome made of them.
+            let after_us = self.config.limits.outcome_ttl_us.saturating_mul(2);
+            self.list(Garbage::Leaves { index }, after_us);
+        }
+        self.write_garbage(&mut recorded);
+        leaves.push(self.head.feed(recorded.into_writes()).finish());
+        let ChainHead { digest: before, .. } = self.head.chain;
+        let tree = self.extend_chain(state, index, &leaves);
+        if !voted.is_empty() {
+            tables::save(state, tables::leaves(index), &Leaves { before, leaves });
+        }
+        self.save(state);
+        Ok(Worked { replies, voted, tree, before })
+    }
+
+    /// Moves the chain over the entry's tree, which holds its commands with their effects, and all
+    /// that it wrote.
+    fn extend_chain(&mut self, state: &mut impl State, index: u64, leaves: &[Hash]) -> Tree {
+        let ChainHead { index: last, digest: before } = self.head.chain;
+        debug_assert!(index > last, "an entry was applied twice");
+        let tree = Tree::over(leaves);
+        let digest = receipt::chain_step(&before, self.id, index, &tree.root());
+        self.head.chain = ChainHead { index, digest };
+        self.keep_head(state, last);
+        tree
+    }
+
+    /// Puts the proof beside each reply that says Yes or committed, so that a repeated question
+    /// gets the same answer as the first.
+    fn answers(&self, state: &impl Read, worked: Worked) -> Vec<Applied> {
+        let Worked { replies, voted, tree, before } = worked;
+        let fresh = |yes: YesEffect| {
+            let place = yes.place.expect("a vote in an entry has a place there");
+            (yes.tid, place.proof(self.id, yes.ts, before, &tree))
+        };
+        let fresh: BTreeMap<Tid, Proof> = voted.into_iter().map(fresh).collect();
+        let answer = |(reply, tid): (Reply, Option<Tid>)| {
+            let voted_yes = matches!(
+                reply,
+                Reply::Standing(
+                    Standing::Yes { .. } | Standing::Decided(Decision::Committed { .. })
+                )
+            );
+            let known = |tid| fresh.get(&tid).cloned().or_else(|| self.proof(state, tid));
+            let proof = tid.filter(|_| voted_yes).and_then(known);
+            Applied { reply, proof }
+        };
+        replies.into_iter().map(answer).collect()
+    }
+
+    /// Where a transaction's Yes vote stands in the chain, as long as that is kept.
+    pub(crate) fn proof(&self, state: &impl Read, tid: Tid) -> Option<Proof> {
+        self.proof_of(state, &tables::load_kept(state, tid)?)
+    }
+
+    /// As [`Group::proof`], where its row has been read.
+    pub(crate) fn proof_of(&self, state: &impl Read, kept: &Kept) -> Option<Proof> {
+        let VoteCast::Yes { ts } = kept.txn.vote else { return None };
+        tables::load_proof(state, self.id, ts, kept.place.as_ref()?)
+    }
+
     fn step(
         &mut self,
         state: &mut impl State,
         command: &Command,
+        origin: Option<Origin>,
     ) -> Result<(Reply, Option<YesEffect>), Box<Halt>> {
         let reply = match command {
-            Command::Vote(vote) => return Ok(self.vote(state, vote)),
+            Command::Vote(vote) => return Ok(self.vote(state, vote, origin)),
             Command::Force { tid, body, participants } => {
                 self.force(state, *tid, *body, participants)
             }
@@ -238,66 +339,6 @@ impl Group {
         }
         crate::meta::apply(state, command)
     }
-
-    /// Whether a Yes of this entry outlived it: what came after it in the same entry may have
-    /// rolled it back or forgotten it, and nobody would remove the proof later. At home it goes
-    /// with the outcome.
-    fn needs_proof(&self, state: &impl Read, tid: Tid) -> bool {
-        let rolled_back = |txn: Txn| matches!(txn.decision, Some(Decision::RolledBack(_)));
-        let known = || tables::load::<Txn>(state, &tables::txn(tid));
-        tid.home == self.id || known().is_some_and(|txn| !rolled_back(txn))
-    }
-
-    /// Closes the entry's tree over its commands' leaves and all that it wrote; moves the chain.
-    /// Answers the proofs that it wrote.
-    fn extend_chain(
-        &mut self,
-        state: &mut impl State,
-        index: u64,
-        (mut leaves, writes): (Vec<Hash>, Hasher),
-        mut effects: Vec<(usize, Hash, YesEffect)>,
-    ) -> BTreeMap<Tid, Proof> {
-        let mut proofs = BTreeMap::new();
-        let ChainHead { index: last, digest: before } = self.head.chain;
-        debug_assert!(index > last, "an entry was applied twice");
-        if !effects.is_empty() {
-            self.head.voted = index;
-        }
-        effects.retain(|(_, _, yes)| self.needs_proof(state, yes.tid));
-        let writes = effects.iter().fold(writes, |writes, (leaf, ..)| writes.u64(*leaf as u64));
-        leaves.push(self.head.feed(writes.u64(effects.len() as u64)).finish());
-        if !effects.is_empty() {
-            let mut paths = merkle::paths(&leaves);
-            for (leaf, command, YesEffect { tid, ts, images, .. }) in effects {
-                let siblings = core::mem::take(&mut paths[leaf].siblings);
-                let path = merkle::Path { siblings, ..paths[leaf] };
-                let proof = Proof { group: self.id, index, ts, images, command, path, before };
-                tables::save(state, tables::proof(tid), &proof);
-                proofs.insert(tid, proof);
-            }
-        }
-        let digest = receipt::chain_step(&before, self.id, index, &merkle::root(&leaves));
-        self.head.chain = ChainHead { index, digest };
-        self.keep_head(state, last);
-        proofs
-    }
-}
-
-/// Puts the proof beside a reply that says Yes or committed, so that a repeated question gets the
-/// same answer as the first.
-fn prove(
-    state: &impl Read,
-    written: &BTreeMap<Tid, Proof>,
-    reply: Reply,
-    tid: Option<Tid>,
-) -> Applied {
-    let voted_yes = matches!(
-        reply,
-        Reply::Standing(Standing::Yes { .. } | Standing::Decided(Decision::Committed { .. }))
-    );
-    let find = |tid| written.get(&tid).cloned().or_else(|| tables::load_proof(state, tid));
-    let proof = tid.filter(|_| voted_yes).and_then(find);
-    Applied { reply, proof }
 }
 
 fn laid_out(config: &Config) -> Option<Arc<Ring>> {

@@ -9,13 +9,14 @@ use crate::{
     key::Key,
     quota::{self, Quota},
     state::Read,
-    tables::{self, Prepared, Stored, Txn, VoteCast},
+    tables::{self, Prepared, Stored, VoteCast},
 };
 use alloc::{collections::BTreeSet, format, string::String};
 
 /// Checks one group against its state; the error says which invariant broke and where.
 pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     clock_order(group)?;
+    nothing_is_gathered(group)?;
     locks_are_the_prepared_votes(state)?;
     census_counts_the_rows(group, state)?;
     quota_counts_the_bytes(group, state)?;
@@ -29,6 +30,13 @@ fn clock_order(group: &Group) -> Result<(), String> {
     match group.horizon() <= group.clock() {
         true => Ok(()),
         false => Err(format!("horizon {} is above clock {}", group.horizon(), group.clock())),
+    }
+}
+
+fn nothing_is_gathered(group: &Group) -> Result<(), String> {
+    match group.gathered.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{:?} was gathered and not written", group.gathered)),
     }
 }
 
@@ -86,7 +94,7 @@ fn votes_match_decisions(group: &Group, state: &impl Read) -> Result<(), String>
     let (from, to) = tables::whole(tables::TXN);
     state.scan(&from, &to, &mut |key, value| {
         let tid = tables::tid_of(key);
-        let txn: Txn = tables::stored(value);
+        let txn = tables::txn_of(value);
         let prepared = state.get(&tables::prepared(tid)).is_some();
         let undecided = matches!(txn.vote, VoteCast::Yes { .. }) && txn.decision.is_none();
         if prepared != undecided {

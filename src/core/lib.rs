@@ -44,6 +44,7 @@ pub mod value;
 mod census;
 mod decide;
 mod form;
+mod garbage;
 mod install;
 mod lock;
 mod recorded;

@@ -43,7 +43,9 @@ pub(crate) fn release(state: &mut impl State, tid: Tid, prepared: &Prepared) {
     for key in &prepared.reads {
         state.delete(&tables::read_lock(key, tid));
     }
-    state.delete(&tables::range_lock(tid));
+    if !prepared.ranges.is_empty() {
+        state.delete(&tables::range_lock(tid));
+    }
 }
 
 /// Who is about to write the key.

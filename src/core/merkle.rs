@@ -25,21 +25,33 @@ pub struct Path {
     pub siblings: Vec<Hash>,
 }
 
-/// The root over leaf digests; of none, that of a tree without leaves.
+/// A whole tree, from which root and paths are read.
+pub struct Tree {
+    /// The leaves, and what each level above them comes to.
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Tree {
+    /// The tree over leaf digests.
+    pub fn over(leaves: &[Hash]) -> Tree {
+        Tree { levels: levels(leaves) }
+    }
+
+    /// Its root; without leaves, that of a tree that has none.
+    pub fn root(&self) -> Hash {
+        let top = self.levels.last().and_then(|level| level.first().copied());
+        close(self.levels[0].len() as u64, &top.unwrap_or_default())
+    }
+
+    /// The path of the leaf at this place, which there is.
+    pub fn path(&self, index: usize) -> Path {
+        path(&self.levels, index)
+    }
+}
+
+/// The root over leaf digests.
 pub fn root(leaves: &[Hash]) -> Hash {
-    let top = levels(leaves).last().and_then(|level| level.first().copied());
-    close(leaves.len() as u64, &top.unwrap_or_default())
-}
-
-/// The path of each leaf, in order.
-pub fn paths(leaves: &[Hash]) -> Vec<Path> {
-    let levels = levels(leaves);
-    (0..leaves.len()).map(|index| path(&levels, index)).collect()
-}
-
-/// The path of the leaf at this place, which there is.
-pub fn path_of(leaves: &[Hash], index: usize) -> Path {
-    path(&levels(leaves), index)
+    Tree::over(leaves).root()
 }
 
 /// The root that a leaf and its path lead to; `None` where the path has the wrong shape.

@@ -2,7 +2,7 @@
 
 use crate::{
     hash::{Hash, Hasher},
-    merkle::{Path, climb, paths, root},
+    merkle::{Path, Tree, climb, root},
 };
 use alloc::vec::Vec;
 
@@ -10,6 +10,11 @@ const SIZES: core::ops::RangeInclusive<u64> = 1..=40;
 
 fn leaves(count: u64) -> Vec<Hash> {
     (0..count).map(|n| Hasher::new("leaf").u64(n).finish()).collect()
+}
+
+fn paths(leaves: &[Hash]) -> Vec<Path> {
+    let tree = Tree::over(leaves);
+    (0..leaves.len()).map(|index| tree.path(index)).collect()
 }
 
 #[test]

@@ -9,6 +9,7 @@
 use crate::{
     aggregate::OutcomeRead,
     body::{KeyRead, RangeRead},
+    command::Decision,
     group::Group,
     hash::{Hash, Hasher},
     id::{Tid, Timestamp},
@@ -16,10 +17,11 @@ use crate::{
     limits::SCAN_BYTES_MAX,
     lock,
     multiread::{Seen, Wanted},
+    receipt::Receipt,
     request::{Held, RequestId},
     rules::broken,
     state::Read,
-    tables::{self, Stored},
+    tables::{self, Kept, Stored},
     value::{self, Fields},
     vote,
 };
@@ -210,10 +212,20 @@ impl Group {
 
     /// What this group, as a transaction's home, knows of its outcome.
     pub fn outcome(&self, state: &impl Read, tid: Tid) -> OutcomeRead {
-        let standing = self.standing(state, tid);
-        let kept = tables::load_aggregate(state, tid);
-        let receipt = kept.and_then(|kept| kept.receipt(tables::load_proof(state, tid)));
-        OutcomeRead { standing, receipt }
+        let kept = tables::load_kept(state, tid);
+        let standing = self.standing_of(tid, kept.as_ref().map(|kept| kept.txn.clone()));
+        OutcomeRead { standing, receipt: kept.and_then(|kept| self.receipt(state, kept)) }
+    }
+
+    /// Whether this group still answers for a transaction whose home it is.
+    pub fn keeps_outcome(&self, state: &impl Read, tid: Tid) -> bool {
+        tables::load_kept(state, tid).is_some_and(|kept| kept.aggregate.is_some())
+    }
+
+    fn receipt(&self, state: &impl Read, kept: Kept) -> Option<Receipt> {
+        let Some(Decision::Committed { ts }) = kept.txn.decision else { return None };
+        let own = self.proof_of(state, &kept);
+        kept.aggregate?.receipt(ts, own)
     }
 
     fn check_snapshot(&self, at: Timestamp) -> Result<(), SnapshotFault> {
@@ -247,9 +259,17 @@ pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>
     }
 }
 
+/// The latest version number of a record, and what it counts against the quota; 0 where it is
+/// absent. Its fields stay unread.
+pub(crate) fn measure(state: &impl Read, key: &Key) -> (Timestamp, u64) {
+    let stored = state.get(&tables::latest(key)).map(|stored| tables::measure_of(&stored));
+    // A record has a name, so only a tombstone counts nothing.
+    stored.filter(|(_, bytes)| *bytes > 0).unwrap_or_default()
+}
+
 /// The latest version number of a record; 0 where it is absent.
 pub(crate) fn version(state: &impl Read, key: &Key) -> Timestamp {
-    latest(state, key).0
+    measure(state, key).0
 }
 
 /// When the record was removed, where it was and that is still kept.

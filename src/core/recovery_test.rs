@@ -14,7 +14,6 @@ use crate::{
     limits::Limits,
     memory::MemoryState,
     rules::Rules,
-    tables,
     value::{Fields, Value},
 };
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -121,7 +120,6 @@ fn failed_expectation_on_a_huge_field_quotes_little_of_it() {
     assert!(codec::encode(&rejected).len() < 512, "{rejected}");
 }
 
-/// The proof was written at the end of the entry, after all that would have removed it.
 #[test]
 fn vote_that_its_own_entry_rolls_back_and_forgets_leaves_no_proof() {
     let groups = Groups::new(2);
@@ -142,7 +140,7 @@ fn vote_that_its_own_entry_rolls_back_and_forgets_leaves_no_proof() {
     for taken in 2..=commands.len() {
         let mut groups = groups.clone();
         groups.apply(TWO, &commands[..taken]);
-        let proof = tables::proof(tid);
-        assert_eq!(groups.groups[&TWO].1.0.get(&proof), None, "{taken} commands in the entry");
+        let (group, state) = &groups.groups[&TWO];
+        assert_eq!(group.proof(state, tid), None, "{taken} commands in the entry");
     }
 }

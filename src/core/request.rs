@@ -23,6 +23,7 @@ pub struct RequestId {
     /// Who asks.
     pub principal: String,
     /// The caller's own id, unique for the principal.
+    #[serde(with = "serde_bytes")]
     pub id: Vec<u8>,
     /// A partition; its group keeps the record.
     pub route: String,

@@ -6,21 +6,20 @@
 //! | `o` | – | [`Head`] |
 //! | `r` | encoded key | [`Stored`]: the latest version, or a tombstone |
 //! | `h` | encoded key, inverted version | [`Stored`]: an older version |
-//! | `g` | due time, kind, key | empty: what can go once the horizon reaches the due time |
-//! | `t` | tid | [`Txn`]: vote and decision |
+//! | `g` | due time, an item | more items: what can go once the horizon reaches the due time |
+//! | `t` | tid | [`Kept`]: vote and decision; at the home group all that is asked for afterwards |
 //! | `p` | tid | [`Prepared`]: a Yes vote without decision |
-//! | `f` | tid | [`Proof`]: where the Yes vote stands in the chain |
+//! | `e` | log index | [`Leaves`] of an entry with Yes votes: what their proofs are made of |
 //! | `l` | encoded key | tid and vote timestamp: a write lock |
 //! | `k` | encoded key, tid | empty: a read lock |
 //! | `x` | tid | the ranges that it locks against writers |
 //! | `s` | tid, seq | a staged delta |
-//! | `a` | tid | [`Aggregate`], at the home group |
 //! | `n` | log index | digest: the chain head after that entry, for the last `heads_max` |
 //! | `q` | last log index | [`Attested`]: a signed checkpoint and its heads |
 //! | `m` | name | what group 0 keeps |
 
 use crate::{
-    aggregate::Aggregate,
+    aggregate::{Aggregate, AggregateRef},
     body::Body,
     checkpoint::Checkpoint,
     codec,
@@ -28,6 +27,7 @@ use crate::{
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
+    merkle::Tree,
     quota::Quota,
     receipt::Proof,
     sign::NodeSignature,
@@ -92,6 +92,45 @@ pub(crate) fn measure_of(stored: &[u8]) -> (Timestamp, u64) {
     codec::decode_first(stored).expect("stored bytes are of this release's format")
 }
 
+/// What a group keeps of a transaction. Which outcomes are asked for, and where a vote stands in
+/// the chain, is needed less often than vote and decision: [`load_txn`] reads those alone.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) txn: Txn,
+    /// Of a Yes vote that is not rolled back.
+    pub(crate) place: Option<Place>,
+    /// The aggregate record: at the home group, from the first sure answer on.
+    pub(crate) aggregate: Option<Aggregate>,
+}
+
+/// A [`Kept`] to be written, of what lies elsewhere.
+#[derive(Serialize)]
+pub(crate) struct KeptRef<'a> {
+    pub(crate) txn: &'a Txn,
+    pub(crate) place: Option<Place>,
+    pub(crate) aggregate: Option<AggregateRef<'a>>,
+}
+
+/// Where a Yes vote stands in the chain: with its entry's [`Leaves`] this is its proof.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The entry.
+    pub(crate) index: u64,
+    /// The vote's leaf in the entry's tree.
+    pub(crate) leaf: u64,
+    /// Digest of the vote's command bytes.
+    pub(crate) command: Hash,
+    /// Digest of the after-images.
+    pub(crate) images: Hash,
+}
+
+/// The tree of an entry, and the chain before it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Leaves {
+    pub(crate) before: Hash,
+    pub(crate) leaves: Vec<Hash>,
+}
+
 /// A transaction's vote and decision in this group.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct Txn {
@@ -134,10 +173,20 @@ pub(crate) enum Garbage {
     Version { key: Key, version: Timestamp },
     /// A record to delete if it still has this version: a tombstone, or an expired request.
     Latest { key: Key, version: Timestamp },
-    /// A finished transaction's aggregate record and proof.
+    /// What the home group keeps of a finished transaction, once it is forgotten everywhere else.
     Outcome(Tid),
     /// A signed checkpoint.
     Checkpoint { last: u64 },
+    /// The leaves of an entry.
+    Leaves { index: u64 },
+}
+
+impl Place {
+    /// The proof, by the tree of the entry and the chain before it.
+    pub(crate) fn proof(self, group: GroupId, ts: Timestamp, before: Hash, tree: &Tree) -> Proof {
+        let Place { index, leaf, command, images } = self;
+        Proof { group, index, ts, images, command, path: tree.path(leaf as usize), before }
+    }
 }
 
 pub(crate) const CONFIG: &[u8] = b"c";
@@ -177,9 +226,13 @@ pub(crate) fn garbage(due: Timestamp, item: &Garbage) -> Vec<u8> {
     bytes
 }
 
-/// Reads a key that [`garbage`] made.
-pub(crate) fn garbage_item(key: &[u8]) -> Garbage {
-    stored(&key[9..])
+/// The items of a row of garbage: that in its key, and those in its value.
+pub(crate) fn garbage_items(key: &[u8], value: &[u8]) -> Vec<Garbage> {
+    let mut items = alloc::vec![stored(&key[9..])];
+    if !value.is_empty() {
+        items.extend(stored::<Vec<Garbage>>(value));
+    }
+    items
 }
 
 pub(crate) fn write_lock(key: &Key) -> Vec<u8> {
@@ -218,12 +271,8 @@ pub(crate) fn prepared(tid: Tid) -> Vec<u8> {
     tagged(PREPARED, &tid.to_bytes())
 }
 
-pub(crate) fn proof(tid: Tid) -> Vec<u8> {
-    tagged(b'f', &tid.to_bytes())
-}
-
-pub(crate) fn aggregate(tid: Tid) -> Vec<u8> {
-    tagged(b'a', &tid.to_bytes())
+pub(crate) fn leaves(index: u64) -> Vec<u8> {
+    tagged(b'e', &index.to_be_bytes())
 }
 
 pub(crate) fn chain_head(index: u64) -> Vec<u8> {
@@ -266,12 +315,13 @@ pub(crate) fn stage_of(tid: Tid) -> (Vec<u8>, Vec<u8>) {
     (stage(tid, 0), to)
 }
 
-/// Bounds of a per-transaction table for ids minted up to and with `mint`.
-pub(crate) fn minted_up_to(tag: u8, mint: Timestamp) -> (Vec<u8>, Vec<u8>) {
-    match mint.0.checked_add(1) {
-        Some(next) => (alloc::vec![tag], tagged(tag, &next.to_be_bytes())),
-        None => (alloc::vec![tag], alloc::vec![tag + 1]),
-    }
+/// Bounds of a per-transaction table for ids minted after `above`, up to and with `mint`.
+pub(crate) fn minted(tag: u8, above: Option<Timestamp>, mint: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let after = |at: Timestamp| match at.0.checked_add(1) {
+        Some(next) => tagged(tag, &next.to_be_bytes()),
+        None => alloc::vec![tag + 1],
+    };
+    (above.map_or_else(|| alloc::vec![tag], after), after(mint))
 }
 
 /// Bounds of a whole table.
@@ -302,12 +352,29 @@ pub(crate) fn stored<T: DeserializeOwned>(bytes: &[u8]) -> T {
     codec::decode(bytes).expect("stored bytes are of this release's format")
 }
 
-pub(crate) fn load_aggregate(state: &(impl Read + ?Sized), tid: Tid) -> Option<Aggregate> {
-    load(state, &aggregate(tid))
+pub(crate) fn load_kept(state: &(impl Read + ?Sized), tid: Tid) -> Option<Kept> {
+    load(state, &txn(tid))
 }
 
-pub(crate) fn load_proof(state: &(impl Read + ?Sized), tid: Tid) -> Option<Proof> {
-    load(state, &proof(tid))
+/// Vote and decision alone.
+pub(crate) fn load_txn(state: &(impl Read + ?Sized), tid: Tid) -> Option<Txn> {
+    state.get(&txn(tid)).map(|kept| txn_of(&kept))
+}
+
+/// The [`Txn`] of an encoded [`Kept`].
+pub(crate) fn txn_of(kept: &[u8]) -> Txn {
+    codec::decode_first(kept).expect("stored bytes are of this release's format")
+}
+
+/// The proof of the Yes vote that stands at `place`, where its entry's leaves are still kept.
+pub(crate) fn load_proof(
+    state: &(impl Read + ?Sized),
+    group: GroupId,
+    ts: Timestamp,
+    place: &Place,
+) -> Option<Proof> {
+    let Leaves { before, leaves } = load(state, &self::leaves(place.index))?;
+    Some(place.proof(group, ts, before, &Tree::over(&leaves)))
 }
 
 pub(crate) fn load_config(state: &(impl Read + ?Sized)) -> Option<Config> {

@@ -20,7 +20,7 @@ pub enum Scalar {
     /// UTF-8 text.
     String(String),
     /// Arbitrary bytes.
-    Bytes(Vec<u8>),
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// One field's value.

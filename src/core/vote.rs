@@ -11,8 +11,9 @@ use crate::{
     chain::Transition,
     codec,
     command::{Cause, Decision, Refusal, Reply, Standing, Vote, Why},
+    delta::{Delta, Op},
     form::Checked,
-    group::{Group, YesEffect},
+    group::{Group, Origin, YesEffect},
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
@@ -20,7 +21,7 @@ use crate::{
     request::{self, Claim, Held},
     rules::broken,
     state::{Read, State},
-    tables::{self, Image, Prepared, Txn, VoteCast},
+    tables::{self, Garbage, Image, KeptRef, Place, Prepared, Txn, VoteCast},
     value::{Fields, Scalar, Value},
 };
 use alloc::{
@@ -41,6 +42,7 @@ impl Group {
         &mut self,
         state: &mut impl State,
         vote: &Vote,
+        origin: Option<Origin>,
     ) -> (Reply, Option<YesEffect>) {
         let Vote { body, part, hint } = vote;
         let tid = body.tid;
@@ -53,7 +55,7 @@ impl Group {
             Err(fault) => return (Reply::Fault(fault), None),
         };
         match self.judge(state, body, part, &checked) {
-            Ok(judged) => self.vote_yes(state, body, digest, judged, *hint),
+            Ok(judged) => self.vote_yes(state, body, digest, judged, (*hint, origin)),
             Err(why) => (self.vote_no(state, body, digest, why), None),
         }
     }
@@ -73,17 +75,20 @@ impl Group {
             }
         }
         let cause = Cause { group: self.id, why: Why::Forced };
-        self.record_no(state, tid, body, participants.to_vec(), cause.clone());
+        let vote = VoteCast::No(cause.clone());
+        let participants = participants.to_vec();
+        self.clear(state, tid);
+        self.keep(state, tid, &Txn { body, participants, vote, decision: None }, None, None);
         Reply::Standing(Standing::No(cause))
     }
 
     /// What a question about this transaction is answered with, if anything is known of it.
     fn known(&self, state: &impl Read, tid: Tid, meant: Option<Hash>) -> Option<Reply> {
-        let txn = tables::load::<Txn>(state, &tables::txn(tid));
-        if self.is_other_body(state, tid, txn.as_ref(), meant) {
+        let txn = tables::load_txn(state, tid);
+        if self.is_other_body(txn.as_ref(), meant) {
             return Some(Reply::Fault(Fault::BodyMismatch { tid }));
         }
-        let standing = self.standing_of(state, tid, txn);
+        let standing = self.standing_of(tid, txn);
         (standing != Standing::None).then_some(Reply::Standing(standing))
     }
 
@@ -121,7 +126,7 @@ impl Group {
         body: &Body,
         digest: Hash,
         judged: Judged,
-        hint: Timestamp,
+        (hint, origin): (Timestamp, Option<Origin>),
     ) -> (Reply, Option<YesEffect>) {
         let tid = body.tid;
         let ts = self.head.clock.next().max(hint);
@@ -131,13 +136,16 @@ impl Group {
         let alone = participants.len() == 1;
         let decision = alone.then_some(Decision::Committed { ts });
         let vote = VoteCast::Yes { ts };
+        let place = origin.map(|origin| {
+            let Origin { index, leaf, command } = origin;
+            Place { index, leaf, command, images }
+        });
+        let aggregate = alone.then_some(AggregateRef { body: Some(body), proofs: &[] });
         let txn = Txn { body: Some(digest), participants, vote, decision };
-        tables::save(state, tables::txn(tid), &txn);
-        let standing = self.standing_of(state, tid, Some(txn));
+        self.keep(state, tid, &txn, place, aggregate);
         self.drop_stage(state, tid);
         if alone {
             self.install(state, body.claim.as_ref(), &judged.images, ts);
-            self.keep_outcome(state, tid, Some(body), &Decision::Committed { ts }, &[]);
         } else {
             let Judged { reads, ranges, images, growth } = judged;
             let prepared = Prepared { body: body.clone(), ts, reads, ranges, images, growth };
@@ -147,35 +155,24 @@ impl Group {
             self.head.quota.promise(prepared.growth);
         }
         let effect = receipt::vote_effect(tid, &digest, self.id, ts, &images);
-        let yes = YesEffect { tid, ts, images, digest: effect };
-        (Reply::Standing(standing), Some(yes))
+        let yes = YesEffect { tid, ts, place, digest: effect };
+        (Reply::Standing(self.standing_of(tid, Some(txn))), Some(yes))
     }
 
     fn vote_no(&mut self, state: &mut impl State, body: &Body, digest: Hash, why: Why) -> Reply {
         let cause = Cause { group: self.id, why };
         let (tid, participants) = (body.tid, body.groups());
-        let alone = participants.len() == 1;
-        self.record_no(state, tid, Some(digest), participants, cause.clone());
-        if tid.home == self.id {
-            let decision = Decision::RolledBack(cause);
-            self.keep_outcome(state, tid, Some(body), &decision, &[]);
-            if alone {
-                self.settle_alone(state, tid, decision);
-            }
-        }
-        Reply::Standing(self.standing(state, tid))
+        let decision = (participants.len() == 1).then(|| Decision::RolledBack(cause.clone()));
+        let txn = Txn { body: Some(digest), participants, vote: VoteCast::No(cause), decision };
+        let home = tid.home == self.id;
+        let aggregate = home.then_some(AggregateRef { body: Some(body), proofs: &[] });
+        self.clear(state, tid);
+        self.keep(state, tid, &txn, None, aggregate);
+        Reply::Standing(self.standing_of(tid, Some(txn)))
     }
 
-    fn record_no(
-        &mut self,
-        state: &mut impl State,
-        tid: Tid,
-        body: Option<Hash>,
-        participants: Vec<GroupId>,
-        cause: Cause,
-    ) {
-        let txn = Txn { body, participants, vote: VoteCast::No(cause), decision: None };
-        tables::save(state, tables::txn(tid), &txn);
+    /// Drops what a transaction that is now a No holds here.
+    fn clear(&mut self, state: &mut impl State, tid: Tid) {
         if let Some(prepared) = tables::load::<Prepared>(state, &tables::prepared(tid)) {
             lock::release(state, tid, &prepared);
             self.census.remove(&prepared);
@@ -185,11 +182,20 @@ impl Group {
         self.drop_stage(state, tid);
     }
 
-    fn settle_alone(&self, state: &mut impl State, tid: Tid, decision: Decision) {
-        if let Some(mut txn) = tables::load::<Txn>(state, &tables::txn(tid)) {
-            txn.decision = Some(decision);
-            tables::save(state, tables::txn(tid), &txn);
+    /// Writes what the group keeps of a transaction, the aggregate record at its home alone.
+    pub(crate) fn keep(
+        &mut self,
+        state: &mut impl State,
+        tid: Tid,
+        txn: &Txn,
+        place: Option<Place>,
+        aggregate: Option<AggregateRef<'_>>,
+    ) {
+        debug_assert!(aggregate.is_none() || tid.home == self.id, "kept by another group");
+        if aggregate.is_some() {
+            self.list(Garbage::Outcome(tid), self.config.limits.outcome_ttl_us);
         }
+        tables::save(state, tables::txn(tid), &KeptRef { txn, place, aggregate });
     }
 
     /// The rule itself: what a Yes would hold and install, or why it is a No.
@@ -249,9 +255,8 @@ impl Group {
         let mut before = 0;
         for (seq, delta) in &checked.deltas {
             let record = records.entry(&delta.key).or_insert_with(|| {
-                let (version, fields) = read::latest(state, &delta.key);
-                let replaced = fields.as_ref().filter(|_| writes.contains(&delta.key));
-                before += quota::record_bytes(&delta.key, replaced);
+                let (version, bytes, fields) = read_for(state, delta);
+                before += if writes.contains(&delta.key) { bytes } else { 0 };
                 (version, fields)
             });
             let image = delta.op.apply(record.0, record.1.take(), &self.config.limits);
@@ -296,24 +301,17 @@ impl Group {
         self.census.staged -= staged.len() as u64;
         staged.iter().for_each(|key| state.delete(key));
     }
+}
 
-    /// Writes the aggregate record, if this is the transaction's home.
-    pub(crate) fn keep_outcome(
-        &self,
-        state: &mut impl State,
-        tid: Tid,
-        body: Option<&Body>,
-        decision: &Decision,
-        proofs: &[receipt::Proof],
-    ) {
-        if tid.home != self.id {
-            return;
-        }
-        let aggregate = AggregateRef { body, decision, proofs };
-        tables::save(state, tables::aggregate(tid), &aggregate);
-        let due = self.head.clock.plus_us(self.config.limits.outcome_ttl_us);
-        state.put(tables::garbage(due, &tables::Garbage::Outcome(tid)), Vec::new());
+/// Version, bytes and fields of a record that a delta is the first to touch; without the fields
+/// where it replaces them unseen.
+fn read_for(state: &impl Read, delta: &Delta) -> (Timestamp, u64, Option<Fields>) {
+    if matches!(delta.op, Op::Put(_)) {
+        let (version, bytes) = read::measure(state, &delta.key);
+        return (version, bytes, None);
     }
+    let (version, fields) = read::latest(state, &delta.key);
+    (version, quota::record_bytes(&delta.key, fields.as_ref()), fields)
 }
 
 /// By how many bytes these images make the group larger, where they replace records of `before`.

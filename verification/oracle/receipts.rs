@@ -64,7 +64,7 @@ fn verify(world: &World, attempt: &Attempt, receipt: &Receipt) -> Result<(), Str
 
 /// As long as the home group keeps the record of a commit, it gives a whole receipt.
 fn homes_receipt(world: &World, attempt: &Attempt) -> Result<(), String> {
-    if world.history.commit_of(attempt).is_none() || !world.keeps_aggregate(attempt.body.tid) {
+    if world.history.commit_of(attempt).is_none() || !world.keeps_outcome(attempt.body.tid) {
         return Ok(());
     }
     let Some(receipt) = world.final_outcome(attempt.body.tid).receipt else {

@@ -8,7 +8,6 @@ use vatic_core::{
     id::{GroupId, Tid},
     key::{Key, KeyRange},
     read::{RangeRecords, Record},
-    state::Read,
 };
 
 impl World {
@@ -29,12 +28,10 @@ impl World {
         held.machine.outcome(&held.state, tid)
     }
 
-    /// Whether the home group still keeps the transaction's aggregate record, which lies under the
-    /// tag `a`.
-    pub(crate) fn keeps_aggregate(&self, tid: Tid) -> bool {
+    /// Whether the home group still keeps the transaction's aggregate record.
+    pub(crate) fn keeps_outcome(&self, tid: Tid) -> bool {
         let held = &self.groups[self.group_at(tid.home)].replicas[0];
-        let place = [b"a", tid.to_bytes().as_slice()].concat();
-        held.state.get(&place).is_some()
+        held.machine.keeps_outcome(&held.state, tid)
     }
 
     /// A group's chain after an entry.

@@ -1,0 +1,122 @@
+//! What can go, and when: listed by whoever makes it, removed by collections.
+//!
+//! Items are gathered while an entry is applied and written at its end, many to a row, due by the
+//! clock as it stands then. So they may wait a little longer than each alone would, never shorter.
+//! A collection raises the horizon and removes what is due, a bounded number at a time.
+//!
+//! Invariant: between entries nothing is gathered (it would be lost with the process).
+
+use crate::{
+    command::Reply,
+    group::Group,
+    id::Timestamp,
+    read,
+    state::{Read, State},
+    tables::{self, Garbage},
+};
+use alloc::{collections::BTreeMap, vec::Vec};
+
+/// Most items in one row: what a collection may remove beyond its bound.
+const ROW_ITEMS_MAX: usize = 64;
+
+/// Items that wait to be written, by how long after the clock they are due, in microseconds.
+pub(crate) type Gathered = BTreeMap<u64, Vec<Garbage>>;
+
+impl Group {
+    /// Lists an item that is due so many microseconds after the clock, as it stands at the end of
+    /// the entry.
+    pub(crate) fn list(&mut self, item: Garbage, after_us: u64) {
+        self.gathered.entry(after_us).or_default().push(item);
+    }
+
+    /// Writes what was gathered.
+    pub(crate) fn write_garbage(&mut self, state: &mut impl State) {
+        for (after_us, items) in core::mem::take(&mut self.gathered) {
+            let due = self.head.clock.plus_us(after_us);
+            items.chunks(ROW_ITEMS_MAX).for_each(|items| write_row(state, due, items));
+        }
+    }
+
+    /// Whether a collection with this horizon would find something to remove.
+    pub fn has_due(&self, state: &impl Read, horizon: Timestamp) -> bool {
+        let (from, to) = due_up_to(horizon.min(self.head.clock));
+        !read::keys_up_to(state, &from, &to, 1).is_empty()
+    }
+
+    /// Raises the horizon and removes what is due, up to the first row that ends at or past
+    /// `items_max` items.
+    pub(crate) fn collect(
+        &mut self,
+        state: &mut impl State,
+        horizon: Timestamp,
+        items_max: u32,
+    ) -> Reply {
+        self.head.horizon = self.head.horizon.max(horizon.min(self.head.clock));
+        for (row, items) in due_rows(state, self.head.horizon, items_max as usize) {
+            state.delete(&row);
+            items.into_iter().for_each(|item| self.remove(state, item));
+        }
+        Reply::Done
+    }
+
+    fn remove(&mut self, state: &mut impl State, item: Garbage) {
+        match item {
+            Garbage::Version { key, version } => state.delete(&tables::history(&key, version)),
+            Garbage::Latest { key, version } => {
+                let place = tables::latest(&key);
+                let current = state.get(&place).map(|stored| tables::measure_of(&stored));
+                if let Some((_, bytes)) = current.filter(|(current, _)| *current == version) {
+                    state.delete(&place);
+                    self.head.quota.replace(bytes, 0);
+                }
+            }
+            Garbage::Checkpoint { last } => state.delete(&tables::attested(last)),
+            Garbage::Leaves { index } => state.delete(&tables::leaves(index)),
+            Garbage::Outcome(tid) if self.is_stale(tid) => state.delete(&tables::txn(tid)),
+            // Its vote and decision lie in the same row, and are not to be forgotten yet.
+            Garbage::Outcome(_) => self.list(item, self.config.limits.outcome_ttl_us),
+        }
+    }
+}
+
+/// Adds to a row that is there already: two entries may end at the same clock.
+fn write_row(state: &mut impl State, due: Timestamp, items: &[Garbage]) {
+    let (first, rest) = items.split_first().expect("chunks are not empty");
+    let row = tables::garbage(due, first);
+    let mut more = match state.get(&row) {
+        Some(value) => tables::garbage_items(&row, &value).split_off(1),
+        None => Vec::new(),
+    };
+    more.extend_from_slice(rest);
+    match more.is_empty() {
+        true => state.put(row, Vec::new()),
+        false => tables::save(state, row, &more),
+    }
+}
+
+/// The first rows that are due at a horizon, up to that which brings `items_max` items.
+fn due_rows(
+    state: &impl Read,
+    horizon: Timestamp,
+    items_max: usize,
+) -> Vec<(Vec<u8>, Vec<Garbage>)> {
+    let (from, to) = due_up_to(horizon);
+    let (mut rows, mut found) = (Vec::new(), 0);
+    state.scan(&from, &to, &mut |row, value| {
+        if found < items_max {
+            let items = tables::garbage_items(row, value);
+            found += items.len();
+            rows.push((row.to_vec(), items));
+        }
+        found < items_max
+    });
+    rows
+}
+
+/// Bounds of the garbage that is due at a horizon.
+fn due_up_to(horizon: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let (from, _) = tables::whole(tables::GARBAGE);
+    let mut to = from.clone();
+    to.extend_from_slice(&horizon.next().0.to_be_bytes());
+    (from, to)
+}
