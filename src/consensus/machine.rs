@@ -20,6 +20,11 @@ pub trait Machine: Send + 'static {
         commands: &[Bytes],
     ) -> Vec<Bytes>;
 
+    /// Applies one entry that was proposed elsewhere: nobody here waits for the replies.
+    fn follow(&mut self, state: &mut vatic_store::Writer, index: u64, commands: &[Bytes]) {
+        self.apply(state, index, commands);
+    }
+
     /// The state was opened, or replaced by a snapshot: what is kept in memory beside it must be
     /// built again from it.
     fn restored(&mut self, state: &vatic_store::View);

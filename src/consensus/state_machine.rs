@@ -65,8 +65,8 @@ impl StateMachine {
         self.fatal.guard(&what(self.group, "restoring the machine"), || machine.restored(&view));
     }
 
-    /// Applies one entry to the unpublished state.
-    fn apply_entry(&mut self, log_id: LogId, payload: &Body) -> Vec<Bytes> {
+    /// Applies one entry to the unpublished state; answers its commands where somebody waits.
+    fn apply_entry(&mut self, log_id: LogId, payload: &Body, answered: bool) -> Vec<Bytes> {
         self.applied.last_log_id = Some(log_id);
         match payload {
             EntryPayload::Blank => Vec::new(),
@@ -78,6 +78,10 @@ impl StateMachine {
                 let machine = self.machine.get_mut().unwrap_or_else(|p| p.into_inner());
                 fail_point!("consensus::apply");
                 let writer = &mut self.writer;
+                if !answered {
+                    machine.follow(writer, log_id.index, &commands.0);
+                    return Vec::new();
+                }
                 let replies = machine.apply(writer, log_id.index, &commands.0);
                 assert_eq!(replies.len(), commands.0.len(), "one reply for each command");
                 replies
@@ -103,7 +107,8 @@ impl StateMachine {
         let mut unpublished = 0;
         while let Some((entry, responder)) = entries.try_next().await? {
             fatal.guard(&what, || {
-                let replies = self.apply_entry(entry.log_id, &entry.payload);
+                let answered = responder.is_some();
+                let replies = self.apply_entry(entry.log_id, &entry.payload, answered);
                 answers.extend(responder.map(|responder| (responder, replies)));
                 unpublished += 1;
                 if unpublished == PUBLISH_ENTRIES_MAX {

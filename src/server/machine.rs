@@ -31,6 +31,13 @@ impl vatic_consensus::Machine for Machine {
         }
     }
 
+    fn follow(&mut self, state: &mut Writer, index: u64, commands: &[Bytes]) {
+        fail_point!("server::apply");
+        let followed = self.group.follow_entry(state, index, commands.iter().map(|c| c.as_ref()));
+        fail_point!("server::applied");
+        followed.unwrap_or_else(|halt| panic!("{halt}"));
+    }
+
     fn restored(&mut self, state: &View) {
         self.group = Group::open(self.id, state, Rules::default());
     }
