@@ -78,7 +78,7 @@ impl Limits {
             command_bytes_max: 16 << 20,
             batch_bytes_max: 1 << 20,
             batch_commands_max: 4_096,
-            batches_in_flight_max: 2,
+            batches_in_flight_max: 1,
             propose_queue_depth_max: 16_384,
             read_queue_depth_max: 16_384,
             append_entries_max: 256,

@@ -110,18 +110,18 @@ pub fn stitch(seal: &Seal, segments: &[Segment]) -> Result<(), ChainFault> {
 /// Recomputes a segment from the transitions themselves, which come in stream order.
 pub fn recompute<'a>(
     segment: &Segment,
-    transitions: impl IntoIterator<Item = &'a Transition>,
+    transitions: impl IntoIterator<Item = (u64, &'a [u8])>,
 ) -> Result<(), ChainFault> {
     let mut next = segment.first;
     let mut digest = segment.before;
-    for transition in transitions {
-        if transition.seq < next {
-            return Err(ChainFault::Repeat { seq: transition.seq });
+    for (seq, delta) in transitions {
+        if seq < next {
+            return Err(ChainFault::Repeat { seq });
         }
-        if transition.seq > next {
+        if seq > next {
             return Err(ChainFault::Gap { seq: next });
         }
-        digest = link(&digest, transition.seq, &transition.delta);
+        digest = link(&digest, seq, delta);
         next += 1;
     }
     if next != segment.last + 1 {

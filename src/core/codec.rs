@@ -5,7 +5,7 @@
 //! one exception that is meant: a delta's bytes are hashed as they were sent.
 
 use alloc::vec::Vec;
-use postcard::ser_flavors::Flavor;
+use postcard::ser_flavors::{Flavor, Size};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The format that this build writes, and the only one that it reads.
@@ -58,6 +58,12 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes.push(FORMAT);
     postcard::serialize_with_flavor(value, Sink(bytes))
         .expect("in-memory values of known length encode")
+}
+
+/// How many bytes [`encode`] gives.
+pub fn encoded_bytes<T: Serialize>(value: &T) -> usize {
+    let counted = postcard::serialize_with_flavor(value, Size::default());
+    1 + counted.expect("in-memory values of known length encode")
 }
 
 /// Decodes the first fields alone of what [`encode`] wrote.

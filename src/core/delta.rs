@@ -209,6 +209,20 @@ impl Op {
     }
 }
 
+impl Op {
+    /// As [`Op::apply`], where the operation is not needed afterwards.
+    pub(crate) fn into_image(
+        self,
+        version: Timestamp,
+        image: Option<Fields>,
+        limits: &Limits,
+    ) -> Result<Option<Fields>, Rejection> {
+        let Op::Put(fields) = self else { return self.apply(version, image, limits) };
+        check_size(Some(&fields), limits)?;
+        Ok(Some(fields))
+    }
+}
+
 impl Expect {
     fn check(&self, version: Timestamp, image: Option<&Fields>) -> Result<(), Rejection> {
         let failed = |what| Err(Rejection::Expectation { what });

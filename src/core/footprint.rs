@@ -7,7 +7,7 @@
 //! equal bytes.
 
 use crate::{delta::Delta, hash::Hasher};
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Rows of the sketch.
@@ -18,8 +18,26 @@ pub const BUCKETS: usize = 64;
 const PARTITION_BUCKETS: u64 = 32;
 
 /// A sparse count sketch: cell `row * 64 + bucket` to its sum.
+///
+/// Invariant: the cells ascend, and none is zero.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
-pub struct Footprint(BTreeMap<u8, i32>);
+#[serde(try_from = "Vec<(u8, i32)>")]
+pub struct Footprint(Vec<(u8, i32)>);
+
+/// Cells that do not ascend, or one that is zero: not what this crate wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cells of a footprint do not ascend, or one is zero")]
+pub struct NotAFootprint;
+
+impl TryFrom<Vec<(u8, i32)>> for Footprint {
+    type Error = NotAFootprint;
+
+    fn try_from(cells: Vec<(u8, i32)>) -> Result<Footprint, NotAFootprint> {
+        let ascend = cells.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let sound = ascend && cells.iter().all(|(_, count)| *count != 0);
+        if sound { Ok(Footprint(cells)) } else { Err(NotAFootprint) }
+    }
+}
 
 impl Footprint {
     /// Adds the tokens of one delta: (collection, operation, field) for each field, (collection,
@@ -45,7 +63,7 @@ impl Footprint {
 
     /// Adds another footprint cell by cell.
     pub fn add(&mut self, other: &Footprint) {
-        for (&cell, &count) in &other.0 {
+        for &(cell, count) in &other.0 {
             self.bump(cell, count);
         }
     }
@@ -64,12 +82,12 @@ impl Footprint {
 
     /// The cells that are not zero, ascending.
     pub fn cells(&self) -> impl Iterator<Item = (u8, i32)> {
-        self.0.iter().map(|(&cell, &count)| (cell, count))
+        self.0.iter().copied()
     }
 
     /// Feeds the cells in order into a digest.
     pub(crate) fn feed(&self, hasher: Hasher) -> Hasher {
-        self.0.iter().fold(hasher.u64(self.0.len() as u64), |hasher, (&cell, &count)| {
+        self.0.iter().fold(hasher.u64(self.0.len() as u64), |hasher, &(cell, count)| {
             hasher.u64(u64::from(cell)).u64(count as i64 as u64)
         })
     }
@@ -84,14 +102,18 @@ impl Footprint {
     }
 
     fn bump(&mut self, cell: u8, by: i32) {
-        let count = self.0.entry(cell).or_insert(0);
-        *count = count.saturating_add(by);
-        if *count == 0 {
-            self.0.remove(&cell);
+        match self.0.binary_search_by_key(&cell, |&(cell, _)| cell) {
+            Ok(at) => {
+                self.0[at].1 = self.0[at].1.saturating_add(by);
+                if self.0[at].1 == 0 {
+                    self.0.remove(at);
+                }
+            }
+            Err(at) => self.0.insert(at, (cell, by)),
         }
     }
 
     fn cell(&self, cell: u8) -> i32 {
-        self.0.get(&cell).copied().unwrap_or(0)
+        self.0.binary_search_by_key(&cell, |&(cell, _)| cell).map_or(0, |at| self.0[at].1)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     state::Read,
     tables,
 };
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeMap, vec::Vec};
 
 /// A part whose form has been checked: its deltas, decoded, in stream order.
 pub(crate) struct Checked {
@@ -39,12 +39,10 @@ impl Group {
         let transitions = self.gather(state, body.tid, part, &mine)?;
         let mut deltas = Vec::with_capacity(transitions.len());
         let mut footprint = Footprint::default();
-        for transition in transitions.values() {
-            let seq = transition.seq;
-            let delta: Delta =
-                codec::decode(&transition.delta).map_err(|_| Fault::Delta { seq })?;
+        for (&seq, bytes) in &transitions {
+            let delta: Delta = codec::decode(bytes).map_err(|_| Fault::Delta { seq })?;
             self.check_key(&delta.key)?;
-            footprint.add_delta(&delta, transition.delta.len());
+            footprint.add_delta(&delta, bytes.len());
             deltas.push((seq, delta));
         }
         for read in &part.reads {
@@ -111,29 +109,29 @@ impl Group {
     }
 
     /// The transitions of this group's segments, carried or staged, each digest recomputed.
-    fn gather(
+    fn gather<'a>(
         &self,
         state: &impl Read,
         tid: Tid,
-        part: &Part,
+        part: &'a Part,
         mine: &[&Segment],
-    ) -> Result<BTreeMap<u64, Transition>, Fault> {
+    ) -> Result<BTreeMap<u64, Cow<'a, [u8]>>, Fault> {
         let mut transitions = BTreeMap::new();
         let (from, to) = tables::stage_of(tid);
         let mut take = |key: &[u8], delta: &[u8]| {
             let seq = u64::from_be_bytes(key[21..29].try_into().expect("stage keys end in a u64"));
-            transitions.insert(seq, Transition { seq, delta: delta.to_vec() });
+            transitions.insert(seq, Cow::Owned(delta.to_vec()));
             true
         };
         if self.census.staged > 0 {
             state.scan(&from, &to, &mut take);
         }
-        for transition in &part.transitions {
-            transitions.insert(transition.seq, transition.clone());
+        for Transition { seq, delta } in &part.transitions {
+            transitions.insert(*seq, Cow::Borrowed(delta.as_slice()));
         }
         let (max, value) = (
             self.config.limits.transaction_bytes_max,
-            transitions.values().map(|transition| transition.delta.len() as u64).sum(),
+            transitions.values().map(|delta| delta.len() as u64).sum(),
         );
         if value > max {
             return Err(Fault::Limit { limit: LimitName::TransactionBytesMax, max, value });
@@ -141,7 +139,7 @@ impl Group {
         let mut taken = 0;
         for segment in mine {
             let run = transitions.range(segment.first..=segment.last);
-            chain::recompute(segment, run.map(|(_, transition)| transition))
+            chain::recompute(segment, run.map(|(&seq, delta)| (seq, &**delta)))
                 .map_err(Fault::Chain)?;
             taken += (segment.last - segment.first + 1) as usize;
         }

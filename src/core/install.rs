@@ -14,6 +14,7 @@ use crate::{
     state::State,
     tables::{self, Garbage, Image, StoredRef},
 };
+use alloc::vec::Vec;
 
 impl Group {
     /// Installs the images of a transaction at its commit timestamp.
@@ -24,22 +25,34 @@ impl Group {
         images: &[Image],
         ts: Timestamp,
     ) {
-        for Image { key, fields } in images {
-            let place = tables::latest(key);
-            let (mut before, bytes) = (0, quota::record_bytes(key, fields.as_ref()));
-            if let Some(old) = state.get(&place) {
-                let (version, held) = tables::measure_of(&old);
-                before = held;
-                debug_assert!(version < ts, "{key}: {ts} is not above {version}");
-                state.put(tables::history(key, version), old);
-                self.list(Garbage::Version { key: key.clone(), version }, 0);
-            }
-            self.head.quota.replace(before, bytes);
-            let stored = StoredRef { version: ts, bytes, fields: fields.as_ref() };
-            tables::save(state, place, &stored);
-            if let Some(after_us) = self.latest_due(claim, key, fields.is_none(), ts) {
-                self.list(Garbage::Latest { key: key.clone(), version: ts }, after_us);
-            }
+        for image in images {
+            let replaced = state.get(&tables::latest(&image.key));
+            self.install_over(state, claim, image, replaced, ts);
+        }
+    }
+
+    /// Installs one image over what is known to be stored there.
+    pub(crate) fn install_over(
+        &mut self,
+        state: &mut impl State,
+        claim: Option<&Claim>,
+        Image { key, fields }: &Image,
+        replaced: Option<Vec<u8>>,
+        ts: Timestamp,
+    ) {
+        let (mut before, bytes) = (0, quota::record_bytes(key, fields.as_ref()));
+        if let Some(old) = replaced {
+            let (version, held) = tables::measure_of(&old);
+            before = held;
+            debug_assert!(version < ts, "{key}: {ts} is not above {version}");
+            state.put(tables::history(key, version), old);
+            self.list(Garbage::Version { key: key.clone(), version }, 0);
+        }
+        self.head.quota.replace(before, bytes);
+        let stored = StoredRef { version: ts, bytes, fields: fields.as_ref() };
+        tables::save(state, tables::latest(key), &stored);
+        if let Some(after_us) = self.latest_due(claim, key, fields.is_none(), ts) {
+            self.list(Garbage::Latest { key: key.clone(), version: ts }, after_us);
         }
     }
 

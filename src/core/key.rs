@@ -109,7 +109,7 @@ impl Key {
         if self.collection.starts_with(RESERVED_PREFIX) {
             return Err(KeyError::Reserved { key: text() });
         }
-        let bytes = self.encode().len();
+        let bytes = self.encoded_bytes();
         if bytes > ENCODED_BYTES_MAX {
             return Err(KeyError::Encoded { key: text(), bytes: bytes as u64 });
         }
@@ -118,12 +118,27 @@ impl Key {
 
     /// Bytes that sort as the key does.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes =
-            Vec::with_capacity(self.collection.len() + self.partition.len() + self.sort.len() + 6);
-        for component in [&self.collection, &self.partition, &self.sort] {
-            encode_component(component, &mut bytes);
-        }
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes);
         bytes
+    }
+
+    /// Appends what [`Key::encode`] gives.
+    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) {
+        bytes.reserve(self.encoded_bytes());
+        for component in self.components() {
+            encode_component(component, bytes);
+        }
+    }
+
+    /// The length of the encoded form.
+    fn encoded_bytes(&self) -> usize {
+        let escaped = |component: &str| component.bytes().filter(|byte| *byte == 0).count();
+        self.components().map(|component| component.len() + escaped(component) + 2).iter().sum()
+    }
+
+    fn components(&self) -> [&str; 3] {
+        [&self.collection, &self.partition, &self.sort]
     }
 
     /// Reads what [`Key::encode`] wrote.

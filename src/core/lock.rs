@@ -69,12 +69,12 @@ pub(crate) fn reader(state: &impl Read, key: &Key) -> Option<Tid> {
 /// once, however many keys there are.
 pub(crate) fn range_reader<'a>(
     state: &impl Read,
-    keys: &'a BTreeSet<Key>,
+    keys: &BTreeSet<&'a Key>,
 ) -> Option<(&'a Key, Tid)> {
     if keys.is_empty() {
         return None;
     }
-    let encoded: Vec<(&Key, Vec<u8>)> = keys.iter().map(|key| (key, key.encode())).collect();
+    let encoded: Vec<(&Key, Vec<u8>)> = keys.iter().map(|&key| (key, key.encode())).collect();
     let (from, to) = tables::whole(tables::RANGE_LOCK);
     let mut found = None;
     state.scan(&from, &to, &mut |place, value| {

@@ -157,7 +157,7 @@ impl Group {
             return Err(SnapshotFault::Blocked(Blocked { by: writer.tid }));
         }
         let keep = |stored: Stored, key: Key| match stored.version <= at {
-            true => Record { key, version: live(&stored), fields: stored.fields },
+            true => Record { key, version: live_version(&stored), fields: stored.fields },
             false => version_at(state, &key, at),
         };
         Ok(scan_with(state, range, limit, &keep))
@@ -254,7 +254,7 @@ pub fn count(state: &impl Read) -> u64 {
 /// The latest version of a record; 0 and nothing where it is absent.
 pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>) {
     match tables::load::<Stored>(state, &tables::latest(key)) {
-        Some(stored) => (live(&stored), stored.fields),
+        Some(stored) => (live_version(&stored), stored.fields),
         None => (Timestamp::ZERO, None),
     }
 }
@@ -262,9 +262,13 @@ pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>
 /// The latest version number of a record, and what it counts against the quota; 0 where it is
 /// absent. Its fields stay unread.
 pub(crate) fn measure(state: &impl Read, key: &Key) -> (Timestamp, u64) {
-    let stored = state.get(&tables::latest(key)).map(|stored| tables::measure_of(&stored));
-    // A record has a name, so only a tombstone counts nothing.
-    stored.filter(|(_, bytes)| *bytes > 0).unwrap_or_default()
+    live(state.get(&tables::latest(key)).map(|stored| tables::measure_of(&stored)))
+}
+
+/// A tombstone counts as version 0, as if nothing had ever been there. A record has a name, so only
+/// a tombstone counts nothing against the quota.
+pub(crate) fn live(measured: Option<(Timestamp, u64)>) -> (Timestamp, u64) {
+    measured.filter(|(_, bytes)| *bytes > 0).unwrap_or_default()
 }
 
 /// The latest version number of a record; 0 where it is absent.
@@ -319,7 +323,8 @@ pub(crate) fn keys_up_to(state: &impl Read, from: &[u8], to: &[u8], limit: usize
 }
 
 fn scan(state: &impl Read, range: &KeyRange, limit: usize) -> RangeRecords {
-    let keep = |stored: Stored, key| Record { key, version: live(&stored), fields: stored.fields };
+    let keep =
+        |stored: Stored, key| Record { key, version: live_version(&stored), fields: stored.fields };
     scan_with(state, range, limit, &keep)
 }
 
@@ -397,11 +402,10 @@ fn version_at(state: &impl Read, key: &Key, at: Timestamp) -> Record {
             false
         });
     }
-    let version = found.as_ref().map_or(Timestamp::ZERO, live);
+    let version = found.as_ref().map_or(Timestamp::ZERO, live_version);
     Record { key: key.clone(), version, fields: found.and_then(|stored| stored.fields) }
 }
 
-/// A tombstone counts as version 0, as if nothing had ever been there.
-fn live(stored: &Stored) -> Timestamp {
-    if stored.fields.is_some() { stored.version } else { Timestamp::ZERO }
+fn live_version(stored: &Stored) -> Timestamp {
+    live(Some((stored.version, stored.bytes))).0
 }

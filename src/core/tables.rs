@@ -204,18 +204,18 @@ pub(crate) const CHAIN_HEAD: u8 = b'n';
 pub(crate) const ATTESTED: u8 = b'q';
 
 pub(crate) fn latest(key: &Key) -> Vec<u8> {
-    tagged(LATEST, &key.encode())
+    named(LATEST, key)
 }
 
 pub(crate) fn history(key: &Key, version: Timestamp) -> Vec<u8> {
-    let mut bytes = tagged(b'h', &key.encode());
+    let mut bytes = named(b'h', key);
     bytes.extend_from_slice(&(!version.0).to_be_bytes());
     bytes
 }
 
 /// Bounds of the older versions of a key at or before `at`, newest first.
 pub(crate) fn history_at(key: &Key, at: Timestamp) -> (Vec<u8>, Vec<u8>) {
-    let mut to = tagged(b'h', &key.encode());
+    let mut to = named(b'h', key);
     to.extend_from_slice(&[0xFF; 9]);
     (history(key, at), to)
 }
@@ -236,7 +236,7 @@ pub(crate) fn garbage_items(key: &[u8], value: &[u8]) -> Vec<Garbage> {
 }
 
 pub(crate) fn write_lock(key: &Key) -> Vec<u8> {
-    tagged(WRITE_LOCK, &key.encode())
+    named(WRITE_LOCK, key)
 }
 
 /// Bounds of the write locks in a range.
@@ -253,7 +253,7 @@ pub(crate) fn read_lock(key: &Key, tid: Tid) -> Vec<u8> {
 
 /// Bounds of the read locks on a key; the first is the prefix that all share.
 pub(crate) fn read_locks(key: &Key) -> (Vec<u8>, Vec<u8>) {
-    let from = tagged(READ_LOCK, &key.encode());
+    let from = named(READ_LOCK, key);
     let mut to = from.clone();
     to.extend_from_slice(&[0xFF; 21]);
     (from, to)
@@ -379,6 +379,14 @@ pub(crate) fn load_proof(
 
 pub(crate) fn load_config(state: &(impl Read + ?Sized)) -> Option<Config> {
     load(state, CONFIG)
+}
+
+fn named(tag: u8, key: &Key) -> Vec<u8> {
+    // Room for what most tables put behind the key.
+    let mut bytes = Vec::with_capacity(64);
+    bytes.push(tag);
+    key.encode_into(&mut bytes);
+    bytes
 }
 
 fn tagged(tag: u8, key: &[u8]) -> Vec<u8> {

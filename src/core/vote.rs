@@ -21,7 +21,7 @@ use crate::{
     request::{self, Claim, Held},
     rules::broken,
     state::{Read, State},
-    tables::{self, Garbage, Image, KeptRef, Place, Prepared, Txn, VoteCast},
+    tables::{self, Garbage, Image, KeptRef, Place, Prepared, Stored, Txn, VoteCast},
     value::{Fields, Scalar, Value},
 };
 use alloc::{
@@ -30,11 +30,26 @@ use alloc::{
 };
 
 /// What a Yes would hold and install.
+#[derive(Default)]
 struct Judged {
     reads: Vec<Key>,
     ranges: Vec<KeyRange>,
     images: Vec<Image>,
+    /// What the images replace, as stored.
+    replaced: Vec<Option<Vec<u8>>>,
     growth: i64,
+}
+
+/// A record while deltas are applied to it.
+struct Touched {
+    version: Timestamp,
+    fields: Option<Fields>,
+    written: bool,
+    /// The last transition that touched it.
+    seq: u64,
+    stored: Option<Vec<u8>>,
+    /// What `stored` counts against the quota.
+    bytes: u64,
 }
 
 impl Group {
@@ -54,7 +69,7 @@ impl Group {
             Ok(checked) => checked,
             Err(fault) => return (Reply::Fault(fault), None),
         };
-        match self.judge(state, body, part, &checked) {
+        match self.judge(state, body, part, checked) {
             Ok(judged) => self.vote_yes(state, body, digest, judged, (*hint, origin)),
             Err(why) => (self.vote_no(state, body, digest, why), None),
         }
@@ -145,9 +160,11 @@ impl Group {
         self.keep(state, tid, &txn, place, aggregate);
         self.drop_stage(state, tid);
         if alone {
-            self.install(state, body.claim.as_ref(), &judged.images, ts);
+            for (image, replaced) in judged.images.iter().zip(judged.replaced) {
+                self.install_over(state, body.claim.as_ref(), image, replaced, ts);
+            }
         } else {
-            let Judged { reads, ranges, images, growth } = judged;
+            let Judged { reads, ranges, images, growth, .. } = judged;
             let prepared = Prepared { body: body.clone(), ts, reads, ranges, images, growth };
             tables::save(state, tables::prepared(tid), &prepared);
             lock::acquire(state, tid, &prepared);
@@ -204,27 +221,30 @@ impl Group {
         state: &impl Read,
         body: &Body,
         part: &Part,
-        checked: &Checked,
+        checked: Checked,
     ) -> Result<Judged, Why> {
         let claim = body.claim.as_ref().filter(|claim| claim.group == self.id);
-        let (writes, reads) = touched(part, checked, claim);
+        let claimed = claim.map(|claim| claim.request.key());
+        let (writes, reads) = touched(part, &checked, claimed.as_ref());
         check_locks(state, self.census, (&writes, &reads), part)?;
         self.check_reads(state, part)?;
-        let (mut images, before) = self.images(state, checked, &writes)?;
+        // A vote that decides as well locks nothing.
+        let alone = body.participants.len() == 1;
+        let (reads, ranges) =
+            if alone { Default::default() } else { self.held_reads(&reads, part) };
+        let mut judged = self.images(state, checked)?;
         if let Some(claim) = claim {
-            images.push(self.claim_image(state, body.tid, claim)?);
+            judged.push(self.claim_image(state, body.tid, claim)?, None, 0);
         }
-        let growth = growth(before, &images);
-        self.head.quota.check(growth, &self.config.limits)?;
-        let (reads, ranges) = self.held_reads(reads, part);
-        Ok(Judged { reads, ranges, images, growth })
+        self.head.quota.check(judged.growth, &self.config.limits)?;
+        Ok(Judged { reads, ranges, ..judged })
     }
 
-    fn held_reads(&self, reads: BTreeSet<Key>, part: &Part) -> (Vec<Key>, Vec<KeyRange>) {
-        let reads = if broken!(self.rules, NoReadLocks) { BTreeSet::new() } else { reads };
-        let ranges = part.ranges.iter().map(|read| read.range.clone());
-        let ranges = if broken!(self.rules, NoRangeLocks) { Vec::new() } else { ranges.collect() };
-        (reads.into_iter().collect(), ranges)
+    fn held_reads(&self, reads: &BTreeSet<&Key>, part: &Part) -> (Vec<Key>, Vec<KeyRange>) {
+        let reads = reads.iter().filter(|_| !broken!(self.rules, NoReadLocks));
+        let ranges = part.ranges.iter().filter(|_| !broken!(self.rules, NoRangeLocks));
+        let ranges = ranges.map(|read| read.range.clone());
+        (reads.map(|key| Key::clone(key)).collect(), ranges.collect())
     }
 
     fn check_reads(&self, state: &impl Read, part: &Part) -> Result<(), Why> {
@@ -244,31 +264,27 @@ impl Group {
         Ok(())
     }
 
-    /// The images of what is written, and the bytes of the records that they replace.
-    fn images(
-        &self,
-        state: &impl Read,
-        checked: &Checked,
-        writes: &BTreeSet<Key>,
-    ) -> Result<(Vec<Image>, u64), Why> {
-        let mut records: BTreeMap<&Key, (Timestamp, Option<Fields>)> = BTreeMap::new();
-        let mut before = 0;
-        for (seq, delta) in &checked.deltas {
-            let record = records.entry(&delta.key).or_insert_with(|| {
-                let (version, bytes, fields) = read_for(state, delta);
-                before += if writes.contains(&delta.key) { bytes } else { 0 };
-                (version, fields)
-            });
-            let image = delta.op.apply(record.0, record.1.take(), &self.config.limits);
-            record.1 = image.map_err(|rejection| Why::Rejected {
-                key: delta.key.clone(),
-                seq: *seq,
-                rejection,
-            })?;
+    /// The images of what is written.
+    fn images(&self, state: &impl Read, checked: Checked) -> Result<Judged, Why> {
+        let mut records: BTreeMap<Key, Touched> = BTreeMap::new();
+        for (seq, Delta { key, op }) in checked.deltas {
+            let record = records.entry(key).or_insert_with_key(|key| Touched::by(state, key, &op));
+            record.seq = seq;
+            record.written |= op.writes();
+            match op.into_image(record.version, record.fields.take(), &self.config.limits) {
+                Ok(fields) => record.fields = fields,
+                Err(rejection) => {
+                    let mut keys = records.into_iter().filter(|(_, record)| record.seq == seq);
+                    let (key, _) = keys.next().expect("this transition touched a record");
+                    return Err(Why::Rejected { key, seq, rejection });
+                }
+            }
         }
-        let written = records.into_iter().filter(|(key, _)| writes.contains(*key));
-        let image = |(key, (_, fields)): (&Key, _)| Image { key: key.clone(), fields };
-        Ok((written.map(image).collect(), before))
+        let mut judged = Judged::default();
+        for (key, record) in records.into_iter().filter(|(_, record)| record.written) {
+            judged.push(Image { key, fields: record.fields }, record.stored, record.bytes);
+        }
+        Ok(judged)
     }
 
     fn claim_image(&self, state: &impl Read, tid: Tid, claim: &Claim) -> Result<Image, Why> {
@@ -303,21 +319,27 @@ impl Group {
     }
 }
 
-/// Version, bytes and fields of a record that a delta is the first to touch; without the fields
-/// where it replaces them unseen.
-fn read_for(state: &impl Read, delta: &Delta) -> (Timestamp, u64, Option<Fields>) {
-    if matches!(delta.op, Op::Put(_)) {
-        let (version, bytes) = read::measure(state, &delta.key);
-        return (version, bytes, None);
+impl Judged {
+    fn push(&mut self, image: Image, replaced: Option<Vec<u8>>, replaced_bytes: u64) {
+        let bytes = quota::record_bytes(&image.key, image.fields.as_ref());
+        self.growth += bytes as i64 - replaced_bytes as i64;
+        self.images.push(image);
+        self.replaced.push(replaced);
     }
-    let (version, fields) = read::latest(state, &delta.key);
-    (version, quota::record_bytes(&delta.key, fields.as_ref()), fields)
 }
 
-/// By how many bytes these images make the group larger, where they replace records of `before`.
-fn growth(before: u64, images: &[Image]) -> i64 {
-    let bytes = |image: &Image| quota::record_bytes(&image.key, image.fields.as_ref());
-    images.iter().map(bytes).sum::<u64>() as i64 - before as i64
+impl Touched {
+    /// A record that this operation is the first to touch; fields that it replaces unseen are not
+    /// read.
+    fn by(state: &impl Read, key: &Key, op: &Op) -> Touched {
+        let stored = state.get(&tables::latest(key));
+        let measured = stored.as_ref().map(|stored| tables::measure_of(stored));
+        let (version, bytes) = read::live(measured);
+        let replaced = matches!(op, Op::Put(_));
+        let read = stored.as_ref().filter(|_| !replaced);
+        let fields = read.and_then(|stored| tables::stored::<Stored>(stored).fields);
+        Touched { version, fields, written: false, seq: 0, stored, bytes }
+    }
 }
 
 /// Who committed the request that a record stands for.
@@ -333,18 +355,18 @@ pub(crate) fn held(state: &impl Read, key: &Key) -> Option<Held> {
 fn check_locks(
     state: &impl Read,
     held: Census,
-    (writes, reads): (&BTreeSet<Key>, &BTreeSet<Key>),
+    (writes, reads): (&BTreeSet<&Key>, &BTreeSet<&Key>),
     part: &Part,
 ) -> Result<(), Why> {
     // What is skipped finds nothing: the order in which locks are met does not change.
     for key in writes.iter().chain(reads).filter(|_| held.writes > 0) {
         if let Some(writer) = lock::writer(state, key) {
-            return Err(Why::Locked { key: key.clone(), by: writer.tid });
+            return Err(Why::Locked { key: Key::clone(key), by: writer.tid });
         }
     }
     for key in writes.iter().filter(|_| held.reads > 0) {
         if let Some(by) = lock::reader(state, key) {
-            return Err(Why::Locked { key: key.clone(), by });
+            return Err(Why::Locked { key: Key::clone(key), by });
         }
     }
     if held.ranges > 0
@@ -361,18 +383,18 @@ fn check_locks(
 }
 
 /// Keys that the part writes, and keys that it relies on without writing them.
-fn touched(
-    part: &Part,
-    checked: &Checked,
-    claim: Option<&Claim>,
-) -> (BTreeSet<Key>, BTreeSet<Key>) {
+fn touched<'a>(
+    part: &'a Part,
+    checked: &'a Checked,
+    claimed: Option<&'a Key>,
+) -> (BTreeSet<&'a Key>, BTreeSet<&'a Key>) {
     let (mut writes, mut reads) = (BTreeSet::new(), BTreeSet::new());
     for (_, delta) in &checked.deltas {
         let keys = if delta.op.writes() { &mut writes } else { &mut reads };
-        keys.insert(delta.key.clone());
+        keys.insert(&delta.key);
     }
-    reads.extend(part.reads.iter().map(|read| read.key.clone()));
-    writes.extend(claim.map(|claim| claim.request.key()));
+    reads.extend(part.reads.iter().map(|read| &read.key));
+    writes.extend(claimed);
     debug_assert!(writes.iter().filter(|key| key.collection == request::COLLECTION).count() <= 1);
     reads.retain(|key| !writes.contains(key));
     (writes, reads)

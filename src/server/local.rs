@@ -176,9 +176,8 @@ impl Cluster {
             return PeerReply::Full;
         }
         let limit_bytes = self.config.consensus_limits.command_bytes_max as u64;
-        let shared_bytes = codec::encode(&body).len() as u64;
-        let part_bytes = parts.iter().map(|part| codec::encode(part).len() as u64).max();
-        let command_bytes = shared_bytes + part_bytes.unwrap_or(0) + COMMAND_SLACK_BYTES;
+        let part_bytes = parts.iter().map(codec::encoded_bytes).max().unwrap_or(0);
+        let command_bytes = (codec::encoded_bytes(&body) + part_bytes) as u64 + COMMAND_SLACK_BYTES;
         if command_bytes > limit_bytes {
             return PeerReply::TooLarge { limit_bytes, command_bytes };
         }

@@ -53,7 +53,7 @@ impl Limits {
             map_bytes: 1 << 40,
             map_reserve_bytes: 1 << 30,
             disk_reserve_bytes: 1 << 30,
-            flush_interval_ms: 1_000,
+            flush_interval_ms: 4_000,
             overlay_flush_bytes: 32 << 20,
             overlay_max_bytes: 128 << 20,
             publish_wait_max_ms: 10_000,
