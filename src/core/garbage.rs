@@ -9,10 +9,10 @@
 use crate::{
     command::Reply,
     group::Group,
-    id::Timestamp,
+    id::{Tid, Timestamp},
     read,
     state::{Read, State},
-    tables::{self, Garbage},
+    tables::{self, Garbage, Kept, KeptRef},
 };
 use alloc::{collections::BTreeMap, vec::Vec};
 
@@ -73,8 +73,18 @@ impl Group {
             Garbage::Checkpoint { last } => state.delete(&tables::attested(last)),
             Garbage::Leaves { index } => state.delete(&tables::leaves(index)),
             Garbage::Outcome(tid) if self.is_stale(tid) => state.delete(&tables::txn(tid)),
-            // Its vote and decision lie in the same row, and are not to be forgotten yet.
-            Garbage::Outcome(_) => self.list(item, self.config.limits.outcome_ttl_us),
+            Garbage::Outcome(tid) => self.strip(state, tid),
+        }
+    }
+
+    /// Drops all but vote and decision, which are not to be forgotten yet; they go some time after
+    /// they are.
+    fn strip(&mut self, state: &mut impl State, tid: Tid) {
+        self.list(Garbage::Outcome(tid), self.config.limits.outcome_ttl_us);
+        let kept = tables::load_kept(state, tid).filter(|kept| kept.aggregate.is_some());
+        if let Some(Kept { txn, .. }) = kept {
+            let bare = KeptRef { txn: &txn, place: None, aggregate: None };
+            tables::save(state, tables::txn(tid), &bare);
         }
     }
 }
