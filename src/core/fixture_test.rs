@@ -57,8 +57,12 @@ impl Groups {
         let (machine, state) = self.groups.get_mut(&group).expect("a known group");
         let bytes: Vec<Vec<u8>> = commands.iter().map(codec::encode).collect();
         let index = machine.chain().index + 1;
+        let (mut follower, mut followed) = (machine.clone(), state.clone());
         let applied = machine.apply_entry(state, index, bytes.iter().map(Vec::as_slice));
         let applied = applied.expect("no contradiction");
+        let follows = follower.follow_entry(&mut followed, index, bytes.iter().map(Vec::as_slice));
+        follows.expect("no contradiction");
+        assert!((&follower, &followed) == (machine, state), "a follower does what the leader does");
         crate::invariant::check(machine, state).expect("invariants hold");
         applied
     }

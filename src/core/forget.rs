@@ -10,6 +10,7 @@ use crate::{
     group::Group,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
+    limits::FORGET_BYTES_MAX,
     read,
     rules::broken,
     state::{Read, State},
@@ -51,7 +52,7 @@ impl Group {
         }
         for (tid, _) in records {
             // What the home group keeps answers "stale" from now on, until its time is over.
-            if tid.home != self.id {
+            if tid.home != self.id || broken!(self.rules, ForgetWithoutWatermark) {
                 state.delete(&tables::txn(tid));
             }
         }
@@ -65,7 +66,8 @@ impl Group {
         !read::keys_up_to(state, &from, &to, 1).is_empty()
     }
 
-    /// The highest watermark up to `watermark` that covers at most `records_max` records.
+    /// The highest watermark up to `watermark` that covers at most `records_max` records, and about
+    /// [`FORGET_BYTES_MAX`] of them.
     pub fn watermark_within(
         &self,
         state: &impl Read,
@@ -73,8 +75,14 @@ impl Group {
         records_max: usize,
     ) -> Timestamp {
         let (from, to) = tables::minted(tables::TXN, self.head.watermark, watermark);
-        let keys = read::keys_up_to(state, &from, &to, records_max + 1);
-        let beyond = keys.get(records_max).map(|place| tables::tid_of(place).mint.0);
+        let (mut records, mut bytes, mut beyond) = (0, 0, None);
+        state.scan(&from, &to, &mut |place, kept| {
+            let full = records == records_max || (bytes > FORGET_BYTES_MAX && records > 0);
+            beyond = full.then(|| tables::tid_of(place).mint.0);
+            records += 1;
+            bytes += kept.len() as u64;
+            !full
+        });
         beyond.map_or(watermark, |beyond| Timestamp(beyond.saturating_sub(1)))
     }
 

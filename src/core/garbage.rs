@@ -14,7 +14,10 @@ use crate::{
     state::{Read, State},
     tables::{self, Garbage, Kept, KeptRef},
 };
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 /// Most items in one row: what a collection may remove beyond its bound.
 const ROW_ITEMS_MAX: usize = 64;
@@ -52,11 +55,37 @@ impl Group {
         items_max: u32,
     ) -> Reply {
         self.head.horizon = self.head.horizon.max(horizon.min(self.head.clock));
-        for (row, items) in due_rows(state, self.head.horizon, items_max as usize) {
+        let rows = due_rows(state, self.head.horizon, items_max as usize);
+        let needed = self.entries_of_the_undecided(state);
+        for (row, items) in rows {
             state.delete(&row);
-            items.into_iter().for_each(|item| self.remove(state, item));
+            for item in items {
+                match item {
+                    Garbage::Leaves { index } if needed.contains(&index) => self.list_leaves(index),
+                    item => self.remove(state, item),
+                }
+            }
         }
         Reply::Done
+    }
+
+    /// Lists the leaves of an entry with Yes votes. They stay longer than what is made of them: a
+    /// commit of one group is decided in the very entry, and one of several carries its proofs with
+    /// its decision.
+    pub(crate) fn list_leaves(&mut self, index: u64) {
+        let after_us = self.config.limits.outcome_ttl_us.saturating_mul(2);
+        self.list(Garbage::Leaves { index }, after_us);
+    }
+
+    /// Where undecided Yes votes stand: their decisions will want the proofs.
+    fn entries_of_the_undecided(&self, state: &impl Read) -> BTreeSet<u64> {
+        let (from, to) = tables::whole(tables::PREPARED);
+        let mut indexes = BTreeSet::new();
+        for prepared in read::keys(state, &from, &to) {
+            let kept = tables::load_kept(state, tables::tid_of(&prepared));
+            indexes.extend(kept.and_then(|kept| kept.place).map(|place| place.index));
+        }
+        indexes
     }
 
     fn remove(&mut self, state: &mut impl State, item: Garbage) {

@@ -22,7 +22,7 @@ use crate::{
     ring::Ring,
     rules::Rules,
     state::{Read, State},
-    tables::{self, Garbage, Head, Kept, Leaves, Place, Prepared, VoteCast},
+    tables::{self, Head, Kept, Leaves, Place, Prepared, VoteCast},
 };
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 
@@ -67,6 +67,11 @@ pub(crate) struct YesEffect {
     pub(crate) place: Option<Place>,
     pub(crate) digest: Hash,
 }
+
+/// The trees of entries, each with the chain before it, as they were needed: votes that are asked
+/// for again tend to lie in one entry, and a tree costs a hash for each of its leaves. `None`: its
+/// leaves are not kept any more.
+pub(crate) type Trees = BTreeMap<u64, Option<(Hash, Tree)>>;
 
 /// What applying an entry's commands came to, before anybody is answered.
 struct Worked {
@@ -229,9 +234,7 @@ impl Group {
         }
         if !voted.is_empty() {
             self.head.voted = index;
-            // As for the checkpoint that covers them: longer than any outcome made of them.
-            let after_us = self.config.limits.outcome_ttl_us.saturating_mul(2);
-            self.list(Garbage::Leaves { index }, after_us);
+            self.list_leaves(index);
         }
         self.write_garbage(&mut recorded);
         leaves.push(self.head.feed(recorded.into_writes()).finish());
@@ -265,6 +268,7 @@ impl Group {
             (yes.tid, place.proof(self.id, yes.ts, before, &tree))
         };
         let fresh: BTreeMap<Tid, Proof> = voted.into_iter().map(fresh).collect();
+        let mut earlier = Trees::default();
         let answer = |(reply, tid): (Reply, Option<Tid>)| {
             let voted_yes = matches!(
                 reply,
@@ -272,7 +276,10 @@ impl Group {
                     Standing::Yes { .. } | Standing::Decided(Decision::Committed { .. })
                 )
             );
-            let known = |tid| fresh.get(&tid).cloned().or_else(|| self.proof(state, tid));
+            let known = |tid| match fresh.get(&tid) {
+                Some(proof) => Some(proof.clone()),
+                None => self.proof_of(state, &tables::load_kept(state, tid)?, &mut earlier),
+            };
             let proof = tid.filter(|_| voted_yes).and_then(known);
             Applied { reply, proof }
         };
@@ -280,14 +287,20 @@ impl Group {
     }
 
     /// Where a transaction's Yes vote stands in the chain, as long as that is kept.
-    pub(crate) fn proof(&self, state: &impl Read, tid: Tid) -> Option<Proof> {
-        self.proof_of(state, &tables::load_kept(state, tid)?)
-    }
-
-    /// As [`Group::proof`], where its row has been read.
-    pub(crate) fn proof_of(&self, state: &impl Read, kept: &Kept) -> Option<Proof> {
+    pub(crate) fn proof_of(
+        &self,
+        state: &impl Read,
+        kept: &Kept,
+        trees: &mut Trees,
+    ) -> Option<Proof> {
         let VoteCast::Yes { ts } = kept.txn.vote else { return None };
-        tables::load_proof(state, self.id, ts, kept.place.as_ref()?)
+        let place = kept.place?;
+        let built = trees.entry(place.index).or_insert_with(|| {
+            let Leaves { before, leaves } = tables::load(state, &tables::leaves(place.index))?;
+            Some((before, Tree::over(&leaves)))
+        });
+        let (before, tree) = built.as_ref()?;
+        Some(place.proof(self.id, ts, *before, tree))
     }
 
     fn step(

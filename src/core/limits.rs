@@ -18,6 +18,9 @@ pub const RANGES_MAX: u64 = 64;
 /// Bytes of fields that one scan returns at most; it is cut there as by its limit.
 pub const SCAN_BYTES_MAX: u64 = 4 << 20;
 
+/// Bytes of kept transactions that one watermark passes, about: applying it reads them all.
+pub const FORGET_BYTES_MAX: u64 = 8 << 20;
+
 /// Longest text that a cause quotes, in bytes. A cause travels in decisions, which must always fit.
 pub const QUOTE_BYTES_MAX: usize = 64;
 

@@ -5,10 +5,10 @@
 //! turns the promise into bytes held, or gives it back. What does not grow is never refused:
 //! deleting is how room is made, and a limit may be lowered below what is there.
 //!
-//! Only the latest versions count. Older ones and tombstones go by themselves once no snapshot
-//! needs them. Growth is measured against a version that stays until the decision, since the
-//! vote's own lock keeps other writers away and a collection removes only tombstones, which count
-//! as nothing, and expired request records, which nobody overwrites.
+//! Only the latest versions of what clients name count. Older ones, tombstones and request records
+//! go by themselves; counting the last would have a full group refuse the deletes of every client
+//! that names its requests. Growth is measured against a version that stays until the decision: the
+//! vote's own lock keeps other writers away, and a collection removes nothing that counts.
 //!
 //! Invariant: both are what counting the rows gives (see [`crate::invariant`]), and together they
 //! pass the limit only where it was lowered.
@@ -17,6 +17,7 @@ use crate::{
     command::Why,
     key::Key,
     limits::Limits,
+    request,
     value::{self, Fields},
 };
 use serde::{Deserialize, Serialize};
@@ -59,10 +60,11 @@ impl Quota {
 }
 
 /// What a record counts against the quota, in bytes: its key's components, and its fields as its
-/// own size limit counts them; nothing where it is absent.
+/// own size limit counts them; nothing where it is absent, or stands for a request.
 pub fn record_bytes(key: &Key, fields: Option<&Fields>) -> u64 {
+    let counted = fields.filter(|_| key.collection != request::COLLECTION);
     let name = key.collection.len() + key.partition.len() + key.sort.len();
-    fields.map_or(0, |fields| name as u64 + value::size_bytes(fields))
+    counted.map_or(0, |fields| name as u64 + value::size_bytes(fields))
 }
 
 /// A vote that shrinks the group is promised nothing: what it frees is free once it is decided.

@@ -3,10 +3,12 @@
 use crate::{
     command::{Cause, Command, Config, Decision, Reply, Standing, Vote, Why},
     fixture_test::{Groups, put},
+    hash::Hash,
     id::{GroupId, Tid, Timestamp},
     key::Key,
     limits::Limits,
     quota::Quota,
+    request::RequestId,
 };
 use alloc::{vec, vec::Vec};
 
@@ -143,5 +145,26 @@ fn tombstone_that_is_collected_changes_no_count() {
     assert_eq!(quota(&groups, ONE), Quota::default());
     let horizon = groups.groups[&ONE].0.clock();
     groups.apply(ONE, &[Command::Collect { horizon, items_max: 100 }]);
+    assert_eq!(quota(&groups, ONE), Quota::default());
+}
+
+/// Else a full group would take no delete from clients that name their requests.
+#[test]
+fn request_records_do_not_count() {
+    let key = limited(0).key_in(ONE);
+    let bytes = bytes_of(&key);
+    let mut groups = limited(bytes);
+    for (nonce, delta) in [(1, put(&key, 1)), (2, put(&key, 2)), (3, delete(&key))] {
+        let mut draft = groups.draft(nonce);
+        let (principal, id) = ("somebody".into(), vec![nonce as u8]);
+        let (route, mint) = (key.partition.clone(), groups.groups[&ONE].0.clock().next());
+        let request = RequestId { principal, id, route, mint };
+        draft.claim(request, Hash::ZERO).expect("a sound request id");
+        draft.push(delta, None, None).expect("a sound delta");
+        let (body, parts) = draft.finish().expect("it wrote");
+        let vote = Vote { body, part: parts[0].clone(), hint: Timestamp::ZERO };
+        let decided = standing(&mut groups, ONE, &Command::Vote(vote.into()));
+        assert!(matches!(decided, Standing::Decided(Decision::Committed { .. })), "{decided:?}");
+    }
     assert_eq!(quota(&groups, ONE), Quota::default());
 }

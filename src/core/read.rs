@@ -10,7 +10,7 @@ use crate::{
     aggregate::OutcomeRead,
     body::{KeyRead, RangeRead},
     command::Decision,
-    group::Group,
+    group::{Group, Trees},
     hash::{Hash, Hasher},
     id::{Tid, Timestamp},
     key::{Key, KeyRange},
@@ -224,7 +224,7 @@ impl Group {
 
     fn receipt(&self, state: &impl Read, kept: Kept) -> Option<Receipt> {
         let Some(Decision::Committed { ts }) = kept.txn.decision else { return None };
-        let own = self.proof_of(state, &kept);
+        let own = self.proof_of(state, &kept, &mut Trees::new());
         kept.aggregate?.receipt(ts, own)
     }
 
@@ -259,14 +259,14 @@ pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>
     }
 }
 
-/// The latest version number of a record, and what it counts against the quota; 0 where it is
-/// absent. Its fields stay unread.
+/// The latest version number of a record that clients can name, and what it counts against the
+/// quota; 0 where it is absent. Its fields stay unread.
 pub(crate) fn measure(state: &impl Read, key: &Key) -> (Timestamp, u64) {
     live(state.get(&tables::latest(key)).map(|stored| tables::measure_of(&stored)))
 }
 
-/// A tombstone counts as version 0, as if nothing had ever been there. A record has a name, so only
-/// a tombstone counts nothing against the quota.
+/// As if nothing had ever been there, for a tombstone. What clients can name has a name, so only a
+/// tombstone counts nothing against the quota.
 pub(crate) fn live(measured: Option<(Timestamp, u64)>) -> (Timestamp, u64) {
     measured.filter(|(_, bytes)| *bytes > 0).unwrap_or_default()
 }
@@ -406,6 +406,7 @@ fn version_at(state: &impl Read, key: &Key, at: Timestamp) -> Record {
     Record { key: key.clone(), version, fields: found.and_then(|stored| stored.fields) }
 }
 
+/// A tombstone counts as version 0.
 fn live_version(stored: &Stored) -> Timestamp {
-    live(Some((stored.version, stored.bytes))).0
+    if stored.fields.is_some() { stored.version } else { Timestamp::ZERO }
 }

@@ -366,17 +366,6 @@ pub(crate) fn txn_of(kept: &[u8]) -> Txn {
     codec::decode_first(kept).expect("stored bytes are of this release's format")
 }
 
-/// The proof of the Yes vote that stands at `place`, where its entry's leaves are still kept.
-pub(crate) fn load_proof(
-    state: &(impl Read + ?Sized),
-    group: GroupId,
-    ts: Timestamp,
-    place: &Place,
-) -> Option<Proof> {
-    let Leaves { before, leaves } = load(state, &self::leaves(place.index))?;
-    Some(place.proof(group, ts, before, &Tree::over(&leaves)))
-}
-
 pub(crate) fn load_config(state: &(impl Read + ?Sized)) -> Option<Config> {
     load(state, CONFIG)
 }

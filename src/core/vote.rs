@@ -209,7 +209,8 @@ impl Group {
         aggregate: Option<AggregateRef<'_>>,
     ) {
         debug_assert!(aggregate.is_none() || tid.home == self.id, "kept by another group");
-        if aggregate.is_some() {
+        // Its time begins with the decision.
+        if aggregate.is_some() && txn.decision.is_some() {
             self.list(Garbage::Outcome(tid), self.config.limits.outcome_ttl_us);
         }
         tables::save(state, tables::txn(tid), &KeptRef { txn, place, aggregate });

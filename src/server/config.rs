@@ -11,6 +11,9 @@ use vatic_store::Limits as StoreLimits;
 /// What a command has beside its body and part, and an entry beside its commands.
 const FRAMING_BYTES: u64 = 4 << 10;
 
+/// Below it outcomes would be gone before anybody could ask.
+const OUTCOME_TTL_US_MIN: u64 = 1_000_000;
+
 /// One node's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,13 +155,15 @@ impl Config {
     }
 
     /// Name and value of a setting, whether it is as it must be, and how that is.
-    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 9] {
+    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 11] {
         let Limits { stream_age_max_ms, forget_after_ms, sweep_interval_ms, .. } = self.limits;
         let Limits { stage_chunk_bytes, delta_bytes_max, scan_records_max, .. } = self.limits;
         let command_bytes_max = self.consensus_limits.command_bytes_max as u64;
         let batch_bytes_max = self.consensus_limits.batch_bytes_max as u64;
         let entry_bytes_max = u64::from(self.log_limits.entry_bytes_max);
-        let range_records_max = self.group_limits.range_records_max;
+        let collect_items_max = u64::from(self.limits.collect_items_max);
+        let vatic_core::limits::Limits { range_records_max, outcome_ttl_us, .. } =
+            self.group_limits;
         let chunk_bytes = stage_chunk_bytes + delta_bytes_max + FRAMING_BYTES;
         let entry_bytes = command_bytes_max + batch_bytes_max + FRAMING_BYTES;
         [
@@ -167,6 +172,13 @@ impl Config {
             ("replicas", u64::from(self.replicas), self.replicas > 0, "at least 1"),
             ("sweep_interval_ms", sweep_interval_ms, sweep_interval_ms > 0, "at least 1"),
             ("stage_chunk_bytes", stage_chunk_bytes, stage_chunk_bytes > 0, "at least 1"),
+            ("collect_items_max", collect_items_max, collect_items_max > 0, "at least 1"),
+            (
+                "outcome_ttl_us",
+                outcome_ttl_us,
+                outcome_ttl_us >= OUTCOME_TTL_US_MIN,
+                "at least a second",
+            ),
             (
                 "forget_after_ms",
                 forget_after_ms,
