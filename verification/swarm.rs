@@ -153,7 +153,7 @@ fn limits(rng: &mut Rng) -> Limits {
         range_records_max: *rng.pick(&[4, tiny.range_records_max]),
         request_ttl_us: *rng.pick(&[15_000, 60_000, 10_000_000]),
         outcome_ttl_us: *rng.pick(&[20_000, 10_000_000]),
-        records_bytes_max: *rng.pick(&[512, tiny.records_bytes_max, u64::MAX]),
+        records_bytes_max: *rng.pick(&[320, 400, u64::MAX, u64::MAX]),
         ..tiny
     }
 }
