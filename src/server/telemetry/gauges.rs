@@ -31,6 +31,8 @@ struct GroupGauges {
     committed: IntGaugeVec,
     last: IntGaugeVec,
     flushed: IntGaugeVec,
+    purged: IntGaugeVec,
+    set_aside: IntGaugeVec,
     term: IntGaugeVec,
     is_leader: IntGaugeVec,
     undecided: IntGaugeVec,
@@ -93,6 +95,8 @@ impl Gauges {
         set(&self.store.disk_free_bytes, usage.disk_free_bytes);
         for (&group, handle) in &cluster.groups {
             self.groups.look_up(group, handle);
+            let aside = cluster.set_aside.contains(group);
+            set(&self.groups.set_aside.with_label_values(&[&group.0.to_string()]), aside.into());
         }
         let (cpu_seconds, resident_bytes) = process();
         self.cpu_seconds.reset();
@@ -114,6 +118,8 @@ impl GroupGauges {
             committed: gauge("vatic_group_committed_index", "Last entry known to be committed."),
             last: gauge("vatic_group_last_index", "Last log entry that is here."),
             flushed: gauge("vatic_group_flushed_index", "Last log entry that LMDB has."),
+            purged: gauge("vatic_group_purged_index", "Last log entry that is gone from here."),
+            set_aside: gauge("vatic_group_set_aside", "1 where this replica differs or rotted."),
             term: gauge("vatic_group_term", "Raft's term."),
             is_leader: gauge("vatic_group_is_leader", "1 where this replica leads."),
             undecided: gauge("vatic_group_undecided", "Yes votes without a decision."),
@@ -133,6 +139,7 @@ impl GroupGauges {
         set(&self.committed, status.committed.unwrap_or(0));
         set(&self.last, status.last.unwrap_or(0));
         set(&self.flushed, status.flushed.unwrap_or(0));
+        set(&self.purged, status.purged.unwrap_or(0));
         set(&self.term, status.leadership.term);
         set(&self.is_leader, status.leadership.local.into());
         let group = Group::of_view(group, &view, Rules::default());
