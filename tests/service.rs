@@ -77,6 +77,7 @@ fn main() -> ExitCode {
             commands::records_are_written_read_and_removed,
             commands::script_commits_and_its_receipt_verifies_offline,
             commands::exit_codes_tell_failures_apart,
+            commands::outcome_of_a_request_is_told_by_the_name_that_an_error_gives_it,
             commands::status_and_verification_of_the_cluster_are_printed,
         ],
     )

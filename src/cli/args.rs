@@ -1,9 +1,11 @@
 //! The command line, as clap reads it.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vatic_core::id::Tid;
+use vatic_client::{Request, RequestError};
+use vatic_core::id::{Tid, TidError};
 use vatic_core::key::Key;
 use vatic_core::value::{Scalar, Value};
 
@@ -282,9 +284,34 @@ pub(crate) struct TxnArgs {
 pub(crate) enum TxnCommand {
     /// Ask how a transaction ended
     Outcome {
-        /// The transaction's id
-        id: Tid,
+        /// The transaction's id, or the request's as an unknown outcome names it
+        id: Asked,
     },
+}
+
+/// Whose outcome is asked for.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    /// One attempt's.
+    Transaction(Tid),
+    /// Of whichever attempt committed.
+    Request(Request),
+}
+
+impl FromStr for Asked {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A transaction's id has no dots.
+        match text.contains('.') {
+            true => {
+                text.parse().map(Asked::Request).map_err(|error: RequestError| error.to_string())
+            }
+            false => {
+                text.parse().map(Asked::Transaction).map_err(|error: TidError| error.to_string())
+            }
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -337,6 +364,9 @@ pub(crate) struct BenchRunArgs {
     /// Do not verify receipts as they come
     #[arg(long)]
     pub(crate) no_verify: bool,
+    /// The records are there already, from an earlier run
+    #[arg(long)]
+    pub(crate) loaded: bool,
 }
 
 fn theta(text: &str) -> Result<f64, String> {

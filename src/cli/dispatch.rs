@@ -42,8 +42,15 @@ fn report(output: Output, exit: Exit, error: &anyhow::Error) {
             let message = format!("{error:#}");
             let mut said = json!({"exit": exit as u8, "message": message});
             let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
-            if let Some(ClientError::RolledBack(rollback)) = causes.next() {
-                said["rollback"] = txn::of_rollback(rollback);
+            match causes.next() {
+                Some(ClientError::RolledBack(rollback)) => {
+                    said["rollback"] = txn::of_rollback(rollback);
+                }
+                Some(ClientError::OutcomeUnknown { tid, request, .. }) => {
+                    said["transaction_id"] = json!(tid.map(|tid| tid.to_string()));
+                    said["request_id"] = json!(request);
+                }
+                _ => {}
             }
             eprintln!("{}", json!({"error": said}));
         }
@@ -66,7 +73,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Del(args) => done(records::del(&args, &settings).await),
         Command::Scan(args) => done(records::scan(&args, &settings).await),
         Command::Txn(args) => match &args.command {
-            Some(TxnCommand::Outcome { id }) => txn::outcome(*id, &settings).await,
+            Some(TxnCommand::Outcome { id }) => txn::outcome(id, &settings).await,
             None => done(txn::run(&args, &settings).await),
         },
         Command::Keys => done(keys::run(&settings).await),

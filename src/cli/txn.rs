@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value as Json, json};
 use vatic_client::{ClientError, Committed, Outcome, OutcomeOf, Rollback, Transaction};
-use vatic_core::id::Tid;
 
-use crate::args::{Output, TxnArgs};
+use crate::args::{Asked, Output, TxnArgs};
 use crate::exit::{Exit, Failed};
 use crate::json;
 use crate::output;
@@ -49,9 +48,17 @@ pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<(
 }
 
 /// Prints how a transaction ended. Exits 6 where nothing is known of it.
-pub(crate) async fn outcome(tid: Tid, settings: &Settings) -> anyhow::Result<Exit> {
+pub(crate) async fn outcome(asked: &Asked, settings: &Settings) -> anyhow::Result<Exit> {
     let client = settings.connect().await?;
-    let (result, exit) = match client.outcome(OutcomeOf::Transaction(tid)).await? {
+    let (of, nothing) = match asked {
+        Asked::Transaction(tid) => {
+            (OutcomeOf::Transaction(*tid), json!({"transaction_id": tid.to_string()}))
+        }
+        Asked::Request(request) => {
+            (OutcomeOf::Request(request), json!({"request_id": request.to_string()}))
+        }
+    };
+    let (result, exit) = match client.outcome(of).await? {
         Outcome::Committed(committed) => {
             let mut result = of_receipt(&committed)?;
             result["state"] = json!("committed");
@@ -59,7 +66,8 @@ pub(crate) async fn outcome(tid: Tid, settings: &Settings) -> anyhow::Result<Exi
         }
         Outcome::RolledBack(rollback) => (of_rollback(&rollback), Exit::Ok),
         Outcome::Unknown => {
-            let result = json!({"transaction_id": tid.to_string(), "state": "unknown"});
+            let mut result = nothing;
+            result["state"] = json!("unknown");
             (result, Exit::OutcomeUnknown)
         }
     };

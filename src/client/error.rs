@@ -57,7 +57,7 @@ pub enum ClientError {
     OutcomeUnknown {
         /// The attempt, where it got as far as having an id.
         tid: Option<Tid>,
-        /// The request id in hexadecimal, where there is one.
+        /// The request, as [`crate::Request`] reads it back, where there is one.
         request: Option<String>,
         /// What was last heard.
         message: String,
@@ -275,7 +275,8 @@ fn rollback_in(status: &Status) -> Option<Rollback> {
 
 fn named(tid: &Option<Tid>, request: &Option<String>) -> String {
     match (tid, request) {
-        (Some(tid), _) => format!("transaction {tid}"),
+        (Some(tid), Some(request)) => format!("transaction {tid}, request {request},"),
+        (Some(tid), None) => format!("transaction {tid}"),
         (None, Some(request)) => format!("request {request}"),
         (None, None) => "the transaction".to_owned(),
     }

@@ -38,7 +38,7 @@ pub use limits::Limits;
 pub use outcome::{Cause, Committed, Outcome, Rollback};
 pub use pipeline::{Intent, Peeked, Pipeline, PipelineOptions};
 pub use reads::{Record, Scan, ScanOptions};
-pub use request::{OutcomeOf, Request};
+pub use request::{OutcomeOf, Request, RequestError};
 pub use run::{Done, Observer, Runner};
 pub use transaction::Transaction;
 

@@ -1,5 +1,7 @@
 //! Request ids: what makes a repeated request one effect.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,11 +31,6 @@ impl Request {
         Request { id: rand::random(), mint_unix_ms: now.as_millis() as u64, route: OnceLock::new() }
     }
 
-    /// The id in hexadecimal.
-    pub fn to_hex(&self) -> String {
-        self.id.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     /// Fixes the partition whose group remembers the id; the first call counts.
     pub(crate) fn route_by(&self, partition: &str) {
         self.route.get_or_init(|| partition.to_owned());
@@ -42,6 +39,36 @@ impl Request {
     /// The parts of the id, once it has a route.
     pub(crate) fn parts(&self) -> Option<(&[u8], &str, u64)> {
         Some((&self.id, self.route.get()?, self.mint_unix_ms))
+    }
+}
+
+/// `ID.MINT.ROUTE`, the id in hexadecimal: all that is needed to ask for its outcome later.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, ".{}.{}", self.mint_unix_ms, self.route.get().map_or("", String::as_str))
+    }
+}
+
+/// The text is not a request id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("request id {0:?} is not of the form ID.MINT.ROUTE")]
+pub struct RequestError(pub String);
+
+impl FromStr for Request {
+    type Err = RequestError;
+
+    fn from_str(text: &str) -> Result<Self, RequestError> {
+        let parse = || {
+            let mut parts = text.splitn(3, '.');
+            let (id, mint, route) = (parts.next()?, parts.next()?, parts.next()?);
+            let whole = id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let id = u128::from_str_radix(id, 16).ok().filter(|_| whole)?.to_be_bytes();
+            let mint_unix_ms = mint.parse().ok()?;
+            let route = OnceLock::from(Some(route.to_owned()).filter(|route| !route.is_empty())?);
+            Some(Request { id, mint_unix_ms, route })
+        };
+        parse().ok_or_else(|| RequestError(text.to_owned()))
     }
 }
 
@@ -60,6 +87,28 @@ mod tests {
 
     #[test]
     fn two_requests_differ() {
-        assert_ne!(Request::mint().to_hex(), Request::mint().to_hex());
+        assert_ne!(Request::mint().to_string(), Request::mint().to_string());
+    }
+
+    #[test]
+    fn text_of_a_request_names_the_same_one_whatever_its_route() {
+        for route in ["a", "with.dots and/more", "ä"] {
+            let request = Request::mint();
+            request.route_by(route);
+            let read: Request = request.to_string().parse().unwrap();
+            assert_eq!(read.parts(), request.parts());
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_request_is_refused() {
+        let id = "0f".repeat(16);
+        for text in ["", "x", &format!("{id}.1"), &format!("{id}.1."), &format!("{id}.x.a")] {
+            assert!(text.parse::<Request>().is_err(), "{text}");
+        }
+        let signed = format!("+{}.1.a", &id[1..]);
+        assert!(signed.parse::<Request>().is_err(), "{signed}");
+        // One that nobody routed was never sent.
+        assert!(Request::mint().to_string().parse::<Request>().is_err());
     }
 }

@@ -109,7 +109,7 @@ impl Client {
             Claim::Won(committed) => won(lost, *committed, attempts),
             Claim::Open => Err(ClientError::OutcomeUnknown {
                 tid: Some(open.tid),
-                request: plan.request.as_deref().map(Request::to_hex),
+                request: plan.request.as_deref().map(Request::to_string),
                 message: error.to_string(),
             }),
         }

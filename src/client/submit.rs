@@ -98,7 +98,7 @@ impl Client {
         let tid = if let ClientError::OutcomeUnknown { tid, .. } = &last { *tid } else { None };
         Err(ClientError::OutcomeUnknown {
             tid,
-            request: Some(request.to_hex()),
+            request: Some(request.to_string()),
             message: last.to_string(),
         })
     }

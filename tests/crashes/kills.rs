@@ -3,12 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::bytes::Bytes;
+use serde_json::Value as Json;
 use vatic_client::{Outcome, OutcomeOf};
 use vatic_core::id::Tid;
 use vatic_core::key::Key;
 use vatic_proto::v1;
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
+use vatic_tests::command::vatic;
 use vatic_tests::load::Load;
+use vatic_tests::scrape::Scrape;
 use vatic_tests::strikes::Strikes;
 use vatic_tests::values::{add, core_key, fields, int, key, number, put, transitions};
 use vatic_tests::wait::{SOON, until};
@@ -197,4 +200,41 @@ pub(crate) async fn whole_cluster_killed_keeps_what_was_acknowledged(cluster: &C
     load.progress(cluster, 30).await;
     load.check(cluster).await;
     cluster.wait_agreed().await;
+}
+
+/// A benchmark whose loading fails for good has measured nothing.
+pub(crate) async fn benchmark_loads_on_while_a_node_dies_and_comes_back(cluster: &Cluster) {
+    const KEYS: &str = "6000";
+    let endpoints = cluster.endpoints().to_vec();
+    let before = committed_so_far(cluster).await;
+    let bench = tokio::task::spawn_blocking(move || {
+        let arguments = ["--workload", "put", "--keys", KEYS, "--seconds", "1", "--clients", "4"];
+        vatic(&endpoints, &[&["bench", "run", "--output", "json"], &arguments[..]].concat())
+    });
+    until("it loads", SOON, || async {
+        (committed_so_far(cluster).await > before + 500).then_some(())
+    })
+    .await;
+    let victim = cluster.leader(1).await;
+    cluster.kill(victim);
+    cluster.restart(victim);
+    let ended = bench.await.unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let last = ended.stdout.lines().last().expect("it ends with its figures");
+    let figures: Json = serde_json::from_str(last).unwrap();
+    assert!(figures["ops"].as_u64().unwrap() > 0, "{figures}");
+    cluster.wait_ready().await;
+    cluster.wait_agreed().await;
+}
+
+/// Commits that all nodes have told their clients of since they were started.
+async fn committed_so_far(cluster: &Cluster) -> u64 {
+    let mut sum = 0.0;
+    for at in 0..NODES {
+        if let Ok((200, text)) = cluster.admin(at, "/metrics").await {
+            sum += Scrape::read(&text)
+                .is("vatic_transactions_total{cause=\"\",outcome=\"committed\"}");
+        }
+    }
+    sum as u64
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use vatic_core::id::Tid;
 use vatic_proto::v1;
 use vatic_tests::cluster::{Cluster, NODES, SLOW_TRANSACTION_MS};
+use vatic_tests::command::vatic;
 use vatic_tests::values::{add, core_key, int, key, number, put, transitions};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{self, Stream, committed, refused};
@@ -75,5 +77,33 @@ pub(crate) async fn node_asked_to_stop_ends_its_streams_and_hands_leadership_ove
     assert_ne!(cluster.leader(1).await, leaving);
     cluster.restart(leaving);
     cluster.wait_ready().await;
+    cluster.wait_agreed().await;
+}
+
+/// Whoever gave up can ask later, by what the error said.
+pub(crate) async fn command_that_ends_in_doubt_names_the_request_that_can_be_asked_for(
+    cluster: &Cluster,
+) {
+    let leader = cluster.leader(2).await;
+    let others: Vec<usize> = (0..NODES).filter(|at| *at != leader).collect();
+    let name = core_key(&key("doubted", &cluster.partition(2, 0).await, ""));
+    let endpoint = cluster.endpoints()[leader].clone();
+    others.iter().for_each(|at| cluster.pause(*at));
+    let put = name.to_string();
+    let ended = tokio::task::spawn_blocking(move || {
+        vatic(&[endpoint], &["put", &put, "value=1", "--timeout-ms", "2000", "--output", "json"])
+    });
+    let ended = ended.await.unwrap();
+    others.iter().for_each(|at| cluster.resume(*at));
+    assert_eq!(ended.code, 6, "{ended:?}");
+    let said: Json = serde_json::from_str(ended.stderr.lines().last().unwrap()).unwrap();
+    let request = said["error"]["request_id"].as_str().expect("it has a name").to_owned();
+    assert!(said["error"]["message"].as_str().unwrap().contains(&request), "{ended:?}");
+    cluster.wait_ready().await;
+    let told = vatic(cluster.endpoints(), &["txn", "outcome", &request, "--output", "json"]);
+    println!("  {told:?}");
+    let there = cluster.client().get(&name).await.unwrap().is_some();
+    let state = if there { "committed" } else { "unknown" };
+    assert_eq!(told.json()["state"], state, "{told:?}");
     cluster.wait_agreed().await;
 }

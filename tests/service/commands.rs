@@ -3,8 +3,11 @@
 use std::fs;
 
 use serde_json::{Value as Json, json};
+use vatic_client::{PipelineOptions, Request};
+use vatic_core::delta::{Delta, Op};
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
 use vatic_tests::command::{vatic, vatic_with_input};
+use vatic_tests::values::{core_key, fields, key};
 
 pub(crate) async fn records_are_written_read_and_removed(cluster: &Cluster) {
     let at = cluster.endpoints();
@@ -190,4 +193,23 @@ pub(crate) async fn status_and_verification_of_the_cluster_are_printed(cluster: 
     assert!(groups.iter().all(|group| group["leader"].is_u64()), "{seen}");
     let table = vatic(cluster.endpoints(), &["status"]);
     assert!(table.stdout.contains("leader") && table.stdout.contains("ready"), "{table:?}");
+}
+
+pub(crate) async fn outcome_of_a_request_is_told_by_the_name_that_an_error_gives_it(
+    cluster: &Cluster,
+) {
+    let name = core_key(&key("cli-asked", &cluster.partition(2, 0).await, ""));
+    let pipeline = cluster.client().pipeline(PipelineOptions::default()).await.unwrap();
+    let (request, put) = (Request::mint(), Delta { key: name, op: Op::Put(fields(1)) });
+    let done = pipeline.submit_as(&request, &[put]).await.unwrap();
+    let asked = request.to_string();
+    let told = vatic(cluster.endpoints(), &["txn", "outcome", &asked, "--output", "json"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert_eq!(told.json()["transaction_id"], done.tid.to_string());
+    let (_, rest) = asked.split_once('.').unwrap();
+    let another = format!("{}.{rest}", "00".repeat(16));
+    let told = vatic(cluster.endpoints(), &["txn", "outcome", &another, "--output", "json"]);
+    assert_eq!((told.code, &told.json()["state"]), (6, &json!("unknown")), "{told:?}");
+    assert_eq!(told.json()["request_id"], another);
+    assert_eq!(vatic(cluster.endpoints(), &["txn", "outcome", "00.1.x"]).code, 2);
 }

@@ -12,6 +12,8 @@ pub(crate) const HOT_KEYS: u32 = 10;
 pub(crate) const HOT_PERCENT: u32 = 90;
 /// Loading at once.
 pub(crate) const LOADERS: usize = 128;
+/// How long the loading of one record is tried: elections come and go, a node may be started again.
+pub(crate) const LOAD_RETRY_MS: u64 = 60_000;
 /// Before anything counts.
 pub(crate) const WARM_UP_MS: u64 = 1_000;
 /// Past the end, for operations that are still under way.

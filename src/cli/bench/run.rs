@@ -8,12 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
-use vatic_client::{Client, Options, Pipeline, PipelineOptions};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use vatic_client::{Client, ClientError, Options, Pipeline, PipelineOptions};
+use vatic_core::delta::Delta;
 
 use super::cpu::Processes;
 use super::data;
-use super::limits::{LAST_MS, LOADERS, WARM_UP_MS, client_limits};
+use super::limits::{ERROR_PAUSE_MS, LAST_MS, LOAD_RETRY_MS, LOADERS, WARM_UP_MS, client_limits};
 use super::play::{Player, Window};
 use super::report::Measured;
 use super::tally::Tally;
@@ -29,7 +30,9 @@ pub(crate) async fn run(args: &BenchRunArgs, settings: &Settings) -> anyhow::Res
     let verify = !args.no_verify;
     let options = PipelineOptions { connections: args.connections as usize, verify };
     let pipeline = client.pipeline(options).await?;
-    load(args, &pipeline, seed).await.context("loading")?;
+    if !args.loaded {
+        load(args, &pipeline, seed).await.context("loading")?;
+    }
     let servers = Processes::listening(&client.endpoints());
     let measured = measure(args, &pipeline, seed, servers.as_ref()).await?;
     measured.print(args, settings.output)?;
@@ -46,7 +49,7 @@ async fn load(args: &BenchRunArgs, pipeline: &Pipeline, seed: u64) -> anyhow::Re
         .map(|record| {
             let (pipeline, workload) = (pipeline.clone(), args.workload);
             let mut random = SmallRng::seed_from_u64(seed ^ u64::from(record));
-            async move { pipeline.submit(&data::loading(workload, record, &mut random)).await }
+            async move { write(&pipeline, &data::loading(workload, record, &mut random)).await }
         })
         .buffer_unordered(LOADERS);
     while let Some(one) = loaded.next().await {
@@ -55,6 +58,25 @@ async fn load(args: &BenchRunArgs, pipeline: &Pipeline, seed: u64) -> anyhow::Re
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// Writes a record's first content, however often that takes: a node may die meanwhile. It replaces
+/// what is there, so that an attempt which did commit does no harm.
+async fn write(pipeline: &Pipeline, deltas: &[Delta]) -> Result<(), ClientError> {
+    let end = Instant::now() + Duration::from_millis(LOAD_RETRY_MS);
+    loop {
+        match pipeline.submit(deltas).await {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                let passes =
+                    error.retryable() || matches!(error, ClientError::OutcomeUnknown { .. });
+                if !passes || Instant::now() >= end {
+                    return Err(error);
+                }
+                sleep(Duration::from_millis(ERROR_PAUSE_MS)).await;
+            }
+        }
+    }
 }
 
 async fn measure(
