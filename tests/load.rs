@@ -36,6 +36,15 @@ pub struct Load {
     tasks: JoinSet<Account>,
 }
 
+/// A load that has ended.
+#[derive(Debug)]
+pub struct Stopped {
+    counters: &'static str,
+    ledger: &'static str,
+    partitions: Vec<String>,
+    account: Account,
+}
+
 /// How many transactions ended how; the books agree with it.
 #[derive(Debug, Clone, Copy)]
 pub struct Balance {
@@ -109,9 +118,22 @@ impl Load {
 
     /// Ends the load and holds what the clients know against what the cluster has.
     pub async fn check(self, cluster: &Cluster) -> Balance {
+        self.stop().await.check(cluster).await
+    }
+
+    /// Ends the load; what the clients know is checked later.
+    pub async fn stop(self) -> Stopped {
         self.stopping.store(true, Ordering::Release);
         let Load { counters, ledger, partitions, tasks, .. } = self;
         let account = tasks.join_all().await.into_iter().fold(Account::default(), Account::plus);
+        Stopped { counters, ledger, partitions, account }
+    }
+}
+
+impl Stopped {
+    /// Holds what the clients know against what the cluster has.
+    pub async fn check(self, cluster: &Cluster) -> Balance {
+        let Stopped { counters, ledger, partitions, account } = self;
         let client = cluster.client();
         let at = barrier(&client, &partitions).await;
         let mut ledgers = Ledgers::new();

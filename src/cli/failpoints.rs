@@ -11,7 +11,11 @@
 //! as `1*sleep(500)`, `pause`, `off`.
 //!
 //! Names are CRATE::MOMENT: a bare verb is before it, a participle after it. A name that is not in
-//! the table is refused, so that no test arms what nobody reaches.
+//! the table is refused, so that no test arms what nobody reaches. Some points are reached by one
+//! group at a time: `POINT@GROUP` is armed for that group alone.
+//!
+//! Two points break the node instead of stopping it, when armed with `return`: what checks nodes
+//! must find out.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Every failpoint, and where a process is that stops there.
 const POINTS: &[(&str, &str)] = &[
-    ("log::sync", "a batch is written, not fsynced; of any group"),
+    ("log::sync", "a batch is written, not fsynced"),
     ("log::synced", "the batch is fsynced, nobody is told"),
     ("store::create_commit", "LMDB has a new replica, not committed"),
     ("store::create_committed", "and committed"),
@@ -49,6 +53,7 @@ const POINTS: &[(&str, &str)] = &[
     ("consensus::append", "entries are about to go into the log"),
     ("consensus::append_durable", "they are durable here, Raft is not told"),
     ("consensus::apply", "an entry is committed and about to be applied"),
+    ("consensus::apply_skip", "broken with `return`: the entry counts as applied, and is not"),
     ("consensus::apply_published", "it is applied, whoever proposed it is not told"),
     ("consensus::snapshot_write", "a chunk of a received snapshot is about to be written"),
     ("consensus::snapshot_build", "a snapshot is due"),
@@ -58,6 +63,7 @@ const POINTS: &[(&str, &str)] = &[
     ("consensus::rejoin", "a replica begins a new generation"),
     ("consensus::rejoin_noted", "the generation is on disk, the replica is not made"),
     ("consensus::retire", "before an old generation is deleted"),
+    ("server::claim", "broken with `return`: the gateway forgets the request id of a Submit"),
     ("server::seal", "gateway: a transaction is sealed, nobody has the seal"),
     ("server::seal_sent", "gateway: the seal is on its way to another node"),
     ("server::sealed", "gateway: the outcome is here, the client is not told"),
@@ -67,6 +73,9 @@ const POINTS: &[(&str, &str)] = &[
     ("server::apply", "replica: before an entry's commands are applied"),
     ("server::applied", "replica: they are applied, not published"),
 ];
+
+/// Those that can be armed for one group.
+const OF_GROUPS: [&str; 4] = ["log::sync", "log::synced", "server::apply", "server::applied"];
 
 fn main() -> ExitCode {
     let armed = std::env::var("FAILPOINTS").map_or(Ok(()), |said| arm(&said));
@@ -105,9 +114,16 @@ fn arm(said: &str) -> Result<(), String> {
     settings.try_for_each(arm_one)
 }
 
+fn is_known(point: &str) -> bool {
+    match point.split_once('@') {
+        Some((point, group)) => OF_GROUPS.contains(&point) && group.parse::<u32>().is_ok(),
+        None => POINTS.iter().any(|(known, _)| *known == point),
+    }
+}
+
 fn arm_one(setting: &str) -> Result<(), String> {
     let (point, action) = setting.split_once('=').ok_or(format!("{setting:?} sets nothing"))?;
-    if !POINTS.iter().any(|(known, _)| *known == point) {
+    if !is_known(point) {
         let known: Vec<String> = POINTS.iter().map(|(name, at)| format!("{name}: {at}")).collect();
         return Err(format!("no point {point:?}; there are\n{}", known.join("\n")));
     }

@@ -255,12 +255,12 @@ impl Writer {
                 self.refused = Some(batch);
                 return Ok(Step::Stalled);
             }
-            fail_point!("log::sync");
+            reach("log::sync", &batch.frames);
             if let Err(error) = written.and_then(|()| batch.slot.file.sync()) {
                 refuse(std::mem::take(&mut batch.dones), &error);
                 return Err(error);
             }
-            fail_point!("log::synced");
+            reach("log::synced", &batch.frames);
             self.batch_next += 1;
         }
         self.settle(batch)?;
@@ -353,5 +353,15 @@ impl Batch {
 fn refuse(dones: Vec<Done>, error: &io::Error) {
     for done in dones {
         done(Err(io::Error::new(error.kind(), error.to_string())));
+    }
+}
+
+/// Failpoints of a batch: of any, and as `POINT@GROUP` of one that has something of the group.
+#[cfg_attr(not(feature = "failpoints"), expect(unused_variables))]
+fn reach(point: &str, frames: &[Framed]) {
+    fail_point!(point);
+    #[cfg(feature = "failpoints")]
+    for group in frames.iter().map(|frame| frame.replica.group).collect::<BTreeSet<_>>() {
+        fail_point!(&format!("{point}@{group}"));
     }
 }

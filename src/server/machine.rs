@@ -22,8 +22,10 @@ impl Machine {
 impl vatic_consensus::Machine for Machine {
     fn apply(&mut self, state: &mut Writer, index: u64, commands: &[Bytes]) -> Vec<Bytes> {
         fail_point!("server::apply");
+        fail_point!(&format!("server::apply@{}", self.id));
         let applied = self.group.apply_entry(state, index, commands.iter().map(|c| c.as_ref()));
         fail_point!("server::applied");
+        fail_point!(&format!("server::applied@{}", self.id));
         match applied {
             Ok(replies) => replies.iter().map(|reply| codec::encode(reply).into()).collect(),
             // One of two answers already given must be wrong: going on would only spread it.

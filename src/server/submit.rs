@@ -11,6 +11,7 @@ use crate::{
     stream,
     telemetry::journey::Journey,
 };
+use fail::fail_point;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -131,7 +132,11 @@ impl Gateway {
             memory.take(delta.len() as u64)?;
             deltas.push(delta);
         }
-        if let Some(request) = request.request_id {
+        let claims = || {
+            fail_point!("server::claim", |_| false);
+            true
+        };
+        if let Some(request) = request.request_id.filter(|_| claims()) {
             let request = convert::request_id(request, principal, self.clock_ahead_max_ms())?;
             draft.claim(request, convert::content(&deltas))?;
         }

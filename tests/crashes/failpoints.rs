@@ -184,12 +184,12 @@ pub(crate) async fn request_repeated_while_the_first_attempt_is_in_doubt_is_appl
 pub(crate) async fn leader_that_dies_around_fsync_flush_or_apply_loses_nothing(cluster: &Cluster) {
     let load = Load::start(cluster, "points", "points-names", CLIENTS).await;
     let armed = [
-        "log::sync=9*off->abort",
-        "log::synced=9*off->abort",
+        "log::sync@2=9*off->abort",
+        "log::synced@2=9*off->abort",
         "store::flush_commit=abort",
         "store::flush_committed=abort",
-        "server::apply=9*off->abort",
-        "server::applied=9*off->abort",
+        "server::apply@2=9*off->abort",
+        "server::applied@2=9*off->abort",
     ];
     for armed in armed {
         load.progress(cluster, 10).await;
