@@ -1,7 +1,7 @@
 //! A cluster of real processes on free ports of the loopback, in a throwaway directory.
 //!
 //! Three nodes, three replicas a group. Limits that clients meet are small, so that tests reach
-//! them quickly; all else is as in production.
+//! them quickly; all else is as in production, unless a test says otherwise.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -52,6 +52,24 @@ pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
 /// A node that lacks more than twice as many entries of a group needs a snapshot.
 pub const SNAPSHOT_EVERY_ENTRIES: u64 = 100;
 
+/// A number of the configuration file: its table, its key, its value.
+pub type Setting = (&'static str, &'static str, u64);
+
+const SETTINGS: [Setting; 12] = [
+    ("limits", "stream_idle_ms", STREAM_IDLE_MS),
+    ("limits", "delta_bytes_max", DELTA_BYTES_MAX),
+    ("limits", "stage_chunk_bytes", STAGE_CHUNK_BYTES),
+    ("limits", "message_bytes_max", MESSAGE_BYTES_MAX),
+    ("limits", "read_set_keys_max", READ_SET_KEYS_MAX),
+    ("limits", "scan_records_max", SCAN_RECORDS_MAX),
+    ("limits", "scan_chunk_records", SCAN_CHUNK_RECORDS),
+    ("limits", "snapshot_retention_ms", SNAPSHOT_RETENTION_MS),
+    ("limits", "slow_transaction_ms", SLOW_TRANSACTION_MS),
+    ("limits", "slow_log_per_s_max", 1_000),
+    ("consensus_limits", "snapshot_every_entries", SNAPSHOT_EVERY_ENTRIES),
+    ("consensus_limits", "entries_kept_behind_snapshot", SNAPSHOT_EVERY_ENTRIES),
+];
+
 /// A running cluster; dropped, it is gone.
 #[derive(Debug)]
 pub struct Cluster {
@@ -65,19 +83,31 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all nodes and waits until each is ready.
+    /// Starts all nodes and waits until each is ready. One of them logs every transaction.
     pub async fn start() -> Cluster {
+        let level = |number| match number {
+            TRACED => "info,vatic::transaction=debug",
+            _ => "info",
+        };
+        Cluster::launch(&[], level).await
+    }
+
+    /// The same with settings of its own, of which the last of a key counts, and a level at which
+    /// all nodes log.
+    pub async fn start_with(settings: &[Setting], log_level: &str) -> Cluster {
+        Cluster::launch(settings, |_| log_level).await
+    }
+
+    async fn launch<'l>(settings: &[Setting], log_level: impl Fn(u32) -> &'l str) -> Cluster {
         let dir = tempfile::tempdir().expect("there is a place for temporary files");
         let addresses = free_addresses(3 * NODES);
         let (clients, others) = addresses.split_at(NODES);
         let (peers, admins) = others.split_at(NODES);
         let mut nodes = Vec::new();
         for (number, (client, admin)) in (1..).zip(clients.iter().zip(admins)) {
-            let config = config(number, client, admin, peers, dir.path());
+            let config = config(number, client, admin, peers, dir.path()) + &tables(settings);
             let mut node = Node::new(number, format!("http://{client}"), dir.path(), &config);
-            if number == TRACED {
-                node.set_log_level("info,vatic::transaction=debug");
-            }
+            node.set_log_level(log_level(number));
             node.start();
             nodes.push(node);
         }
@@ -206,10 +236,15 @@ impl Cluster {
 
     /// Panics, with the end of its log, where a node ended though nobody killed it.
     pub fn assert_alive(&self) {
+        let casualties = self.casualties();
+        assert!(casualties.is_none(), "{}", casualties.unwrap_or_default());
+    }
+
+    /// The nodes that ended though nobody killed them, each with the end of its log.
+    pub fn casualties(&self) -> Option<String> {
         let mut nodes = self.nodes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let casualties: Vec<String> = nodes.iter_mut().filter_map(Node::ended).collect();
-        drop(nodes);
-        assert!(casualties.is_empty(), "{}", casualties.join("\n"));
+        (!casualties.is_empty()).then(|| casualties.join("\n"))
     }
 
     /// The node that leads a group, by its place from 0.
@@ -295,16 +330,21 @@ fn config(
         "cluster = \"tests\"\nnode = {number}\ndata_dir = {home:?}\nclient_listen = \"{client}\"\n\
          peer_listen = \"{peer}\"\nadmin_listen = \"{admin}\"\n\
          log_format = \"{log_format}\"\n\
-         groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n\n\
-         [limits]\nstream_idle_ms = {STREAM_IDLE_MS}\ndelta_bytes_max = {DELTA_BYTES_MAX}\n\
-         stage_chunk_bytes = {STAGE_CHUNK_BYTES}\n\
-         message_bytes_max = {MESSAGE_BYTES_MAX}\nread_set_keys_max = {READ_SET_KEYS_MAX}\n\
-         scan_records_max = {SCAN_RECORDS_MAX}\nscan_chunk_records = {SCAN_CHUNK_RECORDS}\n\
-         snapshot_retention_ms = {SNAPSHOT_RETENTION_MS}\n\
-         slow_transaction_ms = {SLOW_TRANSACTION_MS}\nslow_log_per_s_max = 1000\n\n\
-         [consensus_limits]\nsnapshot_every_entries = {SNAPSHOT_EVERY_ENTRIES}\n\
-         entries_kept_behind_snapshot = {SNAPSHOT_EVERY_ENTRIES}\n"
+         groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n"
     )
+}
+
+/// The tables of the configuration, with a test's own settings over the usual ones.
+fn tables(settings: &[Setting]) -> String {
+    let mut tables: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for (table, key, value) in SETTINGS.iter().chain(settings) {
+        tables.entry(table).or_default().insert(key, *value);
+    }
+    let line = |(key, value): (&&str, &u64)| format!("{key} = {value}\n");
+    let table = |(name, keys): (&&str, &BTreeMap<&str, u64>)| {
+        format!("\n[{name}]\n{}", keys.iter().map(line).collect::<String>())
+    };
+    tables.iter().map(table).collect()
 }
 
 /// Free now; another process could take one before the node does, which then ends and says so.

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
             kills::nodes_killed_and_stopped_at_random_lose_nothing,
             stops::vote_without_a_quorum_is_in_the_slow_log_of_its_driver,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
+            stops::command_that_ends_in_doubt_names_the_request_that_can_be_asked_for,
+            kills::benchmark_loads_on_while_a_node_dies_and_comes_back,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
             strangers::stranger_on_the_peer_port_is_refused,
             strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,
             damage::flipped_byte_at_rest_is_found_named_and_mended,
+            damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
+            damage::replica_in_quarantine_serves_no_snapshot_after_a_restart,
             damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
         ],
     )

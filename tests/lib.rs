@@ -7,15 +7,21 @@
 //! Invariants: no test waits for a state by sleeping, all poll with a deadline; no process and no
 //! directory outlives the tests, whichever way they end.
 
+pub mod alarms;
 pub mod cluster;
 pub mod command;
+pub mod disk_use;
+pub mod endurance;
 pub mod http;
 pub mod load;
 pub mod node;
+pub mod overwrites;
 pub mod program;
 pub mod scrape;
+pub mod seeded;
 pub mod strikes;
 pub mod suite;
+pub mod tamper;
 pub mod values;
 pub mod wait;
 pub mod wire;

@@ -1,4 +1,5 @@
-//! The program under test: `vatic` of this very build, with failpoints that nobody has armed.
+//! The program under test: `vatic` of this very build, with failpoints that nobody has armed; and
+//! `vatic` as users have it, which is what is measured.
 //!
 //! Cargo builds a package's binary for the tests of that package alone, so for these tests it may
 //! be missing or older than the sources; then it is built here, into the same target folder.
@@ -11,44 +12,63 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-const PROGRAM: &str = "vatic-failpoints";
+/// A binary of the package `vatic`.
+struct Binary {
+    name: &'static str,
+    features: &'static [&'static str],
+}
 
-/// Where the binary is, fresh.
+/// Where the binary with failpoints is, fresh.
 pub fn program() -> &'static Path {
-    static PROGRAM: LazyLock<PathBuf> =
-        LazyLock::new(|| std::env::var_os("VATIC_TEST_PROGRAM").map_or_else(built, PathBuf::from));
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        Binary { name: "vatic-failpoints", features: &["--features", "failpoints"] }.fresh()
+    });
     &PROGRAM
 }
 
-fn built() -> PathBuf {
-    let test = std::env::current_exe().expect("a process knows its program");
-    // TARGET/PROFILE/deps/TEST, or TARGET/PROFILE/COMMAND
-    let folder = test.parent().expect("a program lies in a folder");
-    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
-    let profile = profile.expect("deps lies in a profile").to_owned();
-    let binary = profile.join(PROGRAM);
-    if fs::metadata(&binary).and_then(|found| found.modified()).ok() < newest_source() {
-        build(&profile);
-    }
-    assert!(binary.is_file(), "cargo built no {}", binary.display());
-    binary
+/// Where the binary that users have is, fresh.
+pub fn plain_program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> =
+        LazyLock::new(|| Binary { name: "vatic", features: &[] }.fresh());
+    &PROGRAM
 }
 
-fn build(profile: &Path) {
-    let name = profile.file_name().expect("a profile has a name").to_string_lossy().into_owned();
-    let name = if name == "debug" { "dev".to_owned() } else { name };
-    let target = profile.parent().expect("a profile lies in a target folder");
-    eprintln!("building the binary `{PROGRAM}` (profile {name})");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--package", "vatic", "--bin", PROGRAM, "--features", "failpoints"])
-        .args(["--profile", &name])
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(root())
-        .status()
-        .expect("cargo can be started");
-    assert!(status.success(), "`cargo build -p vatic` failed: {status}");
+impl Binary {
+    fn fresh(&self) -> PathBuf {
+        std::env::var_os("VATIC_TEST_PROGRAM").map_or_else(|| self.built(), PathBuf::from)
+    }
+
+    fn built(&self) -> PathBuf {
+        let test = std::env::current_exe().expect("a process knows its program");
+        // TARGET/PROFILE/deps/TEST, or TARGET/PROFILE/COMMAND
+        let folder = test.parent().expect("a program lies in a folder");
+        let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+        let profile = profile.expect("deps lies in a profile").to_owned();
+        let binary = profile.join(self.name);
+        if fs::metadata(&binary).and_then(|found| found.modified()).ok() < newest_source() {
+            self.build(&profile);
+        }
+        assert!(binary.is_file(), "cargo built no {}", binary.display());
+        binary
+    }
+
+    fn build(&self, profile: &Path) {
+        let name = profile.file_name().expect("a profile has a name").to_string_lossy();
+        let name = if name == "debug" { "dev" } else { &name };
+        let target = profile.parent().expect("a profile lies in a target folder");
+        eprintln!("building the binary `{}` (profile {name})", self.name);
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--package", "vatic", "--bin", self.name])
+            .args(self.features)
+            .args(["--profile", name])
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(root())
+            .status()
+            .expect("cargo can be started");
+        assert!(status.success(), "`cargo build -p vatic` failed: {status}");
+    }
 }
 
 fn root() -> &'static Path {

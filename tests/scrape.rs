@@ -23,4 +23,10 @@ impl Scrape {
         let found = self.0.get(series).copied();
         found.unwrap_or_else(|| panic!("no {series} in {:#?}", self.0.keys()))
     }
+
+    /// The sum of a series over all its labels.
+    pub fn sum(&self, name: &str) -> f64 {
+        let of = |series: &str| series.split('{').next() == Some(name);
+        self.0.iter().filter(|(series, _)| of(series)).map(|(_, value)| value).sum()
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::cluster::{Cluster, NODES};
+use crate::seeded::Seeded;
 use crate::wait::{SOON, until};
 
 /// How long a node is left dead or stopped at most: below and above an election.
@@ -48,7 +49,7 @@ impl Strike {
 /// Strikes drawn from a seed.
 #[derive(Debug, Clone)]
 pub struct Strikes {
-    state: u64,
+    seeded: Seeded,
     /// How often each was carried out.
     pub counts: BTreeMap<Strike, u64>,
     /// Processes killed by SIGKILL.
@@ -58,12 +59,12 @@ pub struct Strikes {
 impl Strikes {
     /// The seed decides what happens to whom.
     pub fn new(seed: u64) -> Strikes {
-        Strikes { state: seed, counts: BTreeMap::new(), kills: 0 }
+        Strikes { seeded: Seeded::new(seed), counts: BTreeMap::new(), kills: 0 }
     }
 
     /// Strikes once and leaves all nodes running; they need not be ready yet.
     pub async fn strike(&mut self, cluster: &Cluster) -> Strike {
-        let strike = match self.below(20) {
+        let strike = match self.seeded.below(20) {
             0..=9 => Strike::Kill,
             10..=11 => Strike::KillTwo,
             12 => Strike::KillAll,
@@ -71,9 +72,9 @@ impl Strikes {
             17..=18 => Strike::PauseThenKill,
             _ => Strike::Leave,
         };
-        let first = self.below(NODES as u64) as usize;
+        let first = self.seeded.below(NODES as u64) as usize;
         let nodes: Vec<usize> = (0..NODES).map(|next| (first + next) % NODES).collect();
-        let down = Duration::from_millis(self.below(DOWN_MAX_MS));
+        let down = Duration::from_millis(self.seeded.below(DOWN_MAX_MS));
         match strike {
             Strike::Kill => self.kill(cluster, &nodes[..1], down).await,
             Strike::KillTwo => self.kill(cluster, &nodes[..2], down).await,
@@ -108,14 +109,5 @@ impl Strikes {
         for &node in nodes {
             cluster.restart(node);
         }
-    }
-
-    /// SplitMix64.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
     }
 }

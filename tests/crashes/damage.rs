@@ -2,16 +2,18 @@
 //! from the others'. And a node whose whole disk was lost.
 
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use vatic_core::id::Timestamp;
+use vatic_core::key::Key;
 use vatic_core::value::Value;
 use vatic_tests::cluster::{Cluster, NODES};
+use vatic_tests::tamper;
 use vatic_tests::values::{core_key, key, put, text};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{Stream, committed};
 
-/// What is asked of the scrub.
+/// What is asked of scrub and comparison.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 const REBUILT_WITHIN: Duration = Duration::from_secs(60);
 const GROUP: u32 = 3;
@@ -25,7 +27,7 @@ pub(crate) async fn flipped_byte_at_rest_is_found_named_and_mended(cluster: &Clu
     let victim = (cluster.leader(GROUP).await + 1) % NODES;
     cluster.ask_to_stop(victim);
     until("the node is gone", SOON, || async { cluster.stopped(victim).then_some(()) }).await;
-    flip(&cluster.data_dir(victim).join("state/data.mdb"), marker.as_bytes());
+    tamper::flip(&cluster.data_dir(victim), marker.as_bytes());
     cluster.restart(victim);
     // A read that meets the damage before the scrub does stops the node; whoever runs it starts it
     // again, and it looks for damage before it opens anything.
@@ -48,6 +50,109 @@ pub(crate) async fn flipped_byte_at_rest_is_found_named_and_mended(cluster: &Clu
     })
     .await;
     cluster.wait_agreed().await;
+}
+
+/// A record that one replica has otherwise than it was committed, under a sound checksum.
+struct Altered {
+    victim: usize,
+    name: Key,
+    /// What it was committed with.
+    value: &'static str,
+    version: Timestamp,
+}
+
+impl Altered {
+    /// Commits a record and alters it on a follower, whose node is down afterwards.
+    async fn begin(cluster: &Cluster, collection: &str) -> Altered {
+        let name = key(collection, &cluster.partition(GROUP, 0).await, "");
+        let value = "this value will say something else on one of the nodes";
+        let mut stream = Stream::begin(cluster.channel(0)).await;
+        stream.write(put(&name, text(value))).await;
+        let version = Timestamp(committed(&stream.commit().await));
+        let victim = (cluster.leader(GROUP).await + 1) % NODES;
+        cluster.ask_to_stop(victim);
+        until("the node is gone", SOON, || async { cluster.stopped(victim).then_some(()) }).await;
+        let altered = tamper::alter(&cluster.data_dir(victim), GROUP, value.as_bytes());
+        assert!(altered > 0, "the value lies in the state");
+        Altered { victim, name: core_key(&name), value, version }
+    }
+
+    /// What the node itself says of the record, as of when it was committed: whichever replica is
+    /// asked answers that. True: what was committed.
+    async fn answer(&self, cluster: &Cluster) -> Option<bool> {
+        let client = cluster.client_of(self.victim);
+        let found = client.get_at(&self.name, Some(self.version)).await.ok()??;
+        Some(found.fields["value"] == Value::from(self.value))
+    }
+
+    async fn generation(&self, cluster: &Cluster) -> u32 {
+        until("it takes part", REBUILT_WITHIN, || generation(cluster, self.victim)).await
+    }
+}
+
+/// The checksum is right, so neither the scrub nor a read can tell: the other replicas can.
+pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_mended(
+    cluster: &Cluster,
+) {
+    let altered = Altered::begin(cluster, "altered").await;
+    let victim = altered.victim;
+    let before = set_aside(cluster, victim).len();
+    cluster.restart(victim);
+    let started = Instant::now();
+    let generation = altered.generation(cluster).await;
+    let told = || set_aside(cluster, victim).into_iter().nth(before);
+    let served = until("it serves what was altered", FOUND_WITHIN, || async {
+        let served = altered.answer(cluster).await == Some(false);
+        (served || told().is_some()).then_some(served)
+    })
+    .await;
+    let told = until("it is set aside", FOUND_WITHIN, || async { told() }).await;
+    println!("  it served: {served}; after {:.1} s: {told}", started.elapsed().as_secs_f64());
+    let named = (0..NODES).flat_map(|at| cluster.logged(at, "a replica differs"));
+    let node = format!("node={}", victim + 1);
+    assert!(named.into_iter().any(|line| line.contains(&node)), "whoever leads names it");
+    until("the replica is rebuilt", REBUILT_WITHIN, || async {
+        assert_ne!(altered.answer(cluster).await, Some(false), "it is set aside, and serves");
+        self::generation(cluster, victim).await.filter(|now| *now > generation)
+    })
+    .await;
+    println!("  rebuilt after {:.1} s", started.elapsed().as_secs_f64());
+    cluster.wait_agreed().await;
+    assert_eq!(altered.answer(cluster).await, Some(true));
+}
+
+/// It was set aside by a process that is gone: this one has to know.
+pub(crate) async fn replica_in_quarantine_serves_no_snapshot_after_a_restart(cluster: &Cluster) {
+    let altered = Altered::begin(cluster, "quarantined").await;
+    let victim = altered.victim;
+    // It is set aside, and dies as it begins anew.
+    cluster.arm_next_start(victim, "consensus::rejoin=abort");
+    cluster.restart(victim);
+    cluster.death(victim).await;
+    // Its vote is needed meanwhile: it stays what it is.
+    let leader = cluster.leader(GROUP).await;
+    let other = (0..NODES).find(|at| ![victim, leader].contains(at)).expect("there are three");
+    cluster.pause(other);
+    cluster.restart(victim);
+    until("the group is served", SOON, || async {
+        let answer = altered.answer(cluster).await;
+        assert_ne!(answer, Some(false), "it is in quarantine, and serves");
+        answer
+    })
+    .await;
+    cluster.resume(other);
+    altered.generation(cluster).await;
+    cluster.wait_agreed().await;
+    assert_eq!(altered.answer(cluster).await, Some(true));
+}
+
+/// What a node has said of its replica of the group whenever a comparison with the others set it
+/// aside.
+fn set_aside(cluster: &Cluster, node: usize) -> Vec<String> {
+    let mut lines = cluster.logged(node, "this replica is set aside");
+    lines.retain(|line| line.contains("is not the majority's"));
+    lines.retain(|line| line.contains(&format!("group={GROUP} ")));
+    lines
 }
 
 pub(crate) async fn node_whose_disk_was_lost_comes_back_as_a_new_replica(cluster: &Cluster) {
@@ -73,15 +178,4 @@ async fn generation(cluster: &Cluster, node: usize) -> Option<u32> {
     let own = replicas.filter(|it| it.reachable && it.divergence.is_none());
     let mut own = own.filter(|replica| replica.node_id == node as u64 + 1);
     own.next().map(|replica| replica.generation)
-}
-
-/// Flips one bit in every copy of the bytes in the file; there must be one.
-fn flip(file: &Path, bytes: &[u8]) {
-    let mut content = fs::read(file).expect("the state can be read");
-    let starts: Vec<usize> = (0..content.len() - bytes.len())
-        .filter(|&at| content[at] == bytes[0] && content[at..].starts_with(bytes))
-        .collect();
-    assert!(!starts.is_empty(), "the value lies in {}", file.display());
-    starts.iter().for_each(|at| content[at + bytes.len() / 2] ^= 1);
-    fs::write(file, content).expect("the state can be written");
 }

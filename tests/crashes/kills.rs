@@ -209,7 +209,7 @@ pub(crate) async fn benchmark_loads_on_while_a_node_dies_and_comes_back(cluster:
     let before = committed_so_far(cluster).await;
     let bench = tokio::task::spawn_blocking(move || {
         let arguments = ["--workload", "put", "--keys", KEYS, "--seconds", "1", "--clients", "4"];
-        vatic(&endpoints, &[&["bench", "run", "--output", "json"], &arguments[..]].concat())
+        vatic(&endpoints, &[&["bench", "run", "--output", "json"][..], &arguments].concat())
     });
     until("it loads", SOON, || async {
         (committed_so_far(cluster).await > before + 500).then_some(())

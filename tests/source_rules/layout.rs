@@ -32,8 +32,8 @@ const KNOWS: [(&str, &[&str]); 12] = [
     ("src/cli", &["vatic-client", "vatic-core", "vatic-server"]),
     ("models", &["vatic-core"]),
     ("verification", &["vatic-core"]),
-    ("tests", &["vatic-client", "vatic-core", "vatic-proto"]),
-    ("benches", &["vatic-client", "vatic-core", "vatic-proto"]),
+    ("tests", &["vatic-client", "vatic-core", "vatic-proto", "vatic-store"]),
+    ("benches", &["vatic-core", "vatic-tests"]),
 ];
 
 /// What is missing at the top of a repository, and what does not belong there.

@@ -1,0 +1,26 @@
+//! A short soak, and runs of it that must fail.
+
+use vatic_tests::endurance::{self, Plan, SMALL, Sabotage};
+
+fn plan(operations: u64, sabotage: Option<Sabotage>) -> Plan {
+    Plan { operations, seed: 1, clients: 32, keys: 32, settings: SMALL.to_vec(), sabotage }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overwrites_raise_no_alarm_and_leave_nothing_behind() {
+    let report = endurance::run(&plan(20_000, None)).await.unwrap();
+    println!("{report:?}");
+    assert!(report.purged > 0 && report.scrubbed > 0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_are_never_collected_are_noticed() {
+    let found = endurance::run(&plan(20_000, Some(Sabotage::KeepGarbage))).await.unwrap_err();
+    assert!(found.contains("bounded would be"), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn byte_flipped_under_load_is_noticed() {
+    let found = endurance::run(&plan(6_000, Some(Sabotage::FlipByte))).await.unwrap_err();
+    assert!(found.contains("an alarm"), "{found}");
+}
