@@ -5,6 +5,7 @@
 
 use std::{hint::black_box, sync::Arc};
 use vatic_core::{
+    body::{Body, Part},
     chain, codec,
     command::{Command, Decision, Reply, Standing, Vote},
     delta::{Delta, Op},
@@ -61,20 +62,13 @@ impl Workload {
     /// One transaction, from its first transition to its last decision.
     pub(crate) fn transact(&mut self) {
         self.done += 1;
-        let mint = Timestamp(self.done);
-        let seed = Hash([self.done as u8; 32]);
-        let mut draft =
-            Draft::begin(self.ring.clone(), Limits::production(), mint, self.done, seed);
-        for at in 0..self.transitions.max(self.keys.len() as u64) {
-            let keys = &self.keys[at as usize % self.keys.len()];
-            let key = keys[(self.done.wrapping_mul(31) + at) as usize % keys.len()].clone();
-            let op = Op::Add { field: "balance".into(), by: 1 };
-            draft.push(codec::encode(&Delta { key, op }), None, None).expect("a valid delta");
-        }
+        let mut draft = self.begin();
+        self.deltas().into_iter().for_each(|delta| push(&mut draft, delta));
         let (body, parts) = draft.finish().expect("something was touched");
         let mut latest = Timestamp::ZERO;
         for part in parts {
-            let (group, vote) = (part.group, Vote { body: body.clone(), part, hint: mint });
+            let hint = Timestamp(self.done);
+            let (group, vote) = (part.group, Vote { body: body.clone(), part, hint });
             latest = latest.max(self.vote(group, vote));
         }
         if self.keys.len() > 1 {
@@ -83,6 +77,31 @@ impl Workload {
         if self.done.is_multiple_of(COLLECT_EVERY) {
             self.collect(body.tid);
         }
+    }
+
+    /// A transaction's stream that has sent nothing yet.
+    pub(crate) fn begin(&self) -> Draft {
+        let seed = Hash([self.done as u8; 32]);
+        let (limits, mint) = (Limits::production(), Timestamp(self.done));
+        Draft::begin(self.ring.clone(), limits, mint, self.done, seed)
+    }
+
+    /// What it sends: additions in all groups by turns.
+    pub(crate) fn deltas(&self) -> Vec<Vec<u8>> {
+        let count = self.transitions.max(self.keys.len() as u64);
+        let delta = |at: u64| {
+            let keys = &self.keys[at as usize % self.keys.len()];
+            let key = keys[(self.done.wrapping_mul(31) + at) as usize % keys.len()].clone();
+            codec::encode(&Delta { key, op: Op::Add { field: "balance".into(), by: 1 } })
+        };
+        (0..count).map(delta).collect()
+    }
+
+    /// Its seal: what is voted on.
+    pub(crate) fn sealed(&self) -> (Body, Vec<Part>) {
+        let mut draft = self.begin();
+        self.deltas().into_iter().for_each(|delta| push(&mut draft, delta));
+        draft.finish().expect("something was touched")
     }
 
     fn vote(&mut self, group: GroupId, vote: Vote) -> Timestamp {
@@ -122,6 +141,11 @@ impl Workload {
         let applied = group.apply_entry(state, *index, [bytes.as_slice()]);
         applied.expect("no contradiction").remove(0).reply
     }
+}
+
+/// Takes one transition.
+pub(crate) fn push(draft: &mut Draft, delta: Vec<u8>) {
+    draft.push(delta, None, None).expect("a valid delta");
 }
 
 fn keys_of(ring: &Ring, group: GroupId) -> Vec<Key> {
