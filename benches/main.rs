@@ -1,7 +1,7 @@
 //! vatic-bench: what a cluster costs as it grows, as a command.
 //!
-//! What the core's functions cost alone is `cargo bench -p vatic-bench`. Nothing here is a test, and
-//! nothing is asserted about time.
+//! What the core's functions cost alone is `cargo bench -p vatic-bench`. Nothing here is a test,
+//! and nothing is asserted about time.
 
 mod cluster;
 mod limits;

@@ -1,8 +1,8 @@
 //! The soak: overwrites by the million, under which nobody may raise a false alarm and no disk may
 //! fill.
 //!
-//! `cargo run --release -p vatic-tests --bin soak -- --operations 1000000 --seed 1`. The first thing
-//! that is not as it should be ends it with exit code 1. `--sabotage` shows that it would.
+//! `cargo run --release -p vatic-tests --bin soak -- --operations 1000000 --seed 1`. The first
+//! thing that is not as it should be ends it with exit code 1. `--sabotage` shows that it would.
 
 use std::process::ExitCode;
 

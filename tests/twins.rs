@@ -1,5 +1,5 @@
-//! Red twins: nodes that are broken on purpose, and the very checks of the process tests, which must
-//! find it out. A check that has never failed proves little.
+//! Red twins: nodes that are broken on purpose, and the very checks of the process tests, which
+//! must find it out. A check that has never failed proves little.
 
 #[allow(dead_code)]
 #[path = "crashes/failpoints.rs"]
