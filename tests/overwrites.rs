@@ -99,7 +99,7 @@ fn operation(seeded: &mut Seeded, keys: u64) -> Vec<Delta> {
 fn put(record: u64, seeded: &mut Seeded) -> Delta {
     let (collection, partition) = ("overwritten".to_owned(), format!("r{record}"));
     let key = Key { collection, partition, sort: String::new() };
-    let words = (0..VALUE_BYTES / 8).flat_map(|_| seeded.next().to_le_bytes());
+    let words = (0..VALUE_BYTES / 8).flat_map(|_| seeded.draw().to_le_bytes());
     let value = Value::One(Scalar::Bytes(words.collect()));
     Delta { key, op: Op::Put(Fields::from([("value".to_owned(), value)])) }
 }
