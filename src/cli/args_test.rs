@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser};
 use vatic_core::value::Value;
 
-use crate::args::{Cli, Command, Output, TxnCommand};
+use crate::args::{Asked, Cli, Command, Output, TxnCommand};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' '))
@@ -50,9 +50,10 @@ fn txn_takes_a_file_or_asks_for_an_outcome() {
     let Command::Txn(ask) = parse(&format!("vatic txn outcome {id}")).unwrap().command else {
         panic!("txn was expected");
     };
-    assert!(
-        matches!(ask.command, Some(TxnCommand::Outcome { id: found }) if found.to_string() == id)
-    );
+    let Some(TxnCommand::Outcome { id: Asked::Transaction(found) }) = ask.command else {
+        panic!("a transaction was asked for");
+    };
+    assert_eq!(found.to_string(), id);
     assert!(parse("vatic txn").is_err());
     assert!(parse("vatic txn outcome nonsense").is_err());
 }
