@@ -1,6 +1,6 @@
 //! Runs scenarios through the checker and gathers what came out.
 
-use crate::{
+use crate::commit::{
     memo,
     model::{Spine, Step},
     plan::Scenario,

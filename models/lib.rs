@@ -1,30 +1,13 @@
-//! vatic-models: the commit protocol, checked exhaustively in small worlds.
+//! vatic-models: the protocol, checked exhaustively in small worlds.
 //!
 //! The models run the core's own votes, decisions, recovery, forgetting and reads; what they add is
-//! only what may happen next and what must hold. [`model`] says what is abstracted away and why.
+//! only what may happen next and what must hold.
 
 pub mod check;
-pub mod client;
-pub mod memo;
-pub mod model;
+pub mod commit;
 pub mod mutants;
 pub mod output;
-pub mod plan;
-pub mod property;
-pub mod reader;
-pub mod scenarios;
-pub mod serial;
 pub mod shared;
-pub mod site;
-pub mod witness;
-pub mod world;
-
-mod coordinate;
-mod step_text;
 
 #[cfg(test)]
 mod mutants_test;
-#[cfg(test)]
-mod scenarios_test;
-#[cfg(test)]
-mod serial_test;

@@ -5,7 +5,12 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use vatic_models::{check, output, output::Checked, plan::Scenario, scenarios};
+use vatic_models::{
+    check,
+    commit::{plan::Scenario, scenarios},
+    output,
+    output::Checked,
+};
 
 /// Checks vatic's commit protocol exhaustively in small worlds.
 #[derive(Debug, Parser)]

@@ -5,8 +5,10 @@
 
 use crate::{
     check::{self, Report},
-    property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
-    scenarios,
+    commit::{
+        property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
+        scenarios,
+    },
 };
 use serde::Serialize;
 use vatic_core::rules::Mutant;

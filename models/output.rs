@@ -2,8 +2,8 @@
 
 use crate::{
     check::{self, Report},
+    commit::plan::Scenario,
     mutants::{CATCHES, Catch, Caught},
-    plan::Scenario,
 };
 use comfy_table::{Table, presets};
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! What must hold in every state.
 
-use crate::{
+use crate::commit::{
     model::Spine,
     plan::{GROUPS, Plan, ReaderKind},
     serial::{Op, Write, explains},

@@ -1,6 +1,6 @@
 //! What must be reachable: without this, a property could hold because nothing ever happens.
 
-use crate::{
+use crate::commit::{
     model::Spine,
     plan::ReaderKind,
     world::{Outcome, ReadEnd, Reason, Slot, Verdict, World},

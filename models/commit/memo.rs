@@ -5,10 +5,12 @@
 //! the core's own code, and looked up by fingerprint from then on.
 
 use crate::{
-    plan::GROUPS,
+    commit::{
+        plan::GROUPS,
+        site::Site,
+        world::{Machine, Reader},
+    },
     shared::Shared,
-    site::Site,
-    world::{Machine, Reader},
 };
 use std::{
     cell::Cell,

@@ -3,7 +3,7 @@
 //! Everything that bounds a state space stands here as data: the transactions, the readers, how
 //! many recoverers may start, which groups may be told to forget, advance or collect.
 
-use crate::{
+use crate::commit::{
     serial::{KeyId, Write},
     witness::Witness,
 };

@@ -6,12 +6,14 @@
 //! around and may be answered at any time, which the core must tell apart by itself.
 
 use crate::{
-    client::{Atlas, RANGE_MAX, group_id, place_of},
-    plan::{GROUPS, Item, ReaderKind, ReaderPlan},
-    serial::Seen,
+    commit::{
+        client::{Atlas, RANGE_MAX, group_id, place_of},
+        plan::{GROUPS, Item, ReaderKind, ReaderPlan},
+        serial::Seen,
+        site::Site,
+        world::{ReadEnd, Reader},
+    },
     shared::Shared,
-    site::Site,
-    world::{ReadEnd, Reader},
 };
 use std::collections::BTreeMap;
 use vatic_core::{

@@ -30,14 +30,16 @@
 //!   goes back. Proposing early and applying late adds nothing.
 
 use crate::{
-    client::{Atlas, group_id},
-    memo::Memo,
-    plan::{GROUPS, Plan, ReaderKind, Scenario},
-    property,
-    reader::Reading,
+    commit::{
+        client::{Atlas, group_id},
+        memo::Memo,
+        plan::{GROUPS, Plan, ReaderKind, Scenario},
+        property,
+        reader::Reading,
+        site::Site,
+        world::{Client, Delivery, Log, Reader, Request, Slot, World},
+    },
     shared::Shared,
-    site::Site,
-    world::{Client, Delivery, Log, Reader, Request, Slot, World},
 };
 use stateright::{Model, Property};
 use std::collections::BTreeSet;

@@ -5,10 +5,12 @@
 //! then nothing of it can influence anybody.
 
 use crate::{
-    plan::{GROUPS, Item, Place, Plan},
-    serial::{KeyId, Seen, Write},
+    commit::{
+        plan::{GROUPS, Item, Place, Plan},
+        serial::{KeyId, Seen, Write},
+        site::Site,
+    },
     shared::Shared,
-    site::Site,
 };
 use std::sync::Arc;
 use vatic_core::{

@@ -3,7 +3,7 @@
 //! After each command the core's invariants are checked, and that a group opened anew on the state
 //! is the same group: what a crash loses is only a cache.
 
-use crate::memo::catching;
+use crate::commit::memo::catching;
 use std::{
     borrow::Cow,
     collections::BTreeMap,

@@ -4,7 +4,7 @@
 //! pairs of transactions and readers are checked on lighter machinery, since what they test, the
 //! vote rules and the read rules, lies in the groups.
 
-use crate::{
+use crate::commit::{
     plan::{Item, Place, Plan, ReaderKind, ReaderPlan, Scenario},
     serial::Write,
     witness::*,
@@ -368,7 +368,10 @@ fn request_twice() -> Scenario {
     Scenario {
         name: "request-twice",
         about: "two attempts of one request, each with its own transaction id",
-        keys: vec![Place { group: 0, collection: crate::client::REQUESTS, sort: "" }, at(1, "b")],
+        keys: vec![
+            Place { group: 0, collection: crate::commit::client::REQUESTS, sort: "" },
+            at(1, "b"),
+        ],
         plans: vec![attempt(1), attempt(2)],
         recoverers: vec![0],
         stops: vec![0],

@@ -4,12 +4,14 @@
 //! for ever, and the observer notes what only somebody who sees every group can know.
 
 use crate::{
-    client::{Sealed, group_id, place_of},
-    memo::Applied,
-    model::{Fate, Spine},
+    commit::{
+        client::{Sealed, group_id, place_of},
+        memo::Applied,
+        model::{Fate, Spine},
+        site::Site,
+        world::{Client, Delivery, Fault, Machine, Request, Slot, World},
+    },
     shared::Shared,
-    site::Site,
-    world::{Client, Delivery, Fault, Machine, Request, Slot, World},
 };
 use vatic_core::{
     command::{Command, Decision, Reply, Standing},

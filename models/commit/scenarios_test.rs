@@ -1,10 +1,13 @@
 //! Every scenario closes with its pinned number of states, and everything holds in all of them.
 
 use crate::{
-    check, output,
-    plan::Scenario,
-    scenarios,
-    witness::{FORGOTTEN, SNAPSHOT},
+    check,
+    commit::{
+        plan::Scenario,
+        scenarios,
+        witness::{FORGOTTEN, SNAPSHOT},
+    },
+    output,
 };
 
 fn closes(name: &str) {

@@ -1,6 +1,6 @@
 //! The oracle itself: it must refuse what no order explains.
 
-use crate::serial::{Op, Write, explains};
+use crate::commit::serial::{Op, Write, explains};
 
 fn read(reads: &[(usize, Option<i64>)]) -> Op {
     Op { required: true, reads: reads.to_vec(), ..Op::default() }

@@ -1,6 +1,6 @@
 //! Steps in the protocol's own words, for counterexamples.
 
-use crate::model::{Fate, Step};
+use crate::commit::model::{Fate, Step};
 use std::fmt;
 use vatic_core::command::Command;
 

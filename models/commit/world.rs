@@ -5,11 +5,13 @@
 //! decided, also after it was forgotten.
 
 use crate::{
-    client::{Observed, Sealed},
-    plan::GROUPS,
-    serial::Seen,
+    commit::{
+        client::{Observed, Sealed},
+        plan::GROUPS,
+        serial::Seen,
+        site::Site,
+    },
     shared::Shared,
-    site::Site,
 };
 use std::collections::BTreeSet;
 use vatic_core::{

@@ -1,0 +1,23 @@
+//! The commit protocol: votes, decisions, recovery, forgetting and reads, by the core's own code.
+//!
+//! [`model`] says what is abstracted away and why.
+
+pub mod client;
+pub mod memo;
+pub mod model;
+pub mod plan;
+pub mod property;
+pub mod reader;
+pub mod scenarios;
+pub mod serial;
+pub mod site;
+pub mod witness;
+pub mod world;
+
+mod coordinate;
+mod step_text;
+
+#[cfg(test)]
+mod scenarios_test;
+#[cfg(test)]
+mod serial_test;
