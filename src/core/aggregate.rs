@@ -10,6 +10,7 @@ use crate::{
     command::Standing,
     id::Timestamp,
     receipt::{Proof, Receipt},
+    rules::{Rules, broken},
 };
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,7 @@ pub struct OutcomeRead {
 
 impl Aggregate {
     /// The receipt of a commit at `ts`, with the home group's own proof put in its place.
-    pub fn receipt(self, ts: Timestamp, own: Option<Proof>) -> Option<Receipt> {
+    pub fn receipt(self, ts: Timestamp, own: Option<Proof>, rules: Rules) -> Option<Receipt> {
         let Aggregate { body, mut proofs } = self;
         let body = body?;
         if let Some(own) = own {
@@ -50,6 +51,7 @@ impl Aggregate {
         }
         proofs.sort_by_key(|proof| proof.group);
         let complete = proofs.iter().map(|proof| proof.group).eq(body.groups());
+        let complete = complete || broken!(rules, ReceiptOfRollback);
         complete.then_some(Receipt::new(body, ts, proofs))
     }
 }

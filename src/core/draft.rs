@@ -21,7 +21,7 @@ use crate::{
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 /// A running stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Draft {
     ring: Arc<Ring>,
     limits: Limits,
@@ -36,7 +36,7 @@ pub struct Draft {
     delta_bytes: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 struct DraftPart {
     reads: BTreeMap<Key, Timestamp>,
     ranges: Vec<RangeRead>,

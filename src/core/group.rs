@@ -20,7 +20,7 @@ use crate::{
     receipt::{self, Proof},
     recorded::Recorded,
     ring::Ring,
-    rules::Rules,
+    rules::{Rules, broken},
     state::{Read, State},
     tables::{self, Head, Kept, Leaves, Place, Prepared, VoteCast},
 };
@@ -94,15 +94,15 @@ impl Group {
     pub fn open(id: GroupId, state: &impl Read, rules: Rules) -> Group {
         let config = tables::load_config(state)
             .unwrap_or(Config { limits: Limits::production(), ring: None });
-        Group {
-            id,
-            head: tables::load(state, tables::HEAD).unwrap_or_default(),
-            ring: laid_out(&config),
-            census: Census::of(state),
-            gathered: Gathered::default(),
-            config,
-            rules,
+        let mut head: Head = tables::load(state, tables::HEAD).unwrap_or_default();
+        if broken!(rules, RestartForgetsWatermark) {
+            head.watermark = None;
         }
+        if broken!(rules, ChainForkedAtOpen) {
+            head.chain.digest = Hash::ZERO;
+        }
+        let (census, gathered) = (Census::of(state), Gathered::default());
+        Group { id, head, ring: laid_out(&config), census, gathered, config, rules }
     }
 
     /// As [`Group::open`] for one view's reads: cheap, since it neither lays out the ring nor
@@ -336,7 +336,8 @@ impl Group {
 
     fn configure(&mut self, state: &mut impl State, config: &Config) -> Reply {
         let present = self.config.ring.as_ref().map_or(0, |ring| ring.epoch);
-        if config.ring.as_ref().map_or(0, |ring| ring.epoch) < present {
+        let next = config.ring.as_ref().map_or(0, |ring| ring.epoch);
+        if next < present && !broken!(self.rules, RingGoesBack) {
             return Reply::Refused(Refusal::Epoch { present });
         }
         tables::save(state, tables::CONFIG.to_vec(), config);
@@ -350,7 +351,7 @@ impl Group {
         if self.id != GroupId::META {
             return Reply::Refused(Refusal::NotMeta);
         }
-        crate::meta::apply(state, command)
+        crate::meta::apply(state, command, self.rules)
     }
 }
 

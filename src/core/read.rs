@@ -223,9 +223,13 @@ impl Group {
     }
 
     fn receipt(&self, state: &impl Read, kept: Kept) -> Option<Receipt> {
-        let Some(Decision::Committed { ts }) = kept.txn.decision else { return None };
+        let ts = match &kept.txn.decision {
+            Some(Decision::Committed { ts }) => *ts,
+            Some(_) if broken!(self.rules, ReceiptOfRollback) => Timestamp::ZERO,
+            _ => return None,
+        };
         let own = self.proof_of(state, &kept, &mut Trees::new());
-        kept.aggregate?.receipt(ts, own)
+        kept.aggregate?.receipt(ts, own, self.rules)
     }
 
     fn check_snapshot(&self, at: Timestamp) -> Result<(), SnapshotFault> {

@@ -37,11 +37,31 @@ pub enum Mutant {
     DecideKeepsClock,
     /// A snapshot read is served above the applied clock.
     SnapshotAboveClock,
+    /// A group that is opened anew has forgotten its watermark.
+    RestartForgetsWatermark,
+    /// A group that is opened anew begins its digest chain anew.
+    ChainForkedAtOpen,
+    /// Segments may come in another order than the stream's.
+    StitchOutOfOrder,
+    /// A segment may be missing.
+    StitchOverGap,
+    /// A group does not recompute the digests of its transitions.
+    DigestUnchecked,
+    /// A part need not be the one that the body lists.
+    PartUnchecked,
+    /// The record of a rollback yields a receipt too.
+    ReceiptOfRollback,
+    /// A ring need not follow the one before it.
+    EpochUnchecked,
+    /// A group takes an older ring than its own.
+    RingGoesBack,
+    /// A group votes on keys that its ring gives to another one.
+    OwnerUnchecked,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
-    /// Every mutant, for tables and tests.
+    /// The mutants of the commit protocol, for tables and tests.
     pub const ALL: [Mutant; 14] = [
         Mutant::NoReadLocks,
         Mutant::NoRangeLocks,
@@ -57,6 +77,20 @@ impl Mutant {
         Mutant::TwoBodies,
         Mutant::DecideKeepsClock,
         Mutant::SnapshotAboveClock,
+    ];
+
+    /// More of them, which matter where bytes are forged, entries compared or the ring changed.
+    pub const OF_EVIDENCE_AND_RING: [Mutant; 10] = [
+        Mutant::RestartForgetsWatermark,
+        Mutant::ChainForkedAtOpen,
+        Mutant::StitchOutOfOrder,
+        Mutant::StitchOverGap,
+        Mutant::DigestUnchecked,
+        Mutant::PartUnchecked,
+        Mutant::ReceiptOfRollback,
+        Mutant::EpochUnchecked,
+        Mutant::RingGoesBack,
+        Mutant::OwnerUnchecked,
     ];
 }
 
