@@ -1,19 +1,36 @@
-//! Runs scenarios through the checker and gathers what came out.
+//! Runs models through the checker and gathers what came out.
 
-use crate::commit::{
-    memo,
-    model::{Spine, Step},
-    plan::Scenario,
-};
+use crate::narrate::Narrated;
 use serde::Serialize;
-use stateright::{Checker, Expectation, HasDiscoveries, Model};
-use std::time::Instant;
-use vatic_core::rules::{Mutant, Rules};
+use stateright::{Checker, Expectation, HasDiscoveries, Path, Property};
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
 
-/// What checking a scenario found.
+/// How far a check goes. Without a bound on depth or time it goes on until all states are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Threads of the checker.
+    pub threads: usize,
+    /// Steps from the start that are followed at most.
+    pub depth: Option<usize>,
+    /// Seconds after which it stops.
+    pub seconds: Option<u64>,
+}
+
+impl Effort {
+    /// Everything, on this many threads.
+    pub fn exhaustive(threads: usize) -> Effort {
+        Effort { threads, depth: None, seconds: None }
+    }
+}
+
+/// What checking a model found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The scenario.
+    /// The model.
     pub name: &'static str,
     /// States generated, with repeats.
     pub states: usize,
@@ -23,6 +40,8 @@ pub struct Report {
     pub depth: usize,
     /// How long it took.
     pub seconds: f64,
+    /// Whether all states were seen.
+    pub closed: bool,
     /// Properties and what became of them.
     pub properties: Vec<Finding>,
 }
@@ -32,12 +51,24 @@ pub struct Report {
 pub struct Finding {
     /// The property.
     pub name: &'static str,
-    /// `always` or `sometimes`.
-    pub kind: &'static str,
-    /// Whether it is as it should be.
+    /// What it says.
+    pub kind: Kind,
+    /// Whether it is as it should be; where not all states were seen, as far as can be told.
     pub holds: bool,
     /// For what is violated, the steps that lead there.
     pub counterexample: Option<Vec<String>>,
+}
+
+/// Kinds of properties.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Holds in every state.
+    Always,
+    /// Holds in some state.
+    Sometimes,
+    /// Is violated in some state: without this, others could hold because nothing happens.
+    Refuted,
 }
 
 impl Report {
@@ -52,59 +83,111 @@ impl Report {
     }
 }
 
-/// Checks a scenario under all rules, exhaustively.
-pub fn check(scenario: Scenario, threads: usize) -> Report {
-    run(Spine::new(scenario, Rules::default()), threads, HasDiscoveries::All)
+/// Checks a model, until all properties are settled or one of those named is found violated.
+pub fn check<M: Narrated>(model: M, effort: Effort, until: Option<&'static str>) -> Report {
+    let started = Instant::now();
+    let (checker, seconds) = run(model, effort, until);
+    let closed = until.is_none()
+        && effort.depth.is_none_or(|depth| checker.max_depth() < depth)
+        && effort.seconds.is_none_or(|most| seconds < most as f64);
+    let (model, mut discoveries) = (checker.model(), checker.discoveries());
+    let findings = model.properties().into_iter().map(|property| {
+        let found = discoveries.remove(property.name);
+        finding(model, &property, found, closed)
+    });
+    Report {
+        name: model.name(),
+        properties: findings.collect(),
+        states: checker.state_count(),
+        unique_states: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        seconds: started.elapsed().as_secs_f64(),
+        closed,
+    }
 }
 
-/// Checks a scenario with one rule broken, until the property is violated.
-pub fn check_mutant(
-    scenario: Scenario,
-    mutant: Mutant,
+/// What is made of the steps that lead to a discovery of a property: to where an `always` is
+/// violated, or a `sometimes` shown.
+pub fn path_to<M: Narrated, T>(
+    model: M,
     property: &'static str,
-    threads: usize,
-) -> Report {
-    let finish = HasDiscoveries::AnyOf([property].into());
-    run(Spine::new(scenario, Rules::without(mutant)), threads, finish)
+    effort: Effort,
+    make: impl FnOnce(&M, Steps<M>) -> Option<T>,
+) -> Option<T> {
+    let (checker, _) = run(model, effort, Some(property));
+    let path = checker.discoveries().remove(property)?;
+    make(checker.model(), path.into_actions())
+}
+
+/// Steps of a model.
+pub type Steps<M> = Vec<<M as stateright::Model>::Action>;
+
+fn run<M: Narrated>(
+    model: M,
+    Effort { threads, depth, seconds }: Effort,
+    until: Option<&'static str>,
+) -> (impl Checker<M>, f64) {
+    let started = Instant::now();
+    let until = until.map(|property| HasDiscoveries::AnyOf([property].into()));
+    let mut checker = model.checker().threads(threads);
+    checker = checker.finish_when(until.unwrap_or(HasDiscoveries::All));
+    if let Some(depth) = depth {
+        checker = checker.target_max_depth(depth);
+    }
+    if let Some(seconds) = seconds {
+        checker = checker.timeout(Duration::from_secs(seconds));
+    }
+    let checker = checker.spawn_bfs().join();
+    (checker, started.elapsed().as_secs_f64())
+}
+
+fn finding<M: Narrated>(
+    model: &M,
+    property: &Property<M>,
+    found: Option<Path<M::State, M::Action>>,
+    closed: bool,
+) -> Finding {
+    let kind = match property.expectation {
+        Expectation::Always if property.name == model.refuted() => Kind::Refuted,
+        Expectation::Always => Kind::Always,
+        _ => Kind::Sometimes,
+    };
+    let holds = match kind {
+        Kind::Always => found.is_none(),
+        Kind::Sometimes | Kind::Refuted => found.is_some() || !closed,
+    };
+    let path = found.filter(|_| kind != Kind::Sometimes);
+    let counterexample = path.map(|path| tell(model, path));
+    Finding { name: property.name, kind, holds, counterexample }
+}
+
+/// The steps of a path in the protocol's words.
+pub fn tell<M: Narrated>(model: &M, path: Path<M::State, M::Action>) -> Vec<String> {
+    let steps = path.into_vec().into_iter();
+    steps.filter_map(|(state, step)| Some(model.say_step(&state, &step?))).collect()
 }
 
 /// Keeps failed assertions of the core, which the models catch and report, off the screen.
 pub fn silence_caught_panics() {
     let printing = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !memo::is_catching() {
+        if !CATCHING.get() {
             printing(info);
         }
     }));
 }
 
-fn run(spine: Spine, threads: usize, finish: HasDiscoveries) -> Report {
-    let started = Instant::now();
-    let name = spine.scenario.name;
-    let checker = spine.checker().threads(threads).finish_when(finish).spawn_bfs().join();
-    let discoveries = checker.discoveries();
-    let properties = checker.model().properties();
-    let properties = properties.iter().map(|property| {
-        let found = discoveries.get(property.name);
-        let always = property.expectation == Expectation::Always;
-        let path = found.filter(|_| always).cloned();
-        Finding {
-            name: property.name,
-            kind: if always { "always" } else { "sometimes" },
-            holds: always != found.is_some(),
-            counterexample: path.map(|path| describe(path.into_actions())),
-        }
-    });
-    Report {
-        name,
-        properties: properties.collect(),
-        states: checker.state_count(),
-        unique_states: checker.unique_state_count(),
-        depth: checker.max_depth(),
-        seconds: started.elapsed().as_secs_f64(),
-    }
+thread_local! {
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
-fn describe(steps: Vec<Step>) -> Vec<String> {
-    steps.iter().map(|step| step.to_string()).collect()
+/// Runs the core's code; a failed assertion is its result.
+pub(crate) fn catching<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    CATCHING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    CATCHING.set(false);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
+    })
 }

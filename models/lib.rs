@@ -3,11 +3,19 @@
 //! The models run the core's own votes, decisions, recovery, forgetting and reads; what they add is
 //! only what may happen next and what must hold.
 
+pub mod catalogue;
 pub mod check;
 pub mod commit;
+pub mod digest;
+pub mod explore;
+pub mod memo;
 pub mod mutants;
+pub mod narrate;
 pub mod output;
+pub mod ring;
 pub mod shared;
 
+#[cfg(test)]
+mod catalogue_test;
 #[cfg(test)]
 mod mutants_test;

@@ -1,18 +1,29 @@
-//! The binary `vatic-models`: checks the models from the command line.
+//! The binary `vatic-models`: checks the models, or shows one in the browser.
 //!
 //! Data goes to stdout, progress to stderr. Exit code 0: everything holds and every mutant was
-//! caught; 2: there is no such model; 5: something does not hold.
+//! caught; 1: the explorer cannot listen; 2: there is no such model or mutant; 5: something does not
+//! hold.
 
-use clap::{Parser, Subcommand, ValueEnum};
-use std::process::ExitCode;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{
+    io::IsTerminal,
+    net::Ipv4Addr,
+    process::{Command as Process, ExitCode, Stdio},
+};
+use tokio::net::TcpListener;
 use vatic_models::{
-    check,
-    commit::{plan::Scenario, scenarios},
-    output,
-    output::Checked,
+    catalogue::{self, Entry},
+    check::{self, Effort},
+    explore::serve::{Tour, serve},
+    mutants,
+    output::{self, Checked},
 };
 
-/// Checks vatic's commit protocol exhaustively in small worlds.
+// A check allocates and frees states by the million.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Checks vatic's protocol exhaustively in small worlds.
 #[derive(Debug, Parser)]
 #[command(name = "vatic-models", version)]
 struct Arguments {
@@ -23,16 +34,42 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Closes the models' state spaces and checks their properties and mutants.
-    Check {
-        /// One model; all where none is named.
-        model: Option<String>,
-        /// Threads of the checker.
-        #[arg(long, default_value_t = 2)]
-        threads: usize,
-        /// How to print the result.
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
+    Check(Check),
+    /// Opens an explorer of one model in the browser, and goes on until it is stopped.
+    Explore(Explore),
+}
+
+#[derive(Debug, Args)]
+struct Explore {
+    /// The model.
+    model: String,
+    /// Break this rule, to step through what it is there for.
+    #[arg(long)]
+    mutant: Option<String>,
+    /// The port on loopback; any free one where none is named.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Threads of a search.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// One model; all where none is named.
+    model: Option<String>,
+    /// Threads of the checker.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Follow no more than this many steps from the start.
+    #[arg(long)]
+    depth: Option<usize>,
+    /// Stop each model after this many seconds, closed or not.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -42,31 +79,80 @@ enum Output {
 }
 
 fn main() -> ExitCode {
-    let Command::Check { model, threads, output } = Arguments::parse().command;
-    let Some(chosen) = choose(model.as_deref()) else {
-        let names: Vec<&str> = scenarios::all().iter().map(|scenario| scenario.name).collect();
-        eprintln!("there is no such model; there are {}", names.join(", "));
-        return ExitCode::from(2);
-    };
     check::silence_caught_panics();
-    let mut checked = Vec::new();
-    for scenario in chosen {
-        eprintln!("checking {}: {}", scenario.name, scenario.about);
-        checked.push(Checked::run(scenario, threads));
-    }
-    match output {
-        Output::Table => print!("{}", output::table(&checked)),
-        Output::Json => println!("{}", output::json(&checked)),
-    }
-    match checked.iter().all(Checked::holds) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(5),
+    match Arguments::parse().command {
+        Command::Check(check) => check.run(),
+        Command::Explore(explore) => explore.run(),
     }
 }
 
-fn choose(model: Option<&str>) -> Option<Vec<Scenario>> {
+impl Check {
+    fn run(self) -> ExitCode {
+        let Check { model, threads, depth, seconds, output } = self;
+        let Some(chosen) = choose(model.as_deref()) else { return no_such_model() };
+        let effort = Effort { threads, depth, seconds };
+        let mut checked = Vec::new();
+        for model in chosen {
+            eprintln!("checking {}: {}", model.name, model.about);
+            checked.push(Checked::run(&model, effort));
+        }
+        match output {
+            Output::Table => print!("{}", output::table(&checked)),
+            Output::Json => println!("{}", output::json(&checked)),
+        }
+        match checked.iter().all(Checked::holds) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(5),
+        }
+    }
+}
+
+impl Explore {
+    fn run(self) -> ExitCode {
+        let Some(model) = catalogue::named(&self.model) else { return no_such_model() };
+        let mutant = match self.mutant.as_deref().map(mutants::named) {
+            Some(None) => return no_such_mutant(),
+            mutant => mutant.flatten(),
+        };
+        let tour = Tour { model, mutant, threads: self.threads };
+        match explore(tour, self.port) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("the explorer cannot listen: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+#[tokio::main]
+async fn explore(tour: Tour, port: u16) -> std::io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    println!("{url}");
+    if std::io::stdout().is_terminal() {
+        // Without a desktop the address above has to do.
+        let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+        let _ = Process::new(opener).arg(&url).stderr(Stdio::null()).spawn();
+    }
+    serve(tour, listener).await
+}
+
+fn no_such_model() -> ExitCode {
+    let names: Vec<&str> = catalogue::all().iter().map(|entry| entry.name).collect();
+    eprintln!("there is no such model; there are {}", names.join(", "));
+    ExitCode::from(2)
+}
+
+fn no_such_mutant() -> ExitCode {
+    let names: Vec<String> = mutants::all().map(|mutant| format!("{mutant:?}")).collect();
+    eprintln!("there is no such mutant; there are {}", names.join(", "));
+    ExitCode::from(2)
+}
+
+fn choose(model: Option<&str>) -> Option<Vec<Entry>> {
     match model {
-        None => Some(scenarios::all()),
-        Some(name) => scenarios::named(name).map(|scenario| vec![scenario]),
+        None => Some(catalogue::all()),
+        Some(name) => catalogue::named(name).map(|entry| vec![entry]),
     }
 }

@@ -1,14 +1,14 @@
-//! Which scenario sees which broken rule, and by what.
+//! Which model sees which broken rule, and by what.
 //!
 //! The property named is the one that the rule is there for, as a client or an operator would
 //! notice: the core's own invariants often break earlier, and do not count here.
 
 use crate::{
-    check::{self, Report},
-    commit::{
-        property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
-        scenarios,
-    },
+    catalogue,
+    check::{Effort, Report},
+    commit::property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
+    digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
+    ring::property::{EPOCHS, FORWARD, OWNED},
 };
 use serde::Serialize;
 use vatic_core::rules::Mutant;
@@ -18,8 +18,8 @@ use vatic_core::rules::Mutant;
 pub struct Catch {
     /// The broken rule.
     pub mutant: Mutant,
-    /// The scenario.
-    pub scenario: &'static str,
+    /// The model.
+    pub model: &'static str,
     /// The property that is violated.
     pub property: &'static str,
 }
@@ -44,7 +44,31 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::DecideKeepsClock, "snapshots", CUTS),
     catch(Mutant::SnapshotAboveClock, "snapshots", CUTS),
     catch(Mutant::SnapshotAboveClock, "collected", CUTS),
+    catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
+    catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
+    catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),
+    catch(Mutant::ChainForkedAtOpen, "receipts", PLACES),
+    catch(Mutant::StitchOutOfOrder, "receipts-forged", ISSUED),
+    catch(Mutant::StitchOverGap, "receipts-forged", ISSUED),
+    catch(Mutant::DigestUnchecked, "receipts-forged", EXACT),
+    catch(Mutant::DigestUnchecked, "receipts-staged", EXACT),
+    catch(Mutant::PartUnchecked, "receipts-forged", FRESH),
+    catch(Mutant::ReceiptOfRollback, "receipts", KEPT),
+    catch(Mutant::OwnerUnchecked, "receipts-forged", EXACT),
+    catch(Mutant::OwnerUnchecked, "ring-grows", OWNED),
+    catch(Mutant::EpochUnchecked, "ring-raced", EPOCHS),
+    catch(Mutant::RingGoesBack, "ring-grows", FORWARD),
 ];
+
+/// Every mutant that there is.
+pub fn all() -> impl Iterator<Item = Mutant> {
+    Mutant::ALL.into_iter().chain(Mutant::OF_EVIDENCE_AND_RING)
+}
+
+/// The mutant of this name.
+pub fn named(name: &str) -> Option<Mutant> {
+    all().find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name))
+}
 
 /// How a mutant was caught.
 #[derive(Clone, Debug, Serialize)]
@@ -64,8 +88,8 @@ pub struct Caught {
 impl Catch {
     /// Checks the mutant; none where it got away.
     pub fn run(&self, threads: usize) -> Option<Caught> {
-        let scenario = scenarios::named(self.scenario).expect("catches name scenarios");
-        let report = check::check_mutant(scenario, self.mutant, self.property, threads);
+        let model = catalogue::named(self.model).expect("catches name models");
+        let report = model.check_mutant(self.mutant, self.property, Effort::exhaustive(threads));
         let Report { properties, unique_states, seconds, .. } = report;
         let found = properties.into_iter().find(|finding| finding.name == self.property)?;
         Some(Caught {
@@ -78,6 +102,6 @@ impl Catch {
     }
 }
 
-const fn catch(mutant: Mutant, scenario: &'static str, property: &'static str) -> Catch {
-    Catch { mutant, scenario, property }
+const fn catch(mutant: Mutant, model: &'static str, property: &'static str) -> Catch {
+    Catch { mutant, model, property }
 }

@@ -1,46 +1,52 @@
 //! What a check prints.
 
 use crate::{
-    check::{self, Report},
-    commit::plan::Scenario,
+    catalogue::Entry,
+    check::{Effort, Kind, Report},
     mutants::{CATCHES, Catch, Caught},
 };
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-/// A scenario with its properties and its mutants.
+/// A model with its properties and its mutants.
 #[derive(Clone, Debug, Serialize)]
 pub struct Checked {
     /// Under all rules.
     #[serde(flatten)]
     pub report: Report,
+    /// What makes it finite.
+    pub bounds: String,
     /// How many states there should be.
-    pub unique_states_pinned: usize,
-    /// The mutants that this scenario is to catch and did.
+    pub unique_states_pinned: Option<usize>,
+    /// The mutants that this model is to catch and did.
     pub mutants_caught: Vec<Caught>,
     /// Those that got away.
     pub mutants_missed: Vec<String>,
 }
 
 impl Checked {
-    /// Checks a scenario under all rules, then with each of its broken ones.
-    pub fn run(scenario: Scenario, threads: usize) -> Checked {
-        let (name, unique_states_pinned) = (scenario.name, scenario.unique_states);
-        let report = check::check(scenario, threads);
+    /// Checks a model under all rules, then with each of its broken ones.
+    pub fn run(model: &Entry, effort: Effort) -> Checked {
+        let report = model.check(effort);
         let (mut mutants_caught, mut mutants_missed) = (Vec::new(), Vec::new());
-        for catch in CATCHES.iter().filter(|catch| catch.scenario == name) {
-            match Catch::run(catch, threads) {
+        for catch in CATCHES.iter().filter(|catch| catch.model == model.name) {
+            match Catch::run(catch, effort.threads) {
                 Some(caught) => mutants_caught.push(caught),
                 None => mutants_missed.push(format!("{:?}", catch.mutant)),
             }
         }
-        Checked { report, unique_states_pinned, mutants_caught, mutants_missed }
+        let (bounds, unique_states_pinned) = (model.bounds.clone(), model.unique_states);
+        Checked { report, bounds, unique_states_pinned, mutants_caught, mutants_missed }
     }
 
     /// Whether all is as it should be.
     pub fn holds(&self) -> bool {
-        let counted = self.report.unique_states == self.unique_states_pinned;
-        self.report.holds() && counted && self.mutants_missed.is_empty()
+        self.report.holds() && self.counted() && self.mutants_missed.is_empty()
+    }
+
+    fn counted(&self) -> bool {
+        let found = self.report.unique_states;
+        !self.report.closed || self.unique_states_pinned.is_none_or(|pinned| pinned == found)
     }
 }
 
@@ -51,7 +57,8 @@ pub fn json(checked: &[Checked]) -> String {
 
 /// A table of models, one of mutants, and the steps to whatever does not hold.
 pub fn table(checked: &[Checked]) -> String {
-    let mut models = new_table(&["model", "unique states", "states", "depth", "seconds", "holds"]);
+    let mut models =
+        new_table(&["model", "unique states", "states", "depth", "seconds", "closed", "holds"]);
     let mut mutants = new_table(&["mutant", "model", "violates", "unique states", "seconds"]);
     for Checked { report, mutants_caught, mutants_missed, .. } in checked {
         let violated = report.violated();
@@ -62,6 +69,7 @@ pub fn table(checked: &[Checked]) -> String {
             report.states.to_string(),
             report.depth.to_string(),
             format!("{:.1}", report.seconds),
+            if report.closed { "yes" } else { "no" }.into(),
             holds,
         ]);
         for Caught { mutant, property, unique_states, seconds, .. } in mutants_caught {
@@ -72,15 +80,38 @@ pub fn table(checked: &[Checked]) -> String {
             mutants.add_row([mutant, report.name, "NOTHING", "", ""]);
         }
     }
-    format!("{models}\n\n{mutants}\n{}", counterexamples(checked))
+    let mut text = format!("{models}\n");
+    if mutants.row_count() > 0 {
+        text += &format!("\n{mutants}\n");
+    }
+    // One model is looked at closely: what it is bounded by, and what it was asked.
+    if let [one] = checked {
+        text += &format!("\nbounds: {}\n\n{}", one.bounds, properties(one));
+    }
+    text + &counterexamples(checked)
+}
+
+fn properties(checked: &Checked) -> String {
+    let mut table = new_table(&["property", "kind", "is so"]);
+    for finding in &checked.report.properties {
+        let kind = match finding.kind {
+            Kind::Always => "always",
+            Kind::Sometimes => "sometimes",
+            Kind::Refuted => "must be violated",
+        };
+        let holds = if finding.holds { "yes" } else { "NO" };
+        table.add_row([finding.name, kind, holds]);
+    }
+    format!("{table}\n")
 }
 
 fn counterexamples(checked: &[Checked]) -> String {
     let mut text = String::new();
-    for Checked { report, unique_states_pinned, .. } in checked {
-        if report.unique_states != *unique_states_pinned {
+    for one in checked {
+        let report = &one.report;
+        if let Some(pinned) = one.unique_states_pinned.filter(|_| !one.counted()) {
             let (name, found) = (report.name, report.unique_states);
-            text += &format!("\n{name} has {found} states, {unique_states_pinned} are pinned\n");
+            text += &format!("\n{name} has {found} states, {pinned} are pinned\n");
         }
         for finding in report.properties.iter().filter(|finding| !finding.holds) {
             text += &format!("\n{}: not so: {}\n", report.name, finding.name);

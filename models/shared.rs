@@ -5,11 +5,12 @@
 //! a million states cheap. Two values count as equal when their 64-bit fingerprints are: the
 //! checker identifies states by a 64-bit fingerprint anyway.
 
+use ahash::RandomState;
 use std::{
     cmp::Ordering,
     collections::BTreeSet,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{Hash, Hasher},
     ops::Deref,
     sync::Arc,
 };
@@ -17,12 +18,17 @@ use std::{
 /// An immutable value behind a reference count, with its fingerprint.
 pub struct Shared<T>(Arc<(u64, T)>);
 
+/// A value's fingerprint, the same in every run of the program.
+pub fn fingerprint(value: &impl Hash) -> u64 {
+    const SEEDS: [u64; 4] = [0x7661_7469, 0x6331, 0x6d6f, 0x6465_6c73];
+    let [a, b, c, d] = SEEDS;
+    RandomState::with_seeds(a, b, c, d).hash_one(value)
+}
+
 impl<T: Hash> Shared<T> {
-    /// Shares a value. The fingerprint is the same in every run of the program.
+    /// Shares a value.
     pub fn new(value: T) -> Self {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        Shared(Arc::new((hasher.finish(), value)))
+        Shared(Arc::new((fingerprint(&value), value)))
     }
 }
 

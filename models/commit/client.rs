@@ -6,13 +6,13 @@
 
 use crate::{
     commit::{
-        plan::{GROUPS, Item, Place, Plan},
+        plan::{Item, Place, Plan},
         serial::{KeyId, Seen, Write},
         site::Site,
     },
     shared::Shared,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use vatic_core::{
     body::Body,
     codec,
@@ -61,17 +61,17 @@ pub struct Sealed {
     /// Its body.
     pub body: Body,
     /// The vote that each participant is asked for.
-    pub votes: [Option<Shared<Command>>; GROUPS],
+    pub votes: BTreeMap<usize, Shared<Command>>,
     /// What is staged before, at each participant.
-    pub stages: [Option<Shared<Command>>; GROUPS],
+    pub stages: BTreeMap<usize, Shared<Command>>,
     /// What it read, for the oracle.
     pub seen: Seen,
 }
 
 impl Atlas {
-    /// Finds a partition for each place on the ring of two groups.
-    pub fn new(places: &[Place]) -> Atlas {
-        let groups = (0..GROUPS).map(group_id).collect();
+    /// Finds a partition for each place on the ring of this many groups.
+    pub fn new(groups: usize, places: &[Place]) -> Atlas {
+        let groups = (0..groups).map(group_id).collect();
         let ring = Arc::new(Ring::new(RingSpec { epoch: 1, virtual_nodes: 16, groups }));
         let keys = places
             .iter()
@@ -120,7 +120,7 @@ impl Atlas {
     }
 
     /// A record's latest value.
-    pub fn value(&self, sites: &[Shared<Site>; GROUPS], key: KeyId) -> Option<i64> {
+    pub fn value(&self, sites: &[Shared<Site>], key: KeyId) -> Option<i64> {
         let site = &sites[self.place(key)];
         if self.key(key).collection == REQUESTS {
             let held = site.group.request(&site.state, &self.request(key));
@@ -161,17 +161,17 @@ impl Atlas {
 
     fn parts(&self, plan: &Plan, draft: Draft, seen: Seen) -> Sealed {
         let (body, parts) = draft.finish().expect("something was touched");
-        let mut sealed = Sealed { body, votes: [None, None], stages: [None, None], seen };
+        let mut sealed = Sealed { body, votes: BTreeMap::new(), stages: BTreeMap::new(), seen };
         for mut part in parts {
             let at = place_of(part.group);
             if plan.staged {
                 let transitions = std::mem::take(&mut part.transitions);
                 let stage = Command::Stage { tid: sealed.body.tid, transitions };
-                sealed.stages[at] = Some(Shared::new(stage));
+                sealed.stages.insert(at, Shared::new(stage));
             }
-            let hint = Timestamp(plan.hints[at]);
+            let hint = Timestamp(plan.hints.get(at).copied().unwrap_or(0));
             let vote = Vote { body: sealed.body.clone(), part, hint };
-            sealed.votes[at] = Some(Shared::new(Command::Vote(vote.into())));
+            sealed.votes.insert(at, Shared::new(Command::Vote(vote.into())));
         }
         sealed
     }
@@ -191,7 +191,7 @@ impl Sealed {
 
     /// The participants, by place.
     pub fn places(&self) -> impl Iterator<Item = usize> {
-        (0..GROUPS).filter(|&at| self.votes[at].is_some())
+        self.votes.keys().copied()
     }
 }
 
@@ -209,7 +209,7 @@ fn partition_of(ring: &Ring, place: usize) -> String {
     (0..)
         .map(|n| format!("p{n}"))
         .find(|partition| ring.group_of(partition) == Some(group_id(place)))
-        .expect("the ring covers both groups")
+        .expect("the ring covers all groups")
 }
 
 fn operation(write: Write) -> Op {

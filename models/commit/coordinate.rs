@@ -23,21 +23,15 @@ use vatic_core::{
 impl Spine {
     /// Hands a sealed transaction to its driver.
     pub(crate) fn start_driver(&self, world: &mut World, at: usize, sealed: &Sealed) {
-        for (group, stage) in sealed.stages.iter().enumerate() {
-            if let Some(command) = stage.clone() {
-                world.requests.insert(Request {
-                    machine: at,
-                    plan: at,
-                    group,
-                    round: None,
-                    command,
-                });
-            }
+        for (&group, command) in &sealed.stages {
+            let command = command.clone();
+            world.requests.insert(Request { machine: at, plan: at, group, round: None, command });
         }
         let body = &sealed.body;
         let coordinator =
             Coordinator::drive(body.tid, Some(body.digest()), &body.groups(), self.rules);
-        let driver = Machine { coordinator, plan: at, broken: None };
+        let host = self.host(place_of(body.tid.home));
+        let driver = Machine { coordinator, plan: at, host, broken: None };
         world.machines[at] = Slot::Working(Shared::new(driver));
         self.feed(world, at, Event::Start);
     }
@@ -72,8 +66,12 @@ impl Spine {
     }
 
     /// Somebody who met a transaction in a group starts to recover it.
-    pub(crate) fn recover(&self, world: &mut World, machine: usize, group: usize) {
-        let wanted = self.scenario.recoverers[machine - self.scenario.plans.len()];
+    pub(crate) fn recover(
+        &self,
+        world: &mut World,
+        machine: usize,
+        (group, wanted): (usize, usize),
+    ) {
         let mint = Timestamp(self.scenario.plans[wanted].identity);
         let Some((tid, body, participants)) = met(&world.sites[group], mint) else { return };
         let meant = |client: &Shared<Client>| {
@@ -82,9 +80,27 @@ impl Spine {
         };
         let plan = world.clients.iter().position(meant).unwrap_or(wanted);
         let coordinator = Coordinator::recover(tid, body, &participants, self.rules);
-        let recoverer = Machine { coordinator, plan, broken: None };
+        let recoverer = Machine { coordinator, plan, host: self.host(group), broken: None };
         world.machines[machine] = Slot::Working(Shared::new(recoverer));
         self.feed(world, machine, Event::Start);
+    }
+
+    /// A group's leader crashes: what lives on its node is gone, and the group is opened anew.
+    pub(crate) fn crash(&self, world: &mut World, group: usize) {
+        for slot in &mut world.machines {
+            if slot.machine().is_some_and(|machine| machine.host == Some(group)) {
+                *slot = Slot::Stopped;
+            }
+        }
+        let reopened = world.sites[group].reopen(self.rules);
+        if reopened != *world.sites[group] {
+            world.sites[group] = Shared::new(reopened);
+        }
+    }
+
+    /// Where a coordinator lives, if that matters.
+    fn host(&self, group: usize) -> Option<usize> {
+        (!self.scenario.crashes.is_empty()).then_some(group)
     }
 
     /// Hands an event to a coordinator and sends what follows from it.
@@ -108,7 +124,7 @@ impl Spine {
         match effect {
             Effect::Vote { group, round } => {
                 let sealed = world.clients[*plan].sealed.as_ref().expect("drivers have a body");
-                let vote = sealed.votes[place_of(*group)].clone().expect("it takes part");
+                let vote = sealed.votes[&place_of(*group)].clone();
                 send(*group, Some(*round), vote);
             }
             Effect::Force { group, round } => {

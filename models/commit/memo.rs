@@ -5,19 +5,15 @@
 //! the core's own code, and looked up by fingerprint from then on.
 
 use crate::{
+    check::catching,
     commit::{
-        plan::GROUPS,
         site::Site,
         world::{Machine, Reader},
     },
-    shared::Shared,
+    memo::Known,
+    shared::{Shared, fingerprint},
 };
-use std::{
-    cell::Cell,
-    collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, RwLock},
-};
+use std::sync::Arc;
 use vatic_core::{
     command::{Command, Reply, Standing},
     coordinator::{Effect, Event},
@@ -46,9 +42,6 @@ pub struct Handled {
     pub effects: Vec<Effect>,
 }
 
-/// Remembers by the fingerprints of what a result follows from.
-type Known<T> = RwLock<HashMap<(u64, u64), Arc<T>>>;
-
 /// The core's transitions under a set of rules.
 #[derive(Debug)]
 pub struct Memo {
@@ -61,18 +54,13 @@ pub struct Memo {
 impl Memo {
     /// Under these rules.
     pub fn new(rules: Rules) -> Memo {
-        Memo {
-            rules,
-            applied: RwLock::default(),
-            handled: RwLock::default(),
-            read: RwLock::default(),
-        }
+        Memo { rules, applied: Known::default(), handled: Known::default(), read: Known::default() }
     }
 
     /// Applies a command to a group.
     pub fn apply(&self, site: &Shared<Site>, command: &Shared<Command>) -> Arc<Applied> {
         let place = (site.fingerprint(), command.fingerprint());
-        recall(&self.applied, place, || {
+        self.applied.recall(place, || {
             let (next, reply) = site.apply(command, self.rules);
             let tid = command.tid();
             Applied {
@@ -86,13 +74,12 @@ impl Memo {
 
     /// Hands an event to a coordinator.
     pub fn handle(&self, machine: &Shared<Machine>, event: Event) -> Arc<Handled> {
-        let event = Shared::new(event);
-        let place = (machine.fingerprint(), event.fingerprint());
-        recall(&self.handled, place, || {
+        let place = (machine.fingerprint(), fingerprint(&event));
+        self.handled.recall(place, || {
             let mut next = Machine::clone(machine);
             let mut effects = Vec::new();
             let handled = catching(|| {
-                next.coordinator.handle(Event::clone(&event));
+                next.coordinator.handle(event);
                 effects.extend(std::iter::from_fn(|| next.coordinator.poll()));
             });
             if let Err(panic) = handled {
@@ -108,45 +95,16 @@ impl Memo {
         &self,
         reader: &Shared<Reader>,
         choice: (usize, usize),
-        sites: &[Shared<Site>; GROUPS],
+        sites: &[Shared<Site>],
         go_on: impl FnOnce(&mut Reader),
     ) -> Shared<Reader> {
-        let choice = Shared::new((reader.fingerprint(), choice)).fingerprint();
-        let sites = Shared::new(sites.clone()).fingerprint();
-        let next = recall(&self.read, (choice, sites), || {
+        let choice = fingerprint(&(reader.fingerprint(), choice));
+        let sites = fingerprint(&sites);
+        let next = self.read.recall((choice, sites), || {
             let mut next = Reader::clone(reader);
             go_on(&mut next);
             Shared::new(next)
         });
         Shared::clone(&next)
     }
-}
-
-fn recall<T>(known: &Known<T>, place: (u64, u64), compute: impl FnOnce() -> T) -> Arc<T> {
-    if let Some(result) = known.read().expect("no panic while held").get(&place) {
-        return Arc::clone(result);
-    }
-    let result = Arc::new(compute());
-    let mut known = known.write().expect("no panic while held");
-    Arc::clone(known.entry(place).or_insert(result))
-}
-
-thread_local! {
-    static CATCHING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs the core's code; a failed assertion is its result.
-pub(crate) fn catching<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    CATCHING.set(true);
-    let result = catch_unwind(AssertUnwindSafe(run));
-    CATCHING.set(false);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
-    })
-}
-
-/// Whether this thread runs code whose failed assertions are caught.
-pub(crate) fn is_catching() -> bool {
-    CATCHING.get()
 }

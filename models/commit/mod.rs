@@ -15,9 +15,8 @@ pub mod witness;
 pub mod world;
 
 mod coordinate;
-mod step_text;
+mod wider;
+pub(crate) mod words;
 
-#[cfg(test)]
-mod scenarios_test;
 #[cfg(test)]
 mod serial_test;

@@ -19,10 +19,12 @@
 //!   made it, or the coordinator has stopped before.
 //! - **Crashes.** A coordinator that stops is gone with all that it knew, while what it sent is
 //!   still on its way. One that is started again has lost its memory: it is a recoverer, which
-//!   knows what the record says that it met in a group. A group loses only caches in a crash; that
-//!   a group opened anew on its state is the same group is checked after every command.
+//!   knows what the record says that it met in a group. A group's state is durable, and all else of
+//!   it volatile: that a group opened anew on its state is the same group is checked after every
+//!   command, and where `crashes` says so its leader may crash at any time, which takes the
+//!   coordinators on its node along and goes on with the group as it is opened anew.
 //! - **The digest chain** of a group only grows with every entry and no rule reads it: it is left
-//!   out by using `Group::apply` in place of `Group::apply_entry`. Receipts are tested elsewhere.
+//!   out by using `Group::apply` in place of `Group::apply_entry`. Receipts have a model.
 //! - **Time.** Deadlines may pass at any moment: giving up, recovering, forgetting and advancing
 //!   are steps without conditions on time. Proposers' clocks are the hints that the scenario sets.
 //! - **Housekeeping proposals** (forget, advance, collect) are applied in the step in which they
@@ -33,16 +35,19 @@ use crate::{
     commit::{
         client::{Atlas, group_id},
         memo::Memo,
-        plan::{GROUPS, Plan, ReaderKind, Scenario},
+        plan::{Plan, ReaderKind, Scenario},
         property,
         reader::Reading,
         site::Site,
-        world::{Client, Delivery, Log, Reader, Request, Slot, World},
+        world::{Client, Delivery, Log, Outcome, Reader, Request, Slot, World},
     },
     shared::Shared,
 };
 use stateright::{Model, Property};
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use vatic_core::{
     command::{Command, Standing},
     coordinator::Event,
@@ -60,6 +65,8 @@ pub struct Spine {
     /// Where its records lie.
     pub atlas: Atlas,
     pub(crate) memo: Memo,
+    /// Whether a commit was seen: the first path to one is enough.
+    commit_noted: AtomicBool,
 }
 
 /// What can happen next.
@@ -80,6 +87,13 @@ pub enum Step {
     Recover {
         /// The coordinator to start.
         machine: usize,
+        /// The group, by place.
+        group: usize,
+        /// The plan of the transaction.
+        plan: usize,
+    },
+    /// A group's leader crashes, and with it the coordinators that live there.
+    Crash {
         /// The group, by place.
         group: usize,
     },
@@ -137,7 +151,7 @@ impl Model for Spine {
         let Scenario { plans, readers, recoverers, .. } = &self.scenario;
         let open = |place| Shared::new(Site::open(group_id(place), self.rules));
         vec![World {
-            sites: [open(0), open(1)],
+            sites: (0..self.scenario.groups()).map(open).collect(),
             clients: vec![Shared::new(Client::default()); plans.len()],
             machines: vec![Slot::Idle; plans.len() + recoverers.len()],
             requests: Shared::new(BTreeSet::new()),
@@ -156,10 +170,11 @@ impl Model for Spine {
         steps.extend(world.replies.iter().cloned().map(Step::Deliver));
         self.recovery_steps(world, steps);
         self.read_steps(world, steps);
-        let Scenario { forgets, advances, collects, .. } = &self.scenario;
+        let Scenario { crashes, forgets, advances, collects, .. } = &self.scenario;
         if self.scenario.plans.iter().any(|plan| plan.staged) {
-            steps.extend((0..GROUPS).map(|group| Step::Sweep { group }));
+            steps.extend((0..world.sites.len()).map(|group| Step::Sweep { group }));
         }
+        steps.extend(crashes.iter().map(|&group| Step::Crash { group }));
         steps.extend(forgets.iter().map(|&(group, plan)| Step::Forget { group, plan }));
         steps.extend(advances.iter().map(|&(group, to)| Step::Advance { group, to }));
         steps.extend(collects.iter().map(|&(group, horizon)| Step::Collect { group, horizon }));
@@ -173,7 +188,10 @@ impl Model for Spine {
             Step::Deliver(delivery) => self.deliver(&mut world, &delivery),
             Step::Stop(machine) => world.machines[machine] = Slot::Stopped,
             Step::GiveUp(machine) => self.feed(&mut world, machine, Event::GiveUp),
-            Step::Recover { machine, group } => self.recover(&mut world, machine, group),
+            Step::Recover { machine, group, plan } => {
+                self.recover(&mut world, machine, (group, plan));
+            }
+            Step::Crash { group } => self.crash(&mut world, group),
             Step::Read { reader, at } => self.step_reader(&mut world, reader, at),
             Step::Sweep { group } => self.sweep(&mut world, group),
             Step::Forget { group, plan } => self.forget(&mut world, group, plan),
@@ -198,8 +216,13 @@ impl Model for Spine {
 impl Spine {
     /// A scenario under a set of rules.
     pub fn new(scenario: Scenario, rules: Rules) -> Spine {
-        let atlas = Atlas::new(&scenario.keys);
-        Spine { scenario, rules, atlas, memo: Memo::new(rules) }
+        let atlas = Atlas::new(scenario.groups(), &scenario.keys);
+        let (memo, commit_noted) = (Memo::new(rules), AtomicBool::new(false));
+        Spine { scenario, rules, atlas, memo, commit_noted }
+    }
+
+    pub(crate) fn noted_a_commit(&self) -> bool {
+        self.commit_noted.swap(true, Ordering::Relaxed)
     }
 
     /// A reader's view of a state.
@@ -210,8 +233,18 @@ impl Spine {
 
     fn client_steps(&self, world: &World, steps: &mut Vec<Step>) {
         let waiting = world.clients.iter().enumerate();
-        let waiting = waiting.filter(|(_, client)| client.sealed.is_none());
+        let waiting = waiting.filter(|(plan, client)| {
+            client.sealed.is_none() && self.may_begin(world, &self.scenario.plans[*plan])
+        });
         steps.extend(waiting.map(|(plan, _)| Step::Client(plan)));
+    }
+
+    /// Another attempt is made only of what is known to have been rolled back.
+    fn may_begin(&self, world: &World, plan: &Plan) -> bool {
+        plan.retries.is_none_or(|first| {
+            let outcome = world.log.outcomes[first];
+            matches!(outcome, Some(Outcome::RolledBack(_) | Outcome::Refused))
+        })
     }
 
     fn apply_steps(&self, world: &World, steps: &mut Vec<Step>) {
@@ -238,10 +271,19 @@ impl Spine {
                     steps.extend(stops.then_some(Step::Stop(machine)));
                 }
                 Slot::Idle if machine >= plans && self.is_next_recoverer(world, machine) => {
-                    let groups = 0..GROUPS;
-                    steps.extend(groups.map(|group| Step::Recover { machine, group }));
+                    self.recover_steps(world, machine, steps);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    fn recover_steps(&self, world: &World, machine: usize, steps: &mut Vec<Step>) {
+        let wanted = self.scenario.recoverers[machine - self.scenario.plans.len()];
+        for plan in 0..self.scenario.plans.len() {
+            if plan == wanted || self.scenario.recovers_any {
+                let groups = 0..world.sites.len();
+                steps.extend(groups.map(|group| Step::Recover { machine, group, plan }));
             }
         }
     }
@@ -262,7 +304,7 @@ impl Spine {
             let choices = match (self.scenario.readers[reader].kind, &state.machine) {
                 (ReaderKind::Get, _) | (ReaderKind::Strict { .. }, None) => 1,
                 (ReaderKind::Strict { .. }, Some(_)) => state.asked.len(),
-                (ReaderKind::Snapshot { .. }, _) => GROUPS,
+                (ReaderKind::Snapshot { .. }, _) => world.sites.len(),
             };
             steps.extend((0..choices).map(|at| Step::Read { reader, at }));
         }
@@ -272,7 +314,8 @@ impl Spine {
     fn may_apply(&self, world: &World, request: &Request) -> bool {
         let Command::Vote(vote) = &*request.command else { return true };
         let site = &world.sites[request.group];
-        let staged = |plan: &Plan| Timestamp(plan.identity) == vote.body.tid.mint && plan.staged;
+        let waits = |plan: &Plan| plan.staged && !plan.hasty;
+        let staged = |plan: &Plan| Timestamp(plan.identity) == vote.body.tid.mint && waits(plan);
         !self.scenario.plans.iter().any(staged)
             || *site.standing(vote.body.tid) != Standing::None
             || site.group.staged(&site.state).contains(&vote.body.tid)

@@ -8,8 +8,8 @@ use crate::commit::{
     witness::Witness,
 };
 
-/// The groups of every scenario, by place; their ids are one more.
-pub const GROUPS: usize = 2;
+/// The most groups that a scenario has; by place, their ids are one more.
+pub const GROUPS_MAX: usize = 3;
 
 /// One small world.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +26,15 @@ pub struct Scenario {
     pub readers: Vec<ReaderPlan>,
     /// One recoverer each, for the transaction of the plan named.
     pub recoverers: Vec<usize>,
+    /// Whether recoverers take whatever transaction they meet instead.
+    pub recovers_any: bool,
     /// Whether drivers may give up waiting for votes.
     pub gives_up: bool,
     /// Coordinators that may stop at any time, by machine: drivers by plan, then recoverers.
     pub stops: Vec<usize>,
+    /// Groups whose leader may crash, as often as it likes: coordinators that live there are gone
+    /// with all that they knew, and the group is opened anew on what is durable.
+    pub crashes: Vec<usize>,
     /// How many replies to coordinators may be late and repeated. Where it is 0, every reply
     /// arrives with the step that made it; otherwise any number may be lost, too. Requests may be
     /// late, repeated and lost in every scenario.
@@ -42,8 +47,10 @@ pub struct Scenario {
     pub collects: Vec<(usize, u64)>,
     /// What must be found reachable.
     pub witnesses: Vec<Witness>,
-    /// How many states there are.
-    pub unique_states: usize,
+    /// How many states there are, where that was found out.
+    pub unique_states: Option<usize>,
+    /// Whether it is too large for every test run.
+    pub by_command: bool,
 }
 
 /// Where a record lies.
@@ -66,12 +73,16 @@ pub struct Plan {
     pub reads: Vec<Item>,
     /// What it writes.
     pub writes: Vec<(KeyId, Write)>,
-    /// The hint of the vote's proposer in each group.
-    pub hints: [u64; GROUPS],
+    /// The hint of the vote's proposer in each group; 0 where none is named.
+    pub hints: Vec<u64>,
     /// The request that it serves, and the record that stands for it in the oracle.
     pub claim: Option<KeyId>,
     /// Whether its transitions are staged before it is sealed.
     pub staged: bool,
+    /// Whether its vote may reach a group before what was staged there.
+    pub hasty: bool,
+    /// The plan that it is another attempt of: it begins when that one was rolled back.
+    pub retries: Option<usize>,
 }
 
 /// One read.
@@ -102,6 +113,13 @@ pub struct ReaderPlan {
     pub items: Vec<Item>,
 }
 
+impl ReaderPlan {
+    /// Whether it reads as of a time.
+    pub fn is_snapshot(&self) -> bool {
+        matches!(self.kind, ReaderKind::Snapshot { .. })
+    }
+}
+
 /// The ways to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReaderKind {
@@ -120,6 +138,36 @@ pub enum ReaderKind {
 }
 
 impl Scenario {
+    /// How many groups there are.
+    pub fn groups(&self) -> usize {
+        let places = self.keys.iter().map(|place| place.group);
+        places.max().map_or(0, |last| last + 1)
+    }
+
+    /// What makes it finite, in a line.
+    pub fn bounds(&self) -> String {
+        let count = |many: usize, what: &str| match many {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ => Some(format!("{many} {what}s")),
+        };
+        let any = |those: &[usize], what: &str| (!those.is_empty()).then(|| what.to_owned());
+        let parts = [
+            count(self.groups(), "group"),
+            count(self.keys.len(), "record"),
+            count(self.plans.len(), "transaction"),
+            count(self.readers.len(), "reader"),
+            count(self.recoverers.len(), "recoverer"),
+            any(&self.stops, &format!("{} of the coordinators may stop", self.stops.len())),
+            any(&self.crashes, "any number of leader crashes"),
+            self.gives_up.then(|| "drivers may give up".into()),
+            count(self.forgets.len(), "forgetting group"),
+            count(self.late_replies_max, "late reply at a time, any lost or repeated"),
+            Some("requests late, lost, repeated and reordered without bound".into()),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     /// How many operations its histories have: transactions, then readers.
     pub fn ops(&self) -> usize {
         self.plans.len() + self.readers.len()

@@ -8,7 +8,7 @@
 use crate::{
     commit::{
         client::{Atlas, RANGE_MAX, group_id, place_of},
-        plan::{GROUPS, Item, ReaderKind, ReaderPlan},
+        plan::{Item, ReaderKind, ReaderPlan},
         serial::Seen,
         site::Site,
         world::{ReadEnd, Reader},
@@ -31,7 +31,7 @@ pub struct Reading<'a> {
     /// Where the scenario's records lie.
     pub atlas: &'a Atlas,
     /// The groups.
-    pub sites: &'a [Shared<Site>; GROUPS],
+    pub sites: &'a [Shared<Site>],
     /// The rules in force.
     pub rules: Rules,
 }
@@ -39,7 +39,7 @@ pub struct Reading<'a> {
 impl Reading<'_> {
     /// Begins a strict read: it sends its first questions.
     pub fn start(&self, reader: &mut Reader, attempts_max: u32) {
-        let wanted = (0..GROUPS).map(|at| (group_id(at), self.wanted(at)));
+        let wanted = (0..self.sites.len()).map(|at| (group_id(at), self.wanted(at)));
         let wanted: BTreeMap<GroupId, Wanted> = wanted
             .filter(|(_, wanted)| !wanted.keys.is_empty() || !wanted.ranges.is_empty())
             .collect();
@@ -91,9 +91,10 @@ impl Reading<'_> {
                 Err(_) => return,
             }
         }
-        reader.found[place] = Some(found);
-        if let [Some(one), Some(other)] = &reader.found {
-            reader.end = Some(ReadEnd::Answered([one.as_slice(), other.as_slice()].concat()));
+        reader.found.insert(place, found);
+        if reader.found.len() == self.sites.len() {
+            let seen = reader.found.values().flatten().copied().collect();
+            reader.end = Some(ReadEnd::Answered(seen));
         }
     }
 

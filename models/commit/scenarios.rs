@@ -4,6 +4,7 @@
 //! pairs of transactions and readers are checked on lighter machinery, since what they test, the
 //! vote rules and the read rules, lies in the groups.
 
+use super::wider;
 use crate::commit::{
     plan::{Item, Place, Plan, ReaderKind, ReaderPlan, Scenario},
     serial::Write,
@@ -12,7 +13,7 @@ use crate::commit::{
 
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
-    vec![
+    let mut all = vec![
         recovery(),
         late_replies(),
         forgetting(),
@@ -30,12 +31,9 @@ pub fn all() -> Vec<Scenario> {
         read_by_vote(),
         request_twice(),
         abandoned_stage(),
-    ]
-}
-
-/// The scenario of this name.
-pub fn named(name: &str) -> Option<Scenario> {
-    all().into_iter().find(|scenario| scenario.name == name)
+    ];
+    all.extend(wider::all());
+    all
 }
 
 fn recovery() -> Scenario {
@@ -48,7 +46,7 @@ fn recovery() -> Scenario {
         gives_up: true,
         stops: vec![0, 1],
         witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, RECOVERED_ROLLBACK, HALF_DECIDED],
-        unique_states: 363_378,
+        unique_states: Some(363_378),
         ..Scenario::default()
     }
 }
@@ -63,7 +61,7 @@ fn late_replies() -> Scenario {
         gives_up: true,
         late_replies_max: 1,
         witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, RECOVERED_ROLLBACK, HALF_DECIDED],
-        unique_states: 360_337,
+        unique_states: Some(360_337),
         ..Scenario::default()
     }
 }
@@ -78,7 +76,7 @@ fn late_and_forgotten() -> Scenario {
         late_replies_max: 1,
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, STALE, STALE_AT_HOME, FORGOTTEN],
-        unique_states: 280_752,
+        unique_states: Some(280_752),
         ..Scenario::default()
     }
 }
@@ -102,7 +100,7 @@ fn forgetting() -> Scenario {
             STALE_AT_HOME,
             FORGOTTEN,
         ],
-        unique_states: 54_956,
+        unique_states: Some(54_956),
         ..Scenario::default()
     }
 }
@@ -127,7 +125,7 @@ fn one_group() -> Scenario {
         late_replies_max: 1,
         forgets: vec![(0, 0)],
         witnesses: vec![COMMITS, ALL_COMMIT, CONFLICT, FORCED, STALE_AT_HOME, GOT],
-        unique_states: 105_582,
+        unique_states: Some(105_582),
         ..Scenario::default()
     }
 }
@@ -142,7 +140,7 @@ fn two_bodies() -> Scenario {
         stops: vec![0],
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, SECOND_COMMITS, OTHER_BODY, FORCED],
-        unique_states: 377_385,
+        unique_states: Some(377_385),
         ..Scenario::default()
     }
 }
@@ -169,7 +167,7 @@ fn key_skew() -> Scenario {
         recoverers: vec![0],
         stops: vec![0],
         witnesses: vec![COMMITS, SECOND_COMMITS, ALL_COMMIT, CONFLICT, BOTH_CONFLICT, FORCED],
-        unique_states: 170_735,
+        unique_states: Some(170_735),
         ..Scenario::default()
     }
 }
@@ -197,7 +195,7 @@ fn range_skew() -> Scenario {
         recoverers: vec![0],
         stops: vec![0],
         witnesses: vec![COMMITS, SECOND_COMMITS, ALL_COMMIT, CONFLICT, BOTH_CONFLICT, FORCED],
-        unique_states: 170_735,
+        unique_states: Some(170_735),
         ..Scenario::default()
     }
 }
@@ -213,7 +211,7 @@ fn blind_writes() -> Scenario {
             items: vec![Item::Key(0), Item::Key(1)],
         }],
         witnesses: vec![ALL_COMMIT, CONFLICT, BOTH_CONFLICT, TWO_PASSES, GAVE_UP],
-        unique_states: 1_125_077,
+        unique_states: Some(1_125_077),
         ..Scenario::default()
     }
 }
@@ -234,7 +232,7 @@ fn strict_read() -> Scenario {
         recoverers: vec![0],
         stops: vec![0],
         witnesses: vec![ALL_COMMIT, CONFLICT, TWO_PASSES, GAVE_UP],
-        unique_states: 1_465_534,
+        unique_states: Some(1_465_534),
         ..Scenario::default()
     }
 }
@@ -258,7 +256,7 @@ fn strict_absence() -> Scenario {
             items: vec![Item::Key(0), Item::Range(vec![1])],
         }],
         witnesses: vec![ALL_COMMIT, CONFLICT, TWO_PASSES, GAVE_UP],
-        unique_states: 236_885,
+        unique_states: Some(236_885),
         ..Scenario::default()
     }
 }
@@ -276,7 +274,7 @@ fn blocked_get() -> Scenario {
         recoverers: vec![0],
         stops: vec![0],
         witnesses: vec![ALL_COMMIT, CONFLICT, BLOCKED, GOT, RECOVERED_COMMIT],
-        unique_states: 243_353,
+        unique_states: Some(243_353),
         ..Scenario::default()
     }
 }
@@ -292,7 +290,7 @@ fn snapshots() -> Scenario {
                 identity: 1,
                 reads: vec![Item::Key(0)],
                 writes: vec![(1, Write::Put(1))],
-                hints: [0, 5],
+                hints: vec![0, 5],
                 ..Plan::default()
             },
             Plan { identity: 2, writes: vec![(0, Write::Put(2))], ..Plan::default() },
@@ -302,7 +300,7 @@ fn snapshots() -> Scenario {
         stops: vec![0],
         advances: vec![(0, 3), (1, 3)],
         witnesses: vec![ALL_COMMIT, CONFLICT, SNAPSHOT, CLOCK_BEHIND],
-        unique_states: 269_904,
+        unique_states: Some(269_904),
         ..Scenario::default()
     }
 }
@@ -335,7 +333,7 @@ fn collected() -> Scenario {
             CLOCK_BEHIND,
             BELOW_HORIZON,
         ],
-        unique_states: 544_737,
+        unique_states: Some(544_737),
         ..Scenario::default()
     }
 }
@@ -353,7 +351,7 @@ fn read_by_vote() -> Scenario {
         recoverers: vec![0],
         stops: vec![0],
         witnesses: vec![ALL_COMMIT, CONFLICT, FORCED, RECOVERED_COMMIT],
-        unique_states: 172_496,
+        unique_states: Some(172_496),
         ..Scenario::default()
     }
 }
@@ -376,7 +374,7 @@ fn request_twice() -> Scenario {
         recoverers: vec![0],
         stops: vec![0],
         witnesses: vec![COMMITS, SECOND_COMMITS, REQUEST_SERVED, CONFLICT, FORCED],
-        unique_states: 159_064,
+        unique_states: Some(159_064),
         ..Scenario::default()
     }
 }
@@ -392,17 +390,17 @@ fn abandoned_stage() -> Scenario {
         stops: vec![0],
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, FORCED, STAGED, RECOVERED_ROLLBACK],
-        unique_states: 99_885,
+        unique_states: Some(99_885),
         ..Scenario::default()
     }
 }
 
-fn at(group: usize, sort: &'static str) -> Place {
+pub(super) fn at(group: usize, sort: &'static str) -> Place {
     Place { group, collection: "account", sort }
 }
 
 /// Moves 1 from the first record to the second.
-fn transfer(identity: u64) -> Plan {
+pub(super) fn transfer(identity: u64) -> Plan {
     Plan { identity, writes: vec![(0, Write::Add(-1)), (1, Write::Add(1))], ..Plan::default() }
 }
 

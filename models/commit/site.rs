@@ -3,7 +3,7 @@
 //! After each command the core's invariants are checked, and that a group opened anew on the state
 //! is the same group: what a crash loses is only a cache.
 
-use crate::commit::memo::catching;
+use crate::check::catching;
 use std::{
     borrow::Cow,
     collections::BTreeMap,
@@ -27,6 +27,8 @@ pub struct Site {
     pub state: MemoryState,
     /// Why it cannot go on, if it cannot.
     pub broken: Option<Broken>,
+    /// The invariant of the core that did not hold at some time.
+    pub fault: Option<String>,
     quiet: bool,
     /// Where the transactions stand that it has heard of: follows from the state.
     standings: BTreeMap<Tid, Standing>,
@@ -34,7 +36,8 @@ pub struct Site {
 
 impl PartialEq for Site {
     fn eq(&self, other: &Self) -> bool {
-        (&self.group, &self.state, &self.broken) == (&other.group, &other.state, &other.broken)
+        let all = |site: &Site| (site.broken.clone(), site.fault.clone());
+        (&self.group, &self.state) == (&other.group, &other.state) && all(self) == all(other)
     }
 }
 
@@ -42,7 +45,7 @@ impl Eq for Site {}
 
 impl Hash for Site {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (&self.group, &self.state, &self.broken).hash(hasher);
+        (&self.group, &self.state, &self.broken, &self.fault).hash(hasher);
     }
 }
 
@@ -51,8 +54,6 @@ impl Hash for Site {
 pub enum Broken {
     /// Two contradictory decisions.
     Halt(String),
-    /// An invariant of the core does not hold.
-    Invariant(String),
     /// An assertion of the core failed.
     Panic(String),
 }
@@ -60,16 +61,18 @@ pub enum Broken {
 impl Site {
     /// An empty group.
     pub fn open(id: GroupId, rules: Rules) -> Site {
-        let state = MemoryState::default();
+        let mut state = MemoryState::default();
         let group = Group::open(id, &state, rules);
-        Site { group, state, broken: None, quiet: true, standings: BTreeMap::new() }
+        let standings = BTreeMap::new();
+        group.save(&mut state);
+        Site { group, state, broken: None, fault: None, quiet: true, standings }
     }
 
     /// Where a transaction stands here.
     pub fn standing(&self, tid: Tid) -> Cow<'_, Standing> {
         match self.standings.get(&tid) {
             Some(standing) => Cow::Borrowed(standing),
-            None => Cow::Owned(self.group.standing(&self.state, tid)),
+            None => Cow::Owned(self.standing_now(tid)),
         }
     }
 
@@ -85,7 +88,7 @@ impl Site {
 
     /// Whether an invariant or an assertion of the core failed.
     pub fn is_broken_inside(&self) -> bool {
-        matches!(self.broken, Some(Broken::Invariant(_) | Broken::Panic(_)))
+        self.fault.is_some() || matches!(self.broken, Some(Broken::Panic(_)))
     }
 
     /// Applies one command; no reply where the group broke.
@@ -93,11 +96,12 @@ impl Site {
         let mut next = self.clone();
         let applied = catching(|| {
             let reply = next.group.apply(&mut next.state, command)?;
+            next.group.save(&mut next.state);
             Ok::<_, Box<Halt>>((reply, next.fault(rules)))
         });
         match applied {
             Ok(Ok((reply, fault))) => {
-                next.broken = fault.map(Broken::Invariant);
+                next.fault = next.fault.or(fault);
                 next.note(command);
                 (next, Some(reply))
             }
@@ -106,10 +110,22 @@ impl Site {
         }
     }
 
+    /// The group opened anew: nothing but its state outlives a crash.
+    pub fn reopen(&self, rules: Rules) -> Site {
+        let group = Group::open(self.group.id(), &self.state, rules);
+        let mut next = Site { group, ..self.clone() };
+        next.standings = self.standings.keys().map(|&tid| (tid, next.standing_now(tid))).collect();
+        next
+    }
+
+    fn standing_now(&self, tid: Tid) -> Standing {
+        self.group.standing(&self.state, tid)
+    }
+
     fn note(&mut self, command: &Command) {
         self.quiet = self.group.undecided(&self.state).is_empty();
         let tids = self.standings.keys().copied().chain(command.tid());
-        let standing = |tid| (tid, self.group.standing(&self.state, tid));
+        let standing = |tid| (tid, self.standing_now(tid));
         self.standings = tids.map(standing).collect();
     }
 
@@ -121,9 +137,7 @@ impl Site {
         if let Err(fault) = invariant::check(&self.group, &self.state) {
             return Some(fault);
         }
-        let mut saved = self.state.clone();
-        self.group.save(&mut saved);
-        let opened = Group::open(self.group.id(), &saved, rules);
+        let opened = Group::open(self.group.id(), &self.state, rules);
         (opened != self.group).then(|| format!("group {} opens differently", self.group.id()))
     }
 }

@@ -30,6 +30,8 @@ witnesses! {
     COMMITS = "the first transaction commits": |_, world| committed(world, 0);
     /// The second one's does.
     SECOND_COMMITS = "the second transaction commits": |_, world| committed(world, 1);
+    /// The third one's does.
+    THIRD_COMMITS = "the third transaction commits": |_, world| committed(world, 2);
     /// All do.
     ALL_COMMIT = "all transactions commit":
         |_, world| (0..world.clients.len()).all(|plan| committed(world, plan));
@@ -49,6 +51,9 @@ witnesses! {
         |_, world| recoverer_decides(world, |decision| {
             matches!(decision, Decision::RolledBack(cause) if cause.why == Why::Abandoned)
         });
+    /// A vote was not what it claimed to be.
+    REFUSED = "a transaction rolls back because a vote was refused":
+        |_, world| world.log.outcomes.contains(&Some(Outcome::Refused));
     /// The id stands for another body.
     OTHER_BODY = "a transaction rolls back because its id names another body":
         |_, world| rolled_back(world, Reason::OtherBody);
@@ -64,12 +69,11 @@ witnesses! {
         recoverer_decides(world, |decision| matches!(decision, Decision::RolledBack(_)))
     };
     /// The groups are in the middle of a commit.
-    HALF_DECIDED = "one group has committed, the other not yet": |_, world| {
-        world.log.decided.iter().any(|decided| {
-            matches!(
-                decided,
-                [Some(Verdict::Committed(_)), None] | [None, Some(Verdict::Committed(_))]
-            )
+    HALF_DECIDED = "one group has committed, another one not yet": |_, world| {
+        world.log.decided.iter().zip(&world.clients).any(|(decided, client)| {
+            let places = || client.sealed.iter().flat_map(|sealed| sealed.places());
+            let commits = |at: usize| matches!(decided[at], Some(Verdict::Committed(_)));
+            places().any(commits) && places().any(|at| decided[at].is_none())
         })
     };
     /// A late question.

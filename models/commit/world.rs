@@ -7,13 +7,13 @@
 use crate::{
     commit::{
         client::{Observed, Sealed},
-        plan::GROUPS,
+        plan::GROUPS_MAX,
         serial::Seen,
         site::Site,
     },
     shared::Shared,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vatic_core::{
     command::{Cause, Command, Decision, Reply, Why},
     coordinator::{Answer, Coordinator},
@@ -25,7 +25,7 @@ use vatic_core::{
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct World {
     /// The groups.
-    pub sites: [Shared<Site>; GROUPS],
+    pub sites: Vec<Shared<Site>>,
     /// The transactions' clients, one a plan.
     pub clients: Vec<Shared<Client>>,
     /// The plans' drivers, then the recoverers.
@@ -89,6 +89,8 @@ pub struct Machine {
     pub coordinator: Coordinator,
     /// The plan whose body it is about.
     pub plan: usize,
+    /// The group on whose leader's node it lives, by place, where that may crash.
+    pub host: Option<usize>,
     /// The assertion that failed in it, if one did.
     pub broken: Option<String>,
 }
@@ -129,7 +131,7 @@ pub struct Reader {
     /// What it ever asked: each may be answered late, repeatedly or never.
     pub asked: BTreeSet<Shared<ReadEffect>>,
     /// What a snapshot read has found in each group.
-    pub found: [Option<Seen>; GROUPS],
+    pub found: BTreeMap<usize, Seen>,
     /// How it ended.
     pub end: Option<ReadEnd>,
 }
@@ -153,9 +155,9 @@ pub struct Log {
     /// What was answered for each plan first.
     pub outcomes: Vec<Option<Outcome>>,
     /// Who voted Yes on each plan's body.
-    pub voted: Vec<[bool; GROUPS]>,
+    pub voted: Vec<[bool; GROUPS_MAX]>,
     /// What was decided for each plan's body.
-    pub decided: Vec<[Option<Verdict>; GROUPS]>,
+    pub decided: Vec<[Option<Verdict>; GROUPS_MAX]>,
     /// Which transactions, by plan, were reported as applied everywhere.
     pub settled: u32,
     /// What must never happen.
@@ -217,8 +219,8 @@ impl Log {
             began: vec![None; ops],
             ended: 0,
             outcomes: vec![None; plans],
-            voted: vec![[false; GROUPS]; plans],
-            decided: vec![[None; GROUPS]; plans],
+            voted: vec![[false; GROUPS_MAX]; plans],
+            decided: vec![[None; GROUPS_MAX]; plans],
             settled: 0,
             faults: BTreeSet::new(),
         }

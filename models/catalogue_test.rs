@@ -1,0 +1,119 @@
+//! Every model closes with its pinned number of states, and everything holds in all of them.
+
+use crate::{
+    catalogue,
+    check::{Effort, Kind, check},
+    commit::{model::Spine, plan::Scenario, scenarios, witness},
+    output,
+};
+use vatic_core::rules::Rules;
+
+// The checker frees states by the million when it is done.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn closes(name: &str) {
+    let model = catalogue::named(name).expect("the test names a model");
+    let report = model.check(Effort::exhaustive(1));
+    assert!(report.holds(), "{name}: {:#?}", report.properties);
+    assert!(report.closed, "{name}");
+    assert_eq!(Some(report.unique_states), model.unique_states, "{name}");
+    let refuted = report.properties.iter().find(|finding| finding.kind == Kind::Refuted);
+    let path = refuted.and_then(|finding| finding.counterexample.as_ref());
+    assert!(path.is_some_and(|steps| steps.len() > 1), "{name}: it holds because nothing happens");
+}
+
+macro_rules! models_close {
+    ($($test:ident: $name:literal;)*) => {
+        $(#[test] fn $test() { closes($name); })*
+
+        #[test]
+        fn every_model_has_a_test_or_is_checked_by_command() {
+            let tested = [$($name),*];
+            let models = catalogue::all().into_iter().filter(|model| !model.by_command);
+            assert!(models.map(|model| model.name).eq(tested), "{tested:?}");
+        }
+    };
+}
+
+models_close! {
+    recovery_holds_in_every_state: "recovery";
+    late_replies_hold_in_every_state: "late-replies";
+    forgetting_holds_in_every_state: "forgetting";
+    late_and_forgotten_holds_in_every_state: "late-and-forgotten";
+    one_group_holds_in_every_state: "one-group";
+    two_bodies_hold_in_every_state: "two-bodies";
+    key_skew_is_refused_in_every_state: "key-skew";
+    range_skew_is_refused_in_every_state: "range-skew";
+    blind_writes_hold_in_every_state: "blind-writes";
+    strict_read_holds_in_every_state: "strict-read";
+    strict_absence_holds_in_every_state: "strict-absence";
+    blocked_get_holds_in_every_state: "blocked-get";
+    snapshots_hold_in_every_state: "snapshots";
+    collected_versions_hold_in_every_state: "collected";
+    read_by_vote_holds_in_every_state: "read-by-vote";
+    request_twice_holds_in_every_state: "request-twice";
+    abandoned_stage_holds_in_every_state: "abandoned-stage";
+    hasty_vote_holds_in_every_state: "hasty-vote";
+    leader_change_holds_in_every_state: "leader-change";
+    three_groups_hold_in_every_state: "three-groups";
+    three_groups_forgotten_hold_in_every_state: "three-groups-forgotten";
+    receipts_hold_in_every_state: "receipts";
+    staged_receipts_hold_in_every_state: "receipts-staged";
+    batched_receipts_hold_in_every_state: "receipts-batched";
+    forged_receipts_are_refused_in_every_state: "receipts-forged";
+    unchained_receipts_hold_in_every_state: "receipts-unchained";
+    growing_ring_holds_in_every_state: "ring-grows";
+    raced_ring_holds_in_every_state: "ring-raced";
+}
+
+/// Against vacuity: a check of something that never happens must fail.
+#[test]
+fn unreachable_witness_fails_the_check() {
+    let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == "key-skew");
+    let witnesses = vec![witness::FORGOTTEN, witness::SNAPSHOT];
+    let scenario = Scenario { witnesses, ..scenario.expect("it is there") };
+    let model = Spine::new(scenario, Rules::default());
+    let report = check(model, Effort::exhaustive(1), None);
+    assert_eq!(report.violated(), [witness::FORGOTTEN.name, witness::SNAPSHOT.name]);
+}
+
+/// Against vacuity again: a model in which nothing happens must fail.
+#[test]
+fn model_without_a_commit_fails_the_check() {
+    let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == "recovery");
+    let scenario = Scenario {
+        plans: Vec::new(),
+        recoverers: Vec::new(),
+        stops: Vec::new(),
+        witnesses: Vec::new(),
+        ..scenario.expect("it is there")
+    };
+    let report = check(Spine::new(scenario, Rules::default()), Effort::exhaustive(1), None);
+    assert_eq!(report.violated(), [crate::commit::property::NOTHING]);
+}
+
+#[test]
+fn check_that_stops_early_says_so_and_blames_nothing_for_what_it_has_not_seen() {
+    let model = catalogue::named("recovery").expect("it is there");
+    let report = model.check(Effort { threads: 1, depth: Some(4), seconds: None });
+    assert!(!report.closed && report.holds(), "{report:#?}");
+    assert!(report.depth <= 4, "{report:#?}");
+}
+
+#[test]
+fn json_output_is_one_line_with_all_that_was_found() {
+    let model = catalogue::named("forgetting").expect("it is there");
+    let text = output::json(&[output::Checked::run(&model, Effort::exhaustive(1))]);
+    assert!(!text.contains('\n'));
+    let parsed: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let model = &parsed["models"][0];
+    assert_eq!(model["name"], "forgetting");
+    assert_eq!(model["closed"], true);
+    assert!(model["unique_states"].as_u64() > Some(10_000), "{model}");
+    assert!(model["states"].as_u64() > model["unique_states"].as_u64(), "{model}");
+    assert!(model["depth"].as_u64() > Some(5), "{model}");
+    assert!(model["seconds"].as_f64() > Some(0.0), "{model}");
+    assert!(model["properties"].as_array().is_some_and(|found| found.len() > 7), "{model}");
+    assert!(model["mutants_caught"].as_array().is_some_and(|caught| caught.len() > 1), "{model}");
+}

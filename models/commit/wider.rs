@@ -1,0 +1,143 @@
+//! Scenarios with more in them: crashes of leaders, a third group, further attempts, all at once.
+
+use super::scenarios::{at, transfer};
+use crate::commit::{
+    plan::{Item, Plan, ReaderKind, ReaderPlan, Scenario},
+    serial::Write,
+    witness::*,
+};
+
+/// All of them.
+pub(super) fn all() -> Vec<Scenario> {
+    vec![
+        hasty_vote(),
+        leader_change(),
+        three_groups(),
+        three_groups_forgotten(),
+        three_groups_raced(),
+        three_attempts(),
+        everything(),
+    ]
+}
+
+fn hasty_vote() -> Scenario {
+    Scenario {
+        name: "hasty-vote",
+        about: "one transfer whose votes may overtake what was staged for them",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![Plan { staged: true, hasty: true, ..transfer(1) }],
+        recoverers: vec![0],
+        stops: vec![0],
+        late_replies_max: 1,
+        witnesses: vec![COMMITS, FORCED, REFUSED, RECOVERED_COMMIT, RECOVERED_ROLLBACK],
+        unique_states: Some(2_802_966),
+        ..Scenario::default()
+    }
+}
+
+fn leader_change() -> Scenario {
+    Scenario {
+        name: "leader-change",
+        about: "one transfer, staged first, while both groups change leaders at any time and may \
+                forget",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![Plan { staged: true, ..transfer(1) }],
+        recoverers: vec![0, 0],
+        crashes: vec![0, 1],
+        forgets: vec![(0, 0), (1, 0)],
+        witnesses: vec![COMMITS, FORCED, STAGED, RECOVERED_COMMIT, RECOVERED_ROLLBACK, FORGOTTEN],
+        unique_states: None,
+        ..Scenario::default()
+    }
+}
+
+fn three_groups() -> Scenario {
+    Scenario {
+        name: "three-groups",
+        about: "one transaction that writes in two groups and reads in a third; its driver may \
+                give up or stop anywhere, a recoverer may start anywhere",
+        keys: vec![at(0, "a"), at(1, "b"), at(2, "c")],
+        plans: vec![Plan { reads: vec![Item::Key(2)], ..transfer(1) }],
+        recoverers: vec![0],
+        gives_up: true,
+        stops: vec![0],
+        witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, RECOVERED_ROLLBACK, HALF_DECIDED],
+        unique_states: Some(1_599_494),
+        ..Scenario::default()
+    }
+}
+
+fn three_groups_raced() -> Scenario {
+    Scenario {
+        name: "three-groups-raced",
+        about: "one transaction that writes in two groups and reads in a third; its driver may \
+                stop anywhere, two recoverers may start anywhere",
+        recoverers: vec![0, 0],
+        gives_up: false,
+        unique_states: None,
+        by_command: true,
+        ..three_groups()
+    }
+}
+
+fn three_groups_forgotten() -> Scenario {
+    Scenario {
+        name: "three-groups-forgotten",
+        about: "one transaction over three groups, each of which may forget, with a late recoverer",
+        keys: vec![at(0, "a"), at(1, "b"), at(2, "c")],
+        plans: vec![Plan {
+            writes: vec![(0, Write::Add(-2)), (1, Write::Add(1)), (2, Write::Add(1))],
+            ..transfer(1)
+        }],
+        recoverers: vec![0],
+        stops: vec![0],
+        forgets: vec![(0, 0), (1, 0), (2, 0)],
+        witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, STALE, STALE_AT_HOME, FORGOTTEN],
+        unique_states: Some(3_137_118),
+        ..Scenario::default()
+    }
+}
+
+fn three_attempts() -> Scenario {
+    let attempt = |identity, retries| Plan { retries, ..transfer(identity) };
+    Scenario {
+        name: "three-attempts",
+        about: "one transfer that is tried up to three times, each time under a new id, with two \
+                recoverers of whatever they meet",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![attempt(1, None), attempt(2, Some(0)), attempt(3, Some(1))],
+        recoverers: vec![0, 0],
+        recovers_any: true,
+        stops: vec![0],
+        witnesses: vec![COMMITS, SECOND_COMMITS, THIRD_COMMITS, FORCED, RECOVERED_COMMIT],
+        by_command: true,
+        ..Scenario::default()
+    }
+}
+
+fn everything() -> Scenario {
+    Scenario {
+        name: "everything",
+        about: "two transactions and a strict reader over both groups; a driver may stop anywhere \
+                and is recovered",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![
+            transfer(1),
+            Plan {
+                identity: 2,
+                reads: vec![Item::Key(0)],
+                writes: vec![(1, Write::Add(10))],
+                ..Plan::default()
+            },
+        ],
+        readers: vec![ReaderPlan {
+            kind: ReaderKind::Strict { attempts_max: 1 },
+            items: vec![Item::Key(0), Item::Key(1)],
+        }],
+        recoverers: vec![0],
+        stops: vec![0, 1],
+        witnesses: vec![ALL_COMMIT, CONFLICT, TWO_PASSES, GAVE_UP, FORCED, RECOVERED_COMMIT],
+        by_command: true,
+        ..Scenario::default()
+    }
+}
