@@ -47,7 +47,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),
-    catch(Mutant::ChainForkedAtOpen, "receipts", PLACES),
+    catch(Mutant::ChainForkedAtOpen, "receipts-staged", PLACES),
     catch(Mutant::StitchOutOfOrder, "receipts-forged", ISSUED),
     catch(Mutant::StitchOverGap, "receipts-forged", ISSUED),
     catch(Mutant::DigestUnchecked, "receipts-forged", EXACT),

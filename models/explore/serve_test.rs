@@ -77,7 +77,7 @@ fn state_shows_its_parts_its_steps_and_what_the_last_step_changed() {
     let parts = next["parts"].as_array().expect("a list");
     let driver = parts.iter().find(|part| part["title"] == "driver of T1").expect("a driver");
     assert!(driver["lines"].as_array().expect("lines").iter().any(|line| line["fresh"] == true));
-    let quiet = parts.iter().find(|part| part["title"] == "group 2").expect("a group");
+    let quiet = parts.iter().find(|part| part["title"] == "recoverer 1").expect("one");
     assert!(quiet["lines"].as_array().expect("lines").iter().all(|line| line["fresh"] == false));
 }
 

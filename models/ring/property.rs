@@ -59,7 +59,7 @@ witnesses! {
         })
     };
     /// A transaction need not be of the newest ring.
-    ACROSS = "a transaction of an older ring commits after a group learnt of a newer one":
+    ACROSS = "a transaction of an older ring has committed and a group knows a newer one":
         |_, world| world.drives.iter().flatten().any(|drive| {
             let commits =
                 matches!(drive.answer, Some(Answer::Decided(Decision::Committed { .. })));
