@@ -17,7 +17,9 @@ fn closes(name: &str) {
     let report = model.check(Effort::exhaustive(1));
     assert!(report.holds(), "{name}: {:#?}", report.properties);
     assert!(report.closed, "{name}");
-    assert_eq!(Some(report.unique_states), model.unique_states, "{name}");
+    if let Some(pinned) = model.unique_states {
+        assert_eq!(report.unique_states, pinned, "{name}");
+    }
     let refuted = report.properties.iter().find(|finding| finding.kind == Kind::Refuted);
     let path = refuted.and_then(|finding| finding.counterexample.as_ref());
     assert!(path.is_some_and(|steps| steps.len() > 1), "{name}: it holds because nothing happens");
@@ -65,6 +67,15 @@ models_close! {
     unchained_receipts_hold_in_every_state: "receipts-unchained";
     growing_ring_holds_in_every_state: "ring-grows";
     raced_ring_holds_in_every_state: "ring-raced";
+}
+
+/// These have not been closed yet since their bounds were last set.
+#[test]
+fn models_without_a_pinned_count_are_named() {
+    let unpinned = catalogue::all().into_iter().filter(|model| model.unique_states.is_none());
+    let names: Vec<&str> = unpinned.map(|model| model.name).collect();
+    let known = ["three-groups-raced", "three-attempts", "everything", "ring-grows"];
+    assert_eq!(names, known);
 }
 
 /// Against vacuity: a check of something that never happens must fail.

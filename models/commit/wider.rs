@@ -46,7 +46,7 @@ fn leader_change() -> Scenario {
         crashes: vec![0, 1],
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, FORCED, STAGED, RECOVERED_COMMIT, RECOVERED_ROLLBACK, FORGOTTEN],
-        unique_states: None,
+        unique_states: Some(1_325_366),
         ..Scenario::default()
     }
 }
