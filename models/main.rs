@@ -1,8 +1,8 @@
 //! The binary `vatic-models`: checks the models, or shows one in the browser.
 //!
 //! Data goes to stdout, progress to stderr. Exit code 0: everything holds and every mutant was
-//! caught; 1: the explorer cannot listen; 2: there is no such model or mutant; 5: something does not
-//! hold.
+//! caught; 1: the explorer cannot listen; 2: there is no such model or mutant; 5: something does
+//! not hold.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
