@@ -4,6 +4,7 @@
 //! go wrong is in the writer, which a simulation drives with the same calls.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -91,8 +92,11 @@ impl Log {
         id: ReplicaId,
         done: impl FnOnce(io::Result<()>) + Send + 'static,
     ) {
-        self.shared.lock().remove(id, Box::new(done));
-        self.shared.wake.notify_one();
+        let remove = |memory: &mut Memory| {
+            memory.remove(id, Box::new(done));
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = self.shared.leave(remove);
     }
 
     /// Whether new proposals should be made: to be asked before them, and not before decisions. On
@@ -119,7 +123,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.shared.close();
+        self.shared.handoff.close();
         if let Some(thread) = self.thread.take() {
             // A writer that panicked has said so; there is nothing to add here.
             let _ = thread.join();
@@ -148,24 +152,14 @@ fn run(mut writer: Writer) {
             Step::Wrote => {}
             Step::Failed => return,
             Step::Stalled => {
-                let memory = shared.lock();
-                if memory.closing {
+                if !shared.handoff.pause(pause) {
                     return;
                 }
-                drop(shared.wake.wait_timeout(memory, pause));
             }
             Step::Idle => {
-                let memory = shared.lock();
-                if memory.first_bytes().is_some() {
-                    continue;
-                }
-                if memory.closing {
-                    return;
-                }
                 // Who is refused writes nothing: nobody else would find out that there is room.
-                match shared.is_full() {
-                    true => drop(shared.wake.wait_timeout(memory, pause)),
-                    false => drop(shared.wake.wait(memory)),
+                if !shared.handoff.wait_for_work(shared.is_full().then_some(pause)) {
+                    return;
                 }
             }
         }

@@ -9,10 +9,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use vatic_sync::{Flag, Handoff, Inbox, Level, MutexGuard};
 
 use crate::disk::DiskFile;
 use crate::error::Refusal;
@@ -32,14 +32,13 @@ const CACHED_OVERHEAD_BYTES: u64 = 96;
 
 /// What the callers' handles and the writer share.
 pub(crate) struct Shared {
-    memory: Mutex<Memory>,
-    /// Signalled when the queue stops being empty, and at the close.
-    pub(crate) wake: Condvar,
+    /// From the callers to the writer.
+    pub(crate) handoff: Handoff<Memory>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
-    full: AtomicBool,
+    full: Flag,
     /// Bytes of the current segment that nothing is written to yet.
-    left_bytes: AtomicU64,
+    left_bytes: Level,
 }
 
 pub(crate) struct Memory {
@@ -70,39 +69,52 @@ pub(crate) struct Item {
 
 impl Shared {
     pub(crate) fn new(memory: Memory, limits: Limits) -> Shared {
-        let full = AtomicBool::new(false);
-        let left_bytes = AtomicU64::new(0);
+        let (full, left_bytes) = (Flag::default(), Level::default());
         let metrics = Metrics::new();
         metrics.set_segments(memory.index.segment_count());
-        let (memory, wake) = (Mutex::new(memory), Condvar::new());
-        Shared { memory, wake, limits, metrics, full, left_bytes }
+        Shared { handoff: Handoff::new(memory), limits, metrics, full, left_bytes }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().expect("a thread panicked while it held the log's memory")
+        self.handoff.lock()
     }
 
-    /// No write is taken any more; the writer drains the queue and ends. Runs in destructors, so
-    /// also after a thread has panicked.
-    pub(crate) fn close(&self) {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).closing = true;
-        self.wake.notify_all();
+    /// Queues something for the writer, unless `leave` refuses.
+    pub(crate) fn leave<R, E>(
+        &self,
+        leave: impl FnOnce(&mut Memory) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.handoff.leave(leave)
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Acquire)
+        self.full.is_up()
     }
 
     pub(crate) fn set_full(&self, full: bool) {
-        self.full.store(full, Ordering::Release);
+        self.full.set(full);
     }
 
     pub(crate) fn left_bytes(&self) -> u64 {
-        self.left_bytes.load(Ordering::Relaxed)
+        self.left_bytes.get()
     }
 
     pub(crate) fn set_left_bytes(&self, bytes: u32) {
-        self.left_bytes.store(u64::from(bytes), Ordering::Relaxed);
+        self.left_bytes.set(u64::from(bytes));
+    }
+}
+
+impl Inbox for Memory {
+    fn has_work(&self) -> bool {
+        self.first_bytes().is_some()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    fn close(&mut self) {
+        self.closing = true;
     }
 }
 

@@ -183,13 +183,14 @@ impl ReplicaLog {
         done: Done,
         queue: impl FnOnce(&mut Memory, &Limits, Done) -> Option<(Refusal, Done)>,
     ) {
-        let refused = match refusal {
-            Some(refusal) => Some((refusal, done)),
-            None => queue(&mut self.shared.lock(), &self.shared.limits, done),
+        let left = match refusal {
+            Some(refusal) => Err((refusal, done)),
+            None => self
+                .shared
+                .leave(|memory| queue(memory, &self.shared.limits, done).map_or(Ok(()), Err)),
         };
-        match refused {
-            Some((refusal, done)) => done(Err(refusal.into())),
-            None => self.shared.wake.notify_one(),
+        if let Err((refusal, done)) = left {
+            done(Err(refusal.into()));
         }
     }
 
