@@ -1,13 +1,14 @@
 //! One replica's published pair, and the few ways in which it changes.
 //!
-//! Two locks. `published` is held only to copy or swap a pointer: all that readers ever wait for.
-//! `edit` is held while the next pair is built: the writer publishing a batch and the committer
+//! Readers wait for no more than a pointer's copy; the writer publishing a batch and the committer
 //! freezing, flushing or installing take turns, each building on what the other left. A pair
 //! that is replaced is returned to the caller, who drops it without any lock: freeing an overlay
 //! takes a while.
 
-use std::sync::atomic::AtomicBool;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use vatic_sync::{Claim, Current};
 
 use crate::id::{Incarnation, Mark, ReplicaId};
 use crate::layout::{Pointer, Prefix};
@@ -20,9 +21,8 @@ pub(crate) type Fence = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 pub(crate) struct Cell {
     pub(crate) id: ReplicaId,
-    pub(crate) writer_taken: AtomicBool,
-    edit: Mutex<()>,
-    published: Mutex<Arc<Published>>,
+    pub(crate) writer: Claim,
+    published: Current<Published>,
     fence: Mutex<Option<Fence>>,
 }
 
@@ -36,13 +36,12 @@ pub(crate) enum Refused {
 impl Cell {
     pub(crate) fn new(id: ReplicaId, pointer: Pointer, base: Arc<Base>) -> Cell {
         let Pointer { incarnation, mark } = pointer;
-        let published = Mutex::new(Arc::new(fresh(id, incarnation, mark, base)));
-        let (edit, fence) = (Mutex::new(()), Mutex::new(None));
-        Cell { id, writer_taken: AtomicBool::new(false), edit, published, fence }
+        let published = Current::new(fresh(id, incarnation, mark, base));
+        Cell { id, writer: Claim::default(), published, fence: Mutex::new(None) }
     }
 
     pub(crate) fn pair(&self) -> Arc<Published> {
-        lock(&self.published).clone()
+        self.published.get()
     }
 
     pub(crate) fn set_fence(&self, fence: Fence) {
@@ -63,71 +62,70 @@ impl Cell {
         mark: Mark,
         expected: Incarnation,
     ) -> Result<(Arc<Published>, Arc<Published>), Refused> {
-        let _edit = lock(&self.edit);
-        let now = self.pair();
-        if now.removed {
-            return Err(Refused::Removed);
-        }
-        if now.incarnation != expected {
-            return Err(Refused::Reinstalled);
-        }
-        debug_assert!(
-            now.mark.as_ref().is_none_or(|now| now.index <= mark.index),
-            "a mark went back"
-        );
-        let active = now.active.with(&pending);
-        Ok(self.swap(Published { active, mark: Some(mark), ..(*now).clone() }))
+        self.published.edit(|now| {
+            if now.removed {
+                return Err(Refused::Removed);
+            }
+            if now.incarnation != expected {
+                return Err(Refused::Reinstalled);
+            }
+            debug_assert!(
+                now.mark.as_ref().is_none_or(|now| now.index <= mark.index),
+                "a mark went back"
+            );
+            let active = now.active.with(&pending);
+            Ok(Published { active, mark: Some(mark), ..(**now).clone() })
+        })
     }
 
     /// Sets the overlay that the next flush writes, unless one is waiting already. Returns the
     /// pair if there is something to flush.
     pub(crate) fn freeze(&self) -> Option<Arc<Published>> {
-        let _edit = lock(&self.edit);
-        let now = self.pair();
-        if now.removed {
-            return None;
-        }
-        if now.frozen.is_some() {
-            return Some(now);
-        }
-        if now.active.is_empty() && now.mark == now.flushed {
-            return None;
-        }
-        let mark = now.mark.clone()?;
-        let frozen = Some(Frozen { overlay: now.active.clone(), mark });
-        Some(self.swap(Published { active: Overlay::default(), frozen, ..(*now).clone() }).1)
+        let frozen = self.published.edit(|now| {
+            if now.removed {
+                return Err(None);
+            }
+            if now.frozen.is_some() {
+                return Err(Some(now.clone()));
+            }
+            if now.active.is_empty() && now.mark == now.flushed {
+                return Err(None);
+            }
+            let mark = now.mark.clone().ok_or(None)?;
+            let frozen = Some(Frozen { overlay: now.active.clone(), mark });
+            Ok(Published { active: Overlay::default(), frozen, ..(**now).clone() })
+        });
+        frozen.map_or_else(|as_it_was| as_it_was, |(_, new)| Some(new))
     }
 
     /// Takes over a newer base. `flushed`: the base holds the frozen overlay now.
     pub(crate) fn rebase(&self, base: Arc<Base>, flushed: bool) -> Arc<Published> {
-        let _edit = lock(&self.edit);
-        let mut next = (*self.pair()).clone();
-        next.base = base;
-        if flushed {
-            next.flushed = next.frozen.take().map(|frozen| frozen.mark);
-        }
-        self.swap(next).0
+        self.replace(|now| {
+            let mut next = now.clone();
+            next.base = base;
+            if flushed {
+                next.flushed = next.frozen.take().map(|frozen| frozen.mark);
+            }
+            next
+        })
     }
 
     /// Starts over from an installed incarnation: what was in memory is of the old one.
     pub(crate) fn reinstall(&self, pointer: Pointer, base: Arc<Base>) -> Arc<Published> {
-        let _edit = lock(&self.edit);
-        self.swap(fresh(self.id, pointer.incarnation, pointer.mark, base)).0
+        self.replace(|_| fresh(self.id, pointer.incarnation, pointer.mark, base))
     }
 
     /// Ends the replica: views see nothing any more, publishes are refused.
     pub(crate) fn retire(&self, base: Arc<Base>) -> Arc<Published> {
-        let _edit = lock(&self.edit);
         // An incarnation that never existed: until it is cleared, LMDB still holds the real one.
-        let ended = Published { removed: true, ..fresh(self.id, Incarnation::NONE, None, base) };
-        self.swap(ended).0
+        let ended = fresh(self.id, Incarnation::NONE, None, base);
+        self.replace(|_| Published { removed: true, ..ended })
     }
 
-    /// The caller holds `edit`. Returns the old pair and the new one.
-    fn swap(&self, next: Published) -> (Arc<Published>, Arc<Published>) {
-        let next = Arc::new(next);
-        let old = std::mem::replace(&mut *lock(&self.published), next.clone());
-        (old, next)
+    /// Returns the old pair.
+    fn replace(&self, next: impl FnOnce(&Published) -> Published) -> Arc<Published> {
+        let Ok((old, _)) = self.published.edit(|now| Ok::<_, Infallible>(next(now)));
+        old
     }
 }
 

@@ -184,7 +184,7 @@ impl Committer {
         let done = work(&mut batch)?;
         fail_point!(&format!("store::{name}_commit"));
         #[cfg(test)]
-        if self.shared.room.pretend_full.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.shared.room.pretend_full.is_up() {
             return Err(StorageError::disk_full());
         }
         batch.commit()?;

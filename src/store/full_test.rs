@@ -1,7 +1,6 @@
 //! Disks without room: nothing stops, nothing is lost, and it ends by itself.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use vatic_core::state::Read;
 
@@ -21,7 +20,7 @@ fn full_disk_holds_flushes_back_refuses_room_and_ends_by_itself() {
     writer.publish(mark(1));
     eventually("flushed", || replica.flushed() == Some(mark(1)));
 
-    store.shared().room.pretend_full.store(true, Ordering::Relaxed);
+    store.shared().room.pretend_full.set(true);
     put(&mut writer, "a", "while full");
     writer.publish(mark(2));
     eventually("noticed", || !store.has_room());
@@ -32,7 +31,7 @@ fn full_disk_holds_flushes_back_refuses_room_and_ends_by_itself() {
     assert_eq!(replica.view().get(b"a"), Some(b"while full".to_vec()), "reads go on");
     assert_eq!(replica.flushed(), Some(mark(1)), "so the log is not purged past it");
 
-    store.shared().room.pretend_full.store(false, Ordering::Relaxed);
+    store.shared().room.pretend_full.set(false);
     eventually("room", || store.has_room() && replica.flushed() == Some(mark(3)));
     assert!(reasons.lock().unwrap().is_empty(), "{reasons:?}");
     let before = entries(&replica.view());
@@ -61,12 +60,12 @@ fn install_on_a_full_disk_is_refused_and_leaves_the_old_state() {
     let before = replica.view().digest();
     let shared = store.shared();
     let installing = shared.ask(|reply| Job::BeginInstall(ID, reply)).unwrap().unwrap();
-    shared.room.pretend_full.store(true, Ordering::Relaxed);
+    shared.room.pretend_full.set(true);
     let entry = (b"key".to_vec(), b"value".to_vec());
     let fill = |reply| Job::Fill(installing, vec![entry], reply);
     assert!(!shared.ask(fill).unwrap(), "there is no room");
     shared.ask(|reply| Job::Abandon(installing, reply)).unwrap();
-    shared.room.pretend_full.store(false, Ordering::Relaxed);
+    shared.room.pretend_full.set(false);
     assert_eq!(replica.view().digest(), before);
     replica.install(&file.path, mark(9)).expect("there is room again");
     eventually("swept", || replica.cell.pair().base.entries() == 60);

@@ -4,11 +4,10 @@
 //! holds the flush back until there is room. So the numbers are watched here, and whoever proposes
 //! asks first.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::cell::lock;
+use vatic_sync::{Flag, Gate, Level};
+
 use crate::limits::Limits;
 
 /// What the store takes, and of what. Overlay numbers are current, the others are from the
@@ -29,81 +28,54 @@ pub struct Usage {
 
 #[derive(Default)]
 pub(crate) struct Room {
-    overlay_bytes: AtomicUsize,
-    map_used_bytes: AtomicU64,
-    disk_free_bytes: AtomicU64,
-    disk_full: AtomicBool,
+    /// Bytes of all overlays.
+    overlays: Gate,
+    map_used_bytes: Level,
+    disk_free_bytes: Level,
+    disk_full: Flag,
     /// Commits fail as on a full disk.
     #[cfg(test)]
-    pub(crate) pretend_full: AtomicBool,
-    /// A flush was asked for because of size and has not begun.
-    kicked: AtomicBool,
-    gate: Mutex<()>,
-    freed: Condvar,
+    pub(crate) pretend_full: Flag,
 }
 
 impl Room {
     pub(crate) fn usage(&self, limits: &Limits) -> Usage {
         Usage {
-            overlay_bytes: self.overlay_bytes.load(Ordering::Relaxed),
+            overlay_bytes: self.overlays.bytes(),
             overlay_max_bytes: limits.overlay_max_bytes,
-            map_used_bytes: self.map_used_bytes.load(Ordering::Relaxed),
+            map_used_bytes: self.map_used_bytes.get(),
             map_bytes: limits.map_bytes as u64,
-            disk_free_bytes: self.disk_free_bytes.load(Ordering::Relaxed),
-            disk_full: self.disk_full.load(Ordering::Relaxed),
+            disk_free_bytes: self.disk_free_bytes.get(),
+            disk_full: self.disk_full.is_up(),
         }
     }
 
     pub(crate) fn set_disk(&self, map_used_bytes: u64, disk_free_bytes: u64) {
-        self.map_used_bytes.store(map_used_bytes, Ordering::Relaxed);
-        self.disk_free_bytes.store(disk_free_bytes, Ordering::Relaxed);
+        self.map_used_bytes.set(map_used_bytes);
+        self.disk_free_bytes.set(disk_free_bytes);
     }
 
     /// Whether a flush found the disk full. Returns what was known before.
     pub(crate) fn set_disk_full(&self, full: bool) -> bool {
-        self.disk_full.swap(full, Ordering::Relaxed)
+        self.disk_full.set(full)
     }
 
     /// An overlay went from `before` to `after` bytes.
     pub(crate) fn resize(&self, before: usize, after: usize) {
-        if after >= before {
-            self.overlay_bytes.fetch_add(after - before, Ordering::Relaxed);
-            return;
-        }
-        self.overlay_bytes.fetch_sub(before - after, Ordering::Relaxed);
-        drop(lock(&self.gate));
-        self.freed.notify_all();
+        self.overlays.resize(before, after);
     }
 
     /// Whether the overlays are large enough for a flush out of turn that nobody asked for yet.
     pub(crate) fn wants_kick(&self, limits: &Limits) -> bool {
-        self.overlay_bytes.load(Ordering::Relaxed) >= limits.overlay_flush_bytes
-            && !self.kicked.swap(true, Ordering::Relaxed)
+        self.overlays.wants_kick(limits.overlay_flush_bytes)
     }
 
     pub(crate) fn flush_begins(&self) {
-        self.kicked.store(false, Ordering::Relaxed);
-    }
-
-    pub(crate) fn overlays_fit(&self, limits: &Limits) -> bool {
-        self.overlay_bytes.load(Ordering::Relaxed) < limits.overlay_max_bytes
+        self.overlays.freeing_begins();
     }
 
     /// Waits until the overlays are within bounds, at most `longest`. Returns whether they are.
     pub(crate) fn wait(&self, limits: &Limits, longest: Duration) -> bool {
-        if self.overlays_fit(limits) {
-            return true;
-        }
-        let deadline = Instant::now() + longest;
-        let mut gate = lock(&self.gate);
-        while !self.overlays_fit(limits) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.freed.wait_timeout(gate, left);
-            gate = waited.map_or_else(|poison| poison.into_inner().0, |(gate, _)| gate);
-        }
-        true
+        self.overlays.wait(limits.overlay_max_bytes, longest)
     }
 }

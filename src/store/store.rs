@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use rustix::fs::FlockOperation;
+use vatic_sync::Level;
 
 use crate::cell::{Cell, lock};
 use crate::committer::Committer;
@@ -41,7 +41,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) cells: Mutex<BTreeMap<ReplicaId, Arc<Cell>>>,
     jobs: mpsc::Sender<Job>,
-    shard: AtomicUsize,
+    /// Whose turn it is to be read from.
+    shard: Level,
     /// Held for as long as anything of the store lives.
     _lock_file: File,
 }
@@ -83,7 +84,7 @@ impl Store {
             metrics: Metrics::new(),
             cells: Mutex::default(),
             jobs,
-            shard: AtomicUsize::new(0),
+            shard: Level::default(),
             _lock_file: lock_file,
         });
         let committer = Committer::new(shared.clone(), lmdb, inbox)?;
@@ -166,7 +167,7 @@ impl Shared {
 
     /// Spreads readers over the shards of a base.
     pub(crate) fn next_shard(&self) -> usize {
-        self.shard.fetch_add(1, Ordering::Relaxed)
+        self.shard.step() as usize
     }
 }
 

@@ -1,10 +1,10 @@
 //! The writer of one replica: what a state machine applies commands to.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vatic_core::state::{Read, State};
+use vatic_sync::Claimed;
 
 use crate::cell::{Cell, Refused};
 use crate::id::{Incarnation, Mark};
@@ -26,14 +26,16 @@ pub struct Writer {
     /// The incarnation that the first of `pending` was written upon.
     incarnation: Incarnation,
     shard: usize,
+    _claimed: Claimed,
 }
 
 impl Writer {
     pub(crate) fn new(cell: Arc<Cell>, shared: Arc<Shared>) -> Writer {
-        let was_taken = cell.writer_taken.swap(true, Ordering::AcqRel);
-        assert!(!was_taken, "{:?} has a writer already", cell.id);
+        let claimed = cell.writer.take();
+        let claimed = claimed.unwrap_or_else(|| panic!("{:?} has a writer already", cell.id));
         let shard = shared.next_shard();
-        Writer { cell, shared, pending: Pending::new(), incarnation: Incarnation::NONE, shard }
+        let (pending, incarnation) = (Pending::new(), Incarnation::NONE);
+        Writer { cell, shared, pending, incarnation, shard, _claimed: claimed }
     }
 
     /// Makes everything written since the last publish visible to readers, atomically, with the
@@ -118,11 +120,5 @@ impl State for Writer {
 
     fn delete(&mut self, key: &[u8]) {
         self.write(key.to_vec(), None);
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.cell.writer_taken.store(false, Ordering::Release);
     }
 }
