@@ -80,6 +80,11 @@ fn foreign_types_stop_at_their_seams() {
 }
 
 #[test]
+fn what_threads_share_without_a_lock_is_in_one_crate() {
+    hold(&[".rs"], rules::shared_state);
+}
+
+#[test]
 fn every_status_is_made_in_one_file() {
     hold(&[".rs"], rules::statuses);
 }

@@ -1,9 +1,9 @@
 //! A value that is replaced as a whole: readers copy a pointer, editors take turns.
 //!
 //! Two locks. `now` is held only to copy or swap the pointer: all that readers ever wait for.
-//! `turn` is held while the next value is built, which may take long: each editor builds on what the
-//! one before it left. What was replaced is handed to the editor, who drops it without any lock:
-//! freeing it takes a while too.
+//! `turn` is held while the next value is built, which may take long: each editor builds on what
+//! the one before it left. What was replaced is handed to the editor, who drops it without any
+//! lock: freeing it takes a while too.
 //!
 //! Why not `arc-swap`: readers here already wait for no more than a pointer's copy, and editors
 //! would need their turns beside it all the same.

@@ -1,7 +1,7 @@
 //! The one file that names `std::sync` and `loom`.
 //!
-//! Under `vatic_loom` a wait with a limit is a wait without one: time that passes would hide a wake-up
-//! that was lost, and without it loom reports a deadlock.
+//! Under `vatic_loom` a wait with a limit is a wait without one: time that passes would hide a
+//! wake-up that was lost, and without it loom reports a deadlock.
 
 #[cfg(not(vatic_loom))]
 pub use std::sync::{Arc, Mutex, MutexGuard};

@@ -13,7 +13,7 @@ use vatic_sync::{Fault, with_fault};
 pub(crate) struct Model {
     /// What must hold.
     pub(crate) name: &'static str,
-    /// How often a thread may be stopped where it could go on; `None`: as often as there are places.
+    /// How often a thread may be stopped where it could go on; `None`: at every place.
     pub(crate) preemptions_max: Option<usize>,
     pub(crate) run: fn(),
     pub(crate) twins: &'static [Twin],
