@@ -8,7 +8,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use openraft::errors::Fatal as RaftFatal;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use vatic_sync::Flag;
 
 use crate::error::{ProposeError, ReadError, TransferError};
 use crate::fatal::Fatal;
@@ -38,8 +38,8 @@ pub(crate) struct Seat {
     metrics: GroupMetrics,
     proposals: mpsc::Sender<Proposal>,
     reads: mpsc::Sender<reader::Waiter>,
-    serving: Arc<AtomicBool>,
-    stopping: Arc<AtomicBool>,
+    serving: Arc<Flag>,
+    stopping: Arc<Flag>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -66,8 +66,8 @@ impl Seat {
             metrics,
             proposals,
             reads,
-            serving: Arc::new(AtomicBool::new(true)),
-            stopping: Arc::new(AtomicBool::new(false)),
+            serving: Arc::new(Flag::new(true)),
+            stopping: Arc::new(Flag::new(false)),
             tasks: Mutex::new(tasks),
         }
     }
@@ -110,17 +110,17 @@ impl Seat {
     }
 
     pub(crate) fn serves(&self) -> bool {
-        self.serving.load(Ordering::Acquire)
+        self.serving.is_up()
     }
 
     /// What peers' messages are checked against, too.
-    pub(crate) fn serving(&self) -> Arc<AtomicBool> {
+    pub(crate) fn serving(&self) -> Arc<Flag> {
         self.serving.clone()
     }
 
     /// Serves nobody from now on, and leads no more than it must. Raft's duties go on.
     pub(crate) fn stop_serving(&self) {
-        self.serving.store(false, Ordering::Release);
+        self.serving.set(false);
         self.raft.runtime_config().elect(false);
     }
 
@@ -174,7 +174,7 @@ impl Seat {
 
     /// Ends Raft and the tasks, without handing anything over.
     pub(crate) async fn close(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.stopping.set(true);
         if self.raft.shutdown().await.is_err() {
             tracing::warn!(group = self.circle.group, "the group's core had ended already");
         }
@@ -186,8 +186,8 @@ impl Seat {
 struct Watched {
     group: u32,
     raft: Raft,
-    serving: Arc<AtomicBool>,
-    stopping: Arc<AtomicBool>,
+    serving: Arc<Flag>,
+    stopping: Arc<Flag>,
     metrics: GroupMetrics,
     fatal: Fatal,
 }
@@ -196,7 +196,7 @@ impl Watched {
     async fn run(self, leads: Arc<watch::Sender<Leadership>>) {
         let mut server = self.raft.server_metrics();
         loop {
-            let serving = self.serving.load(Ordering::Acquire);
+            let serving = self.serving.is_up();
             let now = status::leadership(&server.borrow_and_update(), serving);
             leads.send_if_modified(|known| {
                 let before = std::mem::replace(known, now);
@@ -209,7 +209,7 @@ impl Watched {
                 break;
             }
         }
-        if !self.stopping.load(Ordering::Acquire) {
+        if !self.stopping.is_up() {
             let state = self.raft.metrics().borrow_watched().running_state.clone();
             let reason = state.err().unwrap_or(RaftFatal::Panicked);
             self.fatal.raise(&format!("group {}: Raft has ended: {reason}", self.group));

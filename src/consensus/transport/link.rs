@@ -8,8 +8,7 @@
 //! it is sent what may bind it (`notes`).
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::Stream;
@@ -26,6 +25,7 @@ use prometheus::Histogram;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vatic_proto::peer::v1::{Envelope, Kind};
+use vatic_sync::Level;
 
 use super::append::Pipeline;
 use super::introduce::Circle;
@@ -142,8 +142,8 @@ pub(crate) fn unreachable(error: SendError) -> RPCError<Types> {
 
 /// Numbers pipelines and snapshot transfers; a later one has the greater number.
 pub(crate) fn next_session() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    static NEXT: LazyLock<Level> = LazyLock::new(|| Level::new(1));
+    NEXT.step()
 }
 
 impl RaftNetworkV2<Types> for Link {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
+
+use vatic_sync::Flag;
 
 use crate::group::GroupHandle;
 use crate::types::{Raft, RaftId};
@@ -24,7 +25,7 @@ pub(crate) struct Target {
     /// Where the snapshots that peers send are gathered.
     pub(crate) incoming: PathBuf,
     /// False: it must not be made the leader.
-    pub(crate) serving: Arc<AtomicBool>,
+    pub(crate) serving: Arc<Flag>,
 }
 
 impl Registry {

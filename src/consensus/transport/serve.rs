@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
@@ -221,9 +220,7 @@ async fn control(target: &Target, kind: Kind, envelope: &Envelope) -> Answer {
     match kind {
         Kind::Greet => Ok(Bytes::new()),
         Kind::Vote | Kind::PreVote if is_gone(raft, envelope.from.into()) => Err(ReplyStatus::Gone),
-        Kind::TransferLeader if !target.serving.load(Ordering::Acquire) => {
-            Err(ReplyStatus::Stopped)
-        }
+        Kind::TransferLeader if !target.serving.is_up() => Err(ReplyStatus::Stopped),
         Kind::Vote => respond(raft.vote(request(body)?).await),
         Kind::PreVote => respond(raft.pre_vote(request(body)?).await),
         Kind::Heartbeat => respond(raft.append_entries(request(body)?).await),
