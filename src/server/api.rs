@@ -1,14 +1,12 @@
 //! What the client services share: the gateway's front.
 
 use crate::{cluster::Cluster, status::ApiError, time};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
 use vatic_core::{draft::Draft, hash::Hash};
 use vatic_proto::metadata::PRINCIPAL;
+use vatic_sync::Shut;
 
 /// Longest name of who asks, in bytes.
 const PRINCIPAL_BYTES_MAX: usize = 64;
@@ -20,9 +18,11 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Refuses new work while the node closes.
-    pub(crate) fn admit(&self) -> Result<(), ApiError> {
-        if self.cluster.is_draining() { Err(ApiError::ShuttingDown) } else { Ok(()) }
+    /// Refuses new work while the node closes; it does not close while this is held.
+    pub(crate) fn admit(&self) -> Result<Admitted, ApiError> {
+        let entered = self.cluster.submits.enter(1, u64::from(u32::MAX));
+        entered.map_err(|_| ApiError::ShuttingDown)?;
+        Ok(Admitted(self.cluster.clone()))
     }
 
     /// When a unary call must be answered: the client's own deadline, or the node's.
@@ -65,27 +65,33 @@ pub(crate) fn principal(metadata: &MetadataMap) -> Result<String, ApiError> {
     }
 }
 
-/// A place among the streams that a node serves at once; freed when dropped.
+/// A place among the streams that a node serves at once, and none while it closes; freed when
+/// dropped.
 pub(crate) struct Slot(Arc<Cluster>);
 
 impl Slot {
     pub(crate) fn take(cluster: &Arc<Cluster>) -> Result<Slot, ApiError> {
         let max = cluster.config.limits.streams_max;
-        let slot = Slot(cluster.clone());
-        if slot.count().fetch_add(1, Ordering::AcqRel) >= max {
-            return Err(ApiError::QueueFull { limit: "streams_max", max });
+        match cluster.streams.enter(1, max) {
+            Ok(()) => Ok(Slot(cluster.clone())),
+            Err(Shut::Closed) => Err(ApiError::ShuttingDown),
+            Err(Shut::Full) => Err(ApiError::QueueFull { limit: "streams_max", max }),
         }
-        Ok(slot)
-    }
-
-    fn count(&self) -> &AtomicU64 {
-        &self.0.streams
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.count().fetch_sub(1, Ordering::AcqRel);
+        self.0.streams.leave(1);
+    }
+}
+
+/// A one-shot that was admitted; over when dropped.
+pub(crate) struct Admitted(Arc<Cluster>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.submits.leave(1);
     }
 }
 
@@ -102,18 +108,16 @@ impl Memory {
 
     pub(crate) fn take(&mut self, bytes: u64) -> Result<(), ApiError> {
         let max = self.cluster.config.limits.gateway_bytes_max;
-        let before = self.cluster.gateway_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let full = |_| ApiError::QueueFull { limit: "gateway_bytes_max", max };
+        self.cluster.gateway_bytes.enter(bytes, max).map_err(full)?;
         self.bytes += bytes;
-        if before + bytes > max {
-            return Err(ApiError::QueueFull { limit: "gateway_bytes_max", max });
-        }
         Ok(())
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.cluster.gateway_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.cluster.gateway_bytes.leave(self.bytes);
     }
 }
 

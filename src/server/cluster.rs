@@ -22,10 +22,7 @@ use crate::{
 use fail::fail_point;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 use tokio::{sync::watch, time::Instant};
@@ -38,6 +35,7 @@ use vatic_core::{
     meta::NodeRecord,
     ring::Ring,
 };
+use vatic_sync::{Door, Flights};
 
 /// What all tasks of a node share.
 pub(crate) struct Cluster {
@@ -56,15 +54,17 @@ pub(crate) struct Cluster {
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
     /// Sealed transactions that this node drives, by id and body.
-    pub(crate) driving: Mutex<BTreeMap<(Tid, Hash), Driving>>,
-    pub(crate) streams: AtomicU64,
+    pub(crate) driving: Flights<(Tid, Hash), Driving>,
+    /// Closed, like `submits`, when the node drains.
+    pub(crate) streams: Door,
+    /// One-shots that were admitted.
+    pub(crate) submits: Door,
     /// Operations of pipelines in flight.
-    pub(crate) operations: AtomicU64,
+    pub(crate) operations: Door,
     /// This node's replicas that differ from the others.
     pub(crate) set_aside: SetAside,
     /// What running transactions keep in memory.
-    pub(crate) gateway_bytes: AtomicU64,
-    pub(crate) draining: AtomicBool,
+    pub(crate) gateway_bytes: Door,
     /// Whose turn it is to raise a group's clock.
     pub(crate) advances: BTreeMap<GroupId, tokio::sync::Mutex<()>>,
     pub(crate) metrics: Metrics,
@@ -118,12 +118,12 @@ impl Cluster {
             intents: Intents::default(),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
-            driving: Mutex::default(),
-            streams: AtomicU64::new(0),
-            operations: AtomicU64::new(0),
-            gateway_bytes: AtomicU64::new(0),
+            driving: Flights::default(),
+            streams: Door::default(),
+            submits: Door::default(),
+            operations: Door::default(),
+            gateway_bytes: Door::default(),
             set_aside: SetAside::default(),
-            draining: AtomicBool::new(false),
             metrics,
             readiness: Readiness::default(),
             guesses: Mutex::default(),
@@ -284,7 +284,13 @@ impl Cluster {
 
     /// Whether new transactions are refused.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.submits.is_closed()
+    }
+
+    /// Whether nothing runs that a client waits for.
+    pub(crate) fn is_idle(&self) -> bool {
+        let doors = [&self.streams, &self.submits, &self.operations];
+        doors.iter().all(|door| door.inside() == 0)
     }
 
     fn guess(&self, group: GroupId) -> u32 {

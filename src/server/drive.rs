@@ -43,17 +43,12 @@ pub(crate) fn start(
 ) -> impl Future<Output = Option<Finished>> + use<> {
     let digest = body.digest();
     let name = (body.tid, digest);
-    let mut driving = cluster.driving.lock().expect("no holder panics");
-    let running = driving.get(&name).cloned();
-    let answered = running.unwrap_or_else(|| {
+    let answered = cluster.driving.join(name, || {
         let coordinator =
             Coordinator::drive(body.tid, Some(digest), &body.groups(), Rules::default());
         let parts = parts.into_iter().map(|part| (part.group, part)).collect();
-        let started = spawn(cluster, coordinator, Some(Sealed { body, parts }), None).shared();
-        driving.insert(name, started.clone());
-        started
+        spawn(cluster, coordinator, Some(Sealed { body, parts }), None).shared()
     });
-    drop(driving);
     async { answered.await.ok() }
 }
 
@@ -154,7 +149,7 @@ impl Driver {
         self.times.take().into_iter().for_each(|times| times.end(&self.coordinator));
         if let (Some(_), Some(body)) = (&self.sealed, self.coordinator.body()) {
             let name = (self.coordinator.tid(), body);
-            self.cluster.driving.lock().expect("no holder panics").remove(&name);
+            self.cluster.driving.land(&name);
         }
     }
 

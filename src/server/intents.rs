@@ -11,14 +11,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
     time::Duration,
 };
 use tokio::{sync::oneshot, time::Instant};
 use vatic_core::{codec, command::Command, delta::Delta, id::Tid, key::Key};
+use vatic_sync::Sparse;
 
 /// What woke nobody is found out by looking.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(25);
@@ -26,11 +23,15 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(25);
 const SWEEP_MIN: usize = 4_096;
 
 /// The intents of all groups that this node leads.
-#[derive(Default)]
 pub(crate) struct Intents {
-    table: Mutex<Table>,
-    /// So that votes cost one load while nobody has an intent.
-    busy: AtomicUsize,
+    /// Votes cost one load while nobody has an intent.
+    table: Sparse<Table>,
+}
+
+impl Default for Intents {
+    fn default() -> Intents {
+        Intents { table: Sparse::new(Table::default(), Table::count) }
+    }
 }
 
 #[derive(Default)]
@@ -136,20 +137,23 @@ impl Intents {
     }
 
     fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire) > 0
+        !self.table.is_empty()
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let mut table = self.table.lock().expect("no holder panics");
-        let result = change(&mut table);
-        table.sweep();
-        let busy = table.by_key.len() + table.waiting.len() + table.undecided.len();
-        self.busy.store(busy, Ordering::Release);
-        result
+        self.table.with(|table| {
+            let result = change(table);
+            table.sweep();
+            result
+        })
     }
 }
 
 impl Table {
+    fn count(&self) -> usize {
+        self.by_key.len() + self.waiting.len() + self.undecided.len()
+    }
+
     fn is_taken(&self, key: &Key, token: Option<u64>) -> bool {
         let held = self.by_key.get(key);
         held.is_some_and(|held| Some(held.token) != token && held.ends > Instant::now())

@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -178,15 +178,14 @@ impl Server {
     /// hands leaderships over, flushes and closes.
     pub async fn shutdown(mut self) {
         let cluster = &self.cluster;
-        cluster.draining.store(true, Ordering::Release);
+        cluster.streams.close();
+        cluster.submits.close();
         // First of all: it would say otherwise.
         self.readiness.shutdown().await;
         set_health(&self.health, ServingStatus::NotServing).await;
         let drain = Duration::from_millis(cluster.config.limits.drain_ms);
         let drained = async {
-            let streams = || cluster.streams.load(Ordering::Acquire);
-            let operations = || cluster.operations.load(Ordering::Acquire);
-            while streams() + operations() > 0 {
+            while !cluster.is_idle() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

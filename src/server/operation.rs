@@ -104,10 +104,11 @@ impl Operations {
             }
             Some(Call::Peek(peek)) => self.start_peek(id, peek, deadline, ready),
             Some(Call::Submit(submit)) => {
-                self.gateway.admit()?;
+                let admitted = self.gateway.admit()?;
                 let places = self.one_place()?;
                 let (gateway, principal) = (self.gateway.clone(), self.principal.clone());
                 let ended = async move {
+                    let _admitted = admitted;
                     let outcome = gateway.submit_once(submit, principal, deadline).await;
                     ended(id, outcome.map(Answer::Outcome), None, places)
                 };

@@ -20,7 +20,7 @@ use prost::Message;
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
 };
 use tokio::sync::mpsc;
@@ -163,10 +163,8 @@ impl Places {
     /// One more.
     pub(crate) fn take_one(&mut self) -> Result<(), ApiError> {
         let max = self.cluster.config.limits.pipeline_operations_max;
-        if self.cluster.operations.fetch_add(1, Ordering::AcqRel) >= max {
-            self.cluster.operations.fetch_sub(1, Ordering::AcqRel);
-            return Err(ApiError::QueueFull { limit: "pipeline_operations_max", max });
-        }
+        let full = |_| ApiError::QueueFull { limit: "pipeline_operations_max", max };
+        self.cluster.operations.enter(1, max).map_err(full)?;
         self.count += 1;
         Ok(())
     }
@@ -174,6 +172,6 @@ impl Places {
 
 impl Drop for Places {
     fn drop(&mut self) {
-        self.cluster.operations.fetch_sub(self.count, Ordering::AcqRel);
+        self.cluster.operations.leave(self.count);
     }
 }

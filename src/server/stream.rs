@@ -358,6 +358,5 @@ pub(crate) fn open(
     gateway: &Gateway,
     metadata: &tonic::metadata::MetadataMap,
 ) -> Result<(String, Slot), ApiError> {
-    gateway.admit()?;
     Ok((api::principal(metadata)?, Slot::take(&gateway.cluster)?))
 }

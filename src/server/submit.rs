@@ -38,7 +38,7 @@ impl TransactionService for Gateway {
         &self,
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
-        self.admit()?;
+        let _admitted = self.admit()?;
         let mut places = Places::none(&self.cluster);
         places.take_one()?;
         let principal = api::principal(request.metadata())?;

@@ -3,7 +3,7 @@
 use super::metrics::register;
 use crate::cluster::Cluster;
 use prometheus::{Counter, IntGauge, IntGaugeVec, Opts, Registry};
-use std::sync::{Mutex, atomic::Ordering};
+use std::sync::Mutex;
 use vatic_consensus::GroupHandle;
 use vatic_core::{group::Group, id::GroupId, rules::Rules};
 
@@ -82,10 +82,10 @@ impl Gauges {
     }
 
     fn look_up(&self, cluster: &Cluster) {
-        set(&self.streams, cluster.streams.load(Ordering::Acquire));
-        set(&self.operations, cluster.operations.load(Ordering::Acquire));
-        set(&self.drivers, cluster.driving.lock().expect("no holder panics").len() as u64);
-        set(&self.gateway_bytes, cluster.gateway_bytes.load(Ordering::Acquire));
+        set(&self.streams, cluster.streams.inside());
+        set(&self.operations, cluster.operations.inside());
+        set(&self.drivers, cluster.driving.len() as u64);
+        set(&self.gateway_bytes, cluster.gateway_bytes.inside());
         set(&self.ready, cluster.readiness.lack(cluster).is_none().into());
         set(&self.has_room, cluster.has_room().into());
         set(&self.log_full, cluster.consensus.log_is_full().into());
