@@ -18,6 +18,10 @@ const BANNED_MACROS: [&str; 3] = ["todo", "dbg", "unimplemented"];
 /// Time, chance, I/O, and arithmetic that differs from machine to machine.
 const IMPURE: [&str; 8] = ["std", "tokio", "rand", "f32", "f64", "tonic", "openraft", "heed"];
 
+/// What threads share without a lock around all of it: loom must see it.
+const SHARED_STATE: [&str; 6] =
+    ["Condvar", "AtomicBool", "AtomicU32", "AtomicU64", "AtomicUsize", "loom"];
+
 /// A word and the only files that may name it: a folder ends in `/`.
 struct Seam {
     word: &'static str,
@@ -51,6 +55,7 @@ const SEAMS: [Seam; 6] = [
             "src/client/error.rs",
             "src/client/error_test.rs",
             "src/client/fake_test.rs",
+            "src/client/fuzz.rs",
             "src/client/lane.rs",
             "src/client/pipeline.rs",
             "src/client/reads.rs",
@@ -62,6 +67,7 @@ const SEAMS: [Seam; 6] = [
             "src/server/api.rs",
             "src/server/cluster_service.rs",
             "src/server/convert.rs",
+            "src/server/fuzz.rs",
             "src/server/node.rs",
             "src/server/operation.rs",
             "src/server/outcome.rs",
@@ -83,7 +89,7 @@ const SEAMS: [Seam; 6] = [
     Seam {
         word: "vatic_server",
         why: "the server is reached over its sockets, and started by the command line alone",
-        allowed: &["src/server/", "src/cli/start.rs"],
+        allowed: &["src/server/", "src/cli/start.rs", "tests/fuzz/"],
     },
     Seam {
         word: "rustix",
@@ -197,6 +203,26 @@ pub(crate) fn seams(source: &Source) -> Vec<Fault> {
 
 fn under(source: &Source, folder: &str) -> bool {
     source.is_in(folder.trim_end_matches('/'))
+}
+
+/// What runs in a node keeps what loom must see in one crate, and that names its parts in one file.
+/// Tests, simulations and measurements may count as they like.
+pub(crate) fn shared_state(source: &Source) -> Vec<Fault> {
+    let in_node = ["src/core", "src/log", "src/store", "src/consensus", "src/server"];
+    let beside = ["/drill/", "/examples/", "_test.rs", "/testbed", "/sim_disk.rs"];
+    let named = |word: &'static str| {
+        let found = source.code_lines().filter(move |(_, code)| words(code, word).next().is_some());
+        found.map(move |(line, _)| source.fault(line, format!("{word}: it belongs into src/sync")))
+    };
+    if source.is_in("src/sync") {
+        let may = source.path == "src/sync/shim.rs" || source.is_in("src/sync/loom");
+        let std_sync = source.code_lines().filter(|(_, code)| code.contains("std::sync"));
+        let std_sync = std_sync.map(|(line, _)| source.fault(line, "std::sync beside the shim"));
+        return if may { vec![] } else { named("loom").chain(std_sync).collect() };
+    }
+    let concerned = in_node.iter().any(|folder| source.is_in(folder))
+        && !beside.iter().any(|part| source.path.contains(part));
+    if concerned { SHARED_STATE.iter().flat_map(|word| named(word)).collect() } else { vec![] }
 }
 
 /// What clients see of errors is made in one exhaustive match; peers have three of their own.

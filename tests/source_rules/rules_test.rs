@@ -95,6 +95,18 @@ fn foreign_type_beyond_its_seam_is_caught() {
 }
 
 #[test]
+fn shared_state_beside_its_crate_is_caught() {
+    let rule = rules::shared_state;
+    let text = "use std::sync::Arc;\nuse std::sync::atomic::AtomicU64;\n";
+    assert_eq!(lines(rule, "src/store/room.rs", text), [2]);
+    assert_eq!(lines(rule, "src/store/full_test.rs", text), []);
+    assert_eq!(lines(rule, "tests/load.rs", text), []);
+    assert_eq!(lines(rule, "src/sync/gate.rs", text), [1, 2]);
+    assert_eq!(lines(rule, "src/sync/gate.rs", "use loom::sync::Arc;\n"), [1]);
+    assert_eq!(lines(rule, "src/sync/shim.rs", text), []);
+}
+
+#[test]
 fn status_made_elsewhere_is_caught() {
     let text = "fn f() -> Status {\n Status::unavailable(\"\")\n}\n";
     assert_eq!(lines(rules::statuses, "src/server/submit.rs", text), [2]);
