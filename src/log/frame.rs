@@ -17,6 +17,8 @@ use crate::record::{Entry, Extent, Opening, Record, ReplicaId};
 
 pub(crate) const FRAME_HEADER_BYTES: usize = 56;
 pub(crate) const FRAME_ALIGN: usize = 8;
+/// Indexes and batches beyond this are of no log: so the one that follows is a number too.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 
 const NO_REPLICA: ReplicaId = ReplicaId { group: 0, generation: 0 };
 
@@ -110,17 +112,17 @@ pub(crate) fn decode_header(bytes: &[u8]) -> Option<FrameHeader> {
     if bytes[29..32] != [0; 3] || le32(bytes, 0) != crc32fast::hash(&bytes[4..]) {
         return None;
     }
+    let (epoch, batch, index) = (le32(bytes, 8), le64(bytes, 16), le64(bytes, 40));
+    if epoch == u32::MAX || batch > NUMBER_MAX || index > NUMBER_MAX {
+        return None;
+    }
     Some(FrameHeader {
         payload_bytes: le32(bytes, 4),
-        stamp: Stamp {
-            epoch: le32(bytes, 8),
-            batch_start: le32(bytes, 12),
-            batch: le64(bytes, 16),
-        },
+        stamp: Stamp { epoch, batch_start: le32(bytes, 12), batch },
         payload_crc: le32(bytes, 24),
         kind,
         replica: ReplicaId { group: le32(bytes, 32), generation: le32(bytes, 36) },
-        index: le64(bytes, 40),
+        index,
         term: le64(bytes, 48),
     })
 }
@@ -224,7 +226,7 @@ fn decode_opening(bytes: &[u8]) -> Option<Opening> {
     let mut opening = Opening::default();
     if present[0] == 1 {
         let index = take(&mut rest, 8)?;
-        opening.purged = Some((le64(index, 0), take_value(&mut rest)?));
+        opening.purged = Some((number(index, 0)?, take_value(&mut rest)?));
     }
     if present[2] == 1 {
         opening.vote = Some(take_value(&mut rest)?);
@@ -234,10 +236,14 @@ fn decode_opening(bytes: &[u8]) -> Option<Opening> {
     }
     if present[1] == 1 {
         let numbers = take(&mut rest, 24)?;
-        let (first, last) = (le64(numbers, 0), le64(numbers, 8));
+        let (first, last) = (number(numbers, 0)?, number(numbers, 8)?);
         opening.entries = Some(Extent { first, last, last_term: le64(numbers, 16) });
     }
     rest.is_empty().then_some(opening)
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(le64(bytes, at)).filter(|number| *number <= NUMBER_MAX)
 }
 
 fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Option<&'a [u8]> {

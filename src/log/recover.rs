@@ -17,9 +17,10 @@ use bytes::Bytes;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
+use crate::frame::FRAME_HEADER_BYTES;
 use crate::index::{Inconsistent, Index};
 use crate::limits::Limits;
-use crate::record::Record;
+use crate::record::{Opening, Record, ReplicaId};
 use crate::scan::{Damage, Scan, headers, scan};
 use crate::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader, SlotHeader};
 use crate::spare::Slot;
@@ -188,6 +189,7 @@ impl<'a> Recovery<'a> {
             _ => None,
         });
         let openings: Vec<_> = openings.collect();
+        self.check_extents(segment, &openings)?;
         let first = index.newest().is_none();
         let opened = if first {
             openings.iter().try_for_each(|(id, state)| index.restore(*id, state))
@@ -202,6 +204,22 @@ impl<'a> Recovery<'a> {
             )?;
         }
         Ok(())
+    }
+
+    /// Each entry took a frame of this segment or of one before it, so an opening that speaks of
+    /// more is no log's: to make room for all that it says would be the end of the process.
+    fn check_extents(
+        &self,
+        segment: &Segment,
+        openings: &[(ReplicaId, Opening)],
+    ) -> Result<(), OpenError> {
+        let entries_max = u64::from(segment.header.epoch) * segment.slot.file.bytes()?
+            / FRAME_HEADER_BYTES as u64;
+        let extents = openings.iter().filter_map(|(_, opening)| opening.entries);
+        let counted = extents.map(|extent| extent.last.saturating_sub(extent.first));
+        let too_many = counted.fold(0, u64::saturating_add) > entries_max;
+        let why = "the openings speak of more entries than there is room for";
+        if too_many { Err(self.damaged(segment, 0, why)) } else { Ok(()) }
     }
 
     fn sync_newest(&self) -> io::Result<()> {

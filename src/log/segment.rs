@@ -11,8 +11,7 @@
 //! must be judged; `oldest` is the first epoch that recovery needs. The header is written in one
 //! batch with the openings: a segment whose openings are not whole was never opened.
 
-use crate::frame::le32;
-use crate::frame::le64;
+use crate::frame::{NUMBER_MAX, le32, le64};
 
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -66,10 +65,14 @@ impl SegmentHeader {
         if version != FORMAT_VERSION {
             return SlotHeader::OtherVersion(version);
         }
+        let (epoch, batch) = (le32(bytes, 12), le64(bytes, 24));
+        if epoch == u32::MAX || batch > NUMBER_MAX {
+            return SlotHeader::None;
+        }
         SlotHeader::Valid(SegmentHeader {
-            epoch: le32(bytes, 12),
+            epoch,
             segment_bytes: le64(bytes, 16),
-            batch: le64(bytes, 24),
+            batch,
             previous_end: le32(bytes, 32),
             oldest: le32(bytes, 36),
             openings: le32(bytes, 40),
