@@ -10,6 +10,8 @@ mod demo;
 mod dev;
 mod dispatch;
 mod exit;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod json;
 mod keys;
 mod logging;

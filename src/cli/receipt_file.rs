@@ -62,7 +62,7 @@ fn render(committed: &Committed) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
-fn verify_text(
+pub(crate) fn verify_text(
     text: &str,
     pinned: Option<&TrustedKeys>,
 ) -> Result<(Receipt, Vec<Position>), String> {

@@ -14,6 +14,8 @@ mod cluster;
 mod convert;
 mod error;
 mod evidence;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod lane;
 mod leaders;
 mod limits;

@@ -14,6 +14,8 @@ mod codec;
 mod entry;
 mod error;
 mod fatal;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod group;
 mod limits;
 mod log_store;

@@ -14,6 +14,8 @@ mod error;
 mod file_disk;
 mod frame;
 mod front;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod index;
 mod limits;
 mod log;

@@ -21,6 +21,8 @@ mod config;
 mod convert;
 mod divergence;
 mod drive;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod identity;
 mod intents;
 mod limits;

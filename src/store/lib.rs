@@ -25,6 +25,8 @@ mod fatal;
 #[cfg(test)]
 mod fixture;
 mod flush;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod id;
 mod install;
 mod job;

@@ -1,0 +1,20 @@
+//! The parsers of the command line, for fuzzing: bytes in, and whether they were taken for
+//! something.
+
+use crate::{receipt_file, script};
+
+/// A transaction script.
+pub fn script(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| match script::parse(text) {
+        Ok(_) => true,
+        Err(fault) => {
+            assert!(!fault.to_string().is_empty(), "a fault says what is wrong");
+            false
+        }
+    })
+}
+
+/// A receipt file, verified without keys.
+pub fn receipt_file(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| receipt_file::verify_text(text, None).is_ok())
+}

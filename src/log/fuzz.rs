@@ -1,0 +1,130 @@
+//! The decoders of the log, for fuzzing: bytes in, and whether they were taken for something.
+//!
+//! Checksums keep almost all altered bytes from the code behind them. So each input is tried as it
+//! is, and then with its checksums made right.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::disk::Disk;
+use crate::frame::{FRAME_HEADER_BYTES, decode, encode, frame_bytes};
+use crate::limits::Limits;
+use crate::log::Log;
+use crate::record::{Entry, ReplicaId};
+use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::sim_disk::SimDisk;
+use crate::writer::Step;
+
+/// One frame. What was read is written again and read again, and must be the same.
+pub fn frame(bytes: &[u8]) -> bool {
+    let sealed = sealed_frame(bytes);
+    read_frame(bytes) | read_frame(&sealed)
+}
+
+fn read_frame(bytes: &[u8]) -> bool {
+    let Some((header, record)) = decode(&Bytes::copy_from_slice(bytes), 0) else { return false };
+    let mut again = Vec::new();
+    encode(&mut again, header.stamp, header.replica, &record);
+    assert_eq!(again.len(), frame_bytes(&record), "a frame's length is foretold");
+    let (_, reread) = decode(&again.into(), 0).expect("what was written is read");
+    assert_eq!(reread, record);
+    true
+}
+
+/// One segment, as all that lies on a disk: the log opens and tells what it holds, or says why not.
+pub fn segment(bytes: &[u8]) -> bool {
+    open(bytes) | open(&sealed_segment(bytes))
+}
+
+fn open(bytes: &[u8]) -> bool {
+    let limits = Limits::simulation();
+    let disk = SimDisk::new();
+    let file = disk.create(0, limits.segment_bytes).expect("a fresh disk has room");
+    let length = bytes.len().min(limits.segment_bytes as usize);
+    file.write_at(0, &bytes[..length]).expect("it fits");
+    file.sync().expect("the disk is whole");
+    let silent = Arc::new(|_: &std::io::Error| {});
+    let Ok((log, mut writer)) = Log::open_stepped(Arc::new(disk), limits, silent) else {
+        return false;
+    };
+    for id in log.replicas() {
+        let replica = log.replica(id);
+        let first = replica.state().purged.map_or(0, |(to, _)| to.saturating_add(1));
+        let last = replica.state().last.map_or(first, |(last, _)| last.saturating_add(1));
+        // An extent may say anything of entries that are not there.
+        let _ = replica.read(first..last.min(first.saturating_add(64)));
+    }
+    while writer.step() == Step::Wrote {}
+    true
+}
+
+/// A log that some entries, votes and purges were written to, cut off behind them.
+pub fn segments() -> Vec<Vec<u8>> {
+    let limits = Limits::simulation();
+    let disk = SimDisk::new();
+    let silent = Arc::new(|_: &std::io::Error| {});
+    let (log, mut writer) =
+        Log::open_stepped(Arc::new(disk.clone()), limits, silent).expect("a fresh disk opens");
+    let mut samples = Vec::new();
+    for group in 1..=2 {
+        let replica = log.replica(ReplicaId { group, generation: 1 });
+        replica.save_vote(Bytes::from_static(b"vote"), drop);
+        let entry = |index| Entry { index, term: 1, payload: Bytes::from_static(b"payload") };
+        replica.append((1..=4).map(entry).collect(), drop);
+        replica.truncate_from(4, drop);
+        replica.purge_to(1, Bytes::from_static(b"purged"), drop);
+        while writer.step() == Step::Wrote {}
+        let mut bytes = disk.contents(0).expect("the first slot is used");
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(end.next_multiple_of(8));
+        samples.push(bytes);
+    }
+    samples
+}
+
+/// The frames of those segments.
+pub fn frames() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for segment in segments() {
+        let segment = Bytes::from(segment);
+        let mut at = SEGMENT_HEADER_BYTES;
+        while let Some((_, record)) = decode(&segment, at) {
+            let end = (at + frame_bytes(&record)).min(segment.len());
+            frames.push(segment[at..end].to_vec());
+            at = end;
+        }
+    }
+    frames
+}
+
+fn sealed_frame(bytes: &[u8]) -> Vec<u8> {
+    let mut sealed = bytes.to_vec();
+    seal_frame(&mut sealed);
+    sealed
+}
+
+/// Makes the checksums of the frame at the start right. Returns its length.
+fn seal_frame(bytes: &mut [u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?) as usize;
+    let end = FRAME_HEADER_BYTES.checked_add(length)?;
+    let payload_crc = crc32fast::hash(bytes.get(FRAME_HEADER_BYTES..end)?);
+    bytes[24..28].copy_from_slice(&payload_crc.to_le_bytes());
+    bytes[29..32].fill(0);
+    let crc = crc32fast::hash(&bytes[4..FRAME_HEADER_BYTES]);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    Some(end.next_multiple_of(8))
+}
+
+fn sealed_segment(bytes: &[u8]) -> Vec<u8> {
+    let mut sealed = bytes.to_vec();
+    if let Some(header) = sealed.get_mut(..SEGMENT_HEADER_BYTES) {
+        let crc = crc32fast::hash(&header[..44]);
+        header[44..48].copy_from_slice(&crc.to_le_bytes());
+    }
+    let mut at = SEGMENT_HEADER_BYTES;
+    while let Some(length) = sealed.get_mut(at..).and_then(seal_frame) {
+        at += length;
+    }
+    sealed
+}

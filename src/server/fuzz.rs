@@ -1,0 +1,125 @@
+//! The decoders of the server, for fuzzing: bytes in, and whether they were taken for something.
+
+use prost::Message;
+use vatic_core::{
+    codec,
+    command::Command,
+    delta::Delta,
+    id::{GroupId, Timestamp},
+    key::Key,
+};
+use vatic_proto::v1;
+
+use crate::convert;
+use crate::peer::{PeerFound, PeerRead, PeerReply, PeerRequest};
+
+/// A question of a peer.
+pub fn peer_request(bytes: &[u8]) -> bool {
+    let Ok(request) = codec::decode::<PeerRequest>(bytes) else { return false };
+    let _ = request.group();
+    let again = codec::encode(&request);
+    let reread = codec::decode::<PeerRequest>(&again).expect("what was written is read");
+    assert_eq!(codec::encode(&reread), again, "and is the same");
+    true
+}
+
+/// A peer's answer.
+pub fn peer_reply(bytes: &[u8]) -> bool {
+    let Ok(reply) = codec::decode::<PeerReply>(bytes) else { return false };
+    let again = codec::encode(&reply);
+    let reread = codec::decode::<PeerReply>(&again).expect("what was written is read");
+    assert_eq!(codec::encode(&reread), again, "and is the same");
+    true
+}
+
+/// A client's transition: from the wire to the core's own bytes.
+pub fn transition(bytes: &[u8]) -> bool {
+    let Ok(transition) = v1::Transition::decode(bytes) else { return false };
+    let Ok(delta) = convert::delta_bytes(transition) else { return false };
+    // A client may send the core's bytes themselves; those are read when they are chained.
+    let _ = codec::decode::<Delta>(&delta);
+    true
+}
+
+/// A client's names: a key, a range, a request.
+pub fn names(bytes: &[u8]) -> bool {
+    let key = v1::Key::decode(bytes).is_ok_and(|key| convert::key(Some(key)).is_ok());
+    let range = v1::ScanRange::decode(bytes);
+    let range = range.is_ok_and(|range| convert::range(&range).is_ok());
+    let request = v1::RequestId::decode(bytes);
+    let request =
+        request.is_ok_and(|it| convert::request_id(it, "principal".to_owned(), 1_000).is_ok());
+    let digest = convert::hash(bytes, "digest").is_ok();
+    key || range || request || digest
+}
+
+/// A question of each simple kind.
+pub fn peer_requests() -> Vec<Vec<u8>> {
+    let group = GroupId(1);
+    let key = Key::new("account", "ada", "").expect("a valid key");
+    let command = Command::Advance { to: Timestamp(9) };
+    let samples = [
+        PeerRequest::Propose { group, command },
+        PeerRequest::Read { group, read: PeerRead::Peek(key.clone()) },
+        PeerRequest::Read { group, read: PeerRead::GetAt(key, Timestamp(7)) },
+        PeerRequest::Settled { group, tids: Vec::new() },
+        PeerRequest::Heads { group, from: 3 },
+        PeerRequest::Status { with_state_digest: true },
+    ];
+    samples.iter().map(codec::encode).collect()
+}
+
+/// An answer of each simple kind.
+pub fn peer_replies() -> Vec<Vec<u8>> {
+    let samples = [
+        PeerReply::NotLeader { leader: Some(2) },
+        PeerReply::Late,
+        PeerReply::TooLarge { limit_bytes: 5, command_bytes: 7 },
+        PeerReply::StateDigest { index: 1, digest: [7; 32] },
+        PeerReply::Read(PeerFound::TooLarge { actual: 9 }),
+        PeerReply::Read(PeerFound::SnapshotOf(Timestamp(3))),
+    ];
+    samples.iter().map(codec::encode).collect()
+}
+
+/// Transitions of every operation.
+pub fn transitions() -> Vec<Vec<u8>> {
+    use v1::{delta::Operation, transition::Body, value::Kind};
+    let value = |kind| v1::Value { kind: Some(kind) };
+    let fields = v1::Fields {
+        fields: [
+            ("a".to_owned(), value(Kind::IntValue(-5))),
+            ("b".to_owned(), value(Kind::StringValue("text".to_owned()))),
+            ("c".to_owned(), value(Kind::DoubleValue(0.5))),
+            ("d".to_owned(), value(Kind::BoolValue(true))),
+        ]
+        .into(),
+    };
+    let key = v1::Key {
+        collection: "account".to_owned(),
+        partition: "ada".to_owned(),
+        sort: "x".to_owned(),
+    };
+    let operations = [Operation::Put(fields.clone()), Operation::Merge(fields)];
+    let samples = operations.map(|operation| v1::Transition {
+        seq: 1,
+        body: Some(Body::Delta(v1::Delta { key: Some(key.clone()), operation: Some(operation) })),
+        ..v1::Transition::default()
+    });
+    samples.iter().map(Message::encode_to_vec).collect()
+}
+
+/// A key, and a range around it.
+pub fn some_names() -> Vec<Vec<u8>> {
+    let key = v1::Key {
+        collection: "account".to_owned(),
+        partition: "ada".to_owned(),
+        sort: "x".to_owned(),
+    };
+    let range = v1::ScanRange {
+        collection: "account".to_owned(),
+        partition: "ada".to_owned(),
+        ..v1::ScanRange::default()
+    };
+    vec![key.encode_to_vec(), range.encode_to_vec()]
+}

@@ -1,0 +1,116 @@
+//! Replays the corpus of every target, and mutants of it from a fixed seed.
+//!
+//! `VATIC_FUZZ_TRIES` sets how many mutants of each target are tried, `VATIC_FUZZ_SEED` which. A
+//! failure prints the mutant in hexadecimal: it belongs into the corpus once it is mended.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use vatic_fuzz::{Mutator, Target, targets};
+
+/// Mutants of each target.
+const TRIES: u64 = 20_000;
+/// Those that go through a file system, or through the whole opening of a log.
+const SLOW_TRIES: u64 = 4_000;
+const SLOW: [&str; 2] = ["snapshot_file", "log_segment"];
+
+fn setting(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// The samples as this build writes them, and what is committed: samples of older builds, and what
+/// a fuzzer found.
+fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+    let entries = fs::read_dir(&folder).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let kept = paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
+    let fresh = (target.samples)().into_iter().map(|sample| (folder.join("sample-fresh"), sample));
+    fresh.chain(kept).collect()
+}
+
+/// Mutates until a mutant panics; gives that one back. The count is of mutants that were taken.
+fn hunt(inputs: &[Vec<u8>], run: fn(&[u8]) -> bool, tries: u64, seed: u64) -> Result<u64, Vec<u8>> {
+    let mut mutator = Mutator::new(seed);
+    let mut taken = 0;
+    for _ in 0..tries {
+        let mutant = mutator.mutant(inputs);
+        match catch_unwind(AssertUnwindSafe(|| run(&mutant))) {
+            Ok(was_taken) => taken += u64::from(was_taken),
+            Err(_) => return Err(mutant),
+        }
+    }
+    Ok(taken)
+}
+
+fn show(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn every_input_of_the_corpus_is_taken_and_none_panics() {
+    for target in targets() {
+        let inputs = corpus(target);
+        assert!(!inputs.is_empty(), "{} has an empty corpus", target.name);
+        for (path, bytes) in &inputs {
+            let taken = (target.run)(bytes);
+            let is_sample = path.file_name().unwrap().to_string_lossy().starts_with("sample");
+            assert!(taken || !is_sample, "{}: a valid sample was refused", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_mutant_of_the_corpus_makes_a_decoder_panic() {
+    let seed = setting("VATIC_FUZZ_SEED").unwrap_or(1);
+    let mut total = 0;
+    for target in targets() {
+        let inputs: Vec<Vec<u8>> = corpus(target).into_iter().map(|(_, bytes)| bytes).collect();
+        let own = if SLOW.contains(&target.name) { SLOW_TRIES } else { TRIES };
+        let tries = setting("VATIC_FUZZ_TRIES").unwrap_or(own);
+        let began = std::time::Instant::now();
+        match hunt(&inputs, target.run, tries, seed) {
+            Ok(taken) => {
+                println!("{}: {tries} mutants, {taken} taken, {:.1?}", target.name, began.elapsed())
+            }
+            Err(mutant) => {
+                panic!("{} panics (VATIC_FUZZ_SEED={seed}) on {}", target.name, show(&mutant))
+            }
+        }
+        total += tries;
+    }
+    println!("{total} mutants in all");
+    assert!(setting("VATIC_FUZZ_TRIES").is_some() || total >= 150_000);
+}
+
+/// A decoder that trusts a length, and one that trusts a checksum to have kept all harm away.
+#[test]
+fn decoder_that_trusts_its_input_is_caught() {
+    let trusts_a_length = |bytes: &[u8]| {
+        let Some((&length, rest)) = bytes.split_first() else { return false };
+        rest[..usize::from(length)].len() > 1
+    };
+    let found = hunt(&[vec![3, 1, 2, 3]], trusts_a_length, 100, 1);
+    assert!(found.is_err(), "a length beyond the end was not found");
+    let adds_up = |bytes: &[u8]| {
+        let Some(numbers) = bytes.get(..8) else { return false };
+        let number = u32::from_le_bytes(numbers[..4].try_into().unwrap());
+        let other = u32::from_le_bytes(numbers[4..].try_into().unwrap());
+        number.checked_add(other).expect("they add up") > 0
+    };
+    let found = hunt(&[vec![1, 0, 0, 0, 2, 0, 0, 0]], adds_up, 20_000, 1);
+    assert!(found.is_err(), "numbers that overflow were not found");
+}
+
+#[test]
+fn every_target_has_its_file_for_cargo_fuzz() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+    let manifest = fs::read_to_string(folder.join("../Cargo.toml")).unwrap();
+    for target in targets() {
+        let text = fs::read_to_string(folder.join(format!("{}.rs", target.name))).unwrap();
+        assert!(text.contains(&format!("run(\"{}\"", target.name)), "{}", target.name);
+        assert!(manifest.contains(&format!("name = \"{}\"", target.name)), "{}", target.name);
+    }
+}

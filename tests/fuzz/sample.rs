@@ -1,0 +1,198 @@
+//! Valid inputs for the targets that are about the core: a transaction over two groups, as it runs.
+
+use std::sync::OnceLock;
+
+use prost::Message;
+use vatic_core::body::{Body, Part};
+use vatic_core::codec;
+use vatic_core::command::{Applied, Command, Decision, Vote};
+use vatic_core::delta::{Delta, Expect, Op};
+use vatic_core::draft::Draft;
+use vatic_core::group::Group;
+use vatic_core::hash::Hash;
+use vatic_core::id::{GroupId, Timestamp};
+use vatic_core::key::Key;
+use vatic_core::limits::Limits;
+use vatic_core::memory::MemoryState;
+use vatic_core::ring::{Ring, RingSpec};
+use vatic_core::sign::{PublicKey, TrustedKeys};
+use vatic_core::value::{Fields, Scalar, Value};
+use vatic_proto::peer::v1 as peer;
+
+/// The receipts that other implementations are checked with.
+const VECTORS: &str = include_str!("../../src/core/vectors/receipts.json");
+
+/// A group that holds a committed record and an undecided vote.
+pub(crate) fn group() -> (GroupId, MemoryState) {
+    static GROUP: OnceLock<MemoryState> = OnceLock::new();
+    let state = GROUP.get_or_init(|| {
+        let mut state = MemoryState::default();
+        let mut group = Group::open(GroupId(1), &state, Default::default());
+        let (alone, _) = transaction(1, &[GroupId(1)]);
+        let (both, _) = transaction(2, &[GroupId(1), GroupId(2)]);
+        for (index, command) in (1..).zip([&alone[0], &both[0]]) {
+            let bytes = codec::encode(command);
+            group.apply_entry(&mut state, index, [&bytes[..]]).expect("no contradiction");
+        }
+        state
+    });
+    (GroupId(1), state.clone())
+}
+
+/// Commands of every kind that a transaction brings about, and what applying them gives.
+pub(crate) fn commands() -> Vec<Vec<u8>> {
+    let (votes, body) = transaction(3, &[GroupId(1), GroupId(2)]);
+    let (tid, digest) = (body.tid, Some(body.digest()));
+    let committed = Decision::Committed { ts: Timestamp(5_000) };
+    let others = [
+        Command::Force { tid, body: digest, participants: body.groups() },
+        Command::Decide { tid, body: digest, decision: committed, proofs: Vec::new() },
+        Command::Advance { to: Timestamp(7_000) },
+    ];
+    let (id, mut state) = group();
+    let mut group = Group::open(id, &state, Default::default());
+    let mut samples: Vec<Vec<u8>> = votes.iter().chain(&others).map(codec::encode).collect();
+    let index = group.chain().index + 1;
+    let applied = group.apply_entry(&mut state, index, samples.iter().take(1).map(Vec::as_slice));
+    let applied: Vec<Applied> = applied.expect("no contradiction");
+    samples.extend(applied.iter().map(codec::encode));
+    samples
+}
+
+/// A body, and its part in a group.
+pub(crate) fn bodies() -> Vec<Vec<u8>> {
+    let (body, parts) = sealed(4, &[GroupId(1), GroupId(2)]);
+    let parts = parts.iter().map(codec::encode);
+    std::iter::once(codec::encode(&body)).chain(parts).collect()
+}
+
+/// One of each operation.
+pub(crate) fn deltas() -> Vec<Vec<u8>> {
+    let scalars = vec![Scalar::I64(3), Scalar::String("x".into()), Scalar::Bytes(vec![1, 2])];
+    let field = || "field".to_owned();
+    let fields = Fields::from([
+        ("n".to_owned(), 5.into()),
+        ("list".to_owned(), Value::List(scalars.clone())),
+        ("f".to_owned(), Value::One(Scalar::F64(0.5f64.to_bits()))),
+    ]);
+    let operations = [
+        Op::Put(fields.clone()),
+        Op::Merge(fields),
+        Op::Add { field: field(), by: -7 },
+        Op::Append { field: field(), values: scalars.clone() },
+        Op::Union { field: field(), values: scalars },
+        Op::RemoveField(field()),
+        Op::Delete,
+        Op::Expect(Expect::Version(Timestamp(9))),
+        Op::Expect(Expect::Absent),
+        Op::Expect(Expect::Field { field: field(), value: Some(5.into()) }),
+    ];
+    let key = Key::new("account", "ada", "sort").expect("a valid key");
+    operations.map(|op| codec::encode(&Delta { key: key.clone(), op })).into()
+}
+
+/// Receipts over one to three groups.
+pub(crate) fn receipts() -> Vec<Vec<u8>> {
+    let cases = vectors();
+    let encoded = cases.iter().filter_map(|case| case["encoded"].as_str());
+    encoded.step_by(5).map(|text| hex::decode(text).expect("hexadecimal")).collect()
+}
+
+/// The deltas of a receipt over that many.
+pub(crate) fn sent(count: u64) -> Vec<Vec<u8>> {
+    static SENT: OnceLock<Vec<Vec<Vec<u8>>>> = OnceLock::new();
+    let sent = SENT.get_or_init(|| {
+        let deltas = |case: &serde_json::Value| {
+            let deltas = case["deltas"].as_array().expect("a list").iter();
+            let bytes = deltas.filter_map(|text| hex::decode(text.as_str()?).ok());
+            bytes.collect::<Vec<Vec<u8>>>()
+        };
+        vectors().iter().map(deltas).collect()
+    });
+    let found = sent.iter().find(|deltas| deltas.len() as u64 == count);
+    found.cloned().unwrap_or_default()
+}
+
+#[cfg(feature = "node")]
+pub(crate) fn receipt_files() -> Vec<Vec<u8>> {
+    let file = |case: &serde_json::Value| {
+        let file = serde_json::json!({
+            "format": 1,
+            "transaction_id": case["receipt"]["body"]["tid"],
+            "commit_version": case["receipt"]["ts"],
+            "deltas": case["deltas"],
+            "receipt": case["encoded"],
+        });
+        serde_json::to_vec_pretty(&file).expect("it is JSON")
+    };
+    vectors().iter().step_by(9).map(file).collect()
+}
+
+/// Keys of those who signed none of what is made up.
+pub(crate) fn trusted() -> TrustedKeys {
+    let nodes = (1..=3).map(|node| (node, PublicKey([node as u8; 32]))).collect();
+    TrustedKeys { cluster: "example".into(), groups: [(GroupId(1), nodes)].into() }
+}
+
+/// Keys as they are stored and as they are named, and a transaction's id.
+pub(crate) fn keys() -> Vec<Vec<u8>> {
+    let keys = [("account", "ada", ""), ("c", "p", "sort/with\u{e9}"), ("$own", "p\0", "s")];
+    let keys = keys.iter().filter_map(|(c, p, s)| Key::new(c, p, s).ok());
+    let mut samples: Vec<Vec<u8>> =
+        keys.flat_map(|key| [key.encode(), key.to_string().into_bytes()]).collect();
+    let (body, _) = sealed(5, &[GroupId(1)]);
+    samples.extend([body.tid.to_bytes().to_vec(), body.tid.to_string().into_bytes()]);
+    samples
+}
+
+#[cfg(feature = "node")]
+pub(crate) fn scripts() -> Vec<Vec<u8>> {
+    let scripts = [
+        "expect account/ada balance=100\nadd account/ada balance=-30\nadd account/bob balance=30\n",
+        "# a comment\nput account/ada balance=100 owner=\"Ada \\\"L\\\"\" list=[1,\"two\",3]\n",
+        "merge a/b x=0.5 y=true\nappend a/b l=[1]\nunion a/b l=[2]\nremove a/b x\ndel a/b/c\n",
+        "get \"notes/my day\"\nscan account/ada\nexpect a/b absent\nexpect a/c version 7\n",
+    ];
+    scripts.map(|script| script.as_bytes().to_vec()).into()
+}
+
+/// What lies around the messages of Raft on the wire.
+pub(crate) fn envelopes() -> Vec<Vec<u8>> {
+    let envelope = peer::Envelope { group: 1, body: vec![1, 2, 3].into(), ..Default::default() };
+    let question = peer::Question { id: 3, deadline_ms: 100, body: vec![1, 0].into() };
+    let ask = peer::AskRequest { questions: vec![question], ..Default::default() };
+    let exchange = peer::ExchangeRequest { envelopes: vec![envelope], ..Default::default() };
+    vec![exchange.encode_to_vec(), ask.encode_to_vec()]
+}
+
+fn vectors() -> Vec<serde_json::Value> {
+    let vectors: serde_json::Value = serde_json::from_str(VECTORS).expect("it is JSON");
+    vectors["cases"].as_array().expect("it has cases").clone()
+}
+
+/// The votes of a transaction that writes in each of the groups.
+fn transaction(nonce: u64, groups: &[GroupId]) -> (Vec<Command>, Body) {
+    let (body, parts) = sealed(nonce, groups);
+    let vote = |part: Part| {
+        let (body, hint) = (body.clone(), Timestamp(4_000 + nonce));
+        Command::Vote(Box::new(Vote { body, part, hint }))
+    };
+    (parts.into_iter().map(vote).collect(), body)
+}
+
+fn sealed(nonce: u64, groups: &[GroupId]) -> (Body, Vec<Part>) {
+    let all = vec![GroupId(1), GroupId(2)];
+    let ring = Ring::new(RingSpec { epoch: 1, virtual_nodes: 16, groups: all });
+    let seed = Hash([nonce as u8; 32]);
+    let mut draft =
+        Draft::begin(ring.clone(), Limits::simulation(), Timestamp(1_000 + nonce), nonce, seed);
+    for &group in groups {
+        let partition = (0..).map(|n| format!("p{nonce}-{n}"));
+        let mut owned = partition.filter(|name| ring.group_of(name) == Some(group));
+        let partition = owned.next().expect("the ring covers all groups");
+        let key = Key::new("account", &partition, "").expect("a valid key");
+        let op = Op::Put(Fields::from([("n".to_owned(), 5.into())]));
+        draft.push(codec::encode(&Delta { key, op }), None, None).expect("it is within limits");
+    }
+    draft.finish().expect("it can be sealed")
+}
