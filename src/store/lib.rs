@@ -47,6 +47,8 @@ mod view;
 mod writer;
 
 #[cfg(test)]
+mod boundary_test;
+#[cfg(test)]
 mod crash_test;
 #[cfg(test)]
 mod damage_test;
