@@ -31,8 +31,17 @@ mod sparse;
 
 #[cfg(vatic_loom)]
 fn main() -> std::process::ExitCode {
-    let suites = [handoff::MODELS, current::MODELS, gate::MODELS, claim::MODELS, marker::MODELS];
-    run::main(&[&suites.concat()[..], sparse::MODELS, flights::MODELS].concat())
+    let suites = [
+        handoff::MODELS,
+        current::MODELS,
+        gate::MODELS,
+        door::MODELS,
+        claim::MODELS,
+        marker::MODELS,
+        sparse::MODELS,
+        flights::MODELS,
+    ];
+    run::main(&suites.concat())
 }
 
 #[cfg(not(vatic_loom))]
