@@ -76,6 +76,12 @@ impl Log {
         Ok((Log { shared, thread: None }, writer))
     }
 
+    /// Has `hook` called when something is queued, on the thread that queues it: for whoever steps
+    /// the writer. It must only take note. The first hook stays.
+    pub fn on_queued(&self, hook: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.on_queued.set(Box::new(hook));
+    }
+
     /// The log of one replica, which begins to exist with its first write.
     pub fn replica(&self, id: ReplicaId) -> ReplicaLog {
         ReplicaLog { id, shared: self.shared.clone() }

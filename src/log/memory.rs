@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use vatic_sync::{Flag, Handoff, Inbox, Level, MutexGuard};
@@ -27,6 +27,9 @@ use crate::record::{Entry, Record, ReplicaId};
 /// caller's, with a refusal.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
+/// What whoever steps the writer by hand wants called when there is something to write.
+pub(crate) type OnQueued = Box<dyn Fn() + Send + Sync>;
+
 /// Bookkeeping of a cached entry beside its payload, estimated.
 const CACHED_OVERHEAD_BYTES: u64 = 96;
 
@@ -34,6 +37,8 @@ const CACHED_OVERHEAD_BYTES: u64 = 96;
 pub(crate) struct Shared {
     /// From the callers to the writer.
     pub(crate) handoff: Handoff<Memory>,
+    /// Told as well, where no thread waits for it.
+    pub(crate) on_queued: OnceLock<OnQueued>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     full: Flag,
@@ -72,7 +77,8 @@ impl Shared {
         let (full, left_bytes) = (Flag::default(), Level::default());
         let metrics = Metrics::new();
         metrics.set_segments(memory.index.segment_count());
-        Shared { handoff: Handoff::new(memory), limits, metrics, full, left_bytes }
+        let (handoff, on_queued) = (Handoff::new(memory), OnceLock::new());
+        Shared { handoff, on_queued, limits, metrics, full, left_bytes }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -84,7 +90,11 @@ impl Shared {
         &self,
         leave: impl FnOnce(&mut Memory) -> Result<R, E>,
     ) -> Result<R, E> {
-        self.handoff.leave(leave)
+        let left = self.handoff.leave(leave)?;
+        if let Some(on_queued) = self.on_queued.get() {
+            on_queued();
+        }
+        Ok(left)
     }
 
     pub(crate) fn is_full(&self) -> bool {

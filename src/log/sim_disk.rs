@@ -216,8 +216,9 @@ impl DiskFile for Handle {
         state.syncs += 1;
         if !state.sync_is_stubbed {
             let file = self.file(&mut state)?;
-            file.durable.clone_from(&file.current);
-            file.unsynced.clear();
+            for (at, bytes) in file.unsynced.drain(..) {
+                file.durable[at..at + bytes.len()].copy_from_slice(&bytes);
+            }
         }
         Ok(())
     }
