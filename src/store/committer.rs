@@ -76,6 +76,24 @@ impl Committer {
         }
     }
 
+    /// One turn, for whoever has no thread for it.
+    pub(crate) fn step(&mut self) {
+        self.work_off();
+        self.flush();
+        self.sweep();
+    }
+
+    /// Does what was asked for so far.
+    pub(crate) fn work_off(&mut self) {
+        while let Ok(job) = self.jobs.try_recv() {
+            match job {
+                Job::Kick => self.flush(),
+                Job::Stop => return,
+                job => self.perform(job),
+            }
+        }
+    }
+
     fn perform(&mut self, job: Job) {
         match job {
             Job::Flush(reply) => answer(reply, || self.flush_all()),

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) cells: Mutex<BTreeMap<ReplicaId, Arc<Cell>>>,
     jobs: mpsc::Sender<Job>,
+    /// Where there is no thread for it: whoever asks has it work.
+    stepped: Mutex<Option<Committer>>,
     /// Whose turn it is to be read from.
     shard: Level,
     /// Held for as long as anything of the store lives.
@@ -55,7 +57,7 @@ impl Store {
     /// Opens the store in `path`, creating it if there is none. A failure later on logs and
     /// aborts the process.
     pub fn open(path: impl AsRef<Path>, limits: Limits) -> Result<Store, OpenError> {
-        Store::open_inner(path.as_ref(), limits, Fatal::abort())
+        Store::open_threaded(path.as_ref(), limits, Fatal::abort())
     }
 
     /// As `open`, with another action on failures.
@@ -64,10 +66,45 @@ impl Store {
         limits: Limits,
         on_fatal: FatalAction,
     ) -> Result<Store, OpenError> {
-        Store::open_inner(path.as_ref(), limits, Fatal::new(on_fatal))
+        Store::open_threaded(path.as_ref(), limits, Fatal::new(on_fatal))
     }
 
-    fn open_inner(dir: &Path, limits: Limits, fatal: Fatal) -> Result<Store, OpenError> {
+    /// As `open_with`, without a thread: the committer works on the caller's, when it is asked for
+    /// something and in [`Store::step`]. For deterministic simulation.
+    pub fn open_stepped(
+        path: impl AsRef<Path>,
+        limits: Limits,
+        on_fatal: FatalAction,
+    ) -> Result<Store, OpenError> {
+        let committer = Store::recover(path.as_ref(), limits, Fatal::new(on_fatal))?;
+        let shared = committer.shared.clone();
+        *lock(&shared.stepped) = Some(committer);
+        Ok(Store::of(shared, None))
+    }
+
+    /// One turn of a store that was opened stepped: what was asked for, a flush, and a part of the
+    /// garbage. Without effect on one that has a thread.
+    pub fn step(&self) {
+        if let Some(committer) = lock(&self.shared.stepped).as_mut() {
+            committer.step();
+        }
+    }
+
+    fn open_threaded(dir: &Path, limits: Limits, fatal: Fatal) -> Result<Store, OpenError> {
+        let committer = Store::recover(dir, limits, fatal)?;
+        let shared = committer.shared.clone();
+        let thread = std::thread::Builder::new().name("vatic-committer".into());
+        let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
+        let thread = thread.spawn(|| committer.run()).map_err(io_error)?;
+        Ok(Store::of(shared, Some(thread)))
+    }
+
+    fn of(shared: Arc<Shared>, thread: Option<JoinHandle<()>>) -> Store {
+        let worker = Worker { shared: shared.clone(), thread };
+        Store { shared, _worker: Arc::new(worker) }
+    }
+
+    fn recover(dir: &Path, limits: Limits, fatal: Fatal) -> Result<Committer, OpenError> {
         let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(io_error)?;
         let lock_file = lock_dir(dir)?;
@@ -84,14 +121,11 @@ impl Store {
             metrics: Metrics::new(),
             cells: Mutex::default(),
             jobs,
+            stepped: Mutex::default(),
             shard: Level::default(),
             _lock_file: lock_file,
         });
-        let committer = Committer::new(shared.clone(), lmdb, inbox)?;
-        let thread = std::thread::Builder::new().name("vatic-committer".into());
-        let thread = thread.spawn(|| committer.run()).map_err(io_error)?;
-        let worker = Worker { shared: shared.clone(), thread: Some(thread) };
-        Ok(Store { shared, _worker: Arc::new(worker) })
+        Ok(Committer::new(shared, lmdb, inbox)?)
     }
 
     /// The replica, created empty if there is none of this id. Creating one takes a commit.
@@ -158,6 +192,9 @@ impl Shared {
     pub(crate) fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Closed> {
         let (reply, answer) = mpsc::sync_channel(1);
         self.jobs.send(job(reply)).map_err(|_| Closed)?;
+        if let Some(committer) = lock(&self.stepped).as_mut() {
+            committer.work_off();
+        }
         answer.recv().map_err(|_| Closed)
     }
 
@@ -179,6 +216,8 @@ struct Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.send(Job::Stop);
+        // A stepped one holds what it is held by.
+        drop(lock(&self.shared.stepped).take());
         // A panic of the committer has been told by its fatal action already.
         let _ = self.thread.take().map(JoinHandle::join);
     }
