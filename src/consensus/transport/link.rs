@@ -170,7 +170,12 @@ impl RaftNetworkV2<Types> for Link {
             return stream_append_sequential(self, input, option);
         }
         Box::pin(async move {
-            self.introduce().await?;
+            if let Err(error) = self.introduce().await {
+                // openraft backs off where it is asked for the next request; before the first one
+                // nobody has asked, and a peer that refuses at once would be tried in a circle.
+                tokio::time::sleep(Duration::from_millis(self.limits.reconnect_min_ms)).await;
+                return Err(error);
+            }
             let pipeline: BoxStream<'s, _> = Box::pin(Pipeline::new(self, input));
             Ok(pipeline)
         })
