@@ -11,11 +11,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fail::fail_point;
 use openraft::alias::SnapshotOf;
 use openraft::{RaftSnapshotBuilder, Snapshot};
+use tokio::time::Instant;
 use vatic_store::{Mark, Replica, SnapshotFile, Store};
 
 use crate::codec::decode;
@@ -82,27 +83,30 @@ pub(crate) struct Builder {
 
 /// How long the log's fsync may hold a flush back before the snapshot is reported as failed.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
+/// Between two tries, the first of which nearly always does.
+const FLUSH_PAUSE: Duration = Duration::from_millis(1);
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = SnapshotHandle;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotHandle>> {
         let (store, replica) = (self.store.clone(), self.replica.clone());
-        let flushing = move || match flushed(&store, &replica)? {
+        match flushed(&store, &replica).await? {
             Some(mark) => local(&replica, &mark),
             None => Ok(empty(&replica)),
-        };
-        tokio::task::spawn_blocking(flushing).await.map_err(io::Error::other)?
+        }
     }
 }
 
 /// Flushes until all that is applied now is on disk; `None` where that is nothing.
-fn flushed(store: &Store, replica: &Replica) -> io::Result<Option<Mark>> {
+async fn flushed(store: &Store, replica: &Replica) -> io::Result<Option<Mark>> {
     let Some(applied) = replica.applied() else { return Ok(None) };
     let until = Instant::now() + FLUSH_DEADLINE;
     fail_point!("consensus::snapshot_build");
     loop {
-        store.flush_now();
+        let flushing = store.clone();
+        let flushed = tokio::task::spawn_blocking(move || flushing.flush_now()).await;
+        flushed.map_err(io::Error::other)?;
         if let Some(mark) = replica.flushed()
             && mark.index >= applied.index
         {
@@ -111,5 +115,6 @@ fn flushed(store: &Store, replica: &Replica) -> io::Result<Option<Mark>> {
         if Instant::now() >= until {
             return Err(io::Error::other("the log holds the flush back"));
         }
+        tokio::time::sleep(FLUSH_PAUSE).await;
     }
 }

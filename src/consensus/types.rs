@@ -64,6 +64,8 @@ openraft::declare_raft_types!(
         NodeId = RaftId,
         Node = Place,
         Term = u64,
+        // By the name of its own crate, which a simulation puts another runtime behind.
+        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
         LeaderId = openraft::impls::leader_id_std::LeaderId<Self::Term, Self::NodeId>,
 );
 

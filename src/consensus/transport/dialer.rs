@@ -6,7 +6,7 @@
 //! Invariants: a sequence number is used once on a stream; when the stream ends every request on
 //! it fails, and while there is no stream every request fails at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,7 +188,8 @@ impl Dialer {
 #[derive(Default)]
 struct Pending {
     next_sequence: u64,
-    waiting: HashMap<u64, oneshot::Sender<ReplyResult>>,
+    /// Ordered, so that a stream's end fails them in the same order in every simulated run.
+    waiting: BTreeMap<u64, oneshot::Sender<ReplyResult>>,
     sweep_at: usize,
 }
 

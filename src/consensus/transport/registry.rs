@@ -1,6 +1,6 @@
 //! The replicas of this node that peers can reach.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
@@ -11,9 +11,9 @@ use crate::types::{Raft, RaftId};
 
 #[derive(Default)]
 pub(crate) struct Registry {
-    replicas: RwLock<HashMap<(u32, RaftId), Arc<Target>>>,
+    replicas: RwLock<BTreeMap<(u32, RaftId), Arc<Target>>>,
     /// Who answers for a group where no replica of it takes part yet.
-    groups: RwLock<HashMap<u32, GroupHandle>>,
+    groups: RwLock<BTreeMap<u32, GroupHandle>>,
 }
 
 /// What a message to a replica is handed to.

@@ -6,7 +6,7 @@
 //! Invariants: replies are written as they come, several in a message; reading never waits for
 //! writing; a request that is given up makes room like one that is answered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -75,7 +75,7 @@ pub(crate) async fn serve_lane(
 ) {
     let room = Arc::new(Semaphore::new(service.limits.messages_in_service_max));
     let (done, mut finished) = mpsc::channel::<Done>(TAKE_MAX);
-    let mut desk = Desk { service, peer, done, sessions: HashMap::new() };
+    let mut desk = Desk { service, peer, done, sessions: BTreeMap::new() };
     let mut replies: Vec<Done> = Vec::new();
     let mut place: Option<OwnedSemaphorePermit> = None;
     loop {
@@ -112,7 +112,8 @@ struct Desk {
     service: Service,
     peer: u32,
     done: mpsc::Sender<Done>,
-    sessions: HashMap<(u32, u64, u64), Session>,
+    /// Ordered, so that a lane's end ends them in the same order in every simulated run.
+    sessions: BTreeMap<(u32, u64, u64), Session>,
 }
 
 impl Desk {
