@@ -36,6 +36,19 @@ faults! {
     Twin = "two_bodies",
     Impatience = "vote_before_stage",
     HastyForget = "hasty_forget",
+    PeerLost = "peer_message_lost",
+    PeerDelayed = "peer_message_delayed",
+    PeerRepeated = "peer_message_repeated",
+    PeerOvertaken = "peer_message_overtaken",
+    PeerCutOff = "peer_message_cut_off",
+    PowerCut = "power_cut",
+    ProcessKilled = "process_killed",
+    TornBatch = "torn_batch",
+    SyncFailed = "sync_failed",
+    BitFlipped = "bit_flipped",
+    DiskFull = "disk_full",
+    NodePaused = "node_paused",
+    Handover = "leadership_handed_over",
 }
 
 /// How often each kind occurred.

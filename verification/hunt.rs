@@ -61,7 +61,8 @@ impl Broken {
 impl Options {
     /// The name of what is broken in these options.
     pub(crate) fn broken(&self) -> Option<String> {
-        let plain = Options { load_us: self.load_us, ..Options::default() };
+        let (load_us, level) = (self.load_us, self.level);
+        let plain = Options { load_us, level, ..Options::default() };
         Broken::all()
             .into_iter()
             .find(|broken| {

@@ -1,10 +1,12 @@
 //! vatic-verification: the protocol under simulation, one seed at a time.
 //!
-//! The core that the server runs is driven over a simulated log and network, with virtual time and
-//! every misfortune that a seed can draw, and a history is judged by checks that know nothing of
-//! the protocol's inside.
+//! At level 1 the core that the server runs is driven over a simulated log and network, with virtual
+//! time and every misfortune that a seed can draw; at level 2 ([`deployment`]) the same world runs on
+//! openraft, the server's consensus module, our log and our store. A history is judged by checks
+//! that know nothing of the protocol's inside.
 #![forbid(unsafe_code)]
 
+mod deployment;
 mod event;
 mod faults;
 mod history;
@@ -26,6 +28,6 @@ pub use faults::{Fault, Faults};
 pub use hunt::{Broken, Catch, hunt};
 pub use probe::{Probe, Probes};
 pub use receipts::{Attack, FILE, forge, forge_against, vectors};
-pub use sabotage::{Options, Sabotage};
+pub use sabotage::{Level, Options, Sabotage};
 pub use simulate::{Batch, Run, again, run};
 pub use violation::{Check, Violation};

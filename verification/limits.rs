@@ -10,6 +10,8 @@ pub(crate) const EPOCH_US: u64 = 1_000_000;
 pub(crate) const LOAD_US: u64 = 100_000;
 /// After healing, everything must be decided and every operation over within this.
 pub(crate) const DRAIN_US: u64 = 60_000_000;
+/// The same at level 2: a minute of the cluster's time.
+pub(crate) const DRAIN_DEPLOYED_US: u64 = 60_000_000 / crate::deployment::SLOWNESS;
 /// A question that was not answered is asked again after this.
 pub(crate) const RETRY_US: u64 = 4_000;
 /// A reader that was blocked for this long has the holder recovered.

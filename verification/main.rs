@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::{fs, ops::Range, path::Path, process::ExitCode, time::Instant};
 use vatic_verification::{
-    Batch, Broken, FILE, Fault, Options, Probe, Run, again, forge, hunt, run, vectors,
+    Batch, Broken, FILE, Fault, Level, Options, Probe, Run, again, forge, hunt, run, vectors,
 };
 
 #[derive(Parser)]
@@ -28,6 +28,9 @@ enum Command {
         /// Simulated seconds of load and faults for each seed.
         #[arg(long)]
         seconds: Option<f64>,
+        /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+        level: u32,
         /// How to report.
         #[arg(long, value_enum, default_value = "table")]
         output: Output,
@@ -72,8 +75,9 @@ const VERIFICATION_FAILED: u8 = 5;
 
 fn main() -> anyhow::Result<ExitCode> {
     let good = match Cli::parse().command {
-        Command::Simulate { seeds, seed, seconds, output, broken } => {
-            let mut options = Options::default();
+        Command::Simulate { seeds, seed, seconds, level, output, broken } => {
+            let level = if level == 2 { Level::Deployed } else { Level::Assumed };
+            let mut options = Options { level, ..Options::default() };
             if let Some(seconds) = seconds {
                 options.load_us = (seconds * 1e6) as u64;
             }

@@ -82,6 +82,10 @@ probes! {
     CompleteReceipt = "complete_receipt",
     Forged = "forged_receipt_refused",
     DraftRefused = "draft_refused",
+    DiskFailed = "disk_failed_under_writer",
+    FlipRefused = "bit_flip_refused",
+    FlipHarmless = "bit_flip_harmless",
+    FlipShortened = "bit_flip_shortened_log",
 }
 
 /// How often each probe was reached.

@@ -13,11 +13,37 @@ pub struct Options {
     pub sabotage: Option<Sabotage>,
     /// How long load and faults go on, in virtual microseconds.
     pub load_us: u64,
+    /// What the world stands on.
+    pub level: Level,
+}
+
+/// What carries the groups' entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// A log that keeps what consensus promises.
+    Assumed,
+    /// openraft, our log and our store, on simulated nodes.
+    Deployed,
+}
+
+impl Level {
+    /// Its number on the command line.
+    pub fn number(self) -> u32 {
+        match self {
+            Level::Assumed => 1,
+            Level::Deployed => 2,
+        }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { rules: Rules::default(), sabotage: None, load_us: limits::LOAD_US }
+        Options {
+            rules: Rules::default(),
+            sabotage: None,
+            load_us: limits::LOAD_US,
+            level: Level::Assumed,
+        }
     }
 }
 

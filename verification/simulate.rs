@@ -122,6 +122,9 @@ impl Batch {
 pub fn again(seed: u64, options: &Options) -> String {
     let mut command =
         format!("cargo run --release -p vatic-verification -- simulate --seed {seed}");
+    if options.level != Options::default().level {
+        command += &format!(" --level {}", options.level.number());
+    }
     if options.load_us != Options::default().load_us {
         command += &format!(" --seconds {}", options.load_us as f64 / 1e6);
     }

@@ -133,6 +133,17 @@ impl Swarm {
     }
 }
 
+impl Swarm {
+    /// As `draw`, for real groups: enough nodes that no group is on all of them, and no fewer
+    /// replicas than a crash leaves a majority of.
+    pub(crate) fn draw_deployed(rng: &mut Rng) -> Swarm {
+        let nodes = rng.between(5, 7) as usize;
+        let groups = rng.between(3, 4) as u32;
+        let replicas = *rng.pick(&[3, 3, 3, 5]);
+        Swarm { nodes, groups, replicas, ..Swarm::draw(rng) }
+    }
+}
+
 /// Zero in half of the seeds, else up to `most`.
 fn maybe(rng: &mut Rng, most: u64) -> u64 {
     if rng.chance(500) { rng.between(1, most) } else { 0 }

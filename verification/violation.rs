@@ -35,6 +35,10 @@ pub enum Check {
     Tampering,
     /// After healing, everything is decided.
     Progress,
+    /// A term has one leader.
+    Elections,
+    /// A node starts on what is on its disk, and believes nothing that was not written.
+    Disks,
 }
 
 impl Check {
@@ -56,6 +60,8 @@ impl Check {
             Check::Money => "money",
             Check::Tampering => "tampering",
             Check::Progress => "progress",
+            Check::Elections => "elections",
+            Check::Disks => "disks",
         }
     }
 }

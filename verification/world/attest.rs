@@ -7,8 +7,9 @@
 use super::World;
 use crate::{probe::Probe, sabotage::Sabotage};
 use vatic_core::{
-    checkpoint::Endorsement,
+    checkpoint::{Checkpoint, Endorsement},
     command::Command,
+    group::Group,
     receipt::{Proof, Receipt},
     sign::{NodeKey, NodeSignature, TrustedKeys, quorum},
 };
@@ -24,14 +25,12 @@ impl World {
         }
         let Some(wanted) = held.machine.next_checkpoint(&held.state) else { return };
         let mut signatures: Vec<NodeSignature> = Vec::new();
-        for replica in target.replicas.iter().filter(|replica| self.nodes[replica.node].up) {
-            let own = replica.machine.checkpoint(&replica.state, wanted.first, wanted.last);
-            if own.is_some_and(|own| own == wanted) {
-                let signer = replica.node as u64;
-                signatures.push(wanted.sign(CLUSTER, signer, &key(signer)));
+        for (node, own) in self.own_checkpoints(group, &wanted) {
+            if own == wanted {
+                signatures.push(wanted.sign(CLUSTER, node as u64, &key(node as u64)));
             }
         }
-        let needed = quorum(target.replicas.len());
+        let needed = quorum(self.members(group).len());
         if signatures.len() < needed {
             return;
         }
@@ -41,11 +40,33 @@ impl World {
         self.propose_here(group, node, Command::Attest { checkpoint: wanted, signatures });
     }
 
+    /// What each replica that can be asked computes from its own heads.
+    fn own_checkpoints(&self, group: usize, wanted: &Checkpoint) -> Vec<(usize, Checkpoint)> {
+        let target = &self.groups[group];
+        let (first, last) = (wanted.first, wanted.last);
+        let members = self.members(group).into_iter().filter(|&node| self.nodes[node].up);
+        let own = members.filter_map(|node| {
+            let Some(deployment) = &self.deployment else {
+                let held = &target.replicas[target.replica_on(node)?];
+                return Some((node, held.machine.checkpoint(&held.state, first, last)?));
+            };
+            let view = deployment.view(target.id, node)?;
+            let machine = Group::of_view(target.id, &view, self.options.rules);
+            Some((node, machine.checkpoint(&view, first, last)?))
+        });
+        own.collect()
+    }
+
+    /// The nodes that hold a replica of the group.
+    fn members(&self, group: usize) -> Vec<usize> {
+        self.groups[group].members.clone()
+    }
+
     /// What whoever verifies a receipt of this cluster has pinned.
     pub(crate) fn trusted_keys(&self) -> TrustedKeys {
-        let groups = self.groups.iter().map(|group| {
-            let nodes = group.replicas.iter().map(|replica| replica.node as u64);
-            (group.id, nodes.map(|node| (node, key(node).public())).collect())
+        let groups = (0..self.groups.len()).map(|group| {
+            let nodes = self.members(group).into_iter().map(|node| node as u64);
+            (self.groups[group].id, nodes.map(|node| (node, key(node).public())).collect())
         });
         TrustedKeys { cluster: CLUSTER.into(), groups: groups.collect() }
     }

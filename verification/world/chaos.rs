@@ -12,6 +12,9 @@ impl World {
         if self.healed {
             return;
         }
+        if self.deployment.is_some() {
+            self.disaster();
+        }
         let chaos = self.swarm.chaos.clone();
         let weights = [chaos.crash, chaos.leader, chaos.partition, chaos.jump, chaos.calm];
         match self.rng.weighted(&weights) {
@@ -30,6 +33,9 @@ impl World {
         let node = self.rng.index(self.nodes.len());
         if !self.nodes[node].up {
             return;
+        }
+        if self.deployment.is_some() {
+            return self.crash_deployed(node);
         }
         self.faults.hit(Fault::NodeCrash);
         self.nodes[node].up = false;
@@ -54,6 +60,9 @@ impl World {
     pub(super) fn restart(&mut self, node: usize) {
         if self.nodes[node].up {
             return;
+        }
+        if self.deployment.is_some() {
+            return self.restart_deployed(node);
         }
         self.nodes[node].up = true;
         for group in 0..self.groups.len() {
@@ -101,6 +110,9 @@ impl World {
 
     fn depose(&mut self) {
         let group = self.rng.index(self.groups.len());
+        if self.deployment.is_some() {
+            return self.end_leader(group);
+        }
         let replica = self.rng.index(self.groups[group].replicas.len());
         if replica != self.groups[group].leader && self.quorum_around(group, replica) {
             self.change_leader(group, replica);
@@ -109,6 +121,7 @@ impl World {
 
     /// A group without a working leader looks for a replica that reaches a majority.
     pub(super) fn elect(&mut self, group: usize, term: u64) {
+        // Real groups see to that themselves, and always have a quorum here.
         if self.groups[group].term != term || self.has_quorum(group) {
             return;
         }
@@ -136,6 +149,7 @@ impl World {
         self.faults.hit(if deaf && mute { Fault::Partition } else { Fault::OneWay });
         let id = self.fresh_id();
         self.cuts.insert(id, cut);
+        self.share_cuts();
         let delay = self.rng.between(1_000, self.swarm.chaos.down_us);
         self.after(delay, Event::Heal { cut: id });
         for group in 0..self.groups.len() {
@@ -162,6 +176,9 @@ impl World {
     pub(super) fn heal_all(&mut self) {
         self.healed = true;
         self.cuts.clear();
+        if let Some(deployment) = &mut self.deployment {
+            deployment.clear_up();
+        }
         for node in 0..self.nodes.len() {
             self.restart(node);
         }

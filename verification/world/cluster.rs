@@ -27,6 +27,9 @@ use vatic_core::{
 
 pub(crate) struct SimGroup {
     pub(crate) id: GroupId,
+    /// The nodes that hold a replica.
+    pub(super) members: Vec<usize>,
+    /// At level 2 one alone, the reference, which stands for all.
     pub(crate) replicas: Vec<Replica>,
     pub(super) leader: usize,
     pub(super) term: u64,
@@ -78,10 +81,39 @@ pub(crate) struct Entry {
 pub(crate) struct EntryResult {
     pub(crate) chain: ChainHead,
     state: u64,
-    applied: Vec<Applied>,
+    pub(super) applied: Vec<Applied>,
 }
 
 impl SimGroup {
+    /// Who leads, where the reference stands for all replicas.
+    pub(super) fn set_leader_node(&mut self, node: usize) {
+        self.replicas[0].node = node;
+    }
+
+    /// Indexes that hold nothing of ours: a leader's first entry, a membership.
+    pub(super) fn skip_to(&mut self, index: u64) {
+        while (self.log.len() as u64) + 1 < index {
+            let held = &mut self.replicas[0];
+            held.applied += 1;
+            let (chain, state) = (held.machine.chain(), held.state.digest());
+            self.log.push(Entry::unclaimed(Vec::new()));
+            self.results.push(EntryResult { chain, state, applied: Vec::new() });
+        }
+    }
+
+    /// Applies the next entry to the reference; the error says why it halted.
+    pub(super) fn apply_reference(&mut self, index: u64, entry: Rc<Entry>) -> Result<(), String> {
+        let held = &mut self.replicas[0];
+        let commands = entry.commands.iter().map(|command| command.bytes.as_slice());
+        let applied = held.machine.apply_entry(&mut held.state, index, commands);
+        let applied = applied.map_err(|halt| halt.to_string())?;
+        held.applied = index;
+        let (chain, state) = (held.machine.chain(), held.state.digest());
+        self.log.push(entry);
+        self.results.push(EntryResult { chain, state, applied });
+        Ok(())
+    }
+
     pub(super) fn leader_node(&self) -> usize {
         self.replicas[self.leader].node
     }
@@ -134,6 +166,19 @@ impl Entry {
         let (commands, replies) = split.unzip();
         Rc::new(Entry { commands, replies, proposer })
     }
+
+    /// An entry whose proposers hear of it elsewhere.
+    pub(super) fn unclaimed(commands: Vec<Rc<Proposed>>) -> Rc<Entry> {
+        Rc::new(Entry { commands, replies: Vec::new(), proposer: 0 })
+    }
+
+    pub(super) fn holds(&self, command: &[u8]) -> bool {
+        self.commands.iter().any(|held| held.bytes == command)
+    }
+
+    pub(super) fn is_of<'a>(&self, commands: impl Iterator<Item = &'a [u8]>) -> bool {
+        self.commands.iter().map(|held| held.bytes.as_slice()).eq(commands)
+    }
 }
 
 impl World {
@@ -146,6 +191,9 @@ impl World {
         reply: Option<(usize, Token)>,
     ) {
         let target = &mut self.groups[group];
+        if let Some(deployment) = &self.deployment {
+            return deployment.propose(target.id, node, proposed.bytes.clone(), reply);
+        }
         if target.leader_node() != node {
             return;
         }
@@ -293,7 +341,13 @@ impl World {
     }
 
     /// The onlooker's notes: what the log says of each transaction, when it is first applied.
-    fn observe_entry(&mut self, group: usize, replica: usize, entry: &Entry, applied: &[Applied]) {
+    pub(super) fn observe_entry(
+        &mut self,
+        group: usize,
+        replica: usize,
+        entry: &Entry,
+        applied: &[Applied],
+    ) {
         for (proposed, applied) in entry.commands.iter().zip(applied) {
             self.observe_reply(group, &proposed.command, applied);
         }
@@ -342,6 +396,10 @@ impl World {
     }
 
     pub(super) fn has_quorum(&self, group: usize) -> bool {
+        if self.deployment.is_some() {
+            // Whoever leads finds out.
+            return true;
+        }
         let target = &self.groups[group];
         self.quorum_around(group, target.leader)
     }

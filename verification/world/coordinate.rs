@@ -63,7 +63,14 @@ impl World {
             return;
         }
         let target = &self.groups[group];
-        let Some(replica) = target.replica_on(node) else { return };
+        let replica = match &self.deployment {
+            // The reference knows what whoever leads knows.
+            Some(_) => 0,
+            None => match target.replica_on(node) {
+                Some(replica) => replica,
+                None => return,
+            },
+        };
         let held = &target.replicas[replica];
         if let Some(undecided) = held.machine.undecided_of(&held.state, tid) {
             let Undecided { tid, body, participants, .. } = undecided;
@@ -223,8 +230,9 @@ impl World {
 
     pub(super) fn believed_leader(&mut self, group: usize) -> usize {
         if !self.healed && self.rng.chance(30) {
-            return self.rng.pick(&self.groups[group].replicas).node;
+            return self.any_member(group);
         }
+        self.look_for_leader(group);
         self.groups[group].leader_node()
     }
 

@@ -9,9 +9,11 @@ mod attest;
 mod chaos;
 mod cluster;
 mod coordinate;
+mod deployed;
 mod ending;
 mod operation;
 mod reading;
+mod reference;
 mod resolve;
 mod serve;
 mod setup;
@@ -21,13 +23,14 @@ mod transaction;
 mod workload;
 
 use crate::{
+    deployment::Deployment,
     event::{Envelope, Event, Message},
     faults::{Fault, Faults},
     history::History,
     limits,
     probe::{Probe, Probes},
     rng::Rng,
-    sabotage::{Options, Sabotage},
+    sabotage::{Level, Options, Sabotage},
     swarm::Swarm,
     trace::Trace,
     violation::{Check, Violation},
@@ -45,6 +48,8 @@ use vatic_core::{
     key::Key,
     ring::Ring,
 };
+
+pub(crate) use serve::found;
 
 pub(crate) struct World {
     pub(crate) options: Options,
@@ -66,6 +71,10 @@ pub(crate) struct World {
     in_flight: u64,
     nodes: Vec<Node>,
     cuts: BTreeMap<u64, BTreeSet<(usize, usize)>>,
+    /// At level 2: the nodes behind it all.
+    deployment: Option<Deployment>,
+    /// Who led each group in each term.
+    elected: BTreeMap<(usize, u64), usize>,
     ring: Arc<Ring>,
     accounts: Vec<Key>,
     items: Vec<Key>,
@@ -111,6 +120,9 @@ impl Ord for Scheduled {
 impl World {
     /// Runs the load with its faults, heals everything, and waits until all is decided.
     pub(crate) fn run(&mut self) {
+        if self.options.level == Level::Deployed {
+            return self.run_deployed();
+        }
         let load_ends = limits::EPOCH_US + self.options.load_us;
         let drain_ends = load_ends + limits::DRAIN_US;
         while let Some(Reverse(next)) = self.queue.pop() {
@@ -151,7 +163,10 @@ impl World {
             Event::Elect { group, term } => self.elect(group, term),
             Event::Chaos => self.chaos(),
             Event::Restart { node } => self.restart(node),
-            Event::Heal { cut } => drop(self.cuts.remove(&cut)),
+            Event::Heal { cut } => {
+                self.cuts.remove(&cut);
+                self.share_cuts();
+            }
             Event::NextOperation { client } => self.next_operation(client),
             Event::OperationTimer { operation, step } => self.operation_timer(operation, step),
             Event::CoordinatorRetry { id } => self.coordinator_retry(id),
@@ -255,5 +270,13 @@ impl World {
             && self.coordinations.is_empty()
             && self.in_flight == 0
             && self.groups.iter().all(|group| group.unrest().is_none())
+            && self.is_level()
+    }
+
+    /// Whether all real replicas are where the reference is.
+    fn is_level(&self) -> bool {
+        let Some(deployment) = &self.deployment else { return true };
+        let last = self.groups.iter().map(|group| (group.id, group.log.len() as u64));
+        deployment.is_level(&last.collect::<Vec<_>>())
     }
 }

@@ -66,7 +66,7 @@ impl World {
         };
         if self.sabotaged(Sabotage::StaleRead) && matches!(query, Query::Get(_)) {
             let at = self.group_at(group);
-            let to = self.rng.pick(&self.groups[at].replicas).node;
+            let to = self.any_member(at);
             self.query_node(operation, group, to, operation.step, query);
         } else {
             self.query_leader(operation, group, operation.step, query);
@@ -176,7 +176,7 @@ impl World {
         let mut at = snapshot.at;
         for (group, wanted) in snapshot.open.clone() {
             let index = self.group_at(group);
-            let to = self.rng.pick(&self.groups[index].replicas).node;
+            let to = self.any_member(index);
             self.query_node(operation, group, to, operation.step, Query::At(wanted, at));
             if self.sabotaged(Sabotage::TornSnapshot) {
                 at = Timestamp(at.0.saturating_sub(10_000));

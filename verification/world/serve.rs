@@ -25,6 +25,12 @@ impl World {
         reply: (usize, Token),
     ) {
         let target = &self.groups[group];
+        if let Some(deployment) = &self.deployment {
+            if matches!(*query, Query::At(..)) && target.leader_node() != node {
+                self.probes.hit(Probe::SnapshotByFollower);
+            }
+            return deployment.query(target.id, node, (*query).clone(), reply);
+        }
         let Some(replica) = target.replica_on(node) else { return };
         let leads = target.leader == replica;
         let anywhere = matches!(*query, Query::At(..));
@@ -56,13 +62,14 @@ impl World {
 
     fn serve(&mut self, group: usize, replica: usize, waiting: Waiting) {
         let held = &self.groups[group].replicas[replica];
-        let found = answer(&held.machine, &held.state, &waiting.query);
+        let found = found(&held.machine, &held.state, &waiting.query);
         let (from, (to, reply)) = (held.node, waiting.reply);
         self.send(from, to, Message::Found { reply, found: Rc::new(found) });
     }
 }
 
-fn answer(group: &Group, state: &impl Read, query: &Query) -> Found {
+/// What a replica's state says to a query.
+pub(crate) fn found(group: &Group, state: &impl Read, query: &Query) -> Found {
     match query {
         Query::Peek(key) => Found::Peeked(group.peek(state, key).0),
         Query::PeekRange(range, limit) => {

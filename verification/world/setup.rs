@@ -11,7 +11,7 @@ use crate::{
     limits,
     probe::Probes,
     rng::Rng,
-    sabotage::Options,
+    sabotage::{Level, Options},
     swarm::Swarm,
     trace::Trace,
 };
@@ -38,13 +38,15 @@ impl World {
     /// A cluster as this seed draws it, with its accounts open.
     pub(crate) fn new(seed: u64, options: Options) -> World {
         let mut rng = Rng::new(seed);
-        let swarm = Swarm::draw(&mut rng);
+        let deployed = options.level == Level::Deployed;
+        let swarm = if deployed { Swarm::draw_deployed(&mut rng) } else { Swarm::draw(&mut rng) };
         let ids: Vec<GroupId> = (1..=swarm.groups).map(GroupId).collect();
         let spec = RingSpec { epoch: 1, virtual_nodes: VIRTUAL_NODES, groups: ids.clone() };
         let ring = Arc::new(Ring::new(spec));
         let groups = ids.iter().map(|&id| group(id, &swarm, &options, &mut rng)).collect();
         let node = |_| Node { up: true, ahead_us: rng.below(swarm.skew_us + 1) };
-        let nodes = (0..swarm.nodes).map(node).collect();
+        let mut nodes: Vec<Node> = (0..swarm.nodes).map(node).collect();
+        nodes.iter_mut().for_each(|node| node.up = !deployed);
         let accounts = (0..swarm.client.accounts).map(|n| key("account", n, 0)).collect();
         let items = (0..swarm.client.items).map(|n| key("item", n / 3, n % 3)).collect();
         let mut world = World {
@@ -65,6 +67,8 @@ impl World {
             in_flight: 0,
             nodes,
             cuts: BTreeMap::new(),
+            deployment: None,
+            elected: BTreeMap::new(),
             ring,
             accounts,
             items,
@@ -74,54 +78,69 @@ impl World {
             healed: false,
         };
         world.trace.note(&[seed]);
-        world.configure();
-        world.open_accounts();
-        world.schedule_first();
+        if !deployed {
+            world.configure();
+            world.open_accounts();
+            world.schedule_first();
+        }
         world
     }
 
     fn configure(&mut self) {
-        let config =
-            Config { limits: self.swarm.limits.clone(), ring: Some(self.ring.spec().clone()) };
         for group in 0..self.groups.len() {
-            self.apply_at_once(group, Command::Configure(config.clone()));
+            self.apply_at_once(group, self.configuration());
         }
     }
 
+    pub(super) fn configuration(&self) -> Command {
+        let (limits, ring) = (self.swarm.limits.clone(), Some(self.ring.spec().clone()));
+        Command::Configure(Config { limits, ring })
+    }
+
     fn open_accounts(&mut self) {
-        for (at, key) in self.accounts.clone().into_iter().enumerate() {
-            let nonce = at as u64;
-            let seed = Hash([at as u8; 32]);
-            let mint = Timestamp(limits::EPOCH_US / 2 + nonce);
-            let limits = self.swarm.limits.clone();
-            let mut draft = Draft::begin(self.ring.clone(), limits, mint, nonce, seed);
-            let balance = Fields::from([("balance".into(), limits::OPENING_BALANCE.into())]);
-            let delta = codec::encode(&Delta { key, op: Op::Put(balance) });
-            draft.push(delta.clone(), None, None).expect("an opening is a plain put");
-            let (body, mut parts) = draft.finish().expect("an opening touches its account");
-            let part = parts.remove(0);
-            let group = self.group_at(part.group);
-            let digest = body.digest();
-            let attempt = Attempt {
-                body: body.clone(),
-                digest,
-                deltas: vec![delta],
-                kept: None,
-                seen: Observed::default(),
-                invoked_us: 0,
-                request: None,
-                tampered: None,
-                learned: None,
-                receipts: Vec::new(),
-            };
-            self.history.attempts.insert(digest, attempt);
-            self.history.money += limits::OPENING_BALANCE;
-            self.apply_at_once(group, Command::Vote(Box::new(Vote { body, part, hint: mint })));
-            let opened = self.history.commit_of(&self.history.attempts[&digest]);
-            let ts = opened.expect("an opening commits");
-            let attempt = self.history.attempts.get_mut(&digest).expect("just inserted");
-            attempt.learned = Some((0, Learned::Committed(ts)));
+        for at in 0..self.accounts.len() {
+            let (digest, group, command) = self.opening(at);
+            self.apply_at_once(self.group_at(group), command);
+            self.note_opened(digest);
         }
+    }
+
+    /// The transaction that opens an account, and where it is to be proposed.
+    pub(super) fn opening(&mut self, at: usize) -> (Hash, GroupId, Command) {
+        let key = self.accounts[at].clone();
+        let nonce = at as u64;
+        let seed = Hash([at as u8; 32]);
+        let mint = Timestamp(limits::EPOCH_US / 2 + nonce);
+        let limits = self.swarm.limits.clone();
+        let mut draft = Draft::begin(self.ring.clone(), limits, mint, nonce, seed);
+        let balance = Fields::from([("balance".into(), limits::OPENING_BALANCE.into())]);
+        let delta = codec::encode(&Delta { key, op: Op::Put(balance) });
+        draft.push(delta.clone(), None, None).expect("an opening is a plain put");
+        let (body, mut parts) = draft.finish().expect("an opening touches its account");
+        let part = parts.remove(0);
+        let (group, digest) = (part.group, body.digest());
+        let attempt = Attempt {
+            body: body.clone(),
+            digest,
+            deltas: vec![delta],
+            kept: None,
+            seen: Observed::default(),
+            invoked_us: 0,
+            request: None,
+            tampered: None,
+            learned: None,
+            receipts: Vec::new(),
+        };
+        self.history.attempts.insert(digest, attempt);
+        self.history.money += limits::OPENING_BALANCE;
+        (digest, group, Command::Vote(Box::new(Vote { body, part, hint: mint })))
+    }
+
+    pub(super) fn note_opened(&mut self, digest: Hash) {
+        let opened = self.history.commit_of(&self.history.attempts[&digest]);
+        let ts = opened.expect("an opening commits");
+        let attempt = self.history.attempts.get_mut(&digest).expect("just inserted");
+        attempt.learned = Some((0, Learned::Committed(ts)));
     }
 
     fn apply_at_once(&mut self, group: usize, command: Command) {
@@ -138,7 +157,7 @@ impl World {
         }
     }
 
-    fn schedule_first(&mut self) {
+    pub(super) fn schedule_first(&mut self) {
         for client in 0..self.swarm.clients {
             let delay = self.rng.below(5_000);
             self.after(delay, Event::NextOperation { client });
@@ -154,9 +173,12 @@ impl World {
 fn group(id: GroupId, swarm: &Swarm, options: &Options, rng: &mut Rng) -> SimGroup {
     let first = rng.index(swarm.nodes);
     let replica = |at| Replica::new((first + at) % swarm.nodes, id, options.rules);
+    // Real replicas are elsewhere; here is what they are compared with.
+    let here = if options.level == Level::Deployed { 1 } else { swarm.replicas };
     SimGroup {
         id,
-        replicas: (0..swarm.replicas).map(replica).collect(),
+        members: (0..swarm.replicas).map(|at| (first + at) % swarm.nodes).collect(),
+        replicas: (0..here).map(replica).collect(),
         leader: 0,
         term: 1,
         log: Vec::new(),

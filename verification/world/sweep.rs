@@ -25,11 +25,12 @@ impl World {
         self.after(every, Event::Sweep { group });
         for replica in 0..self.groups[group].replicas.len() {
             self.check_invariants(group, replica);
-            if self.rng.chance(self.swarm.log.save) {
+            if self.deployment.is_none() && self.rng.chance(self.swarm.log.save) {
                 let held = &mut self.groups[group].replicas[replica];
                 held.saved = (held.state.clone(), held.applied);
             }
         }
+        self.look_for_leader(group);
         let node = self.groups[group].leader_node();
         if !self.nodes[node].up {
             return;

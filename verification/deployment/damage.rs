@@ -1,0 +1,62 @@
+//! Flipped bits: what a restart makes of a disk that has rotted.
+//!
+//! A log that opens on such a disk may lack what was written last, as if that had been torn: no
+//! checksum can tell the two apart. It must never show an entry, vote or bound that was not written.
+
+use super::Deployment;
+use std::sync::Arc;
+use vatic_log::{Disk, Limits, Log, SimDisk};
+
+/// What became of one flipped bit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Flip {
+    /// The log does not open, and says where.
+    Refused,
+    /// All is there: the bit was nobody's, or its frame had a copy.
+    Harmless,
+    /// The end of the log is gone, and all else is as it was.
+    Shortened,
+    /// The log shows what was never written.
+    Believed(String),
+}
+
+impl Deployment {
+    /// Flips a bit of a copy of the disk of a node that is down, and opens both.
+    pub(crate) fn flip_bit(&mut self, number: usize) -> Option<Flip> {
+        let disk = self.nodes[number].disk.fork();
+        let slots = disk.slots().ok().filter(|slots| !slots.is_empty())?;
+        let slot = *self.rng.pick(&slots);
+        let written = disk.contents(slot)?;
+        let end = written.iter().rposition(|byte| *byte != 0)? + 1;
+        let at = self.rng.index(end);
+        let whole = open(&disk.fork(), &self.settings.log)?;
+        disk.damage(slot, at);
+        let Some(flipped) = open(&disk, &self.settings.log) else { return Some(Flip::Refused) };
+        Some(compare(&whole, &flipped))
+    }
+}
+
+fn open(disk: &SimDisk, limits: &Limits) -> Option<Log> {
+    let opened = Log::open_stepped(Arc::new(disk.clone()), limits.clone(), Arc::new(|_| {}));
+    opened.ok().map(|(log, _)| log)
+}
+
+fn compare(whole: &Log, flipped: &Log) -> Flip {
+    let mut shortened = whole.replicas() != flipped.replicas();
+    for id in flipped.replicas() {
+        let (known, found) = (whole.replica(id), flipped.replica(id));
+        let (before, after) = (known.state(), found.state());
+        shortened |= (before.last, before.vote.clone()) != (after.last, after.vote.clone());
+        let last = after.last.map_or(0, |(index, _)| index);
+        for index in 0..=last {
+            let Ok(entries) = found.read(index..index + 1) else { return Flip::Refused };
+            let Some(entry) = entries.into_iter().next() else { continue };
+            let written = known.read(index..index + 1).unwrap_or_default();
+            let purged = before.purged.as_ref().is_some_and(|(to, _)| *to >= index);
+            if !purged && !shortened && written.first() != Some(&entry) {
+                return Flip::Believed(format!("{id:?}: entry {index} is {entry:?}"));
+            }
+        }
+    }
+    if shortened { Flip::Shortened } else { Flip::Harmless }
+}

@@ -1,0 +1,117 @@
+//! What can happen to a node: crashes of several kinds, a stalled machine, a full or rotten disk.
+
+use super::Deployment;
+use std::time::Duration;
+use vatic_core::id::GroupId;
+use vatic_log::Disk;
+
+/// How a node is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// The power is gone now.
+    Power,
+    /// The process dies, and the machine does not.
+    Process,
+    /// The power goes in the middle of one of the next batches.
+    Torn,
+    /// The next sync fails.
+    SyncFails,
+}
+
+/// What chaos does at this level alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Disaster {
+    Pause,
+    /// Two nodes no longer reach each other, while all others do.
+    Pair,
+    Handover,
+    DiskFull,
+}
+
+impl Deployment {
+    /// A disaster by the seed's weights, or none, beside `calm`.
+    pub(crate) fn draw_disaster(&mut self, calm: u64) -> Option<Disaster> {
+        let weights = self.settings.disasters.clone();
+        let kinds = [weights.pause, weights.pair, weights.handover, weights.full, calm];
+        match self.rng.weighted(&kinds) {
+            0 => Some(Disaster::Pause),
+            1 => Some(Disaster::Pair),
+            2 => Some(Disaster::Handover),
+            3 => Some(Disaster::DiskFull),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn draw_ending(&mut self) -> Ending {
+        let disk = &self.settings.disk;
+        let (torn, fails) = (disk.torn, disk.sync_fails);
+        if self.rng.chance(torn) {
+            Ending::Torn
+        } else if self.rng.chance(fails) {
+            Ending::SyncFails
+        } else if self.rng.chance(250) {
+            Ending::Process
+        } else {
+            Ending::Power
+        }
+    }
+
+    /// Has a node's disk fail soon; the process ends when it does.
+    pub(crate) fn doom(&mut self, number: usize, ending: Ending) {
+        let cut_in = 1 + self.rng.below(5);
+        let node = &mut self.nodes[number];
+        node.doomed = true;
+        match ending {
+            Ending::SyncFails => node.disk.fail_sync(true),
+            _ => node.disk.cut_power_at(node.disk.operations() + cut_in),
+        }
+    }
+
+    /// Decides what is on the disk of a node that has ended.
+    pub(crate) fn settle_disk(&mut self, number: usize, ending: Ending) {
+        let seed = self.rng.next();
+        let node = &mut self.nodes[number];
+        node.disk.fail_sync(false);
+        match ending {
+            Ending::Process => node.disk.kill_process(),
+            _ => node.disk.crash(seed),
+        }
+    }
+
+    /// Whether this restart meets a flipped bit.
+    pub(crate) fn draw_flip(&mut self) -> bool {
+        let flipped = self.settings.disk.flipped;
+        self.rng.chance(flipped)
+    }
+
+    /// Nothing of the node runs for a while.
+    pub(crate) fn stall(&mut self, number: usize) {
+        let longest = self.settings.disasters.pause_ms;
+        let pause = Duration::from_millis(self.rng.between(longest / 4, longest));
+        if let Some(process) = &self.nodes[number].process {
+            process.stall(tokio::time::Instant::now() + pause);
+        }
+    }
+
+    /// The disk gives no new segment, until told otherwise.
+    pub(crate) fn fill_disk(&mut self, number: usize, full: bool) {
+        let node = &self.nodes[number];
+        let slots = node.disk.slots().unwrap_or_default().len() as u64;
+        let used = slots * u64::from(self.settings.log.segment_bytes);
+        node.disk.limit_capacity(full.then_some(used));
+    }
+
+    /// Asks the group's leader to hand over to another member.
+    pub(crate) fn hand_over(&mut self, group: usize, id: GroupId) -> bool {
+        let leader = self.leader(group, id);
+        let others: Vec<usize> =
+            self.members[group].iter().copied().filter(|&node| node != leader).collect();
+        let to = *self.rng.pick(&others);
+        let Some((process, handle)) = self.replica(id, leader) else { return false };
+        process.spawn(async move {
+            // Where it fails the group elects.
+            let _ = handle.transfer_leader(to as u32 + 1).await;
+        });
+        true
+    }
+}

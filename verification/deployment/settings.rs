@@ -1,0 +1,122 @@
+//! The limits of a deployment, and what a seed draws of its network and disks.
+//!
+//! Times here are the cluster's own milliseconds. Sizes are tiny, so that segments roll, snapshots
+//! are sent and logs are purged within a few dozen entries.
+
+use crate::rng::Rng;
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) consensus: vatic_consensus::Limits,
+    pub(super) log: vatic_log::Limits,
+    pub(super) store: vatic_store::Limits,
+    pub(super) network: Network,
+    pub(super) disk: Disk,
+    pub(super) disasters: Disasters,
+}
+
+/// What becomes of messages between nodes; chances are per mille.
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    pub(super) delay_us: u64,
+    pub(super) jitter_us: u64,
+    pub(super) loss: u32,
+    pub(super) repeat: u32,
+    pub(super) overtake: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    /// From the first queued record to the batch, and so from batch to batch.
+    pub(super) sync_us: u64,
+    pub(super) flush_ms: u64,
+    /// Of crashes, so many cut the power in the middle of the next batch.
+    pub(super) torn: u32,
+    /// Of crashes, so many are a sync that fails.
+    pub(super) sync_fails: u32,
+    /// Of restarts, so many meet a flipped bit.
+    pub(super) flipped: u32,
+}
+
+/// Weights of what chaos does at this level alone.
+#[derive(Clone, Debug)]
+pub(super) struct Disasters {
+    pub(super) pause: u64,
+    pub(super) pause_ms: u64,
+    pub(super) pair: u64,
+    pub(super) handover: u64,
+    pub(super) full: u64,
+}
+
+fn maybe(rng: &mut Rng, most: u64) -> u64 {
+    if rng.chance(500) { rng.between(1, most) } else { 0 }
+}
+
+impl Settings {
+    pub(super) fn draw(rng: &mut Rng) -> Settings {
+        Settings {
+            consensus: consensus(rng),
+            log: log(rng),
+            store: store(),
+            network: Network {
+                delay_us: rng.between(100, 3_000),
+                jitter_us: *rng.pick(&[200, 5_000, 40_000]),
+                loss: maybe(rng, 40) as u32,
+                repeat: maybe(rng, 60) as u32,
+                overtake: maybe(rng, 80) as u32,
+            },
+            disk: Disk {
+                sync_us: *rng.pick(&[200, 2_000, 8_000]),
+                flush_ms: *rng.pick(&[10, 60, 400]),
+                torn: 100 + maybe(rng, 500) as u32,
+                sync_fails: maybe(rng, 200) as u32,
+                flipped: 100 + maybe(rng, 600) as u32,
+            },
+            disasters: Disasters {
+                pause: maybe(rng, 8),
+                pause_ms: *rng.pick(&[50, 400, 1_500]),
+                pair: maybe(rng, 8),
+                handover: maybe(rng, 8),
+                full: maybe(rng, 4),
+            },
+        }
+    }
+}
+
+fn consensus(rng: &mut Rng) -> vatic_consensus::Limits {
+    vatic_consensus::Limits {
+        command_bytes_max: 16 << 10,
+        batch_bytes_max: 16 << 10,
+        batch_commands_max: *rng.pick(&[2, 8, 64]),
+        batches_in_flight_max: rng.between(1, 3) as usize,
+        append_entries_max: *rng.pick(&[1, 4, 16]),
+        append_bytes_max: 48 << 10,
+        append_window: *rng.pick(&[1, 4, 16]),
+        snapshot_every_entries: *rng.pick(&[10, 20, 100]),
+        entries_kept_behind_snapshot: *rng.pick(&[2, 10, 50]),
+        ..vatic_consensus::Limits::simulation()
+    }
+}
+
+fn log(rng: &mut Rng) -> vatic_log::Limits {
+    vatic_log::Limits {
+        segment_bytes: *rng.pick(&[96 << 10, 160 << 10]),
+        batch_bytes_max: *rng.pick(&[2 << 10, 16 << 10]),
+        entry_bytes_max: 40 << 10,
+        meta_bytes_max: 256,
+        cache_bytes_max: *rng.pick(&[2 << 10, 64 << 10]),
+        carry_bytes_per_batch: 2 << 10,
+        ..vatic_log::Limits::simulation()
+    }
+}
+
+/// Nothing may wait for a thread that is not there.
+fn store() -> vatic_store::Limits {
+    vatic_store::Limits {
+        publish_wait_max_ms: 0,
+        fence_wait_ms: 0,
+        install_batch_bytes: 2 << 10,
+        snapshot_chunk_bytes: 1 << 10,
+        ..vatic_store::Limits::simulation()
+    }
+}

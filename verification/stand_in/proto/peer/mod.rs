@@ -1,0 +1,3 @@
+//! What the nodes of one cluster say to each other.
+
+pub mod v1;

@@ -1,0 +1,5 @@
+//! What tasks share: tokio's own, but for the watch.
+
+pub mod watch;
+
+pub use tokio_itself::sync::*;

@@ -1,0 +1,351 @@
+//! The run at level 2: the world's events and the nodes' reports, one after the other, in virtual
+//! time.
+//!
+//! The world waits for whichever comes first: its next event or a report. Nodes run only while it
+//! waits, on the same thread, so that one seed is one run.
+
+use super::World;
+use crate::{
+    deployment::{Deployment, Disaster, Ending, Flip, Report},
+    event::Event,
+    faults::Fault,
+    limits,
+    probe::Probe,
+    violation::Check,
+};
+use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
+use vatic_core::{codec, command::Command, id::GroupId};
+
+/// While the accounts are opened: between two looks, and before something is proposed again.
+const SETUP_PAUSE: Duration = Duration::from_millis(20);
+const SETUP_RETRY: Duration = Duration::from_millis(1_000);
+/// A cluster that nothing disturbs is set up within this.
+const SETUP_DEADLINE: Duration = Duration::from_secs(60);
+
+impl World {
+    /// Deploys the groups, runs load and misfortune, heals, and waits until all is decided.
+    pub(crate) fn run_deployed(&mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without sockets needs nothing of the machine");
+        runtime.block_on(async {
+            self.deploy();
+            if self.set_up().await {
+                self.play().await;
+                self.compare_replicas();
+            }
+            let deployment = self.deployment.as_ref().expect("deployed");
+            let (trace, faults) = (deployment.trace(), deployment.faults());
+            self.trace.note(&[trace]);
+            self.faults.add(&faults);
+            // Before the runtime goes, which its tasks may still ask for the time.
+            if let Some(mut deployment) = self.deployment.take() {
+                (0..self.nodes.len()).for_each(|node| deployment.kill(node));
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+    }
+
+    fn deploy(&mut self) {
+        let nodes = self.nodes.len();
+        let members = self.groups.iter().map(|group| group.members.clone()).collect();
+        let deployment = Deployment::new(nodes, members, &mut self.rng);
+        self.deployment = Some(deployment);
+        (0..nodes).for_each(|node| self.boot(node));
+    }
+
+    fn boot(&mut self, node: usize) {
+        let ids: Vec<GroupId> = self.groups.iter().map(|group| group.id).collect();
+        self.deployment_mut().boot(node, &ids);
+    }
+
+    pub(super) fn deployment_mut(&mut self) -> &mut Deployment {
+        self.deployment.as_mut().expect("only called at level 2")
+    }
+
+    /// Configures the groups and opens the accounts, before anything breaks.
+    async fn set_up(&mut self) -> bool {
+        let config = self.configuration();
+        let mut commands: Vec<(usize, Command)> =
+            (0..self.groups.len()).map(|group| (group, config.clone())).collect();
+        let mut opened = Vec::new();
+        for at in 0..self.accounts.len() {
+            let opening = self.opening(at);
+            opened.push(opening.0);
+            commands.push((self.group_at(opening.1), opening.2));
+        }
+        for (group, command) in commands {
+            let applied = tokio::time::timeout(SETUP_DEADLINE, self.apply_surely(group, command));
+            if applied.await.is_err() {
+                let id = self.groups[group].id;
+                self.violate(Check::Progress, format!("group {id} was never set up"));
+                return false;
+            }
+        }
+        opened.into_iter().for_each(|digest| self.note_opened(digest));
+        self.schedule_first();
+        self.deployment_mut().begin();
+        true
+    }
+
+    /// Proposes a command until it is applied somewhere.
+    async fn apply_surely(&mut self, group: usize, command: Command) {
+        let (id, bytes) = (self.groups[group].id, codec::encode(&command));
+        let is_there = |world: &World| {
+            let mut entries = world.groups[group].log.iter();
+            entries.any(|entry| entry.holds(&bytes))
+        };
+        loop {
+            let leader = self.deployment_mut().leader(group, id);
+            self.deployment_mut().propose(id, leader, bytes.clone(), None);
+            let again = tokio::time::Instant::now() + SETUP_RETRY;
+            while tokio::time::Instant::now() < again {
+                tokio::time::sleep(SETUP_PAUSE).await;
+                while let Some(report) = self.deployment_mut().take_report() {
+                    self.take_report(report);
+                }
+                if is_there(self) {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn play(&mut self) {
+        let load_ends = limits::EPOCH_US + self.options.load_us;
+        let drain_ends = load_ends + limits::DRAIN_DEPLOYED_US;
+        loop {
+            while let Some(report) = self.deployment_mut().take_report() {
+                self.now = self.now.max(self.deployment_mut().now_us());
+                self.take_report(report);
+            }
+            let next = self.queue.peek().map(|Reverse(next)| next.at);
+            let now = self.deployment_mut().now_us();
+            if !self.healed && next.unwrap_or(now).max(now) > load_ends {
+                self.heal_all();
+            }
+            if self.halted || now > drain_ends {
+                break;
+            }
+            if self.healed && self.is_quiet() {
+                self.drained = true;
+                self.spoil_the_end();
+                break;
+            }
+            match next {
+                Some(at) if at <= now => self.handle_next(),
+                next => self.wait(next).await,
+            }
+        }
+        self.note_elections();
+    }
+
+    fn handle_next(&mut self) {
+        let Some(Reverse(next)) = self.queue.pop() else { return };
+        self.now = self.now.max(next.at);
+        self.trace.note(&[self.now, next.event.kind()]);
+        self.handle(next.event);
+    }
+
+    /// Until the next event is due or a node reports.
+    async fn wait(&mut self, next: Option<u64>) {
+        let deployment = self.deployment_mut();
+        let due = deployment.instant(next.unwrap_or(u64::MAX / 1_000_000));
+        tokio::select! {
+            biased;
+            report = deployment.next_report() => {
+                let report = report.expect("the deployment holds a sender");
+                self.now = self.now.max(self.deployment_mut().now_us());
+                self.take_report(report);
+            }
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+
+    fn take_report(&mut self, report: Report) {
+        match report {
+            Report::Applied { node, to: (to, token), applied } => {
+                let applied = std::rc::Rc::new(*applied);
+                self.send(node, to, crate::event::Message::Applied { reply: token, applied });
+            }
+            Report::Found { node, to: (to, token), found } => {
+                let found = std::rc::Rc::new(*found);
+                self.send(node, to, crate::event::Message::Found { reply: token, found });
+            }
+            Report::Entry { node, group, entry } => self.entry_applied(node, group, entry),
+            Report::Restored { node, life, group, index, undecided } => {
+                self.restored(node, life, group, index, undecided);
+            }
+            Report::Started { node, life, consensus, groups } => {
+                if self.deployment_mut().started(node, life, consensus, groups) {
+                    self.nodes[node].up = true;
+                }
+            }
+            Report::Refused { node, life, reason } => {
+                if self.deployment_mut().dies(node, life).is_some() {
+                    self.violate(Check::Disks, format!("node {node} does not start: {reason}"));
+                    self.halted = true;
+                }
+            }
+            Report::Fatal { node, life, reason } => self.fatal(node, life, &reason),
+        }
+    }
+
+    fn restored(&mut self, node: usize, life: u32, group: GroupId, index: u64, undecided: bool) {
+        if self.deployment_mut().life(node) != life {
+            return;
+        }
+        let before = self.deployment_mut().applied_before(node, group);
+        let opened = self.deployment_mut().note_applied(node, group, index).is_none();
+        self.trace.note(&[node as u64, u64::from(group.0), index]);
+        if !opened {
+            self.hit(Probe::SnapshotInstalled);
+        } else if index < before {
+            self.hit(Probe::ReplayedEntries);
+        }
+        if opened && undecided {
+            self.hit(Probe::ReopenedWithLocks);
+        }
+    }
+
+    /// A node's process ended itself.
+    fn fatal(&mut self, node: usize, life: u32, reason: &str) {
+        match self.deployment_mut().dies(node, life) {
+            None => {}
+            Some(true) if self.nodes[node].up => {
+                self.hit(Probe::DiskFailed);
+                self.end_node(node, Ending::Torn);
+            }
+            Some(true) => {}
+            Some(false) => {
+                self.violate(Check::NoHalt, format!("node {node} ended itself: {reason}"));
+                self.halted = true;
+            }
+        }
+    }
+
+    /// Ends a node that is up; it comes back after a while.
+    pub(super) fn end_node(&mut self, node: usize, ending: Ending) {
+        let kind = match ending {
+            Ending::Power => Fault::PowerCut,
+            Ending::Process => Fault::ProcessKilled,
+            Ending::Torn => Fault::TornBatch,
+            Ending::SyncFails => Fault::SyncFailed,
+        };
+        self.faults.hit(kind);
+        self.faults.hit(Fault::NodeCrash);
+        self.nodes[node].up = false;
+        self.coordinations.retain(|_, coordination| coordination.node != node);
+        self.deployment_mut().kill(node);
+        self.deployment_mut().settle_disk(node, ending);
+        self.gateway_crashed(node);
+        let delay = self.rng.between(1_000, self.swarm.chaos.down_us);
+        self.after(delay, Event::Restart { node });
+    }
+
+    /// Starts a node again, which may find a flipped bit first.
+    pub(super) fn restart_deployed(&mut self, node: usize) {
+        if !self.deployment_mut().is_down(node) {
+            return;
+        }
+        if !self.deployment_mut().is_gone(node) {
+            return self.after(limits::RETRY_US, Event::Restart { node });
+        }
+        if self.deployment_mut().draw_flip()
+            && let Some(flip) = self.deployment_mut().flip_bit(node)
+        {
+            self.faults.hit(Fault::BitFlipped);
+            match flip {
+                Flip::Refused => self.hit(Probe::FlipRefused),
+                Flip::Harmless => self.hit(Probe::FlipHarmless),
+                Flip::Shortened => self.hit(Probe::FlipShortened),
+                Flip::Believed(what) => self.violate(Check::Disks, format!("node {node}: {what}")),
+            }
+        }
+        self.boot(node);
+    }
+
+    /// What chaos does at this level beside crashes, partitions and clocks.
+    pub(super) fn disaster(&mut self) {
+        let calm = self.swarm.chaos.calm;
+        let node = self.rng.index(self.nodes.len());
+        let Some(disaster) = self.deployment_mut().draw_disaster(calm) else { return };
+        match disaster {
+            Disaster::Pause => {
+                self.faults.hit(Fault::NodePaused);
+                self.deployment_mut().stall(node);
+            }
+            Disaster::Pair => self.cut_pair(node),
+            Disaster::Handover => {
+                let group = self.rng.index(self.groups.len());
+                let id = self.groups[group].id;
+                if self.deployment_mut().hand_over(group, id) {
+                    self.faults.hit(Fault::Handover);
+                }
+            }
+            Disaster::DiskFull => {
+                let full = self.rng.chance(600);
+                if full {
+                    self.faults.hit(Fault::DiskFull);
+                }
+                self.deployment_mut().fill_disk(node, full);
+            }
+        }
+    }
+
+    /// Crashes the node at once, or has its disk fail soon.
+    pub(super) fn crash_deployed(&mut self, node: usize) {
+        match self.deployment_mut().draw_ending() {
+            ending @ (Ending::Torn | Ending::SyncFails) => {
+                self.deployment_mut().doom(node, ending);
+            }
+            ending => self.end_node(node, ending),
+        }
+    }
+
+    /// Two nodes no longer reach each other, or one no longer reaches the other, for a while.
+    fn cut_pair(&mut self, node: usize) {
+        let other = (node + 1 + self.rng.index(self.nodes.len() - 1)) % self.nodes.len();
+        let both = self.rng.chance(500);
+        self.faults.hit(if both { Fault::Partition } else { Fault::OneWay });
+        let mut cut = BTreeSet::from([(node, other)]);
+        cut.extend(both.then_some((other, node)));
+        let id = self.fresh_id();
+        self.cuts.insert(id, cut);
+        self.share_cuts();
+        let delay = self.rng.between(1_000, self.swarm.chaos.down_us);
+        self.after(delay, Event::Heal { cut: id });
+    }
+
+    /// Peers are cut off from each other as clients and gateways are from them.
+    pub(super) fn share_cuts(&mut self) {
+        let cuts = self.cuts.values().flatten().copied().collect();
+        if let Some(deployment) = &mut self.deployment {
+            deployment.cut(cuts);
+        }
+    }
+
+    /// A crash of whoever leads the group.
+    pub(super) fn end_leader(&mut self, group: usize) {
+        self.look_for_leader(group);
+        let node = self.groups[group].leader_node();
+        if self.nodes[node].up {
+            self.crash_deployed(node);
+        }
+    }
+
+    pub(super) fn look_for_leader(&mut self, _group: usize) {
+        if self.deployment.is_some() {
+            self.note_elections();
+        }
+    }
+
+    /// A node that holds a replica of the group.
+    pub(super) fn any_member(&mut self, group: usize) -> usize {
+        *self.rng.pick(&self.groups[group].members)
+    }
+}
