@@ -1,5 +1,7 @@
 //! Counters of what was broken, by kind: a batch without some kind has not tested it.
 
+use crate::sabotage::Level;
+
 macro_rules! faults {
     ($($fault:ident = $name:literal,)*) => {
         /// A kind of misfortune.
@@ -74,5 +76,20 @@ impl Faults {
     /// How often one occurred.
     pub fn count(&self, fault: Fault) -> u64 {
         self.0[fault as usize]
+    }
+}
+
+impl Fault {
+    /// The kinds that a batch at this level must have met often: those that it has to itself, and at
+    /// level 2 what befalls its nodes.
+    pub fn of(level: Level) -> impl Iterator<Item = Fault> {
+        let shared = [Fault::Partition, Fault::OneWay, Fault::NodeCrash, Fault::LeaderChange];
+        Fault::ALL.iter().copied().filter(move |&fault| {
+            let deployed = fault as usize >= Fault::PeerLost as usize;
+            match level {
+                Level::Assumed => !deployed,
+                Level::Deployed => deployed || shared.contains(&fault),
+            }
+        })
     }
 }

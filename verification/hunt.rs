@@ -3,7 +3,7 @@
 //! A check that has never failed proves little, so every rule that the core can switch off and
 //! every sabotage of the shell is hunted, in the very configuration of clean runs.
 
-use crate::{Check, Options, Sabotage, run};
+use crate::{Check, Level, Options, Sabotage, Seeded, run};
 use std::collections::BTreeSet;
 use vatic_core::rules::{Mutant, Rules};
 
@@ -14,6 +14,8 @@ pub enum Broken {
     Core(Mutant),
     /// Something around it.
     Shell(Sabotage),
+    /// Something below it, at level 2.
+    Below(Seeded),
 }
 
 /// How a broken variant was found out.
@@ -33,7 +35,8 @@ impl Broken {
     /// Every mutant of the core and every sabotage.
     pub fn all() -> Vec<Broken> {
         let core = Mutant::ALL.into_iter().map(Broken::Core);
-        core.chain(Sabotage::ALL.into_iter().map(Broken::Shell)).collect()
+        let shell = Sabotage::ALL.into_iter().map(Broken::Shell);
+        core.chain(shell).chain(Seeded::ALL.into_iter().map(Broken::Below)).collect()
     }
 
     /// Its name on the command line and in tables.
@@ -41,6 +44,7 @@ impl Broken {
         match self {
             Broken::Core(mutant) => format!("{mutant:?}"),
             Broken::Shell(sabotage) => format!("{sabotage:?}"),
+            Broken::Below(seeded) => seeded.name(),
         }
     }
 
@@ -54,6 +58,9 @@ impl Broken {
         match self {
             Broken::Core(mutant) => Options { rules: Rules::without(mutant), ..plain.clone() },
             Broken::Shell(sabotage) => Options { sabotage: Some(sabotage), ..plain.clone() },
+            Broken::Below(seeded) => {
+                Options { seeded: Some(seeded), ..Options::of(Level::Deployed) }
+            }
         }
     }
 }
@@ -61,13 +68,14 @@ impl Broken {
 impl Options {
     /// The name of what is broken in these options.
     pub(crate) fn broken(&self) -> Option<String> {
-        let (load_us, level) = (self.load_us, self.level);
-        let plain = Options { load_us, level, ..Options::default() };
+        let (load_us, level, families) = (self.load_us, self.level, self.families.clone());
+        let plain = Options { load_us, level, families, ..Options::default() };
         Broken::all()
             .into_iter()
             .find(|broken| {
                 let options = broken.options(&plain);
-                options.rules == self.rules && options.sabotage == self.sabotage
+                let same = options.rules == self.rules && options.sabotage == self.sabotage;
+                same && options.seeded == self.seeded
             })
             .map(Broken::name)
     }

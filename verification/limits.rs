@@ -8,6 +8,8 @@
 pub(crate) const EPOCH_US: u64 = 1_000_000;
 /// How long faults and load go on, unless the command line says otherwise.
 pub(crate) const LOAD_US: u64 = 100_000;
+/// The same at level 2, where an election takes a good part of the former.
+pub(crate) const LOAD_DEPLOYED_US: u64 = 200_000;
 /// After healing, everything must be decided and every operation over within this.
 pub(crate) const DRAIN_US: u64 = 60_000_000;
 /// The same at level 2: a minute of the cluster's time.
@@ -38,6 +40,10 @@ pub(crate) const ELECTION_US: u64 = 3_000;
 pub(crate) const ADVANCE_AHEAD_US: u64 = 20_000;
 /// Tries of a strict multi-group read before it votes.
 pub(crate) const READ_TRIES_MAX: u32 = 3;
+/// How often a batch must have met each kind of misfortune.
+pub(crate) const FAULTS_MIN: u64 = 100;
+/// How many transactions a batch must have committed for each of its seeds.
+pub(crate) const COMMITS_PER_SEED_MIN: u64 = 50;
 /// Violations kept of one seed; the first is the one that matters.
 pub(crate) const VIOLATIONS_MAX: usize = 20;
 /// What each account holds at first.

@@ -1,11 +1,16 @@
 //! The command `vatic-verification`: simulate seeds, or hunt broken variants.
 
+mod report;
+
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use std::{fs, ops::Range, path::Path, process::ExitCode, time::Instant};
+use std::{
+    collections::BTreeSet, fs, ops::Range, path::Path, process::ExitCode, time::Duration,
+    time::Instant,
+};
 use vatic_verification::{
-    Batch, Broken, FILE, Fault, Level, Options, Probe, Run, again, forge, hunt, run, vectors,
+    Batch, Broken, FILE, Family, Level, Options, Run, again, forge, hunt, run, shrink, vectors,
 };
 
 #[derive(Parser)]
@@ -18,26 +23,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run seeds; exits with 5 where a check fails.
-    Simulate {
-        /// How many seeds, from 1; or a range such as 100..200.
-        #[arg(long, default_value = "300", conflicts_with = "seed")]
-        seeds: String,
-        /// One seed only.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// Simulated seconds of load and faults for each seed.
-        #[arg(long)]
-        seconds: Option<f64>,
-        /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
-        level: u32,
-        /// How to report.
-        #[arg(long, value_enum, default_value = "table")]
-        output: Output,
-        /// Break something on purpose, by name.
-        #[arg(long)]
-        broken: Option<String>,
-    },
+    Simulate(Simulate),
     /// Hunt every broken variant and print what caught it; exits with 5 where one gets away.
     Mutants {
         /// Most seeds for each.
@@ -65,32 +51,49 @@ enum Command {
     },
 }
 
+#[derive(clap::Args)]
+struct Simulate {
+    /// How many seeds, from 1; or a range such as 100..200.
+    #[arg(long, default_value = "300", conflicts_with = "seed")]
+    seeds: String,
+    /// One seed only.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Go on with further seeds for so long instead of stopping at the range's end.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Simulated seconds of load and faults for each seed, in the world's time.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+    level: u32,
+    /// Families of misfortune to allow, by name; all, if none is named; `none` for none.
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<String>,
+    /// Of each seed that fails, look for the shortest load and the fewest faults that do it.
+    #[arg(long)]
+    shrink: bool,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+    /// Break something on purpose, by name.
+    #[arg(long)]
+    broken: Option<String>,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Table,
     Json,
+    Junit,
 }
 
 const VERIFICATION_FAILED: u8 = 5;
 
 fn main() -> anyhow::Result<ExitCode> {
     let good = match Cli::parse().command {
-        Command::Simulate { seeds, seed, seconds, level, output, broken } => {
-            let level = if level == 2 { Level::Deployed } else { Level::Assumed };
-            let mut options = Options { level, ..Options::default() };
-            if let Some(seconds) = seconds {
-                options.load_us = (seconds * 1e6) as u64;
-            }
-            if let Some(name) = broken {
-                let broken = Broken::named(&name).with_context(|| unknown(&name))?;
-                options = broken.options(&options);
-            }
-            let range = match seed {
-                Some(seed) => seed..seed + 1,
-                None => parse_range(&seeds)?,
-            };
-            simulate(range, &options, output)
-        }
+        Command::Simulate(command) => command.run()?,
         Command::Mutants { seeds, first } => mutants(first, seeds),
         Command::Receipts { count, seed } => receipts(count, seed),
         Command::Vectors { write } => check_vectors(write)?,
@@ -114,92 +117,69 @@ fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
     Ok(range)
 }
 
-fn simulate(seeds: Range<u64>, options: &Options, output: Output) -> bool {
-    let began = Instant::now();
-    let mut batch = Batch::default();
-    for seed in seeds {
-        let run = run(seed, options);
-        report_failure(&run, options);
-        batch.add(run);
+impl Simulate {
+    fn run(&self) -> anyhow::Result<bool> {
+        let options = self.options()?;
+        let seeds = match self.seed {
+            Some(seed) => seed..seed + 1,
+            None => parse_range(&self.seeds)?,
+        };
+        let began = Instant::now();
+        let until = self.minutes.map(|minutes| began + Duration::from_secs_f64(minutes * 60.0));
+        let goes_on = |seed: &u64| match until {
+            Some(until) => Instant::now() < until,
+            None => seeds.contains(seed),
+        };
+        let (mut batch, mut runs) = (Batch::default(), Vec::new());
+        for seed in (seeds.start..).take_while(goes_on) {
+            let run = run(seed, &options);
+            self.report_failure(&run, &options);
+            runs.push(run.clone());
+            batch.add(run);
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        match self.output {
+            Output::Table => report::print_table(&batch, options.level, seconds),
+            Output::Json => println!("{}", report::json(&batch, seconds)),
+            Output::Junit => println!("{}", report::junit(&runs, &options)),
+        }
+        Ok(batch.failed.is_empty())
     }
-    let seconds = began.elapsed().as_secs_f64();
-    match output {
-        Output::Table => print_table(&batch, seconds),
-        Output::Json => println!("{}", json(&batch, seconds)),
-    }
-    batch.failed.is_empty()
-}
 
-fn report_failure(run: &Run, options: &Options) {
-    for violation in &run.violations {
-        eprintln!("seed {}: {violation}", run.seed);
+    fn options(&self) -> anyhow::Result<Options> {
+        let level = if self.level == 2 { Level::Deployed } else { Level::Assumed };
+        let mut options = Options::of(level);
+        if let Some(seconds) = self.seconds {
+            options.load_us = (seconds * 1e6) as u64;
+        }
+        if !self.faults.is_empty() {
+            let names = self.faults.iter().filter(|name| *name != "none");
+            let families = names.map(|name| {
+                let names: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
+                let unknown = || format!("{name} is none of none, {}", names.join(", "));
+                Family::named(name).with_context(unknown)
+            });
+            options.families = families.collect::<anyhow::Result<BTreeSet<Family>>>()?;
+        }
+        if let Some(name) = &self.broken {
+            let broken = Broken::named(name).with_context(|| unknown(name))?;
+            options = broken.options(&options);
+        }
+        Ok(options)
     }
-    if !run.violations.is_empty() {
+
+    fn report_failure(&self, run: &Run, options: &Options) {
+        for violation in &run.violations {
+            eprintln!("seed {}: {violation}", run.seed);
+        }
+        if run.violations.is_empty() {
+            return;
+        }
         eprintln!("run it again: {}", again(run.seed, options));
+        if let Some(least) = self.shrink.then(|| shrink(run.seed, options)).flatten() {
+            eprintln!("with less: {}", again(run.seed, &least));
+        }
     }
-}
-
-fn seeds_per_minute(batch: &Batch, seconds: f64) -> u64 {
-    (batch.seeds as f64 * 60.0 / seconds.max(1e-9)) as u64
-}
-
-fn print_table(batch: &Batch, seconds: f64) {
-    let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_header(["", ""]);
-    let mut row = |name: &str, value: String| {
-        table.add_row([name, &value]);
-    };
-    row("seeds", batch.seeds.to_string());
-    row("seeds that failed", batch.failed.len().to_string());
-    row("committed", batch.committed.to_string());
-    row("rolled back", batch.rolled_back.to_string());
-    row("strict and snapshot reads", batch.reads.to_string());
-    row("simulated seconds", format!("{:.1}", batch.simulated_us as f64 / 1e6));
-    row("seeds a minute, one core", seeds_per_minute(batch, seconds).to_string());
-    row("trace", format!("{:016x}", batch.trace));
-    for &fault in Fault::ALL {
-        row(&format!("fault {}", fault.name()), batch.faults.count(fault).to_string());
-    }
-    for &probe in Probe::ALL {
-        row(&format!("probe {}", probe.name()), batch.probes.count(probe).to_string());
-    }
-    println!("{table}");
-    if !batch.probes.missed().is_empty() {
-        println!("never reached: {}", batch.probes.missed().join(", "));
-    }
-}
-
-fn json(batch: &Batch, seconds: f64) -> serde_json::Value {
-    let violations: Vec<_> = batch
-        .failed
-        .iter()
-        .flat_map(|run| run.violations.iter().map(|found| (run.seed, found)))
-        .map(|(seed, found)| {
-            serde_json::json!({
-                "seed": seed, "check": found.check.name(), "detail": found.detail,
-            })
-        })
-        .collect();
-    let faults: serde_json::Map<_, _> = Fault::ALL
-        .iter()
-        .map(|&fault| (fault.name().into(), batch.faults.count(fault).into()))
-        .collect();
-    let probes: serde_json::Map<_, _> = Probe::ALL
-        .iter()
-        .map(|&probe| (probe.name().into(), batch.probes.count(probe).into()))
-        .collect();
-    serde_json::json!({
-        "seeds": batch.seeds,
-        "violations": violations,
-        "faults": faults,
-        "probes": probes,
-        "simulated_seconds": batch.simulated_us as f64 / 1e6,
-        "transactions": batch.committed,
-        "rolled_back": batch.rolled_back,
-        "reads": batch.reads,
-        "seeds_per_minute": seeds_per_minute(batch, seconds),
-        "trace_hash": format!("{:016x}", batch.trace),
-    })
 }
 
 fn mutants(first: u64, seeds: u64) -> bool {

@@ -1,7 +1,8 @@
 //! Ways to break the simulated shell or its observers on purpose, so that each check can be seen
 //! to fail. The core's own rules are broken by its mutants; these break what is around it.
 
-use crate::limits;
+use crate::{limits, misfortune::Family, seeded::Seeded};
+use std::collections::BTreeSet;
 use vatic_core::rules::Rules;
 
 /// How a run is to differ from a plain one.
@@ -15,6 +16,10 @@ pub struct Options {
     pub load_us: u64,
     /// What the world stands on.
     pub level: Level,
+    /// What may go wrong at all.
+    pub families: BTreeSet<Family>,
+    /// What is broken below the core; it matters at level 2 alone.
+    pub seeded: Option<Seeded>,
 }
 
 /// What carries the groups' entries.
@@ -34,15 +39,36 @@ impl Level {
             Level::Deployed => 2,
         }
     }
+
+    /// How many of the cluster's microseconds one of the world's is.
+    pub(crate) fn slowness(self) -> u64 {
+        match self {
+            Level::Assumed => 1,
+            Level::Deployed => crate::deployment::SLOWNESS,
+        }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
+        Options::of(Level::Assumed)
+    }
+}
+
+impl Options {
+    /// A clean run at this level.
+    pub fn of(level: Level) -> Options {
+        let load_us = match level {
+            Level::Assumed => limits::LOAD_US,
+            Level::Deployed => limits::LOAD_DEPLOYED_US,
+        };
         Options {
             rules: Rules::default(),
             sabotage: None,
-            load_us: limits::LOAD_US,
-            level: Level::Assumed,
+            load_us,
+            level,
+            families: BTreeSet::from(Family::ALL),
+            seeded: None,
         }
     }
 }

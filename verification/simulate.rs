@@ -4,10 +4,11 @@
 //! hold, and an assertion that fails is a finding.
 
 use crate::{
-    faults::Faults,
+    faults::{Fault, Faults},
+    limits::{COMMITS_PER_SEED_MIN, FAULTS_MIN},
     oracle,
     probe::Probes,
-    sabotage::Options,
+    sabotage::{Level, Options},
     violation::{Check, Violation},
     world::World,
 };
@@ -70,7 +71,7 @@ fn report(seed: u64, mut world: World) -> Run {
         committed,
         rolled_back: sealed - committed,
         reads: (world.history.reads.len() + world.history.snapshots.len()) as u64,
-        simulated_us: world.elapsed_us(),
+        simulated_us: world.elapsed_us() * world.options.level.slowness(),
         trace: world.trace.value(),
         violations: world.violations,
         probes: world.probes,
@@ -116,6 +117,24 @@ impl Batch {
             self.failed.push(run);
         }
     }
+
+    /// Why the batch was too small or too tame to have shown anything; empty where it was not.
+    pub fn shortcomings(&self, level: Level) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for fault in Fault::of(level) {
+            let count = self.faults.count(fault);
+            if count < FAULTS_MIN {
+                found.push(format!("{} occurred {count} times", fault.name()));
+            }
+        }
+        let missed = self.probes.missed(level);
+        found.extend(missed.iter().map(|probe| format!("{probe} was never reached")));
+        let each = self.committed / self.seeds.max(1);
+        if each < COMMITS_PER_SEED_MIN {
+            found.push(format!("{each} commits a seed"));
+        }
+        found
+    }
 }
 
 /// The command that runs one seed again.
@@ -125,8 +144,13 @@ pub fn again(seed: u64, options: &Options) -> String {
     if options.level != Options::default().level {
         command += &format!(" --level {}", options.level.number());
     }
-    if options.load_us != Options::default().load_us {
+    if options.load_us != Options::of(options.level).load_us {
         command += &format!(" --seconds {}", options.load_us as f64 / 1e6);
+    }
+    if options.families != Options::default().families {
+        let names: Vec<&str> = options.families.iter().map(|family| family.name()).collect();
+        let names = if names.is_empty() { "none".into() } else { names.join(",") };
+        command += &format!(" --faults {names}");
     }
     if let Some(broken) = options.broken() {
         command += &format!(" --broken {broken}");

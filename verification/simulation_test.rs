@@ -1,12 +1,10 @@
 //! The batch of seeds that every change must pass, and that one seed means one run.
 
 use std::process::Command;
-use vatic_verification::{Batch, Fault, Options, again, run};
+use vatic_verification::{Batch, Level, Options, again, run};
 
 /// Fixed, so that a change is judged on the same runs as the one before it.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=300;
-const FAULTS_MIN: u64 = 100;
-const COMMITS_PER_SEED_MIN: u64 = 50;
 
 #[test]
 fn batch_of_seeds_violates_nothing_and_reaches_every_rare_path() {
@@ -22,13 +20,7 @@ fn batch_of_seeds_violates_nothing_and_reaches_every_rare_path() {
         eprintln!("run it again: {}", again(failed.seed, &options));
     }
     assert!(batch.failed.is_empty(), "{} seeds failed", batch.failed.len());
-    assert_eq!(batch.probes.missed(), Vec::<&str>::new(), "never reached");
-    for &fault in Fault::ALL {
-        let count = batch.faults.count(fault);
-        assert!(count >= FAULTS_MIN, "{} occurred {count} times", fault.name());
-    }
-    let each = batch.committed / batch.seeds;
-    assert!(each >= COMMITS_PER_SEED_MIN, "{each} commits a seed");
+    assert_eq!(batch.shortcomings(Level::Assumed), Vec::<String>::new());
 }
 
 #[test]

@@ -140,7 +140,11 @@ impl Swarm {
         let nodes = rng.between(5, 7) as usize;
         let groups = rng.between(3, 4) as u32;
         let replicas = *rng.pick(&[3, 3, 3, 5]);
-        Swarm { nodes, groups, replicas, ..Swarm::draw(rng) }
+        let drawn = Swarm::draw(rng);
+        // More of it: an election takes a good part of a run.
+        let every_us = rng.between(2_500, 10_000);
+        let chaos = Chaos { every_us, ..drawn.chaos.clone() };
+        Swarm { nodes, groups, replicas, chaos, ..drawn }
     }
 }
 

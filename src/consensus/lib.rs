@@ -29,6 +29,7 @@ mod raft_config;
 mod reader;
 mod retire;
 mod seat;
+mod seeded;
 mod snapshot;
 mod standing;
 mod state_machine;
@@ -46,6 +47,8 @@ pub use limits::Limits;
 pub use machine::Machine;
 pub use metrics::Times;
 pub use node::{Config, Member, Node};
+#[cfg(feature = "mutants")]
+pub use seeded::{Bug, plant};
 pub use standing::Standing;
 pub use status::{LeaderHint, Leadership, MemberStatus, Replacing, ReplacingStage, Status};
 #[cfg(any(test, feature = "faults"))]

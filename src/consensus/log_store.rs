@@ -23,6 +23,7 @@ use vatic_log::ReplicaLog;
 use crate::codec::{decode, encode};
 use crate::fatal::Fatal;
 use crate::limits::Limits;
+use crate::seeded::{Bug, planted};
 use crate::types::{Entry, LogId, Payload, Types, Vote, log_id};
 
 /// Entries looked up at once; the bytes of what was read decide whether to go on.
@@ -143,7 +144,8 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        Ok(self.log.state().vote.map(|vote| decode(&vote)).transpose()?)
+        let vote = self.log.state().vote.filter(|_| !planted(Bug::VoteNotRead));
+        Ok(vote.map(|vote| decode(&vote)).transpose()?)
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
@@ -195,6 +197,9 @@ impl RaftLogStorage<Types> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
         self.log.save_vote(encode(vote), move |result| drop(done.send(result)));
+        if planted(Bug::VoteNotDurable) {
+            return Ok(());
+        }
         self.written(answer).await
     }
 
@@ -217,6 +222,11 @@ impl RaftLogStorage<Types> for LogStore {
         let entries = entries.into_iter().map(|entry| stored(&entry)).collect();
         let fatal = self.fatal.clone();
         fail_point!("consensus::append");
+        if planted(Bug::AppendNotDurable) {
+            self.log.append(entries, |_| {});
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         self.log.append(entries, move |result| {
             if let Err(error) = &result {
                 report(&fatal, error);
@@ -235,7 +245,8 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        if (self.purge_bound)().is_none_or(|flushed| upto.index > flushed) {
+        let ahead = (self.purge_bound)().is_none_or(|flushed| upto.index > flushed);
+        if ahead && !planted(Bug::PurgeAheadOfFlush) {
             // It comes again with the next snapshot; until then the log is only longer.
             tracing::warn!(%upto, "purge deferred: the store has not flushed so far");
             return Ok(());

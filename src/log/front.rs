@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::error::Refusal;
 use crate::index::ReplicaIndex;
 use crate::record::{Entry, ReplicaId};
+use crate::seeded::{Bug, planted};
 
 #[derive(Debug, Default)]
 pub(crate) struct Front {
@@ -46,7 +47,7 @@ impl Front {
         let purged_to = replica.purged.as_ref().map(|(to, _)| *to);
         Front {
             purged: replica.purged.clone(),
-            vote: replica.vote.clone(),
+            vote: replica.vote.clone().filter(|_| !planted(Bug::VoteLostAtRestart)),
             committed: replica.committed.clone(),
             durable: extent.map(|e| e.last).or(purged_to),
             first: extent.map_or(next, |e| e.first),
@@ -85,6 +86,9 @@ impl Front {
             self.first = entry.index;
         }
         self.next = entry.index + 1;
+        if planted(Bug::DurableAtOnce) {
+            self.durable = Some(entry.index);
+        }
         self.marks.push_back(Mark { position, top: Some(entry.index) });
         self.tail.push_back(Cached { entry, position });
     }

@@ -27,6 +27,7 @@ mod record;
 mod recover;
 mod replica;
 mod scan;
+mod seeded;
 mod segment;
 #[cfg(any(test, feature = "sim"))]
 mod sim_disk;
@@ -55,6 +56,8 @@ pub use limits::Limits;
 pub use log::{Fatal, Log, abort_process};
 pub use record::{Entry, ReplicaId};
 pub use replica::{ReplicaLog, ReplicaState};
+#[cfg(feature = "mutants")]
+pub use seeded::{Bug, plant};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::SimDisk;
 pub use writer::{Step, Writer};

@@ -22,6 +22,7 @@ use crate::index::Index;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::record::{Entry, Record, ReplicaId};
+use crate::seeded::{Bug, planted};
 
 /// Called once with the fate of a write: on the writer's thread after the fsync, or at once, on the
 /// caller's, with a refusal.
@@ -181,6 +182,10 @@ impl Memory {
 
     pub(crate) fn save_vote(&mut self, id: ReplicaId, vote: Bytes, done: Done) {
         self.replicas.entry(id).or_default().vote = Some(vote.clone());
+        if planted(Bug::VoteAnsweredFirst) {
+            done(Ok(()));
+            return self.push(id, Record::Vote(vote), None);
+        }
         self.push(id, Record::Vote(vote), Some(done));
     }
 

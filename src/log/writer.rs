@@ -23,6 +23,7 @@ use crate::memory::{Done, Memory, Shared};
 use crate::record::{Record, ReplicaId};
 use crate::replica::read_entry;
 use crate::scan::Framed;
+use crate::seeded::{Bug, planted};
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::spare::{Slot, Spares};
 
@@ -256,7 +257,11 @@ impl Writer {
                 return Ok(Step::Stalled);
             }
             reach("log::sync", &batch.frames);
-            if let Err(error) = written.and_then(|()| batch.slot.file.sync()) {
+            let sync = || match planted(Bug::AckBeforeSync) {
+                true => Ok(()),
+                false => batch.slot.file.sync(),
+            };
+            if let Err(error) = written.and_then(|()| sync()) {
                 refuse(std::mem::take(&mut batch.dones), &error);
                 return Err(error);
             }

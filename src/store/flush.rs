@@ -21,6 +21,7 @@ use crate::job::Flushed;
 use crate::layout::Pointer;
 use crate::lmdb::{Batch, StorageError};
 use crate::published::Published;
+use crate::seeded::{Bug, planted};
 
 /// A replica with a frozen overlay.
 pub(crate) struct Candidate {
@@ -126,7 +127,10 @@ pub(crate) fn write_one(
         return Ok(false);
     }
     for (key, value) in frozen.iter().flat_map(|frozen| frozen.overlay.iter()) {
-        batch.write(prefix, key, value)?;
+        let dropped = value.is_none() && planted(Bug::FlushDropsDeletions);
+        if !dropped && !planted(Bug::MarkWithoutState) {
+            batch.write(prefix, key, value)?;
+        }
     }
     let pointer = Pointer { incarnation: *incarnation, mark: Some(candidate.mark().clone()) };
     batch.set_pointer(candidate.cell.id, Some(&pointer))?;

@@ -40,6 +40,7 @@ mod published;
 mod replica;
 mod room;
 mod scrub;
+mod seeded;
 mod snapshot;
 mod snapshot_file;
 mod store;
@@ -73,6 +74,8 @@ pub use limits::Limits;
 pub use replica::Replica;
 pub use room::Usage;
 pub use scrub::{Scrub, ScrubReport};
+#[cfg(feature = "mutants")]
+pub use seeded::{Bug, plant};
 pub use snapshot_file::SnapshotFile;
 pub use store::Store;
 pub use view::{Digest, View};

@@ -3,7 +3,8 @@
 //! Times here are the cluster's own milliseconds. Sizes are tiny, so that segments roll, snapshots
 //! are sent and logs are purged within a few dozen entries.
 
-use crate::rng::Rng;
+use crate::{misfortune::Family, rng::Rng};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -68,18 +69,43 @@ impl Settings {
             disk: Disk {
                 sync_us: *rng.pick(&[200, 2_000, 8_000]),
                 flush_ms: *rng.pick(&[10, 60, 400]),
-                torn: 100 + maybe(rng, 500) as u32,
-                sync_fails: maybe(rng, 200) as u32,
-                flipped: 100 + maybe(rng, 600) as u32,
+                torn: rng.between(100, 500) as u32,
+                sync_fails: rng.between(100, 500) as u32,
+                flipped: rng.between(300, 900) as u32,
             },
             disasters: Disasters {
                 pause: maybe(rng, 8),
                 pause_ms: *rng.pick(&[50, 400, 1_500]),
                 pair: maybe(rng, 8),
                 handover: maybe(rng, 8),
-                full: maybe(rng, 4),
+                full: maybe(rng, 8),
             },
         }
+    }
+}
+
+impl Settings {
+    /// The same with these families of misfortune alone.
+    pub(super) fn with_only(mut self, families: &BTreeSet<Family>) -> Settings {
+        let off = |family| !families.contains(&family);
+        if off(Family::Network) {
+            let network = &mut self.network;
+            (network.loss, network.repeat, network.overtake) = (0, 0, 0);
+        }
+        if off(Family::Partitions) {
+            self.disasters.pair = 0;
+        }
+        if off(Family::Crashes) {
+            self.disasters.handover = 0;
+        }
+        if off(Family::Pauses) {
+            self.disasters.pause = 0;
+        }
+        if off(Family::Disks) {
+            self.disasters.full = 0;
+            (self.disk.torn, self.disk.sync_fails, self.disk.flipped) = (0, 0, 0);
+        }
+        self
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a deployment begins and ends: its nodes, their folders, the network between them.
 
 use super::{Deployment, Led, Report, node::SimNode, settings::Settings, weather};
-use crate::{faults::Faults, rng::Rng, trace::Trace, trace::digest_of};
+use crate::{faults::Faults, misfortune::Family, rng::Rng, trace::Trace, trace::digest_of};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -22,10 +22,15 @@ static RUNS: AtomicU64 = AtomicU64::new(0);
 
 impl Deployment {
     /// Nodes that are down, and a network; to be called on the runtime that will run them.
-    pub(crate) fn new(nodes: usize, members: Vec<Vec<usize>>, rng: &mut Rng) -> Deployment {
+    pub(crate) fn new(
+        nodes: usize,
+        members: Vec<Vec<usize>>,
+        families: &BTreeSet<Family>,
+        rng: &mut Rng,
+    ) -> Deployment {
         let mut rng = Rng::new(rng.next());
         chance::seed(rng.next());
-        let settings = Settings::draw(&mut rng);
+        let settings = Settings::draw(&mut rng).with_only(families);
         let sky = Rc::new(RefCell::new(Sky {
             rng: Rng::new(rng.next()),
             network: settings.network.clone(),

@@ -11,6 +11,7 @@ use crate::{
     faults::Fault,
     limits,
     probe::Probe,
+    seeded::Seeded,
     violation::Check,
 };
 use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
@@ -30,6 +31,7 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime without sockets needs nothing of the machine");
+        Seeded::plant(self.options.seeded);
         runtime.block_on(async {
             self.deploy();
             if self.set_up().await {
@@ -53,7 +55,8 @@ impl World {
     fn deploy(&mut self) {
         let nodes = self.nodes.len();
         let members = self.groups.iter().map(|group| group.members.clone()).collect();
-        let deployment = Deployment::new(nodes, members, &mut self.rng);
+        let families = self.options.families.clone();
+        let deployment = Deployment::new(nodes, members, &families, &mut self.rng);
         self.deployment = Some(deployment);
         (0..nodes).for_each(|node| self.boot(node));
     }

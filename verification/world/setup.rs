@@ -40,6 +40,7 @@ impl World {
         let mut rng = Rng::new(seed);
         let deployed = options.level == Level::Deployed;
         let swarm = if deployed { Swarm::draw_deployed(&mut rng) } else { Swarm::draw(&mut rng) };
+        let swarm = swarm.with_only(&options.families);
         let ids: Vec<GroupId> = (1..=swarm.groups).map(GroupId).collect();
         let spec = RingSpec { epoch: 1, virtual_nodes: VIRTUAL_NODES, groups: ids.clone() };
         let ring = Arc::new(Ring::new(spec));

@@ -1,0 +1,41 @@
+//! Bugs of this crate that can be planted, to see that they are found.
+//!
+//! Each breaks a rule of Raft that only crashes and leader changes show, in one line.
+//! Without the feature `mutants`, which nothing but the simulation's own build of these sources has,
+//! none can be planted, and asking for one costs nothing.
+
+/// One thing that is done wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Bug {
+    /// openraft goes on before its vote is on disk.
+    VoteNotDurable,
+    /// openraft counts entries before they are on disk.
+    AppendNotDurable,
+    /// A read index is given out without asking anybody.
+    StaleRead,
+    /// The log is purged past what the store has flushed.
+    PurgeAheadOfFlush,
+    /// A restart does not look for its vote.
+    VoteNotRead,
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug for what this thread runs, or takes it away.
+#[cfg(feature = "mutants")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,39 @@
+//! Bugs of this crate that can be planted, to see that they are found.
+//!
+//! Each breaks what a replica must find again after a crash, in one line.
+//! Without the feature `mutants`, which nothing but the simulation's own build of these sources has,
+//! none can be planted, and asking for one costs nothing.
+
+/// One thing that is done wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Bug {
+    /// A snapshot leaves undecided votes out.
+    SnapshotDropsVotes,
+    /// State is flushed that the log may still lose.
+    FlushAheadOfLog,
+    /// A flush leaves deletions out.
+    FlushDropsDeletions,
+    /// A flush writes the mark and not the changes.
+    MarkWithoutState,
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug for what this thread runs, or takes it away.
+#[cfg(feature = "mutants")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,98 @@
+//! What a batch of seeds came to, as a table, as JSON and as JUnit's XML.
+
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use vatic_verification::{Batch, Fault, Level, Options, Probe, Run, again};
+
+fn seeds_per_minute(batch: &Batch, seconds: f64) -> u64 {
+    (batch.seeds as f64 * 60.0 / seconds.max(1e-9)) as u64
+}
+
+/// For people.
+pub(crate) fn print_table(batch: &Batch, level: Level, seconds: f64) {
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY).set_header(["", ""]);
+    let mut row = |name: &str, value: String| {
+        table.add_row([name, &value]);
+    };
+    row("seeds", batch.seeds.to_string());
+    row("seeds that failed", batch.failed.len().to_string());
+    row("committed", batch.committed.to_string());
+    row("rolled back", batch.rolled_back.to_string());
+    row("strict and snapshot reads", batch.reads.to_string());
+    row("simulated seconds", format!("{:.1}", batch.simulated_us as f64 / 1e6));
+    row("seeds a minute, one core", seeds_per_minute(batch, seconds).to_string());
+    row("trace", format!("{:016x}", batch.trace));
+    for &fault in Fault::ALL {
+        row(&format!("fault {}", fault.name()), batch.faults.count(fault).to_string());
+    }
+    for &probe in Probe::ALL {
+        row(&format!("probe {}", probe.name()), batch.probes.count(probe).to_string());
+    }
+    println!("{table}");
+    for shortcoming in batch.shortcomings(level) {
+        println!("too little: {shortcoming}");
+    }
+}
+
+/// One JSON document.
+pub(crate) fn json(batch: &Batch, seconds: f64) -> serde_json::Value {
+    let violations: Vec<_> = batch
+        .failed
+        .iter()
+        .flat_map(|run| run.violations.iter().map(|found| (run.seed, found)))
+        .map(|(seed, found)| {
+            serde_json::json!({
+                "seed": seed, "check": found.check.name(), "detail": found.detail,
+            })
+        })
+        .collect();
+    let faults: serde_json::Map<_, _> = Fault::ALL
+        .iter()
+        .map(|&fault| (fault.name().into(), batch.faults.count(fault).into()))
+        .collect();
+    let probes: serde_json::Map<_, _> = Probe::ALL
+        .iter()
+        .map(|&probe| (probe.name().into(), batch.probes.count(probe).into()))
+        .collect();
+    serde_json::json!({
+        "seeds": batch.seeds,
+        "violations": violations,
+        "faults": faults,
+        "probes": probes,
+        "simulated_seconds": batch.simulated_us as f64 / 1e6,
+        "transactions": batch.committed,
+        "rolled_back": batch.rolled_back,
+        "reads": batch.reads,
+        "seeds_per_minute": seeds_per_minute(batch, seconds),
+        "trace_hash": format!("{:016x}", batch.trace),
+    })
+}
+
+/// One test case a seed, as build servers read them.
+pub(crate) fn junit(runs: &[Run], options: &Options) -> String {
+    let failed = runs.iter().filter(|run| !run.violations.is_empty()).count();
+    let (count, level) = (runs.len(), options.level.number());
+    let suite = format!("simulation.level{level}");
+    let mut text =
+        format!("<testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failed}\">\n");
+    for run in runs {
+        text += &format!("  <testcase classname=\"{suite}\" name=\"seed {}\"", run.seed);
+        if run.violations.is_empty() {
+            text += "/>\n";
+            continue;
+        }
+        text += ">\n";
+        for violation in &run.violations {
+            let (kind, what) = (violation.check.name(), escaped(&violation.to_string()));
+            let how = escaped(&again(run.seed, options));
+            text += &format!("    <failure type=\"{kind}\" message=\"{what}\">{how}</failure>\n");
+        }
+        text += "  </testcase>\n";
+    }
+    text + "</testsuite>"
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;")
+}
