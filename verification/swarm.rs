@@ -142,8 +142,9 @@ impl Swarm {
         let replicas = *rng.pick(&[3, 3, 3, 5]);
         let drawn = Swarm::draw(rng);
         // More of it: an election takes a good part of a run.
-        let every_us = rng.between(2_500, 10_000);
-        let chaos = Chaos { every_us, ..drawn.chaos.clone() };
+        let every_us = rng.between(1_500, 6_000);
+        let crash = drawn.chaos.crash.max(maybe(rng, 8));
+        let chaos = Chaos { every_us, crash, ..drawn.chaos.clone() };
         Swarm { nodes, groups, replicas, chaos, ..drawn }
     }
 }

@@ -1,8 +1,8 @@
 //! Bugs of this crate that can be planted, to see that they are found.
 //!
-//! Each breaks a promise that the rest of the node leans on, in one line.
-//! Without the feature `mutants`, which nothing but the simulation's own build of these sources has,
-//! none can be planted, and asking for one costs nothing.
+//! Each breaks a promise that the rest of the node leans on, in one line. Without the feature
+//! `mutants`, which nothing but the simulation's own build of these sources has, none can be
+//! planted, and asking for one costs nothing.
 
 /// One thing that is done wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

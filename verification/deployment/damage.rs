@@ -7,6 +7,9 @@ use super::Deployment;
 use std::sync::Arc;
 use vatic_log::{Disk, Limits, Log, SimDisk};
 
+/// About a batch.
+const NEAR_BYTES: usize = 600;
+
 /// What became of one flipped bit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Flip {
@@ -28,7 +31,9 @@ impl Deployment {
         let slot = *self.rng.pick(&slots);
         let written = disk.contents(slot)?;
         let end = written.iter().rposition(|byte| *byte != 0)? + 1;
-        let at = self.rng.index(end);
+        // What was written last may be lost, and nothing else: so it is looked at often.
+        let near = if self.rng.chance(500) { NEAR_BYTES.min(end) } else { end };
+        let at = end - 1 - self.rng.index(near);
         let whole = open(&disk.fork(), &self.settings.log)?;
         disk.damage(slot, at);
         let Some(flipped) = open(&disk, &self.settings.log) else { return Some(Flip::Refused) };

@@ -26,33 +26,34 @@ pub(crate) enum Disaster {
     Pair,
     Handover,
     DiskFull,
+    /// All nodes lose power at once: only what is on disks is left.
+    Blackout,
 }
 
 impl Deployment {
     /// A disaster by the seed's weights, or none, beside `calm`.
     pub(crate) fn draw_disaster(&mut self, calm: u64) -> Option<Disaster> {
         let weights = self.settings.disasters.clone();
-        let kinds = [weights.pause, weights.pair, weights.handover, weights.full, calm];
+        let kinds =
+            [weights.pause, weights.pair, weights.handover, weights.full, weights.blackout, calm];
         match self.rng.weighted(&kinds) {
             0 => Some(Disaster::Pause),
             1 => Some(Disaster::Pair),
             2 => Some(Disaster::Handover),
             3 => Some(Disaster::DiskFull),
+            4 => Some(Disaster::Blackout),
             _ => None,
         }
     }
 
     pub(crate) fn draw_ending(&mut self) -> Ending {
         let disk = &self.settings.disk;
-        let (torn, fails) = (disk.torn, disk.sync_fails);
-        if self.rng.chance(torn) {
-            Ending::Torn
-        } else if self.rng.chance(fails) {
-            Ending::SyncFails
-        } else if self.rng.chance(250) {
-            Ending::Process
-        } else {
-            Ending::Power
+        let weights = [disk.power, disk.process, disk.torn, disk.sync_fails];
+        match self.rng.weighted(&weights) {
+            0 => Ending::Power,
+            1 => Ending::Process,
+            2 => Ending::Torn,
+            _ => Ending::SyncFails,
         }
     }
 
@@ -60,7 +61,7 @@ impl Deployment {
     pub(crate) fn doom(&mut self, number: usize, ending: Ending) {
         let cut_in = 1 + self.rng.below(5);
         let node = &mut self.nodes[number];
-        node.doomed = true;
+        node.doomed = Some(ending);
         match ending {
             Ending::SyncFails => node.disk.fail_sync(true),
             _ => node.disk.cut_power_at(node.disk.operations() + cut_in),

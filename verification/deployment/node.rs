@@ -3,7 +3,7 @@
 //! A crash ends the process and then decides what the disk keeps. Nothing else survives: the next
 //! start opens log, store and groups as the server does.
 
-use super::{Deployment, Report, machine::Watched, settings::Settings};
+use super::{Deployment, Ending, Report, machine::Watched, settings::Settings};
 use std::{
     collections::BTreeMap,
     io,
@@ -41,8 +41,8 @@ pub(super) struct SimNode {
     pub(super) applied: BTreeMap<GroupId, u64>,
     /// The same at the last crash.
     pub(super) applied_before: BTreeMap<GroupId, u64>,
-    /// Its disk will fail: its end is meant.
-    pub(super) doomed: bool,
+    /// How its disk will fail: its end is meant then.
+    pub(super) doomed: Option<Ending>,
     /// The world has ended it.
     pub(super) ended: bool,
 }
@@ -58,7 +58,7 @@ impl SimNode {
             life: 0,
             applied: BTreeMap::new(),
             applied_before: BTreeMap::new(),
-            doomed: false,
+            doomed: None,
             ended: true,
         }
     }
@@ -119,7 +119,7 @@ impl Deployment {
         if !node.applied.is_empty() {
             node.applied_before = std::mem::take(&mut node.applied);
         }
-        (node.doomed, node.ended) = (false, true);
+        (node.doomed, node.ended) = (None, true);
     }
 }
 

@@ -31,10 +31,12 @@ pub(super) struct Disk {
     /// From the first queued record to the batch, and so from batch to batch.
     pub(super) sync_us: u64,
     pub(super) flush_ms: u64,
-    /// Of crashes, so many cut the power in the middle of the next batch.
-    pub(super) torn: u32,
-    /// Of crashes, so many are a sync that fails.
-    pub(super) sync_fails: u32,
+    /// Weights of how a crash comes: the power goes between two batches or in the middle of one, the
+    /// process dies alone, a sync fails.
+    pub(super) power: u64,
+    pub(super) process: u64,
+    pub(super) torn: u64,
+    pub(super) sync_fails: u64,
     /// Of restarts, so many meet a flipped bit.
     pub(super) flipped: u32,
 }
@@ -47,6 +49,7 @@ pub(super) struct Disasters {
     pub(super) pair: u64,
     pub(super) handover: u64,
     pub(super) full: u64,
+    pub(super) blackout: u64,
 }
 
 fn maybe(rng: &mut Rng, most: u64) -> u64 {
@@ -67,10 +70,12 @@ impl Settings {
                 overtake: maybe(rng, 80) as u32,
             },
             disk: Disk {
-                sync_us: *rng.pick(&[200, 2_000, 8_000]),
+                sync_us: *rng.pick(&[200, 2_000, 8_000, 50_000]),
                 flush_ms: *rng.pick(&[10, 60, 400]),
-                torn: rng.between(100, 500) as u32,
-                sync_fails: rng.between(100, 500) as u32,
+                power: rng.between(1, 2),
+                process: rng.between(1, 3),
+                torn: rng.between(2, 4),
+                sync_fails: rng.between(2, 4),
                 flipped: rng.between(300, 900) as u32,
             },
             disasters: Disasters {
@@ -78,7 +83,8 @@ impl Settings {
                 pause_ms: *rng.pick(&[50, 400, 1_500]),
                 pair: maybe(rng, 8),
                 handover: maybe(rng, 8),
-                full: maybe(rng, 8),
+                full: rng.between(2, 8),
+                blackout: maybe(rng, 3),
             },
         }
     }
@@ -96,7 +102,7 @@ impl Settings {
             self.disasters.pair = 0;
         }
         if off(Family::Crashes) {
-            self.disasters.handover = 0;
+            (self.disasters.handover, self.disasters.blackout) = (0, 0);
         }
         if off(Family::Pauses) {
             self.disasters.pause = 0;

@@ -1,6 +1,6 @@
 //! How a deployment begins and ends: its nodes, their folders, the network between them.
 
-use super::{Deployment, Led, Report, node::SimNode, settings::Settings, weather};
+use super::{Deployment, Ending, Led, Report, node::SimNode, settings::Settings, weather};
 use crate::{faults::Faults, misfortune::Family, rng::Rng, trace::Trace, trace::digest_of};
 use std::{
     cell::RefCell,
@@ -117,7 +117,7 @@ impl Deployment {
 
     /// Whether a report of an end is news: of the present life, which the world has not ended
     /// itself. Then, whether that end was meant.
-    pub(crate) fn dies(&self, number: usize, life: u32) -> Option<bool> {
+    pub(crate) fn dies(&self, number: usize, life: u32) -> Option<Option<Ending>> {
         let node = &self.nodes[number];
         (node.life == life && !node.ended).then_some(node.doomed)
     }

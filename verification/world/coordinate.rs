@@ -233,6 +233,9 @@ impl World {
             return self.any_member(group);
         }
         self.look_for_leader(group);
+        if let (false, Some(deposed)) = (self.healed, self.deposed_leader(group)) {
+            return deposed;
+        }
         self.groups[group].leader_node()
     }
 

@@ -219,12 +219,11 @@ impl World {
     fn fatal(&mut self, node: usize, life: u32, reason: &str) {
         match self.deployment_mut().dies(node, life) {
             None => {}
-            Some(true) if self.nodes[node].up => {
+            Some(Some(ending)) => {
                 self.hit(Probe::DiskFailed);
-                self.end_node(node, Ending::Torn);
+                self.end_node(node, ending);
             }
-            Some(true) => {}
-            Some(false) => {
+            Some(None) => {
                 self.violate(Check::NoHalt, format!("node {node} ended itself: {reason}"));
                 self.halted = true;
             }
@@ -290,6 +289,13 @@ impl World {
                     self.faults.hit(Fault::Handover);
                 }
             }
+            Disaster::Blackout => {
+                for node in 0..self.nodes.len() {
+                    if self.nodes[node].up {
+                        self.end_node(node, Ending::Power);
+                    }
+                }
+            }
             Disaster::DiskFull => {
                 let full = self.rng.chance(600);
                 if full {
@@ -345,6 +351,14 @@ impl World {
         if self.deployment.is_some() {
             self.note_elections();
         }
+    }
+
+    /// Often somebody who does not know that another leads now: gateways remember.
+    pub(super) fn deposed_leader(&mut self, group: usize) -> Option<usize> {
+        let id = self.groups[group].id;
+        let seen = self.deployment.as_ref()?.leaders_seen(group, id);
+        let asks = seen.len() > 1 && self.rng.chance(500);
+        asks.then(|| self.rng.pick(&seen).1)
     }
 
     /// A node that holds a replica of the group.
