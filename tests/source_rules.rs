@@ -113,3 +113,11 @@ fn dependencies_point_one_way() {
         manifests.iter().flat_map(|(at, text)| layout::dependencies(at, text)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+#[test]
+fn bugs_can_be_planted_in_the_simulations_own_build_alone() {
+    let manifests = layout::manifests(&root());
+    let faults: Vec<String> =
+        manifests.iter().flat_map(|(at, text)| layout::planted(at, text)).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}

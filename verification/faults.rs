@@ -80,8 +80,8 @@ impl Faults {
 }
 
 impl Fault {
-    /// The kinds that a batch at this level must have met often: those that it has to itself, and at
-    /// level 2 what befalls its nodes.
+    /// The kinds that a batch at this level must have met often: those that it has to itself, and
+    /// at level 2 what befalls its nodes.
     pub fn of(level: Level) -> impl Iterator<Item = Fault> {
         let shared = [Fault::Partition, Fault::OneWay, Fault::NodeCrash, Fault::LeaderChange];
         Fault::ALL.iter().copied().filter(move |&fault| {

@@ -1,9 +1,9 @@
 //! vatic-verification: the protocol under simulation, one seed at a time.
 //!
-//! At level 1 the core that the server runs is driven over a simulated log and network, with virtual
-//! time and every misfortune that a seed can draw; at level 2 ([`deployment`]) the same world runs on
-//! openraft, the server's consensus module, our log and our store. A history is judged by checks
-//! that know nothing of the protocol's inside.
+//! At level 1 the core that the server runs is driven over a simulated log and network, with
+//! virtual time and every misfortune that a seed can draw; at level 2 (`deployment`) the same world
+//! runs on openraft, the server's consensus module, our log and our store. A history is judged by
+//! checks that know nothing of the protocol's inside.
 #![forbid(unsafe_code)]
 
 mod deployment;

@@ -1,5 +1,5 @@
-//! Bugs planted in the log, the store and the consensus module: in the sources that run, by a switch
-//! that only this crate's build of them has.
+//! Bugs planted in the log, the store and the consensus module: in the sources that run, by a
+//! switch that only this crate's build of them has.
 
 /// One bug, by the crate that has it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -1,4 +1,4 @@
-//! Shrinking: the shortest load and the fewest families of misfortune with which a seed still fails.
+//! Shrinking: the shortest load and the fewest families of misfortune with which a seed fails.
 //!
 //! A shorter load is a prefix of the same schedule, since the seed draws both alike. Fewer families
 //! make another schedule, so each removal is kept only if the seed goes on to fail.

@@ -106,6 +106,19 @@ pub(crate) fn manifests(root: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Where bugs can be planted beside the simulation's own build of the sources that have them.
+pub(crate) fn planted(folder: &str, manifest: &str) -> Vec<String> {
+    if folder.starts_with("verification/simulated/") {
+        return Vec::new();
+    }
+    let asks = |line: &str| {
+        let below = ["vatic-log", "vatic-store", "vatic-consensus", "default"];
+        below.iter().any(|name| line.starts_with(name)) && line.contains("\"mutants\"")
+    };
+    let lines = manifest.lines().filter(|line| asks(line));
+    lines.map(|line| format!("{folder} plants bugs: {line}")).collect()
+}
+
 /// The keys of `[dependencies]`.
 fn named_dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     let lines = manifest.lines().skip_while(|line| line.trim() != "[dependencies]").skip(1);
@@ -133,4 +146,13 @@ fn dependency_against_the_direction_is_caught() {
     assert_eq!(dependencies("src/core", manifest), ["src/core must not depend on vatic-store"]);
     assert_eq!(dependencies("src/consensus", manifest), Vec::<String>::new());
     assert_eq!(dependencies("src/new", manifest).len(), 1);
+}
+
+#[test]
+fn build_that_could_plant_bugs_is_caught() {
+    let asks = "[dependencies]\nvatic-log = { workspace = true, features = [\"mutants\"] }\n";
+    assert_eq!(planted("src/server", asks).len(), 1);
+    assert_eq!(planted("src/log", "[features]\ndefault = [\"mutants\"]\n").len(), 1);
+    assert_eq!(planted("src/log", "[features]\nmutants = []\n"), Vec::<String>::new());
+    assert_eq!(planted("verification/simulated/store", asks), Vec::<String>::new());
 }

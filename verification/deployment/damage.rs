@@ -1,7 +1,7 @@
 //! Flipped bits: what a restart makes of a disk that has rotted.
 //!
 //! A log that opens on such a disk may lack what was written last, as if that had been torn: no
-//! checksum can tell the two apart. It must never show an entry, vote or bound that was not written.
+//! checksum can tell the two apart. It must never show an entry that was not written.
 
 use super::Deployment;
 use std::sync::Arc;

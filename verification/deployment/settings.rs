@@ -31,8 +31,8 @@ pub(super) struct Disk {
     /// From the first queued record to the batch, and so from batch to batch.
     pub(super) sync_us: u64,
     pub(super) flush_ms: u64,
-    /// Weights of how a crash comes: the power goes between two batches or in the middle of one, the
-    /// process dies alone, a sync fails.
+    /// Weights of how a crash comes: the power goes between two batches or in the middle of one,
+    /// the process dies alone, a sync fails.
     pub(super) power: u64,
     pub(super) process: u64,
     pub(super) torn: u64,
@@ -73,7 +73,7 @@ impl Settings {
                 sync_us: *rng.pick(&[200, 2_000, 8_000, 50_000]),
                 flush_ms: *rng.pick(&[10, 60, 400]),
                 power: rng.between(1, 2),
-                process: rng.between(1, 3),
+                process: rng.between(2, 4),
                 torn: rng.between(2, 4),
                 sync_fails: rng.between(2, 4),
                 flipped: rng.between(300, 900) as u32,

@@ -13,7 +13,8 @@ type Item<'t> = Result<(&'t [u8], &'t [u8])>;
 /// Names a table of an environment.
 pub struct Database<'e, K, V> {
     table: usize,
-    kinds: PhantomData<(&'e (), fn() -> (K, V))>,
+    environment: PhantomData<&'e ()>,
+    kinds: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K, V> Clone for Database<'_, K, V> {
@@ -37,7 +38,7 @@ const ENTRIES_IN_A_PAGE: usize = 32;
 
 impl<K, V> Database<'_, K, V> {
     pub(crate) fn at(table: usize) -> Self {
-        Database { table, kinds: PhantomData }
+        Database { table, environment: PhantomData, kinds: PhantomData }
     }
 
     fn of<'t>(&self, txn: &'t Txn<'_>) -> &'t Table {

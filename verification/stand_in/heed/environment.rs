@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::Result;
 use crate::database::Database;
 use crate::image::{self, Disk, Table};
 use crate::transaction::{RoTxn, RwTxn, WithoutTls};
-use crate::{Error, Result};
 
 /// How to open an environment. Sizes are taken and mean nothing.
 #[derive(Default)]
@@ -99,7 +99,7 @@ impl Env<WithoutTls> {
     pub fn create_databases_and_commit<C, A>(
         &self,
         mut txn: RwTxn<'_>,
-        create: impl FnOnce(&Opener, &mut RwTxn<'_>) -> std::result::Result<CommitOrAbort<C, A>, Error>,
+        create: impl FnOnce(&Opener, &mut RwTxn<'_>) -> Result<CommitOrAbort<C, A>>,
     ) -> Result<CommitOrAbort<C, A>> {
         let created = create(&Opener(()), &mut txn)?;
         if matches!(created, CommitOrAbort::Commit(_)) {
