@@ -6,6 +6,7 @@
 
 /// One thing that is done wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[cfg_attr(not(feature = "mutants"), allow(unreachable_pub))]
 pub enum Bug {
     /// A batch is answered without having been synced.
     AckBeforeSync,
