@@ -145,7 +145,7 @@ pub fn always() -> Vec<Property<Scroll>> {
             let failed = world.machines.iter().any(|slot| matches!(slot, Slot::Failed(_)));
             let back = world.ledgers.iter().any(|ledger| rolled_back(&ledger.standing));
             let kept = world.ledgers.iter().any(|ledger| committed(&ledger.standing));
-            !broken && !failed && !(back && kept)
+            !(broken || failed || back && kept)
         }),
     ]
 }

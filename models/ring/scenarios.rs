@@ -69,6 +69,5 @@ fn raced() -> Scenario {
             property::ACROSS,
         ],
         unique_states: Some(185_772),
-        ..Scenario::default()
     }
 }

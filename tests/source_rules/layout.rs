@@ -37,7 +37,10 @@ const KNOWS: [(&str, &[&str]); 22] = [
     ("models", &["vatic-core"]),
     // What is simulated is named as what it stands in for.
     ("verification", &["vatic-consensus", "vatic-core", "vatic-log", "vatic-store"]),
-    ("verification/simulated/consensus", &["vatic-log", "vatic-proto", "vatic-store", "vatic-sync"]),
+    (
+        "verification/simulated/consensus",
+        &["vatic-log", "vatic-proto", "vatic-store", "vatic-sync"],
+    ),
     ("verification/simulated/log", &["vatic-sync"]),
     ("verification/simulated/store", &["vatic-core", "vatic-sync"]),
     ("verification/stand_in/heed", &[]),
