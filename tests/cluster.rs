@@ -348,7 +348,7 @@ fn tables(settings: &[Setting]) -> String {
 }
 
 /// Free now; another process could take one before the node does, which then ends and says so.
-fn free_addresses(count: usize) -> Vec<String> {
+pub fn free_addresses(count: usize) -> Vec<String> {
     // All are held at once, so that they differ.
     let held: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();

@@ -14,6 +14,8 @@ mod edges;
 mod metrics;
 #[path = "service/pipelines.rs"]
 mod pipelines;
+#[path = "service/quota.rs"]
+mod quota;
 #[path = "service/reads.rs"]
 mod reads;
 #[path = "service/refusals.rs"]
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             refusals::longest_key_is_read_written_and_scanned,
             refusals::stalled_stream_is_rolled_back_and_blocks_nobody,
             refusals::stream_past_its_deadline_is_rolled_back,
+            quota::full_group_names_its_limit_and_takes_what_shrinks_it,
             reads::scan_is_ordered_bounded_and_limited,
             reads::scan_longer_than_one_read_streams_as_of_one_instant,
             reads::snapshot_sees_the_old_version_through_every_node,
