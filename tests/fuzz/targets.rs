@@ -166,8 +166,8 @@ fn key(bytes: &[u8]) -> bool {
         assert_eq!(key.to_string().parse::<Key>().as_ref(), Ok(key), "a name is itself");
         assert_eq!(Key::decode(&key.encode()).as_ref(), Some(key), "and so is its stored form");
     }
-    let _ = text.parse::<Tid>();
-    named.is_ok() || stored.is_some() || tid.is_some()
+    let spelled = text.parse::<Tid>().is_ok();
+    named.is_ok() || stored.is_some() || tid.is_some() || spelled
 }
 
 fn envelope(bytes: &[u8]) -> bool {
