@@ -51,7 +51,6 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::StitchOutOfOrder, "receipts-forged", ISSUED),
     catch(Mutant::StitchOverGap, "receipts-forged", ISSUED),
     catch(Mutant::DigestUnchecked, "receipts-forged", EXACT),
-    catch(Mutant::DigestUnchecked, "receipts-staged", EXACT),
     catch(Mutant::PartUnchecked, "receipts-forged", FRESH),
     catch(Mutant::ReceiptOfRollback, "receipts", KEPT),
     catch(Mutant::OwnerUnchecked, "receipts-forged", EXACT),

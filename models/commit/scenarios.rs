@@ -100,7 +100,7 @@ fn forgetting() -> Scenario {
             STALE_AT_HOME,
             FORGOTTEN,
         ],
-        unique_states: Some(54_956),
+        unique_states: Some(55_652),
         ..Scenario::default()
     }
 }
@@ -140,7 +140,7 @@ fn two_bodies() -> Scenario {
         stops: vec![0],
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, SECOND_COMMITS, OTHER_BODY, FORCED],
-        unique_states: Some(377_385),
+        unique_states: Some(319_906),
         ..Scenario::default()
     }
 }
@@ -300,7 +300,7 @@ fn snapshots() -> Scenario {
         stops: vec![0],
         advances: vec![(0, 3), (1, 3)],
         witnesses: vec![ALL_COMMIT, CONFLICT, SNAPSHOT, CLOCK_BEHIND],
-        unique_states: Some(269_904),
+        unique_states: Some(259_192),
         ..Scenario::default()
     }
 }
@@ -333,7 +333,7 @@ fn collected() -> Scenario {
             CLOCK_BEHIND,
             BELOW_HORIZON,
         ],
-        unique_states: Some(544_737),
+        unique_states: Some(474_745),
         ..Scenario::default()
     }
 }
@@ -390,7 +390,7 @@ fn abandoned_stage() -> Scenario {
         stops: vec![0],
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, FORCED, STAGED, RECOVERED_ROLLBACK],
-        unique_states: Some(99_885),
+        unique_states: Some(117_986),
         ..Scenario::default()
     }
 }

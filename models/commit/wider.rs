@@ -30,7 +30,7 @@ fn hasty_vote() -> Scenario {
         stops: vec![0],
         late_replies_max: 1,
         witnesses: vec![COMMITS, FORCED, REFUSED, RECOVERED_COMMIT, RECOVERED_ROLLBACK],
-        unique_states: Some(2_802_966),
+        unique_states: Some(2_798_518),
         ..Scenario::default()
     }
 }
@@ -46,7 +46,7 @@ fn leader_change() -> Scenario {
         crashes: vec![0, 1],
         forgets: vec![(0, 0), (1, 0)],
         witnesses: vec![COMMITS, FORCED, STAGED, RECOVERED_COMMIT, RECOVERED_ROLLBACK, FORGOTTEN],
-        unique_states: Some(1_325_366),
+        unique_states: Some(1_506_187),
         ..Scenario::default()
     }
 }
@@ -93,7 +93,7 @@ fn three_groups_forgotten() -> Scenario {
         stops: vec![0],
         forgets: vec![(0, 0), (1, 0), (2, 0)],
         witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, STALE, STALE_AT_HOME, FORGOTTEN],
-        unique_states: Some(3_137_118),
+        unique_states: Some(3_227_046),
         ..Scenario::default()
     }
 }

@@ -130,7 +130,7 @@ fn batched() -> Scenario {
             property::SHARED_ENTRY,
             property::OVERTAKEN,
         ],
-        unique_states: Some(28_663),
+        unique_states: Some(29_171),
         ..Scenario::default()
     }
 }
