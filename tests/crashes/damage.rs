@@ -13,8 +13,11 @@ use vatic_tests::values::{core_key, key, put, text};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{Stream, committed};
 
-/// What is asked of scrub and comparison.
+/// What is asked of scrub and comparison, of replicas at rest.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
+/// The same with the time that it takes to come to rest: collections and checkpoints go on for a
+/// while after the last write.
+const FOUND_AFTER_LOAD_WITHIN: Duration = Duration::from_secs(120);
 const REBUILT_WITHIN: Duration = Duration::from_secs(60);
 const GROUP: u32 = 3;
 
@@ -101,12 +104,12 @@ pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_men
     let started = Instant::now();
     let generation = altered.generation(cluster).await;
     let told = || set_aside(cluster, victim).into_iter().nth(before);
-    let served = until("it serves what was altered", FOUND_WITHIN, || async {
+    let served = until("it serves what was altered", FOUND_AFTER_LOAD_WITHIN, || async {
         let served = altered.answer(cluster).await == Some(false);
         (served || told().is_some()).then_some(served)
     })
     .await;
-    let told = until("it is set aside", FOUND_WITHIN, || async { told() }).await;
+    let told = until("it is set aside", FOUND_AFTER_LOAD_WITHIN, || async { told() }).await;
     println!("  it served: {served}; after {:.1} s: {told}", started.elapsed().as_secs_f64());
     let named = (0..NODES).flat_map(|at| cluster.logged(at, "a replica differs"));
     let node = format!("node={}", victim + 1);
