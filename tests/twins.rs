@@ -15,9 +15,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use vatic_tests::cluster::{Cluster, NODES};
-use vatic_tests::load::Load;
-use vatic_tests::scrape::Scrape;
-use vatic_tests::wait::{SOON, until};
 
 /// How a check failed; panics where it did not.
 async fn failure(check: impl Future<Output = ()> + Send + 'static) -> String {
@@ -54,47 +51,4 @@ async fn gateways_that_forget_request_ids_are_found_to_apply_twice() {
             .await;
     });
     println!("{}", found.await);
-}
-
-/// Everything is killed, and comes back without what was in the log and not yet in LMDB.
-#[tokio::test(flavor = "multi_thread")]
-async fn nodes_that_skip_their_replay_are_found_to_have_lost_commits() {
-    let settings = [("store_limits", "flush_interval_ms", 3_600_000)];
-    let cluster = Cluster::start_with(&settings, "info").await;
-    // A stop in order flushes: the ring and the groups' configuration are not to be lost.
-    (0..NODES).for_each(|at| cluster.ask_to_stop(at));
-    for at in 0..NODES {
-        until("a node stops", SOON, || async { cluster.stopped(at).then_some(()) }).await;
-        cluster.restart(at);
-    }
-    cluster.wait_ready().await;
-    let load = Load::start(&cluster, "skipped", "skipped-names", 6).await;
-    load.progress(&cluster, 50).await;
-    let load = load.stop().await;
-    let mut unflushed = Vec::new();
-    for at in 0..NODES {
-        unflushed.push(applied_and_not_flushed(&cluster, at).await);
-    }
-    println!("entries that LMDB lacks, by node: {unflushed:?}");
-    (0..NODES).for_each(|at| cluster.kill(at));
-    for (at, entries) in unflushed.into_iter().enumerate() {
-        cluster.arm_next_start(at, &format!("consensus::apply_skip={entries}*return"));
-        cluster.restart(at);
-    }
-    let found = failure(async move {
-        cluster.wait_ready().await;
-        load.check(&cluster).await;
-    });
-    let found = found.await;
-    println!("{found}");
-    assert!(found.contains("was acknowledged") || found.contains("counter and ledger"), "{found}");
-}
-
-/// Not quite all: elections leave entries that are no commands, and these are not skipped.
-async fn applied_and_not_flushed(cluster: &Cluster, at: usize) -> u64 {
-    const ELECTIONS: f64 = 20.0;
-    let (_, text) = cluster.admin(at, "/metrics").await.expect("the node lives");
-    let scrape = Scrape::read(&text);
-    let flushed = scrape.sum("vatic_group_flushed_index");
-    (scrape.sum("vatic_group_applied_index") - flushed - ELECTIONS) as u64
 }

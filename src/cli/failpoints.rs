@@ -53,7 +53,6 @@ const POINTS: &[(&str, &str)] = &[
     ("consensus::append", "entries are about to go into the log"),
     ("consensus::append_durable", "they are durable here, Raft is not told"),
     ("consensus::apply", "an entry is committed and about to be applied"),
-    ("consensus::apply_skip", "broken with `return`: the entry counts as applied, and is not"),
     ("consensus::apply_published", "it is applied, whoever proposed it is not told"),
     ("consensus::snapshot_write", "a chunk of a received snapshot is about to be written"),
     ("consensus::snapshot_build", "a snapshot is due"),

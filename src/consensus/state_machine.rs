@@ -77,7 +77,6 @@ impl StateMachine {
             EntryPayload::Normal(commands) => {
                 let machine = self.machine.get_mut().unwrap_or_else(|p| p.into_inner());
                 fail_point!("consensus::apply");
-                fail_point!("consensus::apply_skip", |_| vec![Bytes::new(); commands.0.len()]);
                 let writer = &mut self.writer;
                 if !answered {
                     machine.follow(writer, log_id.index, &commands.0);

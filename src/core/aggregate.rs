@@ -1,7 +1,7 @@
 //! The aggregate record: what the home group keeps of a transaction after all else is forgotten.
 //!
-//! It lies beside vote and decision and answers [`GetOutcome`]-style questions until its time-to-live
-//! ends. For a commit it is the receipt.
+//! It lies beside vote and decision and answers [`GetOutcome`]-style questions until its
+//! time-to-live ends. For a commit it is the receipt.
 //!
 //! [`GetOutcome`]: crate::read::outcome
 

@@ -149,8 +149,9 @@ pub(crate) fn rollback(cause: &Cause) -> v1::Rollback {
             C::Quota,
             false,
             format!(
-                "group {at} would grow by {wanted} bytes: it holds {held}, {promised} are promised \
-                 to transactions that are deciding, and records_bytes_max is {limit}: delete records"
+                "group {at} would grow by {wanted} bytes: it holds {held}, {promised} are \
+                 promised to transactions that are deciding, and records_bytes_max is {limit}: \
+                 delete records"
             ),
         ),
         Why::RequestHeld { by } | Why::RequestMismatch { by } => v1::Rollback {
