@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Data groups
     #[arg(long, value_delimiter = ',', default_value = "1,4,16,64")]
     groups: Vec<u32>,
-    /// Records that are loaded first; 10000000 takes an hour and 30 GiB
+    /// Records that are loaded first
     #[arg(long, value_delimiter = ',', default_value = "1000,100000")]
     records: Vec<u32>,
     /// How long each workload is measured
