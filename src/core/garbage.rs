@@ -56,7 +56,11 @@ impl Group {
     ) -> Reply {
         self.head.horizon = self.head.horizon.max(horizon.min(self.head.clock));
         let rows = due_rows(state, self.head.horizon, items_max as usize);
-        let needed = self.entries_of_the_undecided(state);
+        let is_leaves = |item: &Garbage| matches!(item, Garbage::Leaves { .. });
+        let needed = match rows.iter().any(|(_, items)| items.iter().any(is_leaves)) {
+            true => self.entries_of_the_undecided(state),
+            false => BTreeSet::new(),
+        };
         for (row, items) in rows {
             state.delete(&row);
             for item in items {
