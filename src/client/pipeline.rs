@@ -64,6 +64,8 @@ pub struct Intent {
     pub token: u64,
     /// How long it may take until it submits; 0 takes the intent back.
     pub hold_ms: u32,
+    /// How often it was rolled back so far: who was more often goes first.
+    pub rollbacks: u32,
 }
 
 /// Many operations over few streams. Clones share them, and take turns with the connections.
@@ -120,9 +122,7 @@ impl Pipeline {
 
     /// The same once nobody is about to write the record any more, or after so long.
     pub async fn peek_when_free(&self, key: &Key, wait_ms: u32) -> Result<Peeked, ClientError> {
-        let call_ms = self.shared.client.limits().call_ms;
-        let half = u32::try_from(call_ms / 2).unwrap_or(u32::MAX);
-        self.peek_with(key, None, wait_ms.min(half)).await
+        self.peek_with(key, None, self.bounded(wait_ms)).await
     }
 
     /// The same for a transaction that means to write the record; without an intent left behind
@@ -131,13 +131,34 @@ impl Pipeline {
         self.peek_with(key, Some(intent), 0).await
     }
 
+    /// The same in its turn: queues up where others are ahead, at most so long. Without an intent
+    /// left behind where the answer is `pending`.
+    pub async fn peek_in_turn(
+        &self,
+        key: &Key,
+        intent: Intent,
+        wait_ms: u32,
+    ) -> Result<Peeked, ClientError> {
+        self.peek_with(key, Some(intent), self.bounded(wait_ms)).await
+    }
+
+    /// A wait that leaves its call half of its time.
+    fn bounded(&self, wait_ms: u32) -> u32 {
+        let half = self.shared.client.limits().call_ms / 2;
+        wait_ms.min(u32::try_from(half).unwrap_or(u32::MAX))
+    }
+
     async fn peek_with(
         &self,
         key: &Key,
         intent: Option<Intent>,
         wait_ms: u32,
     ) -> Result<Peeked, ClientError> {
-        let intent = intent.map(|Intent { token, hold_ms }| v1::Intent { token, hold_ms });
+        let intent = intent.map(|Intent { token, hold_ms, rollbacks }| v1::Intent {
+            token,
+            hold_ms,
+            rollbacks,
+        });
         let peek = v1::PeekRequest { key: Some(convert::key_out(key)), intent, wait_ms };
         self.read(key, Call::Peek(peek), "Peek").await
     }

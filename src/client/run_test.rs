@@ -148,7 +148,10 @@ async fn receipt_of_another_stream_is_not_believed() {
 #[tokio::test]
 async fn stream_of_more_frames_than_fit_does_not_block() {
     let fake = Fake::start(&[]).await;
-    let client = client(&fake);
+    // Much to send, on a machine that may be busy.
+    let limits = Limits { call_ms: 60_000, operation_ms: 60_000, ..Limits::simulation() };
+    let options = Options { limits, ..Options::default() };
+    let client = Client::lazy(std::slice::from_ref(&fake.endpoint), options).unwrap();
     let run = client.run(|txn| async move {
         for _ in 0..1_000 {
             txn.add(&key(), "n", 1).await?;

@@ -26,6 +26,7 @@ pub mod hash;
 pub mod id;
 pub mod invariant;
 pub mod key;
+pub mod lane;
 pub mod limits;
 pub mod memory;
 pub mod merkle;
@@ -73,6 +74,8 @@ mod fixture_test;
 mod footprint_test;
 #[cfg(test)]
 mod key_test;
+#[cfg(test)]
+mod lane_test;
 #[cfg(test)]
 mod merkle_test;
 #[cfg(test)]

@@ -224,6 +224,46 @@ fn dead_coordinators_votes_are_recovered_to_the_same_outcome() {
 }
 
 #[test]
+fn read_ahead_of_a_decision_shows_what_the_decision_installs() {
+    let mut cluster = Cluster::new();
+    let (a, b) = (cluster.key_in(1), cluster.key_in(2));
+    let mut draft = cluster.draft();
+    draft.push(put(&a, 4), None, None).expect("accepted");
+    draft.push(put(&b, 1), None, None).expect("accepted");
+    let (body, parts) = draft.finish().expect("touched");
+    let mut stamps = Vec::new();
+    for part in parts {
+        let group = part.group;
+        let vote = Vote { body: body.clone(), part, hint: Timestamp::ZERO };
+        let Reply::Standing(Standing::Yes { ts, .. }) =
+            cluster.apply(group, &Command::Vote(vote.into())).reply
+        else {
+            panic!("a Yes")
+        };
+        stamps.push(ts);
+    }
+    let ts = stamps.into_iter().max().expect("two votes");
+    let decision = Decision::Committed { ts };
+    let (tid, digest) = (body.tid, Some(body.digest()));
+    let (machine, state, _) = &cluster.groups[&GroupId(1)];
+    let old = machine.peek_ahead(state, &a, |_| None);
+    assert_eq!((old.0.version, old.1), (Timestamp::ZERO, Some(tid)));
+    let (ahead, holder) = machine.peek_ahead(state, &a, |_| Some(decision.clone()));
+    assert_eq!((ahead.version, holder), (ts, None));
+    let mut next = cluster.draft();
+    next.note_read(&ahead).expect("readable");
+    next.push(add(&a, 2), None, None).expect("accepted");
+    for group in body.groups() {
+        let (decision, proofs) = (decision.clone(), Vec::new());
+        cluster.apply(group, &Command::Decide { tid, body: digest, decision, proofs });
+    }
+    let (machine, state, _) = &cluster.groups[&GroupId(1)];
+    assert_eq!(machine.peek(state, &a).0, ahead);
+    assert!(matches!(cluster.commit(next).0, Answer::Decided(Decision::Committed { .. })));
+    assert_eq!(cluster.balance(&a).1, Some(6));
+}
+
+#[test]
 fn vote_for_another_body_under_the_same_id_is_a_fault() {
     let mut cluster = Cluster::new();
     let (a, b) = (cluster.key_in(1), cluster.key_in(2));

@@ -21,7 +21,7 @@ use crate::{
     request::{Held, RequestId},
     rules::broken,
     state::Read,
-    tables::{self, Kept, Stored},
+    tables::{self, Kept, Prepared, Stored},
     value::{self, Fields},
     vote,
 };
@@ -82,6 +82,33 @@ impl Group {
         let (version, fields) = latest(state, key);
         let holder = lock::writer(state, key).map(|writer| writer.tid);
         (Record { key: key.clone(), version, fields }, holder)
+    }
+
+    /// A record as it will be once the decisions that are on their way are applied: for reads inside
+    /// a read-write transaction whose vote will lie behind those decisions in the log. `decided`
+    /// says how a transaction was decided, if it was. Should a decision be lost on its way, or lie
+    /// behind the vote, the vote finds the lock and is a No.
+    pub fn peek_ahead(
+        &self,
+        state: &impl Read,
+        key: &Key,
+        decided: impl FnOnce(Tid) -> Option<Decision>,
+    ) -> (Record, Option<Tid>) {
+        let (record, holder) = self.peek(state, key);
+        let Some(tid) = holder else { return (record, None) };
+        match decided(tid) {
+            None => (record, holder),
+            Some(Decision::RolledBack(_)) => (record, None),
+            Some(Decision::Committed { ts }) => {
+                let prepared: Option<Prepared> = tables::load(state, &tables::prepared(tid));
+                let images = prepared.map(|prepared| prepared.images).unwrap_or_default();
+                let image = images.into_iter().find(|image| image.key == *key);
+                debug_assert!(image.is_some(), "{tid} holds {key} without an image");
+                let fields = image.and_then(|image| image.fields);
+                let version = fields.as_ref().map_or(Timestamp::ZERO, |_| ts);
+                (Record { key: key.clone(), version, fields }, None)
+            }
+        }
     }
 
     /// A record, where nobody is about to write it.

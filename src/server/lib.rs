@@ -24,7 +24,7 @@ mod drive;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod identity;
-mod intents;
+mod lanes;
 mod limits;
 mod local;
 mod machine;

@@ -135,10 +135,10 @@ impl Cluster {
             vote.hint = vote.hint.min(time::now().plus_us(ahead_us));
         }
         let votes = matches!(command, Command::Vote(_));
-        let concern = self.intents.concern(command);
+        let concern = self.lanes.concern(command);
         let proposed = handle.propose(codec::encode(command).into());
         let proposed = tokio::time::timeout_at(deadline, proposed).await;
-        self.intents.applied(concern);
+        self.lanes.applied(concern);
         match proposed {
             Ok(Ok(applied)) => match codec::decode::<Applied>(&applied.reply) {
                 Ok(reply) => {

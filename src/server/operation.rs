@@ -6,7 +6,8 @@
 
 use crate::{
     api::Gateway,
-    convert, outcome, peek,
+    convert, outcome,
+    peek::{self, Look},
     peer::{PeerFound, PeerRead},
     pipeline::Places,
     status::{self, ApiError},
@@ -154,21 +155,24 @@ impl Operations {
     ) -> Result<Option<Started>, ApiError> {
         let v1::PeekRequest { key, intent, wait_ms } = peek;
         let (key, group) = self.place(key)?;
-        let waits = wait_ms > 0 && intent.is_none();
         let Some(handle) = self.gateway.cluster.led_here(group) else {
             let places = self.one_place()?;
             return Ok(Some(self.read(id, group, PeerRead::Peek(key), None, deadline, places)));
         };
         let cluster = &self.gateway.cluster;
-        let read = peek::look(cluster, group, handle, &key, intent);
-        if !(read.pending && waits) {
+        let turn = intent.map(peek::turn_of);
+        let read = Look { cluster, group, handle, key: &key }.now(turn.map(|(turn, _)| turn));
+        let gives_back = turn.is_some_and(|(turn, _)| turn.hold_us == 0);
+        if !read.pending || wait_ms == 0 || gives_back {
             ready.push(OperationResult { id, answer: Some(Answer::Read(read)), route: None });
             return Ok(None);
         }
         let (places, handle, cluster) = (self.one_place()?, handle.clone(), cluster.clone());
         let ends = time::deadline_in(u64::from(wait_ms)).min(deadline);
         let ended = async move {
-            let read = peek::when_free(&cluster, group, &handle, &key, ends).await;
+            let (turn, urgency) = turn.unzip();
+            let look = Look { cluster: &cluster, group, handle: &handle, key: &key };
+            let read = look.in_turn(turn, urgency.unwrap_or_default(), ends).await;
             ended(id, Ok(Answer::Read(read)), None, places)
         };
         Ok(Some(Started { count: 1, ended: Box::pin(ended) }))

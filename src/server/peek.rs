@@ -1,61 +1,104 @@
-//! Reads for a transaction that guards what it read: at once, or when nobody is about to write.
+//! Reads for a transaction that guards what it read: at once, or in its turn.
 
 use crate::{
     cluster::Cluster,
     convert,
-    intents::{Intent, LOOK_AGAIN},
-    time,
+    lanes::{LOOK_AGAIN, Waiting},
 };
+use std::time::Duration;
 use tokio::time::Instant;
 use vatic_consensus::GroupHandle;
-use vatic_core::{group::Group, id::GroupId, key::Key, rules::Rules};
+use vatic_core::{
+    group::Group,
+    id::GroupId,
+    key::Key,
+    lane::{Turn, Urgency},
+    rules::Rules,
+};
 use vatic_proto::v1;
 
-/// Longest that an intent holds others off.
+/// Longest that a turn holds others off.
 const HOLD_MS_MAX: u64 = 1_000;
 
-/// One look. The intent is taken before it, so that of two who come at once one sees the other.
-pub(crate) fn look(
-    cluster: &Cluster,
-    group: GroupId,
-    handle: &GroupHandle,
-    key: &Key,
-    intent: Option<v1::Intent>,
-) -> v1::RecordRead {
-    let intents = &cluster.intents;
-    let token = intent.as_ref().map(|intent| intent.token);
-    let hold_ms = intent.map_or(0, |intent| u64::from(intent.hold_ms).min(HOLD_MS_MAX));
-    let free = match token {
-        Some(token) if hold_ms > 0 => {
-            intents.take(key, Intent { token, ends: time::deadline_in(hold_ms) })
-        }
-        token => !intents.taken(key, token),
-    };
-    let view = handle.view();
-    let (record, holder) = Group::of_view(group, &view, Rules::default()).peek(&view, key);
-    if let Some(token) = token.filter(|_| hold_ms == 0 || holder.is_some()) {
-        intents.give_back(key, token);
-    }
-    convert::record_read(record, holder.is_some() || !free)
+/// Between two looks at a record whose vote or decision nobody told the lanes of.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
+
+/// A record to look at, of a group that is led here.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) group: GroupId,
+    pub(crate) handle: &'a GroupHandle,
+    pub(crate) key: &'a Key,
 }
 
-/// Looks until nobody is about to write the record, or until `ends`.
-pub(crate) async fn when_free(
-    cluster: &Cluster,
-    group: GroupId,
-    handle: &GroupHandle,
-    key: &Key,
-    ends: Instant,
-) -> v1::RecordRead {
-    loop {
-        // Asked before the look: what happens in between wakes it.
-        let woken = cluster.intents.wait(key);
-        let read = look(cluster, group, handle, key, None);
-        if !read.pending || Instant::now() >= ends {
-            return read;
+/// What an intent asks for.
+pub(crate) fn turn_of(intent: v1::Intent) -> (Turn, Urgency) {
+    let hold_us = u64::from(intent.hold_ms).min(HOLD_MS_MAX) * 1_000;
+    let urgency = Urgency { rollbacks: intent.rollbacks, ..Urgency::default() };
+    (Turn { token: intent.token, hold_us }, urgency)
+}
+
+impl Look<'_> {
+    /// One look. The turn is taken before it, so that of two who come at once one sees the other.
+    pub(crate) fn now(self, turn: Option<Turn>) -> v1::RecordRead {
+        let lanes = &self.cluster.lanes;
+        let free = match turn {
+            Some(turn) if turn.hold_us > 0 => lanes.take(self.key, turn),
+            turn => !lanes.is_taken(self.key, turn.map(|turn| turn.token)),
+        };
+        let (record, undecided) = self.record();
+        if let Some(turn) = turn.filter(|turn| turn.hold_us == 0 || undecided) {
+            lanes.give_back(self.key, turn.token);
         }
-        let again = ends.min(Instant::now() + LOOK_AGAIN);
-        // Woken, forgotten or late: it looks again in any case.
-        let _ = tokio::time::timeout_at(again, woken).await;
+        convert::record_read(record, undecided || !free)
+    }
+
+    /// The record in its turn, or as it is at `ends`: then it is `pending`, and no turn is left.
+    pub(crate) async fn in_turn(
+        self,
+        turn: Option<Turn>,
+        urgency: Urgency,
+        ends: Instant,
+    ) -> v1::RecordRead {
+        let lanes = &self.cluster.lanes;
+        let Some(mut waiting) = lanes.wait(self.key, turn, urgency) else { return self.now(None) };
+        if !self.has_come(&mut waiting, ends).await {
+            drop(waiting);
+            return self.now(None);
+        }
+        loop {
+            let (record, undecided) = self.record();
+            if !undecided {
+                // A turn is the transaction's from here on.
+                waiting.keep();
+                return convert::record_read(record, false);
+            }
+            if Instant::now() >= ends {
+                return convert::record_read(record, true);
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    async fn has_come(self, waiting: &mut Waiting<'_>, ends: Instant) -> bool {
+        loop {
+            let again = ends.min(Instant::now() + LOOK_AGAIN);
+            if tokio::time::timeout_at(again, &mut *waiting).await.is_ok() {
+                return true;
+            }
+            if Instant::now() >= ends {
+                return false;
+            }
+            self.cluster.lanes.look_again(self.key);
+        }
+    }
+
+    fn record(self) -> (vatic_core::read::Record, bool) {
+        let view = self.handle.view();
+        let reader = Group::of_view(self.group, &view, Rules::default());
+        let decision = |tid| self.cluster.lanes.decision(tid);
+        let (record, holder) = reader.peek_ahead(&view, self.key, decision);
+        (record, holder.is_some())
     }
 }

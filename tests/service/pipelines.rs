@@ -142,8 +142,8 @@ pub(crate) async fn pipeline_of_the_client_counts_every_submission_once(cluster:
 pub(crate) async fn intent_tells_others_until_a_vote_or_until_it_is_given_back(cluster: &Cluster) {
     let pipeline = cluster.client().pipeline(PipelineOptions::default()).await.unwrap();
     let name = core_key(&key("piped-intent", &cluster.partition(3, 0).await, ""));
-    let intent = |token| Intent { token, hold_ms: 1_000 };
-    let back = |token| Intent { token, hold_ms: 0 };
+    let intent = |token| Intent { token, hold_ms: 1_000, rollbacks: 0 };
+    let back = |token| Intent { token, hold_ms: 0, rollbacks: 0 };
     assert!(!pipeline.peek_for(&name, intent(1)).await.unwrap().pending);
     assert!(pipeline.peek_for(&name, intent(2)).await.unwrap().pending);
     assert!(pipeline.peek(&name).await.unwrap().pending);
@@ -157,6 +157,27 @@ pub(crate) async fn intent_tells_others_until_a_vote_or_until_it_is_given_back(c
     assert!(!pipeline.peek(&name).await.unwrap().pending);
     let stale = pipeline.submit(&[guard, put]).await.unwrap_err();
     assert!(matches!(stale, ClientError::RolledBack(_)), "{stale}");
+}
+
+pub(crate) async fn turn_goes_to_who_queued_up_and_comes_with_what_was_written(cluster: &Cluster) {
+    let pipeline = cluster.client().pipeline(PipelineOptions::default()).await.unwrap();
+    let name = core_key(&key("piped-turn", &cluster.partition(2, 0).await, ""));
+    let intent = |token| Intent { token, hold_ms: 1_000, rollbacks: 0 };
+    let first = pipeline.peek_for(&name, intent(1)).await.unwrap();
+    assert!(!first.pending && first.record.is_none());
+    let second = pipeline.peek_in_turn(&name, intent(2), 2_000);
+    let write = async {
+        let fields = Fields::from([("value".to_owned(), Value::from(1))]);
+        pipeline.submit(&[Delta { key: name.clone(), op: Op::Put(fields) }]).await.unwrap()
+    };
+    let (second, committed) = tokio::join!(second, write);
+    let second = second.unwrap();
+    assert!(!second.pending, "{second:?}");
+    assert_eq!(second.record.map(|record| record.version), Some(committed.version));
+    assert!(pipeline.peek_for(&name, intent(3)).await.unwrap().pending);
+    // The third waits in vain: the second neither votes nor gives its turn back in time.
+    let third = pipeline.peek_in_turn(&name, intent(3), 100).await.unwrap();
+    assert!(third.pending, "{third:?}");
 }
 
 pub(crate) async fn each_workload_of_the_benchmark_runs_and_reports(cluster: &Cluster) {

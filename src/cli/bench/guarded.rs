@@ -19,37 +19,41 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Reads for a transaction that will write some of it: others with an intent wait.
+    /// Reads for a transaction that will write some of it, all in its turn. Never waits for one
+    /// record's turn while it has another's: takes what is free, and where something is not gives
+    /// the rest back, queues up there, and takes the rest again once it has that.
     pub(crate) async fn claim(
         pipeline: &Pipeline,
         keys: Vec<Key>,
         intent: Intent,
     ) -> Result<Seen, ClientError> {
-        let peeks = keys.iter().map(|key| pipeline.peek_for(key, intent));
-        let found = futures::future::try_join_all(peeks).await?;
-        Ok(Seen { keys, found })
-    }
-
-    /// Takes the intents back that were left.
-    pub(crate) async fn give_back(&self, pipeline: &Pipeline, token: u64) {
-        let left = self.keys.iter().zip(&self.found).filter(|(_, peeked)| !peeked.pending);
-        let back = Intent { token, hold_ms: 0 };
-        // Lost: it ends by itself.
-        futures::future::join_all(left.map(|(key, _)| pipeline.peek_for(key, back))).await;
-    }
-
-    /// Waits until the first of them that somebody is about to write is free.
-    pub(crate) async fn wait(&self, pipeline: &Pipeline) -> Result<(), ClientError> {
-        let mut taken = self.keys.iter().zip(&self.found).filter(|(_, peeked)| peeked.pending);
-        match taken.next() {
-            Some((key, _)) => pipeline.peek_when_free(key, WAIT_MS).await.map(drop),
-            None => Ok(()),
+        let mut first: Option<(usize, Peeked)> = None;
+        loop {
+            let peek = |at: usize| {
+                let had = first.as_ref().filter(|(had, _)| *had == at).map(|(_, had)| had.clone());
+                let key = &keys[at];
+                async move {
+                    match had {
+                        Some(had) => Ok(had),
+                        None => pipeline.peek_for(key, intent).await,
+                    }
+                }
+            };
+            let found = futures::future::try_join_all((0..keys.len()).map(peek)).await?;
+            let Some(taken) = found.iter().position(|peeked| peeked.pending) else {
+                return Ok(Seen { keys, found });
+            };
+            let back = Intent { hold_ms: 0, ..intent };
+            let left = keys.iter().zip(&found).filter(|(_, peeked)| !peeked.pending);
+            let left = left.map(|(key, _)| pipeline.peek_for(key, back));
+            // A turn that could not be given back ends by itself.
+            let (_, turn) = tokio::join!(
+                futures::future::join_all(left),
+                pipeline.peek_in_turn(&keys[taken], intent, WAIT_MS)
+            );
+            let turn = turn?;
+            first = (!turn.pending).then_some((taken, turn));
         }
-    }
-
-    /// Somebody is about to write one of them.
-    pub(crate) fn pending(&self) -> bool {
-        self.found.iter().any(|peeked| peeked.pending)
     }
 
     /// Rolls back unless all of it still stands.

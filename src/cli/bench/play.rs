@@ -7,7 +7,6 @@ use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 use vatic_client::{ClientError, Intent, Pipeline};
 use vatic_core::delta::Delta;
-use vatic_core::key::Key;
 
 use super::data;
 use super::guarded::{self, Seen};
@@ -85,8 +84,9 @@ impl Player {
     /// last rollback.
     async fn until_committed(&mut self, job: Job, end: Instant) -> Result<End, ClientError> {
         let mut bound_us = BACKOFF_US;
+        let mut rollbacks = 0;
         loop {
-            let deltas = match self.attempt(job).await? {
+            let deltas = match self.attempt(job, rollbacks).await? {
                 Some(deltas) => deltas,
                 None => return Ok(End::Declined),
             };
@@ -101,18 +101,24 @@ impl Player {
             let pause = self.random.random_range(0..=bound_us);
             bound_us = (2 * bound_us).min(BACKOFF_US_MAX);
             sleep(Duration::from_micros(pause)).await;
+            rollbacks += 1;
         }
     }
 
     /// Reads what the job reads, and says what it would write.
-    async fn attempt(&mut self, job: Job) -> Result<Option<Vec<Delta>>, ClientError> {
+    async fn attempt(
+        &mut self,
+        job: Job,
+        rollbacks: u32,
+    ) -> Result<Option<Vec<Delta>>, ClientError> {
         let keys = match job {
             Job::ReadUpdate { record, .. } => vec![data::key(record)],
             Job::Pair(first, second) => vec![data::key(first), data::key(second)],
             Job::Bank(deal) => guarded::reads(deal),
             _ => vec![],
         };
-        let seen = self.read(keys).await?;
+        let intent = Intent { token: self.random.random(), hold_ms: HOLD_MS, rollbacks };
+        let seen = Seen::claim(&self.pipeline, keys, intent).await?;
         let writes = match job {
             Job::Update { record, field } | Job::ReadUpdate { record, field } => {
                 let field = data::field(field, &mut self.random);
@@ -128,21 +134,5 @@ impl Player {
             Job::Put(_) | Job::Get(_) => vec![],
         };
         Ok(Some([seen.guards(), writes].concat()))
-    }
-
-    /// Reads with an intent to write. Where somebody else is ahead, takes the intents back and
-    /// waits until they are through: the attempt would most likely be wasted.
-    async fn read(&mut self, keys: Vec<Key>) -> Result<Seen, ClientError> {
-        let intent = Intent { token: self.random.random(), hold_ms: HOLD_MS };
-        let mut seen = Seen::claim(&self.pipeline, keys, intent).await?;
-        while seen.pending() {
-            let (_, waited) = tokio::join!(
-                seen.give_back(&self.pipeline, intent.token),
-                seen.wait(&self.pipeline)
-            );
-            waited?;
-            seen = Seen::claim(&self.pipeline, seen.keys, intent).await?;
-        }
-        Ok(seen)
     }
 }
