@@ -9,7 +9,7 @@ use vatic_core::id::{Tid, TidError};
 use vatic_core::key::Key;
 use vatic_core::value::{Scalar, Value};
 
-use crate::bench::Workload;
+use crate::bench::{Policy, Workload};
 use crate::json;
 
 /// A replicated transactional store that proves what it committed.
@@ -333,19 +333,46 @@ pub(crate) enum VerifyCommand {
 pub(crate) enum BenchCommand {
     /// Load a cluster with clients, one operation at a time each, and print what it did and cost
     Run(BenchRunArgs),
+    /// Load a cluster in turns, each turn under another policy, and print how they compare
+    Compare(BenchCompareArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchRunArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// What a transaction does about others that mean to write the same records
+    #[arg(long, value_enum, default_value_t = Policy::KeyLane)]
+    pub(crate) policy: Policy,
+    /// How long to measure
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchCompareArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// The policies, the one that the others are compared with first
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Policy::ALL)]
+    pub(crate) policies: Vec<Policy>,
+    /// How long to measure each policy, all its turns together
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Turns of each policy
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+}
+
+/// What load there is.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
     /// What the clients do
     #[arg(long, value_enum)]
     pub(crate) workload: Workload,
     /// Clients
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) clients: u32,
-    /// How long to measure
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) seconds: u64,
     /// Connections to each node, which the clients share
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) connections: u32,

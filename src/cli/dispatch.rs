@@ -82,6 +82,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Verify(VerifyCommand::Cluster) => done(verify::cluster(&settings).await),
         Command::Bench(BenchCommand::Run(args)) => done(bench::run(&args, &settings).await),
+        Command::Bench(BenchCommand::Compare(args)) => done(bench::compare(&args, &settings).await),
         Command::Status => done(status::run(&settings).await),
     }
 }

@@ -66,6 +66,9 @@ pub struct Intent {
     pub hold_ms: u32,
     /// How often it was rolled back so far: who was more often goes first.
     pub rollbacks: u32,
+    /// How many records it has its turn with already: who has more goes before all others. Take
+    /// several in the order of their keys, or two may wait for each other.
+    pub turns: u32,
 }
 
 /// Many operations over few streams. Clones share them, and take turns with the connections.
@@ -154,10 +157,11 @@ impl Pipeline {
         intent: Option<Intent>,
         wait_ms: u32,
     ) -> Result<Peeked, ClientError> {
-        let intent = intent.map(|Intent { token, hold_ms, rollbacks }| v1::Intent {
+        let intent = intent.map(|Intent { token, hold_ms, rollbacks, turns }| v1::Intent {
             token,
             hold_ms,
             rollbacks,
+            turns,
         });
         let peek = v1::PeekRequest { key: Some(convert::key_out(key)), intent, wait_ms };
         self.read(key, Call::Peek(peek), "Peek").await

@@ -9,6 +9,9 @@
 //! Whose turn: whoever waits past `ageing_us`, oldest first; else by [`Urgency`], then age. So
 //! nothing waits longer than `ageing_us` and the turns of those who were there before it.
 //!
+//! Who holds a record's lock is not noted here but asked of the group's state, by a function that
+//! each call brings: what is written down twice comes apart when a reply is lost.
+//!
 //! Invariants: it is advice. It lives in the memory of a group's leader and is lost with it; whether
 //! a transaction commits is decided by votes alone, and no vote waits. A turn ends with a vote on
 //! its record, when it is given back, or when its time is over. A turn is given to at most one
@@ -29,29 +32,27 @@ pub struct LaneLimits {
     pub ageing_us: u64,
     /// Most waiters of one node.
     pub waiting_max: usize,
-    /// Most records with a turn, and most undecided votes that are remembered.
+    /// Most records with a turn or a waiter.
     pub kept_max: usize,
-    /// How long an undecided vote keeps a record from those who wait: its decision may have gone
-    /// to another leader.
-    pub vote_us_max: u64,
 }
 
 impl LaneLimits {
     /// What a node runs with.
     pub fn production() -> LaneLimits {
-        let (waiting_max, kept_max) = (16_384, 65_536);
-        LaneLimits { ageing_us: 500_000, waiting_max, kept_max, vote_us_max: 1_000_000 }
+        LaneLimits { ageing_us: 500_000, waiting_max: 16_384, kept_max: 65_536 }
     }
 
     /// So small that a model or a test meets them.
     pub fn simulation() -> LaneLimits {
-        LaneLimits { ageing_us: 3, waiting_max: 3, kept_max: 4, vote_us_max: 9 }
+        LaneLimits { ageing_us: 3, waiting_max: 3, kept_max: 4 }
     }
 }
 
 /// Who goes first among those who wait: the larger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Urgency {
+    /// Turns that it has already: others wait for those.
+    pub turns: u32,
     /// Rollbacks of this transaction so far.
     pub rollbacks: u32,
     /// Its priority class.
@@ -82,14 +83,21 @@ pub struct Waiter {
     pub since_us: u64,
 }
 
+/// The moment of a call.
+#[derive(Clone, Copy)]
+pub struct Now<'a> {
+    /// Microseconds on the node's monotonic clock.
+    pub us: u64,
+    /// Whose undecided vote has the record locked, in the state that the group has applied.
+    pub holder: &'a dyn Fn(&Key) -> Option<Tid>,
+}
+
 /// The lanes of all records of the groups that a node leads.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Lanes {
     limits: LaneLimits,
     lanes: BTreeMap<Key, Lane>,
     waiting: usize,
-    /// What transactions of several groups voted on here.
-    undecided: BTreeMap<Tid, Vec<Key>>,
     /// Decisions that are on their way into the log.
     decided: BTreeMap<Tid, Decision>,
 }
@@ -98,9 +106,6 @@ pub struct Lanes {
 struct Lane {
     held: Option<Held>,
     waiting: Vec<Waiter>,
-    /// Votes of several groups on it whose decision has not come, and until when they count.
-    votes: u32,
-    votes_end_us: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -112,13 +117,12 @@ struct Held {
 impl Lanes {
     /// Free lanes.
     pub fn new(limits: LaneLimits) -> Lanes {
-        let (lanes, undecided, decided) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Lanes { limits, lanes, waiting: 0, undecided, decided }
+        Lanes { limits, lanes: BTreeMap::new(), waiting: 0, decided: BTreeMap::new() }
     }
 
     /// How much is remembered: with 0 nobody's turn is anywhere.
     pub fn count(&self) -> usize {
-        self.lanes.len() + self.undecided.len() + self.decided.len()
+        self.lanes.len() + self.decided.len()
     }
 
     /// How many wait for a record.
@@ -148,12 +152,12 @@ impl Lanes {
     }
 
     /// Gives a turn back.
-    pub fn give_back(&mut self, key: &Key, token: u64, now_us: u64) -> Vec<WaiterId> {
+    pub fn give_back(&mut self, key: &Key, token: u64, now: Now<'_>) -> Vec<WaiterId> {
         match self.lanes.get_mut(key) {
             Some(lane) if lane.holds(token) => lane.held = None,
             _ => return Vec::new(),
         }
-        self.next(key, now_us)
+        self.next(key, now)
     }
 
     /// Queues a waiter; `false` where there is no more room.
@@ -167,10 +171,22 @@ impl Lanes {
         true
     }
 
-    /// Gives the turn to whoever is next, if it is nobody's: turns and votes end by time as well,
-    /// which nothing else notices.
-    pub fn look_again(&mut self, key: &Key, now_us: u64) -> Vec<WaiterId> {
-        self.next(key, now_us)
+    /// Wakes who is next, if it is nobody's turn, up to the first who takes one: turns and locks end
+    /// in ways that nothing else notices.
+    pub fn next(&mut self, key: &Key, now: Now<'_>) -> Vec<WaiterId> {
+        let ageing_us = self.limits.ageing_us;
+        let mut woken = Vec::new();
+        let Some(lane) = self.lanes.get_mut(key) else { return woken };
+        let locked = || (now.holder)(key).is_some_and(|tid| !self.decided.contains_key(&tid));
+        if lane.waiting.is_empty() || !locked() {
+            while let Some(waiter) = lane.next(ageing_us, now.us) {
+                woken.push(waiter.id);
+                waiter.turn.into_iter().for_each(|turn| lane.give(turn, now.us));
+            }
+        }
+        self.waiting -= woken.len();
+        self.tidy(key);
+        woken
     }
 
     /// Takes a waiter out that waits no more.
@@ -183,44 +199,25 @@ impl Lanes {
         }
     }
 
-    /// A vote of several groups on these records was applied, as a Yes or a No: its lock says from
-    /// now on who is ahead, until its decision comes.
-    pub fn voted(&mut self, tid: Tid, keys: Vec<Key>, now_us: u64) {
-        if self.undecided.contains_key(&tid) {
-            return;
-        }
-        if self.undecided.len() >= self.limits.kept_max {
-            // Whoever waits for it looks again by itself.
-            return self.sweep(now_us);
-        }
-        for key in &keys {
-            let lane = self.lanes.entry(key.clone()).or_default();
-            lane.held = None;
-            lane.votes += 1;
-            lane.votes_end_us = now_us.saturating_add(self.limits.vote_us_max);
-        }
-        self.undecided.insert(tid, keys);
-    }
-
-    /// A vote that decided at once was applied: it leaves no lock.
-    pub fn voted_alone(&mut self, keys: &[Key], now_us: u64) -> Vec<WaiterId> {
+    /// A vote on these records was applied, or nobody knows: their turns are over.
+    pub fn voted(&mut self, keys: &[Key], now: Now<'_>) -> Vec<WaiterId> {
         let end = |key| {
             self.lanes.get_mut(key).into_iter().for_each(|lane: &mut Lane| lane.held = None);
-            self.next(key, now_us)
+            self.next(key, now)
         };
         keys.iter().flat_map(end).collect()
     }
 
-    /// A decision is about to be proposed.
-    pub fn deciding(&mut self, tid: Tid, decision: Decision, now_us: u64) -> Vec<WaiterId> {
+    /// A decision is about to be proposed that frees these records.
+    pub fn deciding(
+        &mut self,
+        tid: Tid,
+        decision: Decision,
+        keys: &[Key],
+        now: Now<'_>,
+    ) -> Vec<WaiterId> {
         self.decided.insert(tid, decision);
-        let keys = self.undecided.remove(&tid).unwrap_or_default();
-        let release = |key| {
-            let lane = self.lanes.get_mut(key).into_iter();
-            lane.for_each(|lane: &mut Lane| lane.votes = lane.votes.saturating_sub(1));
-            self.next(key, now_us)
-        };
-        keys.iter().flat_map(release).collect()
+        keys.iter().flat_map(|key| self.next(key, now)).collect()
     }
 
     /// How a transaction was decided whose decision is on its way.
@@ -233,20 +230,6 @@ impl Lanes {
         self.decided.remove(&tid);
     }
 
-    /// Wakes who is next, up to the first who takes a turn.
-    fn next(&mut self, key: &Key, now_us: u64) -> Vec<WaiterId> {
-        let ageing_us = self.limits.ageing_us;
-        let mut woken = Vec::new();
-        let Some(lane) = self.lanes.get_mut(key) else { return woken };
-        while let Some(waiter) = lane.next(ageing_us, now_us) {
-            woken.push(waiter.id);
-            waiter.turn.into_iter().for_each(|turn| lane.give(turn, now_us));
-        }
-        self.waiting -= woken.len();
-        self.tidy(key);
-        woken
-    }
-
     fn tidy(&mut self, key: &Key) {
         if self.lanes.get(key).is_some_and(Lane::is_idle) {
             self.lanes.remove(key);
@@ -257,12 +240,8 @@ impl Lanes {
     fn sweep(&mut self, now_us: u64) {
         for lane in self.lanes.values_mut() {
             lane.held = lane.held.filter(|held| held.ends_us > now_us);
-            lane.votes = if lane.votes_end_us > now_us { lane.votes } else { 0 };
         }
         self.lanes.retain(|_, lane| !lane.is_idle());
-        let lanes = &self.lanes;
-        let counts = |key: &Key| lanes.get(key).is_some_and(|lane| lane.votes > 0);
-        self.undecided.retain(|_, keys| keys.iter().any(counts));
     }
 }
 
@@ -281,12 +260,12 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.held.is_none() && self.waiting.is_empty() && self.votes == 0
+        self.held.is_none() && self.waiting.is_empty()
     }
 
-    /// Takes out whoever is next, where it is nobody's turn and no vote is undecided.
+    /// Takes out whoever is next, where it is nobody's turn.
     fn next(&mut self, ageing_us: u64, now_us: u64) -> Option<Waiter> {
-        if self.is_taken(None, now_us) || (self.votes > 0 && now_us < self.votes_end_us) {
+        if self.is_taken(None, now_us) {
             return None;
         }
         let rank = |waiter: &Waiter| {

@@ -4,7 +4,7 @@ use crate::{
     command::Decision,
     id::{Tid, Timestamp},
     key::Key,
-    lane::{LaneLimits, Lanes, Turn, Urgency, Waiter, WaiterId},
+    lane::{LaneLimits, Lanes, Now, Turn, Urgency, Waiter, WaiterId},
 };
 use alloc::{collections::BTreeMap, format, vec, vec::Vec};
 use proptest::prelude::*;
@@ -39,6 +39,16 @@ fn lanes() -> Lanes {
     Lanes::new(LaneLimits::simulation())
 }
 
+/// Nobody has a lock.
+fn at(us: u64) -> Now<'static> {
+    Now { us, holder: &|_| None }
+}
+
+/// The first transaction has all locks.
+fn locked(us: u64) -> Now<'static> {
+    Now { us, holder: &|_| Some(tid(1)) }
+}
+
 #[test]
 fn second_turn_is_refused_until_the_first_is_over() {
     let mut lanes = lanes();
@@ -54,11 +64,11 @@ fn turn_given_back_goes_to_whoever_waited_longest() {
     let mut lanes = lanes();
     assert!(lanes.take(&key(), turn(1), 0));
     assert!(lanes.wait(&key(), waiter(11, 1)) && lanes.wait(&key(), waiter(10, 1)));
-    assert_eq!(lanes.give_back(&key(), 2, 1), vec![], "only its owner gives it back");
-    assert_eq!(lanes.give_back(&key(), 1, 1), vec![10]);
+    assert_eq!(lanes.give_back(&key(), 2, at(1)), vec![], "only its owner gives it back");
+    assert_eq!(lanes.give_back(&key(), 1, at(1)), vec![10]);
     assert!(!lanes.take(&key(), turn(3), 1), "it is the waiter's turn");
-    assert_eq!(lanes.give_back(&key(), 10, 2), vec![11]);
-    assert_eq!(lanes.give_back(&key(), 11, 2), vec![]);
+    assert_eq!(lanes.give_back(&key(), 10, at(2)), vec![11]);
+    assert_eq!(lanes.give_back(&key(), 11, at(2)), vec![]);
     assert_eq!(lanes.count(), 0);
 }
 
@@ -69,7 +79,7 @@ fn nobody_goes_past_those_who_wait() {
     assert!(lanes.wait(&key(), waiter(10, 1)));
     let over = HOLD_US + 1;
     assert!(!lanes.take(&key(), turn(3), over));
-    assert_eq!(lanes.look_again(&key(), over), vec![10]);
+    assert_eq!(lanes.next(&key(), at(over)), vec![10]);
 }
 
 #[test]
@@ -82,31 +92,31 @@ fn urgent_waiter_goes_first_until_another_has_waited_too_long() {
     assert!(lanes.take(&key(), turn(1), 0));
     assert!(lanes.wait(&key(), waiter(10, 0)));
     assert!(lanes.wait(&key(), urgent(11, 1)) && lanes.wait(&key(), urgent(12, 1)));
-    assert_eq!(lanes.give_back(&key(), 1, 1), vec![11]);
+    assert_eq!(lanes.give_back(&key(), 1, at(1)), vec![11]);
     let aged = LaneLimits::simulation().ageing_us;
-    assert_eq!(lanes.give_back(&key(), 11, aged), vec![10]);
+    assert_eq!(lanes.give_back(&key(), 11, at(aged)), vec![10]);
 }
 
 #[test]
-fn vote_of_several_groups_keeps_the_record_until_its_decision_comes() {
+fn locked_record_is_nobodys_turn_until_its_decision_comes() {
     let mut lanes = lanes();
     assert!(lanes.take(&key(), turn(1), 0));
     assert!(lanes.wait(&key(), waiter(10, 0)));
-    lanes.voted(tid(1), vec![key()], 1);
-    assert_eq!(lanes.look_again(&key(), 1), vec![], "the vote's lock is still in the way");
-    assert_eq!(lanes.deciding(tid(1), committed(), 2), vec![10]);
+    assert_eq!(lanes.voted(&[key()], locked(1)), vec![], "the vote's lock is in the way");
+    assert_eq!(lanes.deciding(tid(2), committed(), &[key()], locked(1)), vec![]);
+    assert_eq!(lanes.deciding(tid(1), committed(), &[key()], locked(2)), vec![10]);
     assert_eq!(lanes.decision(tid(1)), Some(&committed()));
     lanes.decided(tid(1));
     assert_eq!(lanes.decision(tid(1)), None);
 }
 
 #[test]
-fn vote_whose_decision_never_comes_keeps_nobody_for_good() {
+fn decision_that_came_before_its_vote_frees_the_record_when_the_vote_is_applied() {
     let mut lanes = lanes();
-    lanes.voted(tid(1), vec![key()], 0);
+    assert!(lanes.take(&key(), turn(1), 0));
     assert!(lanes.wait(&key(), waiter(10, 0)));
-    assert_eq!(lanes.look_again(&key(), 1), vec![]);
-    assert_eq!(lanes.look_again(&key(), LaneLimits::simulation().vote_us_max), vec![10]);
+    assert_eq!(lanes.deciding(tid(1), committed(), &[], at(1)), vec![]);
+    assert_eq!(lanes.voted(&[key()], locked(2)), vec![10]);
 }
 
 #[test]
@@ -118,7 +128,7 @@ fn those_who_only_want_to_be_told_are_told_together() {
     }
     assert!(lanes.wait(&key(), waiter(12, 1)));
     assert!(!lanes.wait(&key(), waiter(13, 1)), "there is room for three");
-    assert_eq!(lanes.voted_alone(&[key()], 1), vec![10, 11, 12]);
+    assert_eq!(lanes.voted(&[key()], at(1)), vec![10, 11, 12]);
 }
 
 #[test]
@@ -127,7 +137,7 @@ fn waiter_that_left_is_passed_over() {
     assert!(lanes.take(&key(), turn(1), 0));
     assert!(lanes.wait(&key(), waiter(10, 0)) && lanes.wait(&key(), waiter(11, 0)));
     lanes.leave(&key(), 10);
-    assert_eq!(lanes.give_back(&key(), 1, 1), vec![11]);
+    assert_eq!(lanes.give_back(&key(), 1, at(1)), vec![11]);
     assert_eq!(lanes.waiting_for(&key()), 0);
 }
 
@@ -137,24 +147,29 @@ enum Step {
     GiveBack(u8, u64),
     Wait(u8),
     Leave(u8),
-    Vote(u8, u8),
-    VoteAlone(u8),
+    Vote(u8),
     Decide(u8),
-    LookAgain(u8),
+    Applied(u8),
+    Next(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (record, token, vote) = (0u8..3, 1u64..4, 0u8..3);
+    let (record, token) = (0u8..3, 1u64..4);
     prop_oneof![
         (record.clone(), token.clone()).prop_map(|(key, token)| Step::Take(key, token)),
         (record.clone(), token).prop_map(|(key, token)| Step::GiveBack(key, token)),
         record.clone().prop_map(Step::Wait),
         record.clone().prop_map(Step::Leave),
-        (record.clone(), vote.clone()).prop_map(|(key, vote)| Step::Vote(key, vote)),
-        record.clone().prop_map(Step::VoteAlone),
-        vote.prop_map(Step::Decide),
-        record.prop_map(Step::LookAgain),
+        record.clone().prop_map(Step::Vote),
+        record.clone().prop_map(Step::Decide),
+        record.clone().prop_map(Step::Applied),
+        record.prop_map(Step::Next),
     ]
+}
+
+/// The transaction of each record's lock: one a record.
+fn holder(locks: [bool; 3]) -> impl Fn(&Key) -> Option<Tid> {
+    move |key| (0..3).find(|&at| locks[usize::from(at)] && key_of(at) == *key).map(tid)
 }
 
 proptest! {
@@ -162,21 +177,24 @@ proptest! {
     fn every_waiter_is_woken_once_or_leaves(steps in prop::collection::vec(step(), 0..60)) {
         let mut lanes = lanes();
         let mut waiting: BTreeMap<WaiterId, u8> = BTreeMap::new();
-        let (mut next, mut now_us) = (100, 0);
+        let mut locks = [false; 3];
+        let (mut next, mut us) = (100, 0);
         for step in steps {
-            now_us += 1;
-            let woken: Vec<WaiterId> = match step {
+            us += 1;
+            let mut woken: Vec<WaiterId> = vec![];
+            let free = locks;
+            let holder = holder(locks);
+            let now = Now { us, holder: &holder };
+            match step {
                 Step::Take(key, token) => {
-                    lanes.take(&key_of(key), turn(token), now_us);
-                    vec![]
+                    lanes.take(&key_of(key), turn(token), us);
                 }
-                Step::GiveBack(key, token) => lanes.give_back(&key_of(key), token, now_us),
+                Step::GiveBack(key, token) => woken = lanes.give_back(&key_of(key), token, now),
                 Step::Wait(key) => {
                     next += 1;
-                    if lanes.wait(&key_of(key), waiter(next, now_us)) {
+                    if lanes.wait(&key_of(key), waiter(next, us)) {
                         waiting.insert(next, key);
                     }
-                    vec![]
                 }
                 Step::Leave(key) => {
                     let id = waiting.iter().find(|(_, at)| **at == key).map(|(id, _)| *id);
@@ -184,33 +202,35 @@ proptest! {
                         lanes.leave(&key_of(key), id);
                         waiting.remove(&id);
                     }
-                    vec![]
                 }
-                Step::Vote(key, vote) => {
-                    lanes.voted(tid(vote), vec![key_of(key)], now_us);
-                    vec![]
+                Step::Vote(key) => {
+                    locks[usize::from(key)] = true;
+                    woken = lanes.voted(&[key_of(key)], now);
                 }
-                Step::VoteAlone(key) => lanes.voted_alone(&[key_of(key)], now_us),
-                Step::Decide(vote) => {
-                    let woken = lanes.deciding(tid(vote), committed(), now_us);
-                    lanes.decided(tid(vote));
-                    woken
+                Step::Decide(key) => {
+                    woken = lanes.deciding(tid(key), committed(), &[key_of(key)], now);
                 }
-                Step::LookAgain(key) => lanes.look_again(&key_of(key), now_us),
-            };
+                Step::Applied(key) => {
+                    locks[usize::from(key)] = false;
+                    lanes.decided(tid(key));
+                }
+                Step::Next(key) => woken = lanes.next(&key_of(key), now),
+            }
             prop_assert!(woken.len() <= 1, "one turn, one waiter: {woken:?}");
             for id in woken {
                 let key = waiting.remove(&id);
                 prop_assert!(key.is_some(), "{id} was woken twice, or had left");
-                prop_assert!(lanes.is_taken(&key_of(key.unwrap_or_default()), None, now_us));
+                let key = key.unwrap_or_default();
+                prop_assert!(lanes.is_taken(&key_of(key), None, us));
+                let decided = lanes.decision(tid(key)).is_some();
+                prop_assert!(!free[usize::from(key)] || decided, "{key} is locked");
             }
         }
         // With looks alone everybody gets a turn: all that is held ends by time.
-        let bound = 3 * (HOLD_US + LaneLimits::simulation().vote_us_max) + 1;
-        for _ in 0..bound {
-            now_us += 1;
+        for _ in 0..3 * HOLD_US + 1 {
+            us += 1;
             for key in 0..3 {
-                for id in lanes.look_again(&key_of(key), now_us) {
+                for id in lanes.next(&key_of(key), at(us)) {
                     waiting.remove(&id);
                 }
             }

@@ -80,7 +80,7 @@ impl Group {
     /// A record with whoever is about to write it: for reads inside a read-write transaction.
     pub fn peek(&self, state: &impl Read, key: &Key) -> (Record, Option<Tid>) {
         let (version, fields) = latest(state, key);
-        let holder = lock::writer(state, key).map(|writer| writer.tid);
+        let holder = writer(state, key);
         (Record { key: key.clone(), version, fields }, holder)
     }
 
@@ -300,6 +300,18 @@ pub(crate) fn measure(state: &impl Read, key: &Key) -> (Timestamp, u64) {
 /// tombstone counts nothing against the quota.
 pub(crate) fn live(measured: Option<(Timestamp, u64)>) -> (Timestamp, u64) {
     measured.filter(|(_, bytes)| *bytes > 0).unwrap_or_default()
+}
+
+/// Whose undecided vote is about to write the record.
+pub fn writer(state: &impl Read, key: &Key) -> Option<Tid> {
+    lock::writer(state, key).map(|writer| writer.tid)
+}
+
+/// What an undecided vote is about to write.
+pub fn writes_of(state: &impl Read, tid: Tid) -> Vec<Key> {
+    let prepared: Option<Prepared> = tables::load(state, &tables::prepared(tid));
+    let images = prepared.map(|prepared| prepared.images).unwrap_or_default();
+    images.into_iter().map(|image| image.key).collect()
 }
 
 /// The latest version number of a record; 0 where it is absent.

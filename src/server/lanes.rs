@@ -11,13 +11,15 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::oneshot, time::Instant};
+use vatic_consensus::GroupHandle;
 use vatic_core::{
     codec,
-    command::{Command, Decision},
+    command::{Command, Decision, Vote},
     delta::Delta,
     id::Tid,
     key::Key,
-    lane::{LaneLimits, Lanes, Turn, Urgency, Waiter, WaiterId},
+    lane::{LaneLimits, Lanes, Now, Turn, Urgency, Waiter, WaiterId},
+    read,
 };
 use vatic_sync::Sparse;
 
@@ -35,13 +37,18 @@ struct Table {
     next: WaiterId,
 }
 
-/// What a command means for the lanes, once it is applied.
-pub(crate) enum Concern {
+/// A command on its way through the log. Dropped when it is applied, or nobody knows: then what it
+/// means for the lanes takes effect.
+pub(crate) struct Passing<'a> {
+    lanes: &'a KeyLanes,
+    handle: &'a GroupHandle,
+    concern: Concern,
+}
+
+enum Concern {
     Nothing,
-    /// Its locks say from now on who is ahead.
-    Vote(Tid, Vec<Key>),
-    /// The same of a transaction of this group alone: it leaves no locks.
-    VoteAlone(Vec<Key>),
+    /// Its locks say from then on who is ahead.
+    Vote(Vec<Key>),
     /// Its decision is no longer on its way.
     Decide(Tid),
 }
@@ -49,11 +56,12 @@ pub(crate) enum Concern {
 /// A place in the queue for a record, given up when dropped.
 pub(crate) struct Waiting<'a> {
     lanes: &'a KeyLanes,
+    handle: &'a GroupHandle,
     key: &'a Key,
     id: WaiterId,
     turn: Option<Turn>,
     woken: oneshot::Receiver<()>,
-    done: bool,
+    kept: bool,
 }
 
 impl Default for KeyLanes {
@@ -78,14 +86,15 @@ impl KeyLanes {
         self.table.with(|table| table.lanes.take(key, turn, now_us))
     }
 
-    /// Gives a turn back.
-    pub(crate) fn give_back(&self, key: &Key, token: u64) {
-        self.change(|lanes, now_us| lanes.give_back(key, token, now_us));
+    /// Gives a turn back. As everywhere here, `handle` is of the record's group.
+    pub(crate) fn give_back(&self, handle: &GroupHandle, key: &Key, token: u64) {
+        self.change(handle, |lanes, now| lanes.give_back(key, token, now));
     }
 
     /// Queues up; `None` where there is no more room.
     pub(crate) fn wait<'a>(
         &'a self,
+        handle: &'a GroupHandle,
         key: &'a Key,
         turn: Option<Turn>,
         urgency: Urgency,
@@ -100,14 +109,14 @@ impl KeyLanes {
                 waiter.id
             })
         })?;
-        let waiting = Waiting { lanes: self, key, id, turn, woken, done: false };
-        self.look_again(key);
-        Some(waiting)
+        // It may be free by now.
+        self.look_again(handle, key);
+        Some(Waiting { lanes: self, handle, key, id, turn, woken, kept: false })
     }
 
-    /// Wakes whoever is next, where turns or votes ended by time.
-    pub(crate) fn look_again(&self, key: &Key) {
-        self.change(|lanes, now_us| lanes.look_again(key, now_us));
+    /// Wakes whoever is next, where a turn or a lock ended unnoticed.
+    pub(crate) fn look_again(&self, handle: &GroupHandle, key: &Key) {
+        self.change(handle, |lanes, now| lanes.next(key, now));
     }
 
     /// How a transaction was decided whose decision is not applied yet, if that is known.
@@ -115,48 +124,32 @@ impl KeyLanes {
         self.table.with(|table| table.lanes.decision(tid).cloned())
     }
 
-    /// What a command that is about to be proposed will mean. A decision frees its records now.
-    pub(crate) fn concern(&self, command: &Command) -> Concern {
-        match command {
+    /// To be asked before a command is proposed. A decision frees its records now.
+    pub(crate) fn passing<'a>(&'a self, handle: &'a GroupHandle, command: &Command) -> Passing<'a> {
+        let concern = match command {
             _ if self.table.is_empty() => Concern::Nothing,
-            Command::Vote(vote) => {
-                let deltas = vote.part.transitions.iter().map(|transition| &transition.delta);
-                let deltas = deltas.filter_map(|bytes| codec::decode::<Delta>(bytes).ok());
-                let mut keys: Vec<Key> = deltas.map(|delta| delta.key).collect();
-                keys.sort_unstable();
-                keys.dedup();
-                match vote.body.participants.len() {
-                    1 => Concern::VoteAlone(keys),
-                    _ => Concern::Vote(vote.body.tid, keys),
-                }
-            }
+            Command::Vote(vote) => Concern::Vote(keys_of(vote)),
             Command::Decide { tid, decision, .. } => {
-                self.change(|lanes, now_us| lanes.deciding(*tid, decision.clone(), now_us));
+                let keys = read::writes_of(&handle.view(), *tid);
+                let decision = decision.clone();
+                self.change(handle, |lanes, now| lanes.deciding(*tid, decision, &keys, now));
                 Concern::Decide(*tid)
             }
             _ => Concern::Nothing,
-        }
+        };
+        Passing { lanes: self, handle, concern }
     }
 
-    /// The command was applied, or nobody knows.
-    pub(crate) fn applied(&self, concern: Concern) {
-        match concern {
-            Concern::Nothing => {}
-            Concern::Vote(tid, keys) => self.change(|lanes, now_us| {
-                lanes.voted(tid, keys, now_us);
-                Vec::new()
-            }),
-            Concern::VoteAlone(keys) => {
-                self.change(|lanes, now_us| lanes.voted_alone(&keys, now_us));
-            }
-            Concern::Decide(tid) => self.table.with(|table| table.lanes.decided(tid)),
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Lanes, u64) -> Vec<WaiterId>) {
-        let now_us = self.now_us();
+    fn change(
+        &self,
+        handle: &GroupHandle,
+        change: impl FnOnce(&mut Lanes, Now<'_>) -> Vec<WaiterId>,
+    ) {
+        let view = handle.view();
+        let holder = |key: &Key| read::writer(&view, key);
+        let now = Now { us: self.now_us(), holder: &holder };
         self.table.with(|table| {
-            for id in change(&mut table.lanes, now_us) {
+            for id in change(&mut table.lanes, now) {
                 let wake = table.wakers.remove(&id).expect("who waits has a waker");
                 // Whoever is gone gives its turn back as it is dropped.
                 let _ = wake.send(());
@@ -169,10 +162,32 @@ impl KeyLanes {
     }
 }
 
+/// The records that a vote writes or expects something of.
+fn keys_of(vote: &Vote) -> Vec<Key> {
+    let deltas = vote.part.transitions.iter().map(|transition| &transition.delta);
+    let deltas = deltas.filter_map(|bytes| codec::decode::<Delta>(bytes).ok());
+    let mut keys: Vec<Key> = deltas.map(|delta| delta.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        match &self.concern {
+            Concern::Nothing => {}
+            Concern::Vote(keys) => {
+                self.lanes.change(self.handle, |lanes, now| lanes.voted(keys, now))
+            }
+            Concern::Decide(tid) => self.lanes.table.with(|table| table.lanes.decided(*tid)),
+        }
+    }
+}
+
 impl Waiting<'_> {
     /// From now on the turn is the caller's to give back.
     pub(crate) fn keep(mut self) {
-        self.done = true;
+        self.kept = true;
     }
 }
 
@@ -187,7 +202,7 @@ impl Future for Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.done {
+        if self.kept {
             return;
         }
         let left = self.lanes.table.with(|table| {
@@ -196,64 +211,6 @@ impl Drop for Waiting<'_> {
         });
         // Its turn had come, and nobody is left to use it.
         let unused = self.turn.filter(|_| !left);
-        unused.into_iter().for_each(|turn| self.lanes.give_back(self.key, turn.token));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use vatic_core::id::Timestamp;
-
-    fn key() -> Key {
-        Key::new("c", "p", "").unwrap()
-    }
-
-    fn turn(token: u64) -> Turn {
-        Turn { token, hold_us: 20_000 }
-    }
-
-    fn decide(tid: Tid) -> Command {
-        let decision = Decision::Committed { ts: Timestamp(7) };
-        Command::Decide { tid, body: None, decision, proofs: vec![] }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waiter_is_woken_when_a_decision_comes_to_be_proposed() {
-        let lanes = KeyLanes::default();
-        let (key, tid) = (key(), Tid::from_bytes(&[1; 20]).unwrap());
-        assert!(lanes.take(&key, turn(1)));
-        let mut waiting = lanes.wait(&key, Some(turn(2)), Urgency::default()).unwrap();
-        lanes.applied(Concern::Vote(tid, vec![key.clone()]));
-        let concern = lanes.concern(&decide(tid));
-        tokio::time::timeout(Duration::ZERO, &mut waiting).await.expect("it is its turn");
-        assert!(lanes.decision(tid).is_some());
-        lanes.applied(concern);
-        assert!(lanes.decision(tid).is_none());
-        assert!(lanes.is_taken(&key, None) && !lanes.is_taken(&key, Some(2)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waiter_that_is_dropped_leaves_its_turn_to_the_next() {
-        let lanes = KeyLanes::default();
-        let key = key();
-        assert!(lanes.take(&key, turn(1)));
-        let first = lanes.wait(&key, Some(turn(2)), Urgency::default()).unwrap();
-        let second = lanes.wait(&key, Some(turn(3)), Urgency::default()).unwrap();
-        lanes.give_back(&key, 1);
-        drop(first);
-        tokio::time::timeout(Duration::ZERO, second).await.expect("it is its turn");
-        assert!(lanes.table.is_empty(), "a turn that was not kept is given back");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn turn_whose_time_is_over_goes_to_who_looks_again() {
-        let lanes = KeyLanes::default();
-        let key = key();
-        assert!(lanes.take(&key, turn(1)));
-        let mut waiting = lanes.wait(&key, Some(turn(2)), Urgency::default()).unwrap();
-        tokio::time::advance(Duration::from_millis(21)).await;
-        lanes.look_again(&key);
-        tokio::time::timeout(Duration::ZERO, &mut waiting).await.expect("it is its turn");
+        unused.into_iter().for_each(|turn| self.lanes.give_back(self.handle, self.key, turn.token));
     }
 }

@@ -135,10 +135,10 @@ impl Cluster {
             vote.hint = vote.hint.min(time::now().plus_us(ahead_us));
         }
         let votes = matches!(command, Command::Vote(_));
-        let concern = self.lanes.concern(command);
+        let passing = self.lanes.passing(handle, command);
         let proposed = handle.propose(codec::encode(command).into());
         let proposed = tokio::time::timeout_at(deadline, proposed).await;
-        self.lanes.applied(concern);
+        drop(passing);
         match proposed {
             Ok(Ok(applied)) => match codec::decode::<Applied>(&applied.reply) {
                 Ok(reply) => {

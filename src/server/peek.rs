@@ -35,7 +35,8 @@ pub(crate) struct Look<'a> {
 /// What an intent asks for.
 pub(crate) fn turn_of(intent: v1::Intent) -> (Turn, Urgency) {
     let hold_us = u64::from(intent.hold_ms).min(HOLD_MS_MAX) * 1_000;
-    let urgency = Urgency { rollbacks: intent.rollbacks, ..Urgency::default() };
+    let v1::Intent { turns, rollbacks, .. } = intent;
+    let urgency = Urgency { turns, rollbacks, ..Urgency::default() };
     (Turn { token: intent.token, hold_us }, urgency)
 }
 
@@ -49,7 +50,7 @@ impl Look<'_> {
         };
         let (record, undecided) = self.record();
         if let Some(turn) = turn.filter(|turn| turn.hold_us == 0 || undecided) {
-            lanes.give_back(self.key, turn.token);
+            lanes.give_back(self.handle, self.key, turn.token);
         }
         convert::record_read(record, undecided || !free)
     }
@@ -62,7 +63,9 @@ impl Look<'_> {
         ends: Instant,
     ) -> v1::RecordRead {
         let lanes = &self.cluster.lanes;
-        let Some(mut waiting) = lanes.wait(self.key, turn, urgency) else { return self.now(None) };
+        let Some(mut waiting) = lanes.wait(self.handle, self.key, turn, urgency) else {
+            return self.now(None);
+        };
         if !self.has_come(&mut waiting, ends).await {
             drop(waiting);
             return self.now(None);
@@ -90,7 +93,7 @@ impl Look<'_> {
             if Instant::now() >= ends {
                 return false;
             }
-            self.cluster.lanes.look_again(self.key);
+            self.cluster.lanes.look_again(self.handle, self.key);
         }
     }
 

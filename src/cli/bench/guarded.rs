@@ -19,41 +19,62 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Reads for a transaction that will write some of it, all in its turn. Never waits for one
-    /// record's turn while it has another's: takes what is free, and where something is not gives
-    /// the rest back, queues up there, and takes the rest again once it has that.
+    /// Reads, whoever else does.
+    pub(crate) async fn at_once(pipeline: &Pipeline, keys: Vec<Key>) -> Result<Seen, ClientError> {
+        let peeks = keys.iter().map(|key| pipeline.peek(key));
+        let found = futures::future::try_join_all(peeks).await?;
+        Ok(Seen { keys, found })
+    }
+
+    /// Reads if nobody else means to write any of it; `None`, and nothing taken, where somebody
+    /// does.
+    pub(crate) async fn if_free(
+        pipeline: &Pipeline,
+        keys: Vec<Key>,
+        intent: Intent,
+    ) -> Result<Option<Seen>, ClientError> {
+        let peeks = keys.iter().map(|key| pipeline.peek_for(key, intent));
+        let seen = Seen { found: futures::future::try_join_all(peeks).await?, keys };
+        if seen.found.iter().all(|peeked| !peeked.pending) {
+            return Ok(Some(seen));
+        }
+        seen.give_back(pipeline, intent).await;
+        Ok(None)
+    }
+
+    /// Reads for a transaction that will write some of it, all in its turn: one record after the
+    /// other, in the order of their keys, so that no two wait for each other.
     pub(crate) async fn claim(
         pipeline: &Pipeline,
         keys: Vec<Key>,
         intent: Intent,
     ) -> Result<Seen, ClientError> {
-        let mut first: Option<(usize, Peeked)> = None;
-        loop {
-            let peek = |at: usize| {
-                let had = first.as_ref().filter(|(had, _)| *had == at).map(|(_, had)| had.clone());
-                let key = &keys[at];
-                async move {
-                    match had {
-                        Some(had) => Ok(had),
-                        None => pipeline.peek_for(key, intent).await,
-                    }
-                }
-            };
-            let found = futures::future::try_join_all((0..keys.len()).map(peek)).await?;
-            let Some(taken) = found.iter().position(|peeked| peeked.pending) else {
-                return Ok(Seen { keys, found });
-            };
-            let back = Intent { hold_ms: 0, ..intent };
-            let left = keys.iter().zip(&found).filter(|(_, peeked)| !peeked.pending);
-            let left = left.map(|(key, _)| pipeline.peek_for(key, back));
-            // A turn that could not be given back ends by itself.
-            let (_, turn) = tokio::join!(
-                futures::future::join_all(left),
-                pipeline.peek_in_turn(&keys[taken], intent, WAIT_MS)
-            );
-            let turn = turn?;
-            first = (!turn.pending).then_some((taken, turn));
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        order.sort_by_key(|&at| &keys[at]);
+        let mut found: Vec<Option<Peeked>> = vec![None; keys.len()];
+        for (turns, at) in (0..).zip(order) {
+            let intent = Intent { turns, ..intent };
+            // Pending after the wait: it goes on all the same, and its vote tells.
+            found[at] = Some(pipeline.peek_in_turn(&keys[at], intent, WAIT_MS).await?);
         }
+        Ok(Seen { keys, found: found.into_iter().flatten().collect() })
+    }
+
+    /// Reads once nobody is about to write any of it.
+    pub(crate) async fn when_free(
+        pipeline: &Pipeline,
+        keys: Vec<Key>,
+    ) -> Result<Seen, ClientError> {
+        let peeks = keys.iter().map(|key| pipeline.peek_when_free(key, WAIT_MS));
+        let found = futures::future::try_join_all(peeks).await?;
+        Ok(Seen { keys, found })
+    }
+
+    /// Gives back the turns that were taken. One that is lost on the way ends by itself.
+    async fn give_back(&self, pipeline: &Pipeline, intent: Intent) {
+        let back = Intent { hold_ms: 0, ..intent };
+        let taken = self.keys.iter().zip(&self.found).filter(|(_, peeked)| !peeked.pending);
+        futures::future::join_all(taken.map(|(key, _)| pipeline.peek_for(key, back))).await;
     }
 
     /// Rolls back unless all of it still stands.
@@ -80,6 +101,22 @@ pub(crate) fn reads(deal: Deal) -> Vec<Key> {
         Deal::TransactSavings { of, .. } => vec![savings(of)],
         Deal::Amalgamate { from, .. } => vec![savings(from), checking(from)],
         Deal::SendPayment { from, .. } => vec![checking(from)],
+    }
+}
+
+/// All that a bank transaction reads or may write.
+pub(crate) fn touched(deal: Deal) -> Vec<Key> {
+    let accounts = |customer| {
+        [demo::CHECKING, demo::SAVINGS, demo::LEDGER].map(|kind| demo::key(kind, customer))
+    };
+    match deal {
+        Deal::Balance { of }
+        | Deal::DepositChecking { to: of, .. }
+        | Deal::TransactSavings { of, .. }
+        | Deal::WriteCheck { of, .. } => accounts(of).to_vec(),
+        Deal::Amalgamate { from, to } | Deal::SendPayment { from, to, .. } => {
+            [accounts(from), accounts(to)].concat()
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const BACKOFF_US: u64 = 500;
 /// Upper end of any pause after a rollback.
 pub(crate) const BACKOFF_US_MAX: u64 = 16_000;
 /// How long an intent to write holds others off.
-pub(crate) const HOLD_MS: u32 = 100;
+pub(crate) const HOLD_MS: u32 = 1_000;
 /// How long to wait for a record that somebody else is about to write, before looking again.
 pub(crate) const WAIT_MS: u32 = 500;
 /// Longest operation that the histograms tell apart, in microseconds.

@@ -1,20 +1,25 @@
-//! `vatic bench run`: how fast a running cluster is, and what it costs.
+//! `vatic bench run`: how fast a running cluster is, and what it costs. `vatic bench compare`: the
+//! same under several policies, in turns.
 //!
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
-//! how one operation runs (`play`, `guarded`), what is counted (`tally`, `cpu`), what is printed
+//! how one operation runs (`play`, `policy`, `guarded`), what is counted (`tally`, `cpu`), what is printed
 //! (`report`).
 
+mod compare;
 mod cpu;
 mod data;
 mod guarded;
 mod limits;
 mod play;
+mod policy;
 mod report;
 mod run;
 mod tally;
 mod workload;
 mod zipf;
 
+pub(crate) use compare::compare;
+pub(crate) use policy::Policy;
 pub(crate) use run::run;
 pub(crate) use workload::Workload;

@@ -1,16 +1,19 @@
 //! One client: jobs one after the other, each until it is done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rand::Rng;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 use vatic_client::{ClientError, Intent, Pipeline};
 use vatic_core::delta::Delta;
+use vatic_core::key::Key;
 
 use super::data;
 use super::guarded::{self, Seen};
 use super::limits::{BACKOFF_US, BACKOFF_US_MAX, ERROR_PAUSE_MS, HOLD_MS};
+use super::policy::{Admitted, Oracle, Policy};
 use super::tally::Tally;
 use super::workload::{Job, Jobs};
 
@@ -27,6 +30,16 @@ pub(crate) struct Player {
     pub(crate) jobs: Jobs,
     pub(crate) random: SmallRng,
     pub(crate) tally: Tally,
+    pub(crate) policy: Policy,
+    pub(crate) oracle: Arc<Oracle>,
+}
+
+/// What one attempt came to, before it is submitted.
+enum Attempt {
+    Writes(Vec<Delta>),
+    Declined,
+    /// Somebody else means to write what it reads.
+    GaveWay,
 }
 
 /// How a job ended, and how long its last attempt took to commit.
@@ -37,11 +50,6 @@ enum End {
 }
 
 impl Player {
-    pub(crate) fn new(pipeline: Pipeline, jobs: Jobs, seed: u64, counts_from: Instant) -> Player {
-        let random = SmallRng::seed_from_u64(seed);
-        Player { pipeline, jobs, random, tally: Tally::new(counts_from) }
-    }
-
     /// Plays until the window closes. What ends after that is not counted.
     pub(crate) async fn run(mut self, window: Window) -> Tally {
         self.tally.count_until(window.to);
@@ -85,18 +93,22 @@ impl Player {
     async fn until_committed(&mut self, job: Job, end: Instant) -> Result<End, ClientError> {
         let mut bound_us = BACKOFF_US;
         let mut rollbacks = 0;
+        let _admitted = self.admitted(job).await;
         loop {
-            let deltas = match self.attempt(job, rollbacks).await? {
-                Some(deltas) => deltas,
-                None => return Ok(End::Declined),
-            };
-            let began = Instant::now();
-            match self.pipeline.submit(&deltas).await {
-                Ok(_) => return Ok(End::Done(began.elapsed())),
-                Err(ClientError::RolledBack(rollback)) if Instant::now() < end => {
-                    self.tally.rolled_back(rollback.cause);
+            match self.attempt(job, rollbacks).await? {
+                Attempt::Writes(deltas) => {
+                    let began = Instant::now();
+                    match self.pipeline.submit(&deltas).await {
+                        Ok(_) => return Ok(End::Done(began.elapsed())),
+                        Err(ClientError::RolledBack(rollback)) if Instant::now() < end => {
+                            self.tally.rolled_back(rollback.cause);
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
-                Err(error) => return Err(error),
+                Attempt::Declined => return Ok(End::Declined),
+                Attempt::GaveWay if Instant::now() < end => self.tally.gave_way(),
+                Attempt::GaveWay => return Ok(End::Declined),
             }
             let pause = self.random.random_range(0..=bound_us);
             bound_us = (2 * bound_us).min(BACKOFF_US_MAX);
@@ -105,20 +117,18 @@ impl Player {
         }
     }
 
+    async fn admitted(&self, job: Job) -> Option<Admitted> {
+        match self.policy {
+            Policy::Oracle => Some(self.oracle.admit(&writes_of(job)).await),
+            _ => None,
+        }
+    }
+
     /// Reads what the job reads, and says what it would write.
-    async fn attempt(
-        &mut self,
-        job: Job,
-        rollbacks: u32,
-    ) -> Result<Option<Vec<Delta>>, ClientError> {
-        let keys = match job {
-            Job::ReadUpdate { record, .. } => vec![data::key(record)],
-            Job::Pair(first, second) => vec![data::key(first), data::key(second)],
-            Job::Bank(deal) => guarded::reads(deal),
-            _ => vec![],
+    async fn attempt(&mut self, job: Job, rollbacks: u32) -> Result<Attempt, ClientError> {
+        let Some(seen) = self.read(reads_of(job), rollbacks).await? else {
+            return Ok(Attempt::GaveWay);
         };
-        let intent = Intent { token: self.random.random(), hold_ms: HOLD_MS, rollbacks };
-        let seen = Seen::claim(&self.pipeline, keys, intent).await?;
         let writes = match job {
             Job::Update { record, field } | Job::ReadUpdate { record, field } => {
                 let field = data::field(field, &mut self.random);
@@ -129,10 +139,38 @@ impl Player {
                 .to_vec(),
             Job::Bank(deal) => match guarded::writes(deal, &seen) {
                 Some(writes) => writes,
-                None => return Ok(None),
+                None => return Ok(Attempt::Declined),
             },
             Job::Put(_) | Job::Get(_) => vec![],
         };
-        Ok(Some([seen.guards(), writes].concat()))
+        Ok(Attempt::Writes([seen.guards(), writes].concat()))
+    }
+
+    async fn read(&mut self, keys: Vec<Key>, rollbacks: u32) -> Result<Option<Seen>, ClientError> {
+        let intent = Intent { token: self.random.random(), hold_ms: HOLD_MS, rollbacks, turns: 0 };
+        match self.policy {
+            Policy::Fifo => Seen::at_once(&self.pipeline, keys).await.map(Some),
+            Policy::Oracle => Seen::when_free(&self.pipeline, keys).await.map(Some),
+            Policy::NoWait => Seen::if_free(&self.pipeline, keys, intent).await,
+            Policy::KeyLane => Seen::claim(&self.pipeline, keys, intent).await.map(Some),
+        }
+    }
+}
+
+fn reads_of(job: Job) -> Vec<Key> {
+    match job {
+        Job::ReadUpdate { record, .. } => vec![data::key(record)],
+        Job::Pair(first, second) => vec![data::key(first), data::key(second)],
+        Job::Bank(deal) => guarded::reads(deal),
+        Job::Put(_) | Job::Get(_) | Job::Update { .. } => vec![],
+    }
+}
+
+/// All records that a job may write, and those that it reads.
+fn writes_of(job: Job) -> Vec<Key> {
+    match job {
+        Job::Put(record) | Job::Update { record, .. } => vec![data::key(record)],
+        Job::Bank(deal) => guarded::touched(deal),
+        _ => reads_of(job),
     }
 }

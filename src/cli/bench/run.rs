@@ -1,5 +1,6 @@
 //! One measurement: connect, load, warm up, measure, report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -16,15 +17,32 @@ use super::cpu::Processes;
 use super::data;
 use super::limits::{ERROR_PAUSE_MS, LAST_MS, LOAD_RETRY_MS, LOADERS, WARM_UP_MS, client_limits};
 use super::play::{Player, Window};
+use super::policy::{Oracle, Policy};
 use super::report::Measured;
 use super::tally::Tally;
 use super::workload::Jobs;
-use crate::args::BenchRunArgs;
+use crate::args::{BenchRunArgs, LoadArgs};
 use crate::exit::Failed;
 use crate::settings::Settings;
 
 pub(crate) async fn run(args: &BenchRunArgs, settings: &Settings) -> anyhow::Result<()> {
-    let seed = args.seed.unwrap_or_else(rand::random);
+    let seed = args.load.seed.unwrap_or_else(rand::random);
+    let (pipeline, servers) = prepare(&args.load, seed, settings).await?;
+    let course = Course { policy: args.policy, seed, span: Duration::from_secs(args.seconds) };
+    let measured = measure(&args.load, course, &pipeline, servers.as_ref()).await?;
+    measured.print(&args.load, args.policy, settings.output)?;
+    if measured.tally.done == 0 {
+        bail!(Failed::unavailable("no operation ended inside the measured time"));
+    }
+    Ok(())
+}
+
+/// Connects, and writes the records unless they are there.
+pub(crate) async fn prepare(
+    args: &LoadArgs,
+    seed: u64,
+    settings: &Settings,
+) -> anyhow::Result<(Pipeline, Option<Processes>)> {
     let options = Options { limits: client_limits(), ..Options::default() };
     let client = Client::connect(&settings.endpoints, options).await?;
     let verify = !args.no_verify;
@@ -33,16 +51,10 @@ pub(crate) async fn run(args: &BenchRunArgs, settings: &Settings) -> anyhow::Res
     if !args.loaded {
         load(args, &pipeline, seed).await.context("loading")?;
     }
-    let servers = Processes::listening(&client.endpoints());
-    let measured = measure(args, &pipeline, seed, servers.as_ref()).await?;
-    measured.print(args, settings.output)?;
-    if measured.tally.done == 0 {
-        bail!(Failed::unavailable("no operation ended inside the measured time"));
-    }
-    Ok(())
+    Ok((pipeline, Processes::listening(&client.endpoints())))
 }
 
-async fn load(args: &BenchRunArgs, pipeline: &Pipeline, seed: u64) -> anyhow::Result<()> {
+async fn load(args: &LoadArgs, pipeline: &Pipeline, seed: u64) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("loading {bar:40} {pos}/{len}")?;
     let bar = ProgressBar::new(u64::from(args.keys)).with_style(style);
     let mut loaded = futures::stream::iter(0..args.keys)
@@ -79,20 +91,35 @@ async fn write(pipeline: &Pipeline, deltas: &[Delta]) -> Result<(), ClientError>
     }
 }
 
-async fn measure(
-    args: &BenchRunArgs,
+/// What one measurement is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Course {
+    pub(crate) policy: Policy,
+    pub(crate) seed: u64,
+    pub(crate) span: Duration,
+}
+
+/// Warms up and measures. What the clients do hangs on the seed alone.
+pub(crate) async fn measure(
+    load: &LoadArgs,
+    course: Course,
     pipeline: &Pipeline,
-    seed: u64,
     servers: Option<&Processes>,
 ) -> anyhow::Result<Measured> {
+    let Course { policy, seed, span } = course;
     let from = Instant::now() + Duration::from_millis(WARM_UP_MS);
-    let to = from + Duration::from_secs(args.seconds);
-    let window = Window { from, to, think: Duration::from_millis(args.think_ms) };
+    let window = Window { from, to: from + span, think: Duration::from_millis(load.think_ms) };
+    let oracle = Arc::new(Oracle::default());
     let mut clients = JoinSet::new();
-    for client in 0..args.clients {
-        let jobs = Jobs::new(args.workload, seed, client, args.keys, args.theta);
-        let own_seed = seed.wrapping_add(u64::from(client));
-        let player = Player::new(pipeline.clone(), jobs, own_seed, window.from);
+    for client in 0..load.clients {
+        let player = Player {
+            pipeline: pipeline.clone(),
+            jobs: Jobs::new(load.workload, seed, client, load.keys, load.theta),
+            random: SmallRng::seed_from_u64(seed.wrapping_add(u64::from(client))),
+            tally: Tally::new(window.from),
+            policy,
+            oracle: oracle.clone(),
+        };
         clients.spawn(player.run(window));
     }
     let own = Processes::own();

@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     pub(crate) done: u64,
     pub(crate) declined: u64,
     pub(crate) aborts: BTreeMap<Cause, u64>,
+    /// Attempts that a client gave up before it submitted them.
+    pub(crate) given_up: u64,
     /// Errors that are no rollback, by what they say first.
     pub(crate) errors: BTreeMap<String, u64>,
     /// The last attempt, from sending it to its answer.
@@ -34,6 +36,7 @@ impl Tally {
             done: 0,
             declined: 0,
             aborts: BTreeMap::new(),
+            given_up: 0,
             errors: BTreeMap::new(),
             commit_us: histogram.clone(),
             whole_us: histogram,
@@ -62,6 +65,10 @@ impl Tally {
         }
     }
 
+    pub(crate) fn gave_way(&mut self) {
+        self.given_up += u64::from(self.counts());
+    }
+
     pub(crate) fn error(&mut self, error: &ClientError) {
         match error {
             ClientError::RolledBack(rollback) => self.rolled_back(rollback.cause),
@@ -75,6 +82,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Tally) {
         self.done += other.done;
         self.declined += other.declined;
+        self.given_up += other.given_up;
         for (cause, count) in &other.aborts {
             *self.aborts.entry(*cause).or_default() += count;
         }
@@ -85,9 +93,9 @@ impl Tally {
         self.whole_us.add(&other.whole_us).expect("all histograms have the same bounds");
     }
 
-    /// All rolled-back attempts.
+    /// All attempts that came to nothing.
     pub(crate) fn aborted(&self) -> u64 {
-        self.aborts.values().sum()
+        self.aborts.values().sum::<u64>() + self.given_up
     }
 
     fn counts(&self) -> bool {
