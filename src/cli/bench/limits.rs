@@ -27,7 +27,7 @@ pub(crate) const BACKOFF_US_MAX: u64 = 16_000;
 /// How long an intent to write holds others off.
 pub(crate) const HOLD_MS: u32 = 1_000;
 /// How long to wait for a record that somebody else is about to write, before looking again.
-pub(crate) const WAIT_MS: u32 = 500;
+pub(crate) const WAIT_MS: u32 = 2_500;
 /// Longest operation that the histograms tell apart, in microseconds.
 pub(crate) const LATENCY_US_MAX: u64 = 120_000_000;
 
