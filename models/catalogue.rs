@@ -4,6 +4,7 @@ use crate::{
     check::{Effort, Report, check},
     commit::{model::Spine, plan::Scenario, scenarios},
     digest::{self, model::Scroll},
+    lane::{self, model::Track},
     narrate::Narrated,
     ring::{self, model::Orbit},
 };
@@ -29,6 +30,7 @@ pub struct Entry {
 enum Subject {
     Commit(Box<Scenario>),
     Digest(Box<digest::scenarios::Scenario>),
+    Lane(Box<lane::scenarios::Scenario>),
     Ring(Box<ring::scenarios::Scenario>),
 }
 
@@ -45,7 +47,8 @@ pub trait Visit {
 pub fn all() -> Vec<Entry> {
     let digests = digest::scenarios::all().into_iter().map(digest);
     let rings = ring::scenarios::all().into_iter().map(ring);
-    scenarios::all().into_iter().map(commit).chain(digests).chain(rings).collect()
+    let lanes = lane::scenarios::all().into_iter().map(lane);
+    scenarios::all().into_iter().map(commit).chain(digests).chain(rings).chain(lanes).collect()
 }
 
 /// The model of this name.
@@ -59,6 +62,7 @@ impl Entry {
         match &self.subject {
             Subject::Commit(scenario) => visit.visit(Spine::new(Scenario::clone(scenario), rules)),
             Subject::Ring(scenario) => visit.visit(Orbit::new((**scenario).clone(), rules)),
+            Subject::Lane(scenario) => visit.visit(Track::new((**scenario).clone(), rules)),
             Subject::Digest(scenario) => visit.visit(Scroll::new((**scenario).clone(), rules)),
         }
     }
@@ -105,5 +109,12 @@ fn ring(scenario: ring::scenarios::Scenario) -> Entry {
     let ring::scenarios::Scenario { name, about, unique_states, .. } = scenario;
     let bounds = scenario.bounds();
     let subject = Subject::Ring(scenario.into());
+    Entry { name, about, bounds, unique_states, by_command: false, subject }
+}
+
+fn lane(scenario: lane::scenarios::Scenario) -> Entry {
+    let lane::scenarios::Scenario { name, about, unique_states, .. } = scenario;
+    let bounds = scenario.bounds();
+    let subject = Subject::Lane(scenario.into());
     Entry { name, about, bounds, unique_states, by_command: false, subject }
 }

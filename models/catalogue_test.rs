@@ -67,6 +67,8 @@ models_close! {
     unchained_receipts_hold_in_every_state: "receipts-unchained";
     growing_ring_holds_in_every_state: "ring-grows";
     raced_ring_holds_in_every_state: "ring-raced";
+    turns_of_a_lane_hold_in_every_state: "lane-turns";
+    pairs_of_turns_hold_in_every_state: "lane-pairs";
 }
 
 /// These have not been closed yet since their bounds were last set.

@@ -8,6 +8,7 @@ pub mod check;
 pub mod commit;
 pub mod digest;
 pub mod explore;
+pub mod lane;
 pub mod memo;
 pub mod mutants;
 pub mod narrate;

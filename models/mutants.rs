@@ -8,6 +8,7 @@ use crate::{
     check::{Effort, Report},
     commit::property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
+    lane::property::{FAIR, USEFUL, WOKEN},
     ring::property::{EPOCHS, FORWARD, OWNED},
 };
 use serde::Serialize;
@@ -57,11 +58,17 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::OwnerUnchecked, "ring-grows", OWNED),
     catch(Mutant::EpochUnchecked, "ring-raced", EPOCHS),
     catch(Mutant::RingGoesBack, "ring-grows", FORWARD),
+    catch(Mutant::TurnWhileLocked, "lane-turns", USEFUL),
+    catch(Mutant::DecidedElsewhere, "lane-pairs", USEFUL),
+    catch(Mutant::TurnNotPassedOn, "lane-turns", WOKEN),
+    catch(Mutant::TurnPastWaiters, "lane-turns", FAIR),
+    catch(Mutant::AgeIgnored, "lane-turns", FAIR),
 ];
 
 /// Every mutant that there is.
 pub fn all() -> impl Iterator<Item = Mutant> {
-    Mutant::ALL.into_iter().chain(Mutant::OF_EVIDENCE_AND_RING)
+    let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_LANES);
+    Mutant::ALL.into_iter().chain(others)
 }
 
 /// The mutant of this name.

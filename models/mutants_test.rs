@@ -54,4 +54,9 @@ mutants_are_caught! {
     unchecked_epochs_name_two_rings: EpochUnchecked;
     ring_that_goes_back_undoes_what_a_group_knew: RingGoesBack;
     unchecked_owner_takes_what_belongs_to_another_group: OwnerUnchecked;
+    turn_while_a_vote_is_undecided_is_wasted: TurnWhileLocked;
+    decision_elsewhere_taken_for_one_here_wastes_a_vote: DecidedElsewhere;
+    decision_that_wakes_nobody_leaves_them_waiting: TurnNotPassedOn;
+    turn_past_those_who_wait_is_unfair: TurnPastWaiters;
+    age_that_counts_for_nothing_is_unfair: AgeIgnored;
 }

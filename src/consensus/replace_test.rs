@@ -275,8 +275,12 @@ async fn replacement_is_asked_of_a_follower_or_for_a_replaced_id_and_refused() {
     cluster.put(1, "k=1").await;
     let node = follower(&cluster).await;
     let handle = cluster.group(node, 1).await;
-    let refused = handle.replace_replica(1, 2, "127.0.0.1:1").await;
-    assert!(matches!(refused, Err(ChangeError::NotLeader { hint: Some(_) })));
+    // Between two terms it names nobody.
+    eventually("a follower names its leader", || async {
+        let refused = handle.replace_replica(1, 2, "127.0.0.1:1").await;
+        matches!(refused, Err(ChangeError::NotLeader { hint: Some(_) })).then_some(())
+    })
+    .await;
     rejoin(&cluster, node, 3).await;
     members_are(&cluster, ids(node, 3)).await;
     let leader = cluster.leader(1).await;

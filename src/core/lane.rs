@@ -18,7 +18,12 @@
 //! waiter at a time, and to nobody while another's vote there is undecided. Who is told that it is
 //! their turn is told once.
 
-use crate::{command::Decision, id::Tid, key::Key};
+use crate::{
+    command::Decision,
+    id::{GroupId, Tid},
+    key::Key,
+    rules::{Rules, broken},
+};
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::cmp::Reverse;
 
@@ -83,9 +88,11 @@ pub struct Waiter {
     pub since_us: u64,
 }
 
-/// The moment of a call.
+/// The moment of a call, and the group whose records it is about.
 #[derive(Clone, Copy)]
 pub struct Now<'a> {
+    /// The group.
+    pub group: GroupId,
     /// Microseconds on the node's monotonic clock.
     pub us: u64,
     /// Whose undecided vote has the record locked, in the state that the group has applied.
@@ -96,10 +103,12 @@ pub struct Now<'a> {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Lanes {
     limits: LaneLimits,
+    rules: Rules,
     lanes: BTreeMap<Key, Lane>,
     waiting: usize,
-    /// Decisions that are on their way into the log.
-    decided: BTreeMap<Tid, Decision>,
+    /// Decisions that are on their way into a group's log. That another group's has one says
+    /// nothing of what comes behind it here.
+    decided: BTreeMap<(GroupId, Tid), Decision>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -116,8 +125,8 @@ struct Held {
 
 impl Lanes {
     /// Free lanes.
-    pub fn new(limits: LaneLimits) -> Lanes {
-        Lanes { limits, lanes: BTreeMap::new(), waiting: 0, decided: BTreeMap::new() }
+    pub fn new(limits: LaneLimits, rules: Rules) -> Lanes {
+        Lanes { limits, rules, lanes: BTreeMap::new(), waiting: 0, decided: BTreeMap::new() }
     }
 
     /// How much is remembered: with 0 nobody's turn is anywhere.
@@ -142,7 +151,9 @@ impl Lanes {
             Some(lane) if lane.is_taken(Some(turn.token), now_us) => return false,
             Some(lane) if lane.holds(turn.token) => lane.give(turn, now_us),
             // Nobody goes past those who wait.
-            Some(lane) if !lane.waiting.is_empty() => return false,
+            Some(lane) if !lane.waiting.is_empty() && !broken!(self.rules, TurnPastWaiters) => {
+                return false;
+            }
             Some(lane) => lane.give(turn, now_us),
             // Advice may be left out.
             None if full => self.sweep(now_us),
@@ -174,15 +185,18 @@ impl Lanes {
     /// Wakes who is next, if it is nobody's turn, up to the first who takes one: turns and locks end
     /// in ways that nothing else notices.
     pub fn next(&mut self, key: &Key, now: Now<'_>) -> Vec<WaiterId> {
-        let ageing_us = self.limits.ageing_us;
+        let ageing_us =
+            if broken!(self.rules, AgeIgnored) { u64::MAX } else { self.limits.ageing_us };
         let mut woken = Vec::new();
-        let Some(lane) = self.lanes.get_mut(key) else { return woken };
-        let locked = || (now.holder)(key).is_some_and(|tid| !self.decided.contains_key(&tid));
-        if lane.waiting.is_empty() || !locked() {
-            while let Some(waiter) = lane.next(ageing_us, now.us) {
-                woken.push(waiter.id);
-                waiter.turn.into_iter().for_each(|turn| lane.give(turn, now.us));
-            }
+        let Some(lane) = self.lanes.get(key) else { return woken };
+        let undecided = |tid: Tid| self.decision(now.group, tid).is_none();
+        let locked = !lane.waiting.is_empty()
+            && (now.holder)(key).is_some_and(undecided)
+            && !broken!(self.rules, TurnWhileLocked);
+        let Some(lane) = self.lanes.get_mut(key).filter(|_| !locked) else { return woken };
+        while let Some(waiter) = lane.next(ageing_us, now.us) {
+            woken.push(waiter.id);
+            waiter.turn.into_iter().for_each(|turn| lane.give(turn, now.us));
         }
         self.waiting -= woken.len();
         self.tidy(key);
@@ -216,18 +230,25 @@ impl Lanes {
         keys: &[Key],
         now: Now<'_>,
     ) -> Vec<WaiterId> {
-        self.decided.insert(tid, decision);
+        self.decided.insert((now.group, tid), decision);
+        if broken!(self.rules, TurnNotPassedOn) {
+            return Vec::new();
+        }
         keys.iter().flat_map(|key| self.next(key, now)).collect()
     }
 
-    /// How a transaction was decided whose decision is on its way.
-    pub fn decision(&self, tid: Tid) -> Option<&Decision> {
-        self.decided.get(&tid)
+    /// How a transaction was decided whose decision is on its way into the group's log.
+    pub fn decision(&self, group: GroupId, tid: Tid) -> Option<&Decision> {
+        if broken!(self.rules, DecidedElsewhere) {
+            return self.decided.iter().find(|((_, known), _)| *known == tid).map(|(_, it)| it);
+        }
+        self.decided.get(&(group, tid))
     }
 
-    /// A decision is applied, or nobody knows.
-    pub fn decided(&mut self, tid: Tid) {
-        self.decided.remove(&tid);
+    /// A decision that freed these records is applied, or nobody knows.
+    pub fn decided(&mut self, tid: Tid, keys: &[Key], now: Now<'_>) -> Vec<WaiterId> {
+        self.decided.remove(&(now.group, tid));
+        keys.iter().flat_map(|key| self.next(key, now)).collect()
     }
 
     fn tidy(&mut self, key: &Key) {

@@ -2,9 +2,10 @@
 
 use crate::{
     command::Decision,
-    id::{Tid, Timestamp},
+    id::{GroupId, Tid, Timestamp},
     key::Key,
     lane::{LaneLimits, Lanes, Now, Turn, Urgency, Waiter, WaiterId},
+    rules::Rules,
 };
 use alloc::{collections::BTreeMap, format, vec, vec::Vec};
 use proptest::prelude::*;
@@ -36,17 +37,17 @@ fn committed() -> Decision {
 }
 
 fn lanes() -> Lanes {
-    Lanes::new(LaneLimits::simulation())
+    Lanes::new(LaneLimits::simulation(), Rules::default())
 }
 
 /// Nobody has a lock.
 fn at(us: u64) -> Now<'static> {
-    Now { us, holder: &|_| None }
+    Now { group: GroupId(1), us, holder: &|_| None }
 }
 
 /// The first transaction has all locks.
 fn locked(us: u64) -> Now<'static> {
-    Now { us, holder: &|_| Some(tid(1)) }
+    Now { group: GroupId(1), us, holder: &|_| Some(tid(1)) }
 }
 
 #[test]
@@ -105,9 +106,21 @@ fn locked_record_is_nobodys_turn_until_its_decision_comes() {
     assert_eq!(lanes.voted(&[key()], locked(1)), vec![], "the vote's lock is in the way");
     assert_eq!(lanes.deciding(tid(2), committed(), &[key()], locked(1)), vec![]);
     assert_eq!(lanes.deciding(tid(1), committed(), &[key()], locked(2)), vec![10]);
-    assert_eq!(lanes.decision(tid(1)), Some(&committed()));
-    lanes.decided(tid(1));
-    assert_eq!(lanes.decision(tid(1)), None);
+    assert_eq!(lanes.decision(GroupId(1), tid(1)), Some(&committed()));
+    assert_eq!(lanes.decided(tid(1), &[key()], at(3)), vec![]);
+    assert_eq!(lanes.decision(GroupId(1), tid(1)), None);
+}
+
+#[test]
+fn decision_in_another_groups_log_frees_nothing_here() {
+    let mut lanes = lanes();
+    assert!(lanes.take(&key(), turn(1), 0));
+    assert!(lanes.wait(&key(), waiter(10, 0)));
+    assert_eq!(lanes.voted(&[key()], locked(1)), vec![]);
+    let elsewhere = Now { group: GroupId(2), ..at(1) };
+    assert_eq!(lanes.deciding(tid(1), committed(), &[], elsewhere), vec![]);
+    assert_eq!(lanes.decision(GroupId(1), tid(1)), None);
+    assert_eq!(lanes.next(&key(), locked(1)), vec![]);
 }
 
 #[test]
@@ -184,7 +197,7 @@ proptest! {
             let mut woken: Vec<WaiterId> = vec![];
             let free = locks;
             let holder = holder(locks);
-            let now = Now { us, holder: &holder };
+            let now = Now { group: GroupId(1), us, holder: &holder };
             match step {
                 Step::Take(key, token) => {
                     lanes.take(&key_of(key), turn(token), us);
@@ -212,7 +225,7 @@ proptest! {
                 }
                 Step::Applied(key) => {
                     locks[usize::from(key)] = false;
-                    lanes.decided(tid(key));
+                    woken = lanes.decided(tid(key), &[], now);
                 }
                 Step::Next(key) => woken = lanes.next(&key_of(key), now),
             }
@@ -222,7 +235,7 @@ proptest! {
                 prop_assert!(key.is_some(), "{id} was woken twice, or had left");
                 let key = key.unwrap_or_default();
                 prop_assert!(lanes.is_taken(&key_of(key), None, us));
-                let decided = lanes.decision(tid(key)).is_some();
+                let decided = lanes.decision(GroupId(1), tid(key)).is_some();
                 prop_assert!(!free[usize::from(key)] || decided, "{key} is locked");
             }
         }

@@ -57,6 +57,16 @@ pub enum Mutant {
     RingGoesBack,
     /// A group votes on keys that its ring gives to another one.
     OwnerUnchecked,
+    /// A lane gives a turn while an undecided vote has the record locked.
+    TurnWhileLocked,
+    /// A decision on its way into one group's log counts in another group.
+    DecidedElsewhere,
+    /// A decision that arrives wakes nobody.
+    TurnNotPassedOn,
+    /// Whoever comes may take a turn that others wait for.
+    TurnPastWaiters,
+    /// Who has waited too long has no right of way.
+    AgeIgnored,
 }
 
 #[cfg(feature = "mutants")]
@@ -91,6 +101,15 @@ impl Mutant {
         Mutant::EpochUnchecked,
         Mutant::RingGoesBack,
         Mutant::OwnerUnchecked,
+    ];
+
+    /// Those of the key lane.
+    pub const OF_LANES: [Mutant; 5] = [
+        Mutant::TurnWhileLocked,
+        Mutant::DecidedElsewhere,
+        Mutant::TurnNotPassedOn,
+        Mutant::TurnPastWaiters,
+        Mutant::AgeIgnored,
     ];
 }
 

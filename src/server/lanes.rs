@@ -16,10 +16,11 @@ use vatic_core::{
     codec,
     command::{Command, Decision, Vote},
     delta::Delta,
-    id::Tid,
+    id::{GroupId, Tid},
     key::Key,
     lane::{LaneLimits, Lanes, Now, Turn, Urgency, Waiter, WaiterId},
     read,
+    rules::Rules,
 };
 use vatic_sync::Sparse;
 
@@ -49,8 +50,8 @@ enum Concern {
     Nothing,
     /// Its locks say from then on who is ahead.
     Vote(Vec<Key>),
-    /// Its decision is no longer on its way.
-    Decide(Tid),
+    /// Its decision is no longer on its way, and its locks are gone.
+    Decide(Tid, Vec<Key>),
 }
 
 /// A place in the queue for a record, given up when dropped.
@@ -66,7 +67,7 @@ pub(crate) struct Waiting<'a> {
 
 impl Default for KeyLanes {
     fn default() -> KeyLanes {
-        let lanes = Lanes::new(LaneLimits::production());
+        let lanes = Lanes::new(LaneLimits::production(), Rules::default());
         let table = Table { lanes, wakers: HashMap::new(), next: 0 };
         let table = Sparse::new(table, |table: &Table| table.lanes.count());
         KeyLanes { table, began: Instant::now() }
@@ -120,8 +121,8 @@ impl KeyLanes {
     }
 
     /// How a transaction was decided whose decision is not applied yet, if that is known.
-    pub(crate) fn decision(&self, tid: Tid) -> Option<Decision> {
-        self.table.with(|table| table.lanes.decision(tid).cloned())
+    pub(crate) fn decision(&self, group: GroupId, tid: Tid) -> Option<Decision> {
+        self.table.with(|table| table.lanes.decision(group, tid).cloned())
     }
 
     /// To be asked before a command is proposed. A decision frees its records now.
@@ -133,7 +134,7 @@ impl KeyLanes {
                 let keys = read::writes_of(&handle.view(), *tid);
                 let decision = decision.clone();
                 self.change(handle, |lanes, now| lanes.deciding(*tid, decision, &keys, now));
-                Concern::Decide(*tid)
+                Concern::Decide(*tid, keys)
             }
             _ => Concern::Nothing,
         };
@@ -147,7 +148,8 @@ impl KeyLanes {
     ) {
         let view = handle.view();
         let holder = |key: &Key| read::writer(&view, key);
-        let now = Now { us: self.now_us(), holder: &holder };
+        let group = GroupId(handle.group());
+        let now = Now { group, us: self.now_us(), holder: &holder };
         self.table.with(|table| {
             for id in change(&mut table.lanes, now) {
                 let wake = table.wakers.remove(&id).expect("who waits has a waker");
@@ -179,7 +181,9 @@ impl Drop for Passing<'_> {
             Concern::Vote(keys) => {
                 self.lanes.change(self.handle, |lanes, now| lanes.voted(keys, now))
             }
-            Concern::Decide(tid) => self.lanes.table.with(|table| table.lanes.decided(*tid)),
+            Concern::Decide(tid, keys) => {
+                self.lanes.change(self.handle, |lanes, now| lanes.decided(*tid, keys, now));
+            }
         }
     }
 }

@@ -100,7 +100,7 @@ impl Look<'_> {
     fn record(self) -> (vatic_core::read::Record, bool) {
         let view = self.handle.view();
         let reader = Group::of_view(self.group, &view, Rules::default());
-        let decision = |tid| self.cluster.lanes.decision(tid);
+        let decision = |tid| self.cluster.lanes.decision(self.group, tid);
         let (record, holder) = reader.peek_ahead(&view, self.key, decision);
         (record, holder.is_some())
     }
