@@ -106,6 +106,8 @@ pub(crate) enum Command {
     /// Measure a running cluster
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Run a recorded history through the learning parts, and print how well they foresaw it
+    Replay(ReplayArgs),
     /// The checks of `demo`, in a process of their own
     #[command(hide = true)]
     DemoCheck(DemoCheckArgs),
@@ -327,6 +329,31 @@ pub(crate) enum VerifyCommand {
     },
     /// Check that all replicas of all groups agree
     Cluster,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "history", required = true, multiple = false)]
+pub(crate) struct ReplayArgs {
+    /// Concurrent transactions, one JSON object a line, gzip where it ends in .gz: `begin`, `write`,
+    /// `commit` (seconds), `user`, `writes` (keys), `conflict`
+    #[arg(long, value_name = "FILE", group = "history")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Streams of steps, one JSON object a line, gzip where it ends in .gz: `case`, `events` (each
+    /// `at`, `step`, `user`)
+    #[arg(long, value_name = "FILE", group = "history")]
+    pub(crate) events: Option<PathBuf>,
+    /// When transactions of a trace are scored
+    #[arg(long, value_enum, default_value_t = ScoreAt::Begin, requires = "trace")]
+    pub(crate) score_at: ScoreAt,
+}
+
+/// When a transaction of a trace is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScoreAt {
+    /// As its snapshot is taken.
+    Begin,
+    /// As its last write is made.
+    Write,
 }
 
 #[derive(Debug, Subcommand)]

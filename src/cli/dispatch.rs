@@ -9,7 +9,7 @@ use vatic_client::ClientError;
 use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::{bench, demo, dev, keys, logging, records, start, status, txn, verify};
+use crate::{bench, demo, dev, keys, logging, records, replay, start, status, txn, verify};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
@@ -83,6 +83,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Verify(VerifyCommand::Cluster) => done(verify::cluster(&settings).await),
         Command::Bench(BenchCommand::Run(args)) => done(bench::run(&args, &settings).await),
         Command::Bench(BenchCommand::Compare(args)) => done(bench::compare(&args, &settings).await),
+        Command::Replay(args) => done(replay::run(&args, settings.output)),
         Command::Status => done(status::run(&settings).await),
     }
 }

@@ -18,6 +18,7 @@ mod logging;
 mod output;
 mod receipt_file;
 mod records;
+mod replay;
 mod script;
 mod settings;
 mod start;
