@@ -16,6 +16,7 @@ pub mod chain;
 pub mod checkpoint;
 pub mod codec;
 pub mod command;
+pub mod conflict;
 pub mod coordinator;
 pub mod delta;
 pub mod draft;

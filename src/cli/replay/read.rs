@@ -17,7 +17,8 @@ pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> 
     let wrong = |what: String| Failed::usage(format!("{}: {what}", path.display()));
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
     let zipped = path.extension().is_some_and(|extension| extension == "gz");
-    let bytes: Box<dyn Read> = if zipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let bytes: Box<dyn Read> =
+        if zipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut reader = BufReader::new(bytes);
     let mut found = Vec::new();
     let mut line = String::new();
@@ -29,7 +30,8 @@ pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> 
             break;
         }
         if bytes > LINE_BYTES_MAX {
-            return Err(wrong(format!("line {number} is longer than {LINE_BYTES_MAX} bytes")).into());
+            let what = format!("line {number} is longer than {LINE_BYTES_MAX} bytes");
+            return Err(wrong(what).into());
         }
         if line.trim().is_empty() {
             continue;

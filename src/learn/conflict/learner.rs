@@ -1,0 +1,201 @@
+//! The learning loop: outcomes in, in their order; the model to score with out.
+//!
+//! Three models stand behind each other: that of all features, that of hotness alone, and the
+//! running rate. One that did worse than the running rate of late is passed over until it does
+//! better again.
+
+use std::collections::VecDeque;
+
+use vatic_core::conflict::{Group, Model};
+
+use super::lineage::{self, Lineage};
+use super::rules::Rules;
+use super::sample::Sample;
+use super::train::{self, Order};
+
+/// Which model is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// All features that pay.
+    Full,
+    /// Hotness alone: the full model did worse than the running rate.
+    Hotness,
+    /// The running rate: there is no model, or none does better.
+    Prior,
+}
+
+/// How the loop stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Status {
+    /// Which model is in use.
+    pub mode: Mode,
+    /// Labels so far.
+    pub labels: u64,
+    /// The version of the model of all features; 0 for none.
+    pub version: u64,
+    /// How often that was replaced by a better one.
+    pub promotions: u64,
+    /// How often it was taken back.
+    pub reverts: u64,
+    /// Groups of features that it does without.
+    pub switched_off: Vec<Group>,
+    /// Whether the collaborative filter is part of it.
+    pub factors_active: bool,
+    /// Held-out log-loss with the collaborative filter over that without, at the last fit that
+    /// could tell.
+    pub factors_ratio: Option<f64>,
+}
+
+/// A model's standing against the running rate, over the labels since the last review.
+#[derive(Clone, Debug, Default)]
+struct Standing {
+    losses: [f64; 2],
+    labels: usize,
+    worse: bool,
+}
+
+/// The loop. Memory is bounded by the window.
+#[derive(Clone, Debug)]
+pub struct Learner {
+    rules: Rules,
+    seed: u64,
+    window: VecDeque<Sample>,
+    labels: usize,
+    conflicts: u64,
+    versions: u64,
+    full: Lineage,
+    hotness: Lineage,
+    prior: Model,
+    full_standing: Standing,
+    hotness_standing: Standing,
+    factors_ratio: Option<f64>,
+}
+
+impl Learner {
+    /// Knows nothing: its first model says one half.
+    pub fn new(rules: Rules, seed: u64) -> Learner {
+        Learner {
+            window: VecDeque::with_capacity(rules.window_labels),
+            rules,
+            seed,
+            labels: 0,
+            conflicts: 0,
+            versions: 0,
+            full: Lineage::default(),
+            hotness: Lineage::default(),
+            prior: Model::constant(500_000),
+            full_standing: Standing::default(),
+            hotness_standing: Standing::default(),
+            factors_ratio: None,
+        }
+    }
+
+    /// One more outcome. Fits models when it is time to, which takes a while.
+    pub fn learn(&mut self, sample: Sample) {
+        self.note(&sample);
+        self.labels += 1;
+        self.conflicts += u64::from(sample.conflict);
+        self.prior = Model::constant(rate_ppm(self.conflicts, self.labels as u64));
+        if self.window.len() == self.rules.window_labels {
+            self.window.pop_front();
+        }
+        self.window.push_back(sample);
+        let kept = self.window.len();
+        if self.full.due(self.labels, kept, &self.rules) {
+            self.train(true);
+        }
+        if self.hotness.due(self.labels, kept, &self.rules) {
+            self.train(false);
+        }
+    }
+
+    /// The model to score with.
+    pub fn model(&self) -> &Model {
+        match self.mode() {
+            Mode::Full => self.full.champion().map_or(&self.prior, |entry| &entry.model),
+            Mode::Hotness => self.hotness_model(),
+            Mode::Prior => &self.prior,
+        }
+    }
+
+    /// What hotness alone says, learnt by the same rules: a baseline.
+    pub fn hotness_model(&self) -> &Model {
+        self.hotness.champion().map_or(&self.prior, |entry| &entry.model)
+    }
+
+    /// The running rate of conflicts as a model: the other baseline.
+    pub fn prior_model(&self) -> &Model {
+        &self.prior
+    }
+
+    /// Which model [`Learner::model`] gives.
+    pub fn mode(&self) -> Mode {
+        if self.full.champion().is_some() && !self.full_standing.worse {
+            Mode::Full
+        } else if self.hotness.champion().is_some() && !self.hotness_standing.worse {
+            Mode::Hotness
+        } else {
+            Mode::Prior
+        }
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        let entry = self.full.champion();
+        let is_off = |group: &Group| entry.is_some_and(|entry| !entry.groups.contains(group));
+        Status {
+            mode: self.mode(),
+            labels: self.labels as u64,
+            version: entry.map_or(0, |entry| entry.model.version),
+            promotions: self.full.changes.promotions,
+            reverts: self.full.changes.reverts,
+            switched_off: Group::ALL.into_iter().filter(is_off).collect(),
+            factors_active: entry.is_some_and(|entry| entry.model.factors.is_some()),
+            factors_ratio: self.factors_ratio,
+        }
+    }
+
+    /// Holds all models against a label that none has seen.
+    fn note(&mut self, sample: &Sample) {
+        let prior = lineage::loss(&self.prior, sample);
+        let weight = sample.weight(self.rules.weight_max);
+        if let Some(loss) = self.full.note(sample, &self.rules) {
+            self.full_standing.note([loss * weight, prior * weight], &self.rules);
+        }
+        if let Some(loss) = self.hotness.note(sample, &self.rules) {
+            self.hotness_standing.note([loss * weight, prior * weight], &self.rules);
+        }
+    }
+
+    fn train(&mut self, full: bool) {
+        self.versions += 1;
+        let window = self.window.make_contiguous();
+        let groups: &[Group] = if full { &Group::ALL } else { &[Group::Hotness] };
+        let (version, seed) = (self.versions, self.seed ^ self.versions);
+        let order = Order { window, groups, factors: full, version, seed };
+        let Some(trained) = train::train(&order, &self.rules) else { return };
+        if full {
+            self.factors_ratio = trained.factors_ratio.or(self.factors_ratio);
+            self.full.propose(trained, window, &self.rules);
+        } else {
+            self.hotness.propose(trained, window, &self.rules);
+        }
+    }
+}
+
+impl Standing {
+    fn note(&mut self, losses: [f64; 2], rules: &Rules) {
+        self.losses[0] += losses[0];
+        self.losses[1] += losses[1];
+        self.labels += 1;
+        if self.labels >= rules.review_labels {
+            self.worse = self.losses[0] > self.losses[1];
+            (self.losses, self.labels) = ([0.0; 2], 0);
+        }
+    }
+}
+
+/// (conflicts + 1) / (labels + 2), Laplace's rule.
+fn rate_ppm(conflicts: u64, labels: u64) -> u32 {
+    ((conflicts + 1) * 1_000_000 / (labels + 2)) as u32
+}
