@@ -45,6 +45,8 @@ impl Default for Calibration {
 pub struct Model {
     /// Ascends with each model that a loop makes.
     pub version: u64,
+    /// Ascends with each calibration of it.
+    pub revision: u64,
     /// One a dense feature; none for a model that always says the same.
     pub terms: Vec<Term>,
     /// Log-odds where all terms are zero, Q16.
@@ -63,7 +65,7 @@ impl Model {
         // ln 2 in Q16 is 45,426.
         let bias = ((i64::from(log2_odds) * 45_426) >> 16) as i32;
         let calibration = Calibration::default();
-        Model { version: 0, terms: Vec::new(), bias, calibration, factors: None }
+        Model { version: 0, revision: 0, terms: Vec::new(), bias, calibration, factors: None }
     }
 
     /// Raw log-odds, Q16.

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use vatic_core::conflict::{Group, Model};
 
-use super::lineage::{self, Lineage};
+use super::lineage::Lineage;
+use super::measure;
 use super::rules::Rules;
 use super::sample::Sample;
 use super::train::{self, Order};
@@ -157,7 +158,8 @@ impl Learner {
 
     /// Holds all models against a label that none has seen.
     fn note(&mut self, sample: &Sample) {
-        let prior = lineage::loss(&self.prior, sample);
+        let prior = f64::from(self.prior.score(&sample.features)) / 1e6;
+        let prior = measure::log_loss(prior, sample.conflict);
         let weight = sample.weight(self.rules.weight_max);
         if let Some(loss) = self.full.note(sample, &self.rules) {
             self.full_standing.note([loss * weight, prior * weight], &self.rules);
@@ -174,6 +176,7 @@ impl Learner {
         let (version, seed) = (self.versions, self.seed ^ self.versions);
         let order = Order { window, groups, factors: full, version, seed };
         let Some(trained) = train::train(&order, &self.rules) else { return };
+        eprintln!("DEBUG labels {} v{} full {} groups {:?} held_ece {:.3} cf {:?} cal {:?}", self.labels, version, full, trained.groups, 0.0, trained.factors_ratio, trained.model.calibration);
         if full {
             self.factors_ratio = trained.factors_ratio.or(self.factors_ratio);
             self.full.propose(trained, window, &self.rules);

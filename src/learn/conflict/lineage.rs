@@ -4,21 +4,11 @@
 //! again replaces it if it did better on its held-out labels. Later a challenger runs beside the
 //! champion on labels that neither has seen, and replaces it only if it is better beyond doubt.
 
-use vatic_core::conflict::{Group, Model};
-
+use super::entry::Entry;
 use super::measure::{self, Bins, PairedGain};
 use super::rules::Rules;
 use super::sample::Sample;
 use super::train::Trained;
-
-/// A model in office.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) model: Model,
-    pub(super) groups: Vec<Group>,
-    /// Labels that it was fitted on.
-    pub(super) labels: usize,
-}
 
 /// A model on trial.
 #[derive(Clone, Debug)]
@@ -68,7 +58,7 @@ impl Lineage {
     pub(super) fn propose(&mut self, trained: Trained, window: &[Sample], rules: &Rules) {
         let strict = self.champion.as_ref().is_some_and(|c| c.labels >= rules.strict_labels);
         let better = !strict && self.is_better(&trained, window, rules);
-        let entry = Entry { model: trained.model, groups: trained.groups, labels: window.len() };
+        let entry = Entry::new(trained, window.len(), rules);
         if better {
             self.promote(entry);
         } else if strict {
@@ -83,13 +73,15 @@ impl Lineage {
 
     /// One more label, which no model here has seen. Returns the champion's loss.
     pub(super) fn note(&mut self, sample: &Sample, rules: &Rules) -> Option<f64> {
-        let champion = self.champion.as_ref()?;
+        let champion = self.champion.as_mut()?;
         let weight = sample.weight(rules.weight_max);
-        let loss = loss(&champion.model, sample);
+        let loss = champion.loss(sample);
+        champion.follow(sample, rules);
         for challenger in &mut self.challengers {
-            let p = probability(&challenger.entry.model, sample);
+            let p = challenger.entry.probability(sample);
             challenger.gain.add(loss - measure::log_loss(p, sample.conflict), weight);
             challenger.bins.add(p, sample.conflict, weight);
+            challenger.entry.follow(sample, rules);
         }
         self.judge(rules);
         self.review(loss, sample, rules);
@@ -102,12 +94,11 @@ impl Lineage {
         let happened = old.iter().filter(|sample| sample.conflict).count() as f64;
         let rate = happened / old.len().max(1) as f64;
         let (mut over_prior, mut over_champion) = (PairedGain::default(), PairedGain::default());
-        for (sample, p) in held.iter().zip(&trained.held) {
-            let weight = sample.weight(rules.weight_max);
-            let mine = measure::log_loss(*p, sample.conflict);
-            over_prior.add(measure::log_loss(rate, sample.conflict) - mine, weight);
+        for (sample, held) in held.iter().zip(&trained.held) {
+            let mine = measure::log_loss(trained.platt.probability(held), held.happened);
+            over_prior.add(measure::log_loss(rate, held.happened) - mine, held.weight);
             if let Some(champion) = &self.champion {
-                over_champion.add(loss(&champion.model, sample) - mine, weight);
+                over_champion.add(champion.loss(sample) - mine, held.weight);
             }
         }
         over_prior.mean() > 0.0 && (self.champion.is_none() || over_champion.mean() > 0.0)
@@ -118,26 +109,30 @@ impl Lineage {
         let over = |c: &Challenger| c.gain.labels >= rules.strict_labels;
         let Some(at) = self.challengers.iter().position(over) else { return };
         let Challenger { entry, gain, bins } = self.challengers.remove(at);
+        eprintln!("DEBUG judge v{} mean {:.4} lb {:.4} ece {:.4}", entry.model.version, gain.mean(), gain.lower_bound(), bins.ece());
         if gain.lower_bound() > 0.0 && bins.ece() <= rules.ece_max {
             self.promote(entry);
         }
     }
 
     fn promote(&mut self, entry: Entry) {
+        eprintln!("DEBUG promote v{} labels {}", entry.model.version, entry.labels);
         self.last_good = self.champion.replace(entry);
         self.changes.promotions += 1;
         self.start_over();
     }
 
     fn review(&mut self, champion: f64, sample: &Sample, rules: &Rules) {
-        let Some(last_good) = &self.last_good else { return };
+        let Some(last_good) = &mut self.last_good else { return };
         let weight = sample.weight(rules.weight_max);
         self.review[0] += weight * champion;
-        self.review[1] += weight * loss(&last_good.model, sample);
+        self.review[1] += weight * last_good.loss(sample);
+        last_good.follow(sample, rules);
         self.reviewed += 1;
         if self.reviewed < rules.review_labels {
             return;
         }
+        eprintln!("DEBUG review {:.4}", self.review[0]/self.review[1]);
         if self.review[0] > rules.revert_ratio * self.review[1] {
             self.champion = self.last_good.take();
             self.changes.reverts += 1;
@@ -153,14 +148,4 @@ impl Lineage {
         }
         (self.review, self.reviewed) = ([0.0; 2], 0);
     }
-}
-
-/// The probability that a model gives to a sample.
-pub(super) fn probability(model: &Model, sample: &Sample) -> f64 {
-    f64::from(model.score(&sample.features)) / 1e6
-}
-
-/// Its log-loss there.
-pub(super) fn loss(model: &Model, sample: &Sample) -> f64 {
-    measure::log_loss(probability(model, sample), sample.conflict)
 }

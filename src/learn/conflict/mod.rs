@@ -9,6 +9,7 @@
 //! the place of another.
 
 mod calibrate;
+mod entry;
 mod factors;
 mod fit;
 mod learner;

@@ -13,6 +13,10 @@ pub struct Rules {
     pub retrain_labels: usize,
     /// A challenger's expected calibration error is at most this.
     pub ece_max: f64,
+    /// The newest labels that a calibration follows.
+    pub calibration_labels: usize,
+    /// It is fitted anew every so many.
+    pub recalibrate_labels: usize,
     /// The champion is held against the last good one and the prior over so many.
     pub review_labels: usize,
     /// It goes if its log-loss is more than this times that of the last good one.
@@ -32,6 +36,8 @@ impl Rules {
             strict_labels: 2_000,
             retrain_labels: 500,
             ece_max: 0.03,
+            calibration_labels: 1_000,
+            recalibrate_labels: 50,
             review_labels: 500,
             revert_ratio: 1.02,
             factors_ratio: 0.99,
@@ -47,6 +53,8 @@ impl Rules {
             strict_labels: 300,
             retrain_labels: 100,
             ece_max: 0.1,
+            calibration_labels: 150,
+            recalibrate_labels: 10,
             review_labels: 100,
             ..Rules::production()
         }

@@ -4,9 +4,9 @@
 //! are switched off, the calibration is fitted and the collaborative filter must earn its place.
 //! Then the weights are fitted once more to all of the window, for what is newest counts most.
 
-use vatic_core::conflict::{Calibration, FEATURES, Factors, Group, Model, Term, fixed};
+use vatic_core::conflict::{Calibration, FEATURES, Factors, Group, Model, Term};
 
-use super::calibrate::{self, Held, Platt};
+use super::calibrate::{Held, Platt};
 use super::factors;
 use super::fit::{self, Linear};
 use super::measure;
@@ -39,8 +39,10 @@ pub(super) struct Trained {
     pub(super) groups: Vec<Group>,
     /// The first held-out sample of the window.
     pub(super) held_from: usize,
-    /// Its probabilities of the held-out samples, before it was fitted to them too.
-    pub(super) held: Vec<f64>,
+    /// What it said of the held-out samples, before its weights were fitted to them too.
+    pub(super) held: Vec<Held>,
+    /// The calibration of those.
+    pub(super) platt: Platt,
     /// Log-loss with the collaborative filter over log-loss without, if it was tried.
     pub(super) factors_ratio: Option<f64>,
 }
@@ -57,22 +59,18 @@ pub(super) fn train(order: &Order, rules: &Rules) -> Option<Trained> {
     }
     let (groups, penalty) = chosen(&old, &new, order.groups)?;
     let linear = fit::linear(&old, &groups, penalty)?;
-    let fitted = if order.factors { filter(&linear, &old, &new, order.seed) } else { None };
+    let fitted = order.factors.then(|| filter(&linear, &old, &new, order.seed));
     let factors_ratio = fitted.as_ref().map(|(_, ratio)| *ratio);
     let pays = fitted.filter(|(_, ratio)| *ratio <= rules.factors_ratio);
     let factors = pays.map(|(factors, _)| factors);
-    let held = held(&linear, factors.as_ref(), &new);
-    let platt = platt(&held, factors.is_some());
-    let judged = self::held(
-        &linear,
-        factors.as_ref(),
-        &order.window[held_from..].iter().collect::<Vec<_>>(),
-    );
-    let probabilities = judged.iter().map(|(raw, r, _)| platt.probability(*raw, *r)).collect();
+    let platt = Platt::fit(&held(&linear, factors.as_ref(), &new), factors.is_some());
+    let unseen: Vec<&Sample> = order.window[held_from..].iter().collect();
+    let mut held = held(&linear, factors.as_ref(), &unseen);
+    held.iter_mut().zip(&unseen).for_each(|(h, s)| h.weight = s.weight(rules.weight_max));
     let all: Vec<&Sample> = old.iter().chain(&new).copied().collect();
     let linear = fit::linear(&all, &groups, penalty)?;
     let model = quantized(&linear, platt, factors, order.version);
-    Some(Trained { model, groups, held_from, held: probabilities, factors_ratio })
+    Some(Trained { model, groups, held_from, held, platt, factors_ratio })
 }
 
 /// Draws by inverse propensity, with replacement; all as they are where all have the same.
@@ -123,7 +121,7 @@ fn chosen(old: &[&Sample], new: &[&Sample], groups: &[Group]) -> Option<(Vec<Gro
 /// Log-loss as it is after calibration: what calibration can mend is no reason to choose.
 fn calibrated_loss(linear: &Linear, samples: &[&Sample]) -> f64 {
     let held = held(linear, None, samples);
-    let platt = platt(&held, false);
+    let platt = Platt::fit(&held, false);
     loss(&held, platt)
 }
 
@@ -132,45 +130,57 @@ fn held(linear: &Linear, factors: Option<&Factors>, samples: &[&Sample]) -> Vec<
         let q16 = factors.map_or(0, |f| f.residual(sample.features.user, &sample.features.areas));
         f64::from(q16) / 65_536.0
     };
-    samples.iter().map(|s| (linear.log_odds(s), residual(s), s.conflict)).collect()
-}
-
-fn platt(held: &[Held], residuals: bool) -> Platt {
-    calibrate::platt(held, residuals).unwrap_or(Platt::IDENTITY)
+    let held = |sample: &&Sample| Held {
+        raw: linear.log_odds(sample),
+        residual: residual(sample),
+        happened: sample.conflict,
+        weight: 1.0,
+    };
+    samples.iter().map(held).collect()
 }
 
 fn loss(held: &[Held], platt: Platt) -> f64 {
     let predictions: Vec<(f64, bool)> =
-        held.iter().map(|(raw, r, happened)| (platt.probability(*raw, *r), *happened)).collect();
+        held.iter().map(|held| (platt.probability(held), held.happened)).collect();
     measure::mean_log_loss(&predictions)
 }
 
 /// Factors fitted on `old`, and log-loss with them over log-loss without: both are weighed on the
 /// older half of `new` and judged on the newer.
-fn filter(linear: &Linear, old: &[&Sample], new: &[&Sample], seed: u64) -> Option<(Factors, f64)> {
+fn filter(linear: &Linear, old: &[&Sample], new: &[&Sample], seed: u64) -> (Factors, f64) {
     let log_odds: Vec<f64> = old.iter().map(|sample| linear.log_odds(sample)).collect();
     let factors = factors::fit(old, &log_odds, seed);
     let (weigh, judge) = new.split_at(new.len() / 2);
     let weigh = held(linear, Some(&factors), weigh);
     let judge = held(linear, Some(&factors), judge);
-    let with = calibrate::platt(&weigh, true)?;
-    let without = calibrate::platt(&weigh, false)?;
-    Some((factors, loss(&judge, with) / loss(&judge, without)))
+    let with = Platt::fit(&weigh, true);
+    let without = Platt::fit(&weigh, false);
+    let ratio = loss(&judge, with) / loss(&judge, without);
+    (factors, ratio)
 }
 
 fn quantized(linear: &Linear, platt: Platt, factors: Option<Factors>, version: u64) -> Model {
-    let q16 = |value: f64| (value * 65_536.0).round() as i32;
     let term = |k: usize| Term {
         weight: q16(linear.weights[k]),
         low: q16(linear.ranges[k].0),
         high: q16(linear.ranges[k].1),
     };
+    let (terms, bias) = ((0..FEATURES).map(term).collect(), q16(linear.bias));
+    let calibration = quantized_calibration(platt);
+    Model { version, revision: 0, terms, bias, calibration, factors }
+}
+
+/// A calibration as scores use it.
+pub(super) fn quantized_calibration(platt: Platt) -> Calibration {
     let calibration = Calibration {
         slope: q16(platt.slope),
         residual: q16(platt.residual),
         offset: q16(platt.offset),
     };
-    debug_assert!(calibration.slope >= fixed::ONE / 10, "{calibration:?}");
-    let terms = (0..FEATURES).map(term).collect();
-    Model { version, terms, bias: q16(linear.bias), calibration, factors }
+    debug_assert!(calibration.slope > 0, "{calibration:?}");
+    calibration
+}
+
+fn q16(value: f64) -> i32 {
+    (value * 65_536.0).round() as i32
 }
