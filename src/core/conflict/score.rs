@@ -72,7 +72,7 @@ impl Model {
     pub fn raw(&self, features: &Features) -> i32 {
         let terms = self.terms.iter().zip(features.dense);
         let sum: i64 = terms.map(|(term, value)| term.times(value)).sum();
-        saturate((sum >> 16) + i64::from(self.bias))
+        saturate(sum + i64::from(self.bias))
     }
 
     /// Residual log-odds of the collaborative filter, Q16.
@@ -84,9 +84,9 @@ impl Model {
     /// Calibrated log-odds, Q16.
     pub fn log_odds(&self, features: &Features) -> i32 {
         let Calibration { slope, residual, offset } = self.calibration;
-        let raw = i64::from(self.raw(features)) * i64::from(slope);
-        let left_over = i64::from(self.residual(features)) * i64::from(residual);
-        saturate(((raw + left_over) >> 16) + i64::from(offset))
+        let raw = product(self.raw(features), slope);
+        let left_over = product(self.residual(features), residual);
+        saturate(raw + left_over + i64::from(offset))
     }
 
     /// The probability of a conflict, in parts per million.
@@ -96,11 +96,14 @@ impl Model {
 }
 
 impl Term {
-    /// Q32.
     fn times(self, value: i32) -> i64 {
-        let held = value.max(self.low).min(self.high);
-        i64::from(held) * i64::from(self.weight)
+        product(value.max(self.low).min(self.high), self.weight)
     }
+}
+
+/// Of two in Q16, in Q16: dozens of them add up without overflow.
+fn product(a: i32, b: i32) -> i64 {
+    (i64::from(a) * i64::from(b)) >> 16
 }
 
 fn saturate(value: i64) -> i32 {

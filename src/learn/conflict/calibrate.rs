@@ -32,8 +32,6 @@ pub(super) struct Held {
 }
 
 impl Platt {
-    pub(super) const IDENTITY: Platt = Platt { slope: 1.0, residual: 0.0, offset: 0.0 };
-
     pub(super) fn probability(&self, held: &Held) -> f64 {
         logistic(self.slope * held.raw + self.residual * held.residual + self.offset)
     }

@@ -1,7 +1,7 @@
 //! The learning loop: outcomes in, in their order; the model to score with out.
 //!
 //! Three models stand behind each other: that of all features, that of hotness alone, and the
-//! running rate. One that did worse than the running rate of late is passed over until it does
+//! running rate. One that did worse of late than what stands behind it is passed over until it does
 //! better again.
 
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use super::train::{self, Order};
 pub enum Mode {
     /// All features that pay.
     Full,
-    /// Hotness alone: the full model did worse than the running rate.
+    /// Hotness alone: the full model did worse than it, or than the running rate.
     Hotness,
     /// The running rate: there is no model, or none does better.
     Prior,
@@ -47,10 +47,11 @@ pub struct Status {
     pub factors_ratio: Option<f64>,
 }
 
-/// A model's standing against the running rate, over the labels since the last review.
+/// A model's standing since the last review: its loss, and those of the running rate and of hotness
+/// alone.
 #[derive(Clone, Debug, Default)]
 struct Standing {
-    losses: [f64; 2],
+    losses: [f64; 3],
     labels: usize,
     worse: bool,
 }
@@ -158,14 +159,16 @@ impl Learner {
 
     /// Holds all models against a label that none has seen.
     fn note(&mut self, sample: &Sample) {
-        let prior = f64::from(self.prior.score(&sample.features)) / 1e6;
-        let prior = measure::log_loss(prior, sample.conflict);
         let weight = sample.weight(self.rules.weight_max);
-        if let Some(loss) = self.full.note(sample, &self.rules) {
-            self.full_standing.note([loss * weight, prior * weight], &self.rules);
+        let prior = f64::from(self.prior.score(&sample.features)) / 1e6;
+        let prior = weight * measure::log_loss(prior, sample.conflict);
+        let hotness = self.hotness.note(sample, &self.rules).map(|loss| weight * loss);
+        if let Some(hotness) = hotness {
+            self.hotness_standing.note([hotness, prior, prior], &self.rules);
         }
-        if let Some(loss) = self.hotness.note(sample, &self.rules) {
-            self.hotness_standing.note([loss * weight, prior * weight], &self.rules);
+        if let Some(loss) = self.full.note(sample, &self.rules) {
+            let losses = [weight * loss, prior, hotness.unwrap_or(prior)];
+            self.full_standing.note(losses, &self.rules);
         }
     }
 
@@ -176,7 +179,6 @@ impl Learner {
         let (version, seed) = (self.versions, self.seed ^ self.versions);
         let order = Order { window, groups, factors: full, version, seed };
         let Some(trained) = train::train(&order, &self.rules) else { return };
-        eprintln!("DEBUG labels {} v{} full {} groups {:?} held_ece {:.3} cf {:?} cal {:?}", self.labels, version, full, trained.groups, 0.0, trained.factors_ratio, trained.model.calibration);
         if full {
             self.factors_ratio = trained.factors_ratio.or(self.factors_ratio);
             self.full.propose(trained, window, &self.rules);
@@ -187,13 +189,12 @@ impl Learner {
 }
 
 impl Standing {
-    fn note(&mut self, losses: [f64; 2], rules: &Rules) {
-        self.losses[0] += losses[0];
-        self.losses[1] += losses[1];
+    fn note(&mut self, losses: [f64; 3], rules: &Rules) {
+        (0..3).for_each(|k| self.losses[k] += losses[k]);
         self.labels += 1;
         if self.labels >= rules.review_labels {
-            self.worse = self.losses[0] > self.losses[1];
-            (self.losses, self.labels) = ([0.0; 2], 0);
+            self.worse = self.losses[0] > self.losses[1].min(self.losses[2]);
+            (self.losses, self.labels) = ([0.0; 3], 0);
         }
     }
 }

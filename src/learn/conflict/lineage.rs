@@ -57,7 +57,7 @@ impl Lineage {
     /// A freshly trained model: takes office in the early days if it did better, else goes on trial.
     pub(super) fn propose(&mut self, trained: Trained, window: &[Sample], rules: &Rules) {
         let strict = self.champion.as_ref().is_some_and(|c| c.labels >= rules.strict_labels);
-        let better = !strict && self.is_better(&trained, window, rules);
+        let better = !strict && self.is_better(&trained, window);
         let entry = Entry::new(trained, window.len(), rules);
         if better {
             self.promote(entry);
@@ -89,7 +89,7 @@ impl Lineage {
     }
 
     /// On held-out labels: than what is in office, or than their own rate of the older labels.
-    fn is_better(&self, trained: &Trained, window: &[Sample], rules: &Rules) -> bool {
+    fn is_better(&self, trained: &Trained, window: &[Sample]) -> bool {
         let (old, held) = window.split_at(trained.held_from);
         let happened = old.iter().filter(|sample| sample.conflict).count() as f64;
         let rate = happened / old.len().max(1) as f64;
@@ -109,14 +109,12 @@ impl Lineage {
         let over = |c: &Challenger| c.gain.labels >= rules.strict_labels;
         let Some(at) = self.challengers.iter().position(over) else { return };
         let Challenger { entry, gain, bins } = self.challengers.remove(at);
-        eprintln!("DEBUG judge v{} mean {:.4} lb {:.4} ece {:.4}", entry.model.version, gain.mean(), gain.lower_bound(), bins.ece());
         if gain.lower_bound() > 0.0 && bins.ece() <= rules.ece_max {
             self.promote(entry);
         }
     }
 
     fn promote(&mut self, entry: Entry) {
-        eprintln!("DEBUG promote v{} labels {}", entry.model.version, entry.labels);
         self.last_good = self.champion.replace(entry);
         self.changes.promotions += 1;
         self.start_over();
@@ -132,7 +130,6 @@ impl Lineage {
         if self.reviewed < rules.review_labels {
             return;
         }
-        eprintln!("DEBUG review {:.4}", self.review[0]/self.review[1]);
         if self.review[0] > rules.revert_ratio * self.review[1] {
             self.champion = self.last_good.take();
             self.changes.reverts += 1;

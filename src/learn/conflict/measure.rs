@@ -113,14 +113,19 @@ impl PairedGain {
         if self.weights > 0.0 { self.sum / self.weights } else { 0.0 }
     }
 
-    /// Lower bound of the mean's 95 % interval, by the normal approximation.
-    pub(super) fn lower_bound(&self) -> f64 {
+    /// Of the mean, by the normal approximation.
+    pub(super) fn standard_error(&self) -> f64 {
         if self.weights <= 0.0 {
-            return f64::NEG_INFINITY;
+            return f64::INFINITY;
         }
         let mean = self.mean();
         let squares =
             self.sum_squared - 2.0 * mean * self.cross + mean * mean * self.weights_squared;
-        mean - 1.96 * squares.max(0.0).sqrt() / self.weights
+        squares.max(0.0).sqrt() / self.weights
+    }
+
+    /// Lower bound of the mean's 95 % interval.
+    pub(super) fn lower_bound(&self) -> f64 {
+        self.mean() - 1.96 * self.standard_error()
     }
 }

@@ -17,9 +17,9 @@ use super::sample::Sample;
 /// The share of a window that is held out is one of so many.
 const HELD_OUT: usize = 5;
 /// Penalties of one sample that are tried.
-const PENALTIES: [f64; 3] = [1e-4, 1e-3, 1e-2];
+const PENALTIES: [f64; 4] = [1e-4, 1e-3, 1e-2, 1e-1];
 /// Fewer of either class cannot be fitted.
-const CLASS_MIN: usize = 10;
+const CLASS_MIN: usize = 5;
 
 /// What to train.
 pub(super) struct Order<'a> {
