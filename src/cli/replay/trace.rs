@@ -8,6 +8,9 @@ mod history;
 mod report;
 mod run;
 
+#[cfg(test)]
+mod history_test;
+
 use std::path::Path;
 
 use crate::args::{Output, ScoreAt};

@@ -15,7 +15,6 @@ use super::{
     tempo::Tempo,
 };
 use crate::id::Tid;
-use alloc::collections::BTreeSet;
 
 const HOUR_US: u64 = 3_600_000_000;
 /// The first of January 1970 was a Thursday; weeks start on Monday.
@@ -163,14 +162,13 @@ impl Contention {
 
     fn set_areas(&self, features: &mut Features, mutation: &Mutation, own: Writers, clock: u64) {
         let (mut max, mut sum, mut rivals) = ([0u64; 3], 0, 0);
-        let written: BTreeSet<u64> = mutation.areas_written().collect();
         for area in &mutation.areas {
             let counts = self.areas.heat(*area, clock).counts;
             for k in 0..3 {
                 max[k] = max[k].max(counts[k]);
             }
             sum += counts[2];
-            let mine = if written.contains(area) { own.all } else { 0 };
+            let mine = if own.all > 0 && mutation.writes_in(*area) { own.all } else { 0 };
             rivals = rivals.max(self.flights.on_area(*area).all.saturating_sub(mine));
         }
         features.set_three(Feature::AreaHeatMax, max.map(fixed::log2_1p));

@@ -10,18 +10,36 @@ pub const MILLION: u32 = 1_000_000;
 /// log2(e) in Q16.
 const LOG2_E: u64 = 94_548;
 
-/// 2^-(2^-k) for k = 1..=16, in Q64: each is the root of the one before.
-const ROOTS: [u64; 16] = {
-    let mut roots = [0; 16];
-    let mut last: u128 = 1 << 63;
+/// 2^-(k/256) in Q32, and 2^-(k/65,536): a fraction is one of each, multiplied.
+const COARSE: [u64; 256] = powers(8);
+const FINE: [u64; 256] = powers(0);
+
+/// 2^-(k · 2^shift / 65,536) for k = 0..256, in Q32: a product of roots of one half.
+const fn powers(shift: u32) -> [u64; 256] {
+    // 2^-(2^-bit) in Q64, for bit = 1..=16: each is the root of the one before.
+    let mut roots = [0u128; 17];
+    roots[0] = 1 << 63;
+    let mut bit = 1;
+    while bit <= 16 {
+        roots[bit] = (roots[bit - 1] << 64).isqrt();
+        bit += 1;
+    }
+    let mut table = [0; 256];
     let mut k = 0;
-    while k < 16 {
-        last = (last << 64).isqrt();
-        roots[k] = last as u64;
+    while k < 256 {
+        let mut value: u128 = u64::MAX as u128;
+        let mut bit = 0;
+        while bit < 8 {
+            if k & (1 << bit) != 0 {
+                value = (value * roots[16 - bit - shift as usize]) >> 64;
+            }
+            bit += 1;
+        }
+        table[k] = ((value + (1 << 31)) >> 32) as u64;
         k += 1;
     }
-    roots
-};
+    table
+}
 
 /// 65,536 · sin(2πk/24).
 const SINE: [i32; 25] = [
@@ -30,18 +48,18 @@ const SINE: [i32; 25] = [
     -16_962, 0,
 ];
 
-/// log2 of a whole number in Q16, rounded down; 0 counts as 1.
+/// log2 of a whole number in Q16, within two units; 0 counts as 1.
 pub fn log2(x: u64) -> i32 {
     let x = x.max(1);
     let whole = x.ilog2();
-    // The mantissa in Q63, in [1, 2).
-    let mut mantissa = x << (63 - whole);
+    // The mantissa in Q31, in [1, 2): squared, its logarithm doubles, and a carry is the next bit.
+    let mut mantissa = if whole > 31 { x >> (whole - 31) } else { x << (31 - whole) };
     let mut log = whole as i32;
     for _ in 0..16 {
-        let square = (u128::from(mantissa) * u128::from(mantissa)) >> 63;
-        let carry = square >> 64 != 0;
-        log = (log << 1) | i32::from(carry);
-        mantissa = if carry { (square >> 1) as u64 } else { square as u64 };
+        let square = (mantissa * mantissa) >> 31;
+        let carry = square >> 32;
+        log = (log << 1) | carry as i32;
+        mantissa = square >> carry;
     }
     log
 }
@@ -51,19 +69,15 @@ pub fn log2_1p(x: u64) -> i32 {
     log2(x.saturating_add(ONE as u64)) - 16 * ONE
 }
 
-/// 2^-x in Q32, of x in Q16: within 20 units of the last place.
+/// 2^-x in Q32, of x in Q16: within four units of the last place.
 pub fn exp2_neg(x: u64) -> u64 {
     let whole = x >> 16;
     if whole > 32 {
         return 0;
     }
-    let mut value: u64 = 1 << 32;
-    for (k, root) in ROOTS.iter().enumerate() {
-        if x & (1 << (15 - k)) != 0 {
-            value = ((u128::from(value) * u128::from(*root)) >> 64) as u64;
-        }
-    }
-    value >> whole
+    let coarse = COARSE[(x >> 8) as usize & 0xff];
+    let fine = FINE[x as usize & 0xff];
+    ((u128::from(coarse) * u128::from(fine)) >> (32 + whole)) as u64
 }
 
 /// 1 / (1 + e^-x) in parts per million, of x in Q16: within 10 ppm, and never 0 or a million.

@@ -94,13 +94,13 @@ impl Hotness {
 impl Counter {
     fn decay(&mut self, clock: u64) {
         let passed = clock.saturating_sub(self.clock);
-        if passed == 0 {
+        self.clock = self.clock.max(clock);
+        if passed == 0 || self.counts[2] == 0 {
             return;
         }
         for (count, half_life) in self.counts.iter_mut().zip(HALF_LIVES) {
             let kept = fixed::exp2_neg(passed >> half_life);
             *count = ((u64::from(*count) * kept) >> 32) as u32;
         }
-        self.clock = clock;
     }
 }

@@ -91,8 +91,11 @@ impl Mutation {
 
     /// The areas that it writes in, each once.
     pub(super) fn areas_written(&self) -> impl Iterator<Item = u64> {
-        let writes = |area: u64| self.written().any(|touch| touch.area == area);
-        self.areas.iter().copied().filter(move |area| writes(*area))
+        self.areas.iter().copied().filter(|area| self.writes_in(*area))
+    }
+
+    pub(super) fn writes_in(&self, area: u64) -> bool {
+        self.written().any(|touch| touch.area == area)
     }
 }
 

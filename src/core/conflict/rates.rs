@@ -29,18 +29,24 @@ pub(super) struct Tally {
 #[derive(Clone, Debug)]
 pub(super) struct Rates {
     overall: Tally,
+    /// log2 odds of everybody, Q16.
+    overall_odds: i32,
     slots: Vec<[(u32, Tally); 2]>,
 }
 
 impl Rates {
     pub(super) fn new(slots: usize) -> Rates {
         assert!(slots.is_power_of_two(), "a table of {slots} slots");
-        Rates { overall: Tally::default(), slots: vec![Default::default(); slots] }
+        let slots = vec![Default::default(); slots];
+        Rates { overall: Tally::default(), overall_odds: 0, slots }
     }
 
     /// One more outcome, of everybody.
     pub(super) fn note_overall(&mut self, conflict: bool, log_duration: i32) {
         self.overall.note(conflict, log_duration, OVERALL_MAX);
+        let Tally { trials, conflicts, .. } = self.overall;
+        let (part, whole) = (u64::from(conflicts + TRIAL), u64::from(trials + 2 * TRIAL));
+        self.overall_odds = fixed::log2_odds(part, whole);
     }
 
     /// One more outcome of `id`.
@@ -67,18 +73,20 @@ impl Rates {
 
     /// log2 odds of everybody, Q16.
     pub(super) fn overall_odds(&self) -> i32 {
-        let Tally { trials, conflicts, .. } = self.overall;
-        fixed::log2_odds(u64::from(conflicts + TRIAL), u64::from(trials + 2 * TRIAL))
+        self.overall_odds
     }
 
     /// log2 odds of a tally against those of everybody, Q16: 0 for one that is not known.
     pub(super) fn odds_against_overall(&self, tally: Tally) -> i32 {
+        if tally.trials == 0 {
+            return 0;
+        }
         let whole = u64::from(self.overall.trials + 2 * TRIAL);
         let rate = u64::from(self.overall.conflicts + TRIAL);
         // All terms times `whole`, so that nothing is divided.
         let part = u64::from(tally.conflicts) * whole + PRIOR_TRIALS * u64::from(TRIAL) * rate;
         let trials = (u64::from(tally.trials) + PRIOR_TRIALS * u64::from(TRIAL)) * whole;
-        fixed::log2_odds(part, trials) - fixed::log2_odds(rate, whole)
+        fixed::log2_odds(part, trials) - self.overall_odds
     }
 
     /// Mean log2 duration of a tally against that of everybody, Q16, shrunk as the rate is.

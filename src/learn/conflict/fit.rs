@@ -15,7 +15,7 @@ use super::sample::Sample;
 
 const ITERATIONS_MAX: u64 = 60;
 /// Mean gradient at which a fit is done: standard errors are far above that.
-const GRADIENT: f64 = 1e-5;
+const GRADIENT: f64 = 1e-4;
 /// A feature that moves less than this has nothing to say, and its weight would not fit Q16.
 const DEVIATION_MIN: f64 = 1e-3;
 

@@ -63,7 +63,8 @@ pub struct Learner {
     seed: u64,
     window: VecDeque<Sample>,
     labels: usize,
-    conflicts: u64,
+    /// Sums of weights: of the labels that conflicted, and of all.
+    seen: [f64; 2],
     versions: u64,
     full: Lineage,
     hotness: Lineage,
@@ -81,7 +82,7 @@ impl Learner {
             rules,
             seed,
             labels: 0,
-            conflicts: 0,
+            seen: [0.0; 2],
             versions: 0,
             full: Lineage::default(),
             hotness: Lineage::default(),
@@ -96,8 +97,10 @@ impl Learner {
     pub fn learn(&mut self, sample: Sample) {
         self.note(&sample);
         self.labels += 1;
-        self.conflicts += u64::from(sample.conflict);
-        self.prior = Model::constant(rate_ppm(self.conflicts, self.labels as u64));
+        let weight = sample.weight(self.rules.weight_max);
+        self.seen[0] += if sample.conflict { weight } else { 0.0 };
+        self.seen[1] += weight;
+        self.prior = Model::constant(rate_ppm(self.seen));
         if self.window.len() == self.rules.window_labels {
             self.window.pop_front();
         }
@@ -200,6 +203,6 @@ impl Standing {
 }
 
 /// (conflicts + 1) / (labels + 2), Laplace's rule.
-fn rate_ppm(conflicts: u64, labels: u64) -> u32 {
-    ((conflicts + 1) * 1_000_000 / (labels + 2)) as u32
+fn rate_ppm([conflicts, labels]: [f64; 2]) -> u32 {
+    ((conflicts + 1.0) / (labels + 2.0) * 1e6).round() as u32
 }

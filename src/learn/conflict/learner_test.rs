@@ -110,18 +110,20 @@ fn model_that_the_world_left_behind_gives_way() {
 fn champion_that_does_worse_than_the_last_good_is_taken_back() {
     let (mut learner, mut random) = learner();
     fed(&mut learner, &mut random, CALM, 800);
-    let (good, version) = (loss(&learner, CALM), learner.status().version);
+    let (good, promotions) = (loss(&learner, CALM), learner.status().promotions);
     // Long enough for a challenger of another world to win, and then the old world is back.
     let other = World { hotness: 1.5, writers: -1.5, bias: -1.5 };
-    while learner.status().version == version {
+    while learner.status().promotions == promotions {
         fed(&mut learner, &mut random, other, 10);
         assert!(learner.status().labels < 3_000);
     }
-    assert_eq!(learner.status().reverts, 0);
+    let before = learner.status();
     fed(&mut learner, &mut random, CALM, 150);
-    assert_eq!((learner.status().reverts, learner.status().version), (1, version));
-    fed(&mut learner, &mut random, CALM, 150);
-    assert!(loss(&learner, CALM) < good + 0.03, "{} after {good}", loss(&learner, CALM));
+    let after = learner.status();
+    assert_eq!(after.reverts, before.reverts + 1);
+    assert!(after.version < before.version, "{after:?} after {before:?}");
+    fed(&mut learner, &mut random, CALM, 300);
+    assert!(loss(&learner, CALM) < good + 0.05, "{} after {good}", loss(&learner, CALM));
 }
 
 #[test]
@@ -163,17 +165,20 @@ fn same_labels_and_seed_make_the_same_models() {
 #[test]
 fn labels_seen_seldom_count_by_their_inverse_propensity() {
     let (mut learner, mut random) = learner();
-    // Hot mutations are locked beforehand but for one in ten, which are let through to learn from.
-    for _ in 0..6_000 {
-        let mut sample = sample(&mut random, CALM);
-        if sample.features.dense[Feature::WritersSum as usize] > 0 {
-            sample.propensity_ppm = 100_000;
-            if random.unit() >= 0.1 {
-                continue;
-            }
+    // Half of all conflict often and are locked beforehand, but for one in ten of them. Nothing
+    // tells them apart: the rate is (0.8 + 0.1) / 2, and that of what is seen is 0.16.
+    for _ in 0..4_000 {
+        let locks = random.unit() < 0.5;
+        if locks && random.unit() >= 0.1 {
+            continue;
         }
+        let mut sample = sample(&mut random, World { hotness: 0.0, writers: 0.0, bias: 0.0 });
+        sample.conflict = random.unit() < if locks { 0.8 } else { 0.1 };
+        sample.propensity_ppm = if locks { 100_000 } else { 1_000_000 };
         learner.learn(sample);
     }
-    assert_eq!(learner.mode(), Mode::Full);
-    assert!(loss(&learner, CALM) < 0.47, "{}", loss(&learner, CALM));
+    for model in [learner.model(), learner.prior_model(), learner.hotness_model()] {
+        let said = f64::from(model.score(&Features::default())) / 1e6;
+        assert!((said - 0.45).abs() < 0.1, "{said} by version {}", model.version);
+    }
 }

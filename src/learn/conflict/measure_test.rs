@@ -29,7 +29,7 @@ fn top_share_takes_the_highest() {
 
 #[test]
 fn calibration_error_is_the_gap_between_said_and_seen() {
-    let said = |p: f64, seen: usize| (0..10).map(move |k| (p, k < seen));
+    let said = |p: f64, of_ten: usize| (0..100).map(move |k| (p, k % 10 < of_ten));
     let exact: Vec<_> = said(0.2, 2).chain(said(0.7, 7)).collect();
     let off: Vec<_> = said(0.2, 4).chain(said(0.7, 7)).collect();
     for error in [measure::ece, measure::ece_by_count] {
