@@ -15,6 +15,7 @@ use std::path::Path;
 
 use crate::args::{Output, ScoreAt};
 use crate::exit::Failed;
+use crate::output;
 
 use super::read;
 
@@ -23,7 +24,6 @@ pub(crate) fn run(file: &Path, score_at: ScoreAt, output: Output) -> anyhow::Res
     let history = history::parse(lines)
         .map_err(|error| Failed::usage(format!("{}: {error}", file.display())))?;
     let replay = run::Replay::of(&history, score_at);
-    let report = report::Report::of(&history, &replay);
-    println!("{}", report.text(output));
+    output::object(output, &report::figures(&history, &replay))?;
     Ok(())
 }

@@ -167,7 +167,8 @@ proptest! {
                 match what {
                     0 => contention.arrive(tid(*nonce), mutation),
                     1 => contention.stage(tid(*nonce)),
-                    2 => contention.land(tid(*nonce), if us % 2 == 0 { WROTE } else { FAILED }, *us),
+                    2 if us % 2 == 0 => contention.land(tid(*nonce), WROTE, *us),
+                    2 => contention.land(tid(*nonce), FAILED, *us),
                     _ => seen.push(contention.features(&mutation, *us)),
                 }
                 seen.extend(contention.features_in_flight(tid(*nonce), *us));

@@ -54,7 +54,7 @@ impl Lineage {
         labels % rules.retrain_labels == 0
     }
 
-    /// A freshly trained model: takes office in the early days if it did better, else goes on trial.
+    /// A freshly trained model: early on it takes office if it did better, later it goes on trial.
     pub(super) fn propose(&mut self, trained: Trained, window: &[Sample], rules: &Rules) {
         let strict = self.champion.as_ref().is_some_and(|c| c.labels >= rules.strict_labels);
         let better = !strict && self.is_better(&trained, window);
