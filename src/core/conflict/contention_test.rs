@@ -12,7 +12,7 @@ use crate::{
     id::{GroupId, Tid, Timestamp},
     key::Key,
 };
-use alloc::{format, vec::Vec};
+use alloc::{string::ToString, vec::Vec};
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000;
@@ -24,7 +24,7 @@ fn tid(nonce: u64) -> Tid {
 }
 
 fn of(user: u64, begun_us: u64, records: &[&str]) -> Mutation {
-    let area = |record: &str| format!("{}", record.split('/').next().unwrap_or_default());
+    let area = |record: &str| record.split('/').next().unwrap_or_default().to_string();
     let touches = records.iter().map(|record| Touch::of_names(record, &area(record), record));
     Mutation::new(user, begun_us, touches.collect(), &Limits::production())
 }
@@ -159,15 +159,15 @@ proptest! {
             let mut seen = Vec::new();
             for (what, nonce, us, ids) in &steps {
                 let touch = |id: &u64| Touch {
-                    record: id % 5, area: id % 3, field: *id, writes: id % 2 == 0,
-                    commutes: id % 7 == 0, bytes: *id,
+                    record: id % 5, area: id % 3, field: *id, writes: id.is_multiple_of(2),
+                    commutes: id.is_multiple_of(7), bytes: *id,
                 };
                 let touches = ids.iter().map(touch).collect();
                 let mutation = Mutation::new(nonce % 3, us / 2, touches, contention.limits());
                 match what {
                     0 => contention.arrive(tid(*nonce), mutation),
                     1 => contention.stage(tid(*nonce)),
-                    2 if us % 2 == 0 => contention.land(tid(*nonce), WROTE, *us),
+                    2 if us.is_multiple_of(2) => contention.land(tid(*nonce), WROTE, *us),
                     2 => contention.land(tid(*nonce), FAILED, *us),
                     _ => seen.push(contention.features(&mutation, *us)),
                 }

@@ -23,7 +23,7 @@ fn count_of_a_write_halves_at_each_half_life() {
     assert_eq!(hotness.heat(1, 0).counts, [8 * MEDIAN; 3]);
     let later = hotness.heat(1, 128 * MEDIAN).counts;
     assert_eq!(later[0], 0, "64 half-lives leave nothing");
-    assert!(later[1].abs_diff(8 * MEDIAN >> 8) <= 16, "8 half-lives: {later:?}");
+    assert!(later[1].abs_diff((8 * MEDIAN) >> 8) <= 16, "8 half-lives: {later:?}");
     assert!(later[2].abs_diff(4 * MEDIAN) <= 16, "one half-life: {later:?}");
     assert_eq!(hotness.heat(1, 128 * MEDIAN).last_us, 5);
 }

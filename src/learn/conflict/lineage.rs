@@ -46,12 +46,13 @@ impl Lineage {
     pub(super) fn due(&self, labels: usize, window: usize, rules: &Rules) -> bool {
         let Some(champion) = &self.champion else {
             let tries = labels.saturating_sub(rules.first_labels);
-            return labels >= rules.first_labels && tries % (rules.first_labels / 3).max(1) == 0;
+            return labels >= rules.first_labels && tries.is_multiple_of(rules.first_labels / 3);
         };
         if champion.labels < rules.strict_labels {
-            return 2 * window >= 3 * champion.labels && labels % (rules.first_labels / 3) == 0;
+            return 2 * window >= 3 * champion.labels
+                && labels.is_multiple_of(rules.first_labels / 3);
         }
-        labels % rules.retrain_labels == 0
+        labels.is_multiple_of(rules.retrain_labels)
     }
 
     /// A freshly trained model: early on it takes office if it did better, later it goes on trial.

@@ -144,7 +144,7 @@ fn paired(kinds: bool) -> Learner {
     let mut random = Random::new(17);
     for at_us in 0..1_500 {
         let (user, area) = (random.next() % 40, random.next() % 40);
-        let often = if kinds { user % 4 == area % 4 } else { random.next() % 4 == 0 };
+        let often = if kinds { user % 4 == area % 4 } else { random.next().is_multiple_of(4) };
         let conflict = random.unit() < if often { 0.9 } else { 0.1 };
         let features = Features { user, areas: vec![area], ..Features::default() };
         let mut sample = Sample { features, conflict, propensity_ppm: 1_000_000, at_us };
