@@ -45,5 +45,6 @@ pub(super) fn figures(history: &[Transaction], replay: &Replay) -> Json {
 }
 
 fn rounded(figure: f64) -> f64 {
-    (figure * 1e5).round() / 1e5
+    // Adding zero takes the sign from a negative one.
+    (figure * 1e5).round() / 1e5 + 0.0
 }
