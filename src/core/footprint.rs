@@ -24,6 +24,10 @@ const PARTITION_BUCKETS: u64 = 32;
 #[serde(try_from = "Vec<(u8, i32)>")]
 pub struct Footprint(Vec<(u8, i32)>);
 
+/// What a footprint counts: where it falls in each row, and with which sign.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Token([u8; 2 * ROWS]);
+
 /// Cells that do not ascend, or one that is zero: not what this crate wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the cells of a footprint do not ascend, or one is zero")]
@@ -39,6 +43,36 @@ impl TryFrom<Vec<(u8, i32)>> for Footprint {
     }
 }
 
+impl Token {
+    /// The token of a named step, for streams that are not deltas.
+    pub fn step(name: &str) -> Token {
+        Token::of(Hasher::new("step").bytes(name.as_bytes()))
+    }
+
+    /// The token of one operation; `field` is empty for those that have none.
+    pub fn operation(collection: &str, operation: &str, field: Option<&str>) -> Token {
+        let token = Hasher::new("op").bytes(collection.as_bytes()).bytes(operation.as_bytes());
+        Token::of(match field {
+            Some(field) => token.bytes(field.as_bytes()),
+            None => token,
+        })
+    }
+
+    /// The cell and the sign in each row.
+    pub fn cells(&self) -> impl Iterator<Item = (u8, i32)> {
+        (0..ROWS).map(|row| {
+            let bucket = usize::from(self.0[row * 2]) % BUCKETS;
+            let sign = if self.0[row * 2 + 1] & 1 == 0 { 1 } else { -1 };
+            ((row * BUCKETS + bucket) as u8, sign)
+        })
+    }
+
+    fn of(hasher: Hasher) -> Token {
+        let digest = hasher.finish().0;
+        Token(core::array::from_fn(|at| digest[at]))
+    }
+}
+
 impl Footprint {
     /// Adds the tokens of one delta: (collection, operation, field) for each field, (collection,
     /// partition bucket), and the log2 class of its size.
@@ -47,24 +81,34 @@ impl Footprint {
         let op = delta.op.name();
         let fields = delta.op.fields();
         if fields.is_empty() {
-            self.add_token(Hasher::new("op").bytes(collection.as_bytes()).bytes(op.as_bytes()));
+            self.add_token(Token::operation(collection, op, None));
         }
         for field in fields {
-            let token = Hasher::new("op").bytes(collection.as_bytes()).bytes(op.as_bytes());
-            self.add_token(token.bytes(field.as_bytes()));
+            self.add_token(Token::operation(collection, op, Some(field)));
         }
         let bucket = Hasher::new("bucket").bytes(delta.key.partition.as_bytes()).finish().0[0];
         let bucket = u64::from(bucket) % PARTITION_BUCKETS;
-        self.add_token(Hasher::new("part").bytes(collection.as_bytes()).u64(bucket));
-        self.add_token(
-            Hasher::new("size").u64(u64::from(usize::BITS - delta_bytes.leading_zeros())),
-        );
+        self.add_token(Token::of(Hasher::new("part").bytes(collection.as_bytes()).u64(bucket)));
+        let class = u64::from(usize::BITS - delta_bytes.leading_zeros());
+        self.add_token(Token::of(Hasher::new("size").u64(class)));
+    }
+
+    /// Adds one token.
+    pub fn add_token(&mut self, token: Token) {
+        token.cells().for_each(|(cell, sign)| self.bump(cell, sign));
     }
 
     /// Adds another footprint cell by cell.
     pub fn add(&mut self, other: &Footprint) {
         for &(cell, count) in &other.0 {
             self.bump(cell, count);
+        }
+    }
+
+    /// Takes another footprint off, cell by cell: of the whole and a prefix it leaves the remainder.
+    pub fn subtract(&mut self, other: &Footprint) {
+        for &(cell, count) in &other.0 {
+            self.bump(cell, count.saturating_neg());
         }
     }
 
@@ -90,15 +134,6 @@ impl Footprint {
         self.0.iter().fold(hasher.u64(self.0.len() as u64), |hasher, &(cell, count)| {
             hasher.u64(u64::from(cell)).u64(count as i64 as u64)
         })
-    }
-
-    fn add_token(&mut self, token: Hasher) {
-        let digest = token.finish().0;
-        for row in 0..ROWS {
-            let bucket = usize::from(digest[row * 2]) % BUCKETS;
-            let sign = if digest[row * 2 + 1] & 1 == 0 { 1 } else { -1 };
-            self.bump((row * BUCKETS + bucket) as u8, sign);
-        }
     }
 
     fn bump(&mut self, cell: u8, by: i32) {

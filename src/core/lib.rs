@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod aggregate;
 pub mod algebra;
+pub mod anomaly;
 pub mod body;
 pub mod chain;
 pub mod checkpoint;
@@ -20,6 +21,7 @@ pub mod conflict;
 pub mod coordinator;
 pub mod delta;
 pub mod draft;
+pub mod expected;
 pub mod footprint;
 pub mod forget;
 pub mod group;
@@ -41,7 +43,9 @@ pub mod ring;
 pub mod rules;
 pub mod sign;
 pub mod state;
+pub mod tolerance;
 pub mod value;
+pub mod verdict;
 
 mod census;
 mod decide;
@@ -57,6 +61,8 @@ mod vote;
 mod adoption_test;
 #[cfg(test)]
 mod algebra_test;
+#[cfg(test)]
+mod anomaly_test;
 #[cfg(test)]
 mod chain_test;
 #[cfg(test)]
@@ -93,3 +99,7 @@ mod ring_test;
 mod stale_test;
 #[cfg(test)]
 mod strategies_test;
+#[cfg(test)]
+mod tolerance_test;
+#[cfg(test)]
+mod verdict_test;

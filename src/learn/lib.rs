@@ -5,3 +5,4 @@
 //! every mutation, is integers and lies in the core.
 
 pub mod conflict;
+pub mod forecast;

@@ -1,0 +1,45 @@
+//! Verdicts on cases, as a home group would come to them: one tolerance, a baseline a class.
+
+use std::collections::BTreeMap;
+
+use vatic_core::anomaly::{Anomaly, Baseline};
+use vatic_core::tolerance::Tolerance;
+use vatic_core::verdict::{Conditions, Verdict};
+use vatic_learn::forecast::{Outlook, ask_at};
+
+use super::history::Case;
+
+/// Judges, and learns what to tolerate.
+#[derive(Clone, Default)]
+pub(crate) struct Judge {
+    tolerance: Tolerance,
+    baselines: BTreeMap<u64, Baseline>,
+}
+
+impl Judge {
+    /// Holds a case against what was forecast of it.
+    pub(crate) fn verdict(&self, case: &Case, outlook: &Outlook) -> Verdict {
+        let stream = case.stream();
+        let tolerance = self.tolerance.threshold(stream.class);
+        let (actual, digest) = (stream.footprint(), case.digest());
+        Verdict::judge(&outlook.fixed(), &actual, Conditions::default(), tolerance, &digest)
+    }
+
+    /// Takes a verdict into the tolerance and the baseline of its class.
+    pub(crate) fn fold(&mut self, case: &Case, verdict: &Verdict) -> (bool, Anomaly) {
+        let class = case.stream().class;
+        let alarm = self.tolerance.fold(class, verdict.score);
+        debug_assert_eq!(alarm, !verdict.valid, "judged by the tolerance that it is folded into");
+        (alarm, self.baselines.entry(class).or_default().fold(verdict.score))
+    }
+
+    /// How many cases were judged.
+    pub(crate) fn decisions(&self) -> u64 {
+        self.tolerance.decisions()
+    }
+}
+
+/// After how many steps the judged forecast was made: the last at or before half of them.
+pub(crate) fn judged_at(steps: usize) -> usize {
+    (1..=steps / 2).rev().find(|at| ask_at(*at)).unwrap_or(1)
+}

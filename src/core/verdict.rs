@@ -1,0 +1,150 @@
+//! The verdict: whether a transaction ended as was forecast, and what follows from it.
+//!
+//! The gateway computes it before voting; it travels in the entries as the fixed-point data below,
+//! which is all that is needed to compute it again. Judged is the last forecast that was made at or
+//! before half of the final count.
+
+use crate::{
+    expected::{Expected, STEP, Score},
+    footprint::Footprint,
+    hash::Hash,
+    tolerance::with_tie,
+};
+use serde::{Deserialize, Serialize};
+
+/// Slowest round trip that counts, against its long mean.
+const RTT_RATIO_MAX: u64 = 8;
+/// Largest spread, in steps: a network in trouble must not excuse everything.
+const SPREAD_STEPS_MAX: u64 = 1 << 20;
+
+/// What a transaction is expected to be when it is finished.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Its footprint.
+    pub footprint: Expected,
+    /// Its count of transitions.
+    pub count: u64,
+    /// How many transitions had been seen.
+    pub prefix: u64,
+    /// The spread that the forecaster itself expects of the distance, as a [`Score`].
+    pub spread: Score,
+}
+
+/// Under which conditions a forecast was made and judged: they widen what is tolerated.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Conditions {
+    /// The last round trip to the participants, in microseconds.
+    pub rtt_us: u64,
+    /// The long mean of round trips, in microseconds; 0 while there is none.
+    pub rtt_mean_us: u64,
+    /// Partial digests that had not come when the forecast was made.
+    pub missing_partials: u32,
+    /// Transactions in flight beside it.
+    pub in_flight: u32,
+}
+
+/// The verdict with everything that it was made from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether the distance was tolerated.
+    pub valid: bool,
+    /// From the forecast to what came.
+    pub distance: Score,
+    /// By which the distance was made smaller.
+    pub spread: Score,
+    /// The distance in spreads, its tie broken.
+    pub score: Score,
+    /// The largest score that was tolerated.
+    pub tolerance: Score,
+    /// How many transitions the judged forecast had seen.
+    pub prefix: u64,
+    /// The conditions.
+    pub conditions: Conditions,
+}
+
+/// What an invalid transaction comes to, by its collections' policy.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub enum Policy {
+    /// It is logged, and goes on.
+    Observe,
+    /// It is tried out first, and goes on by the strategy that costs least.
+    #[default]
+    Resolve,
+    /// It is rolled back.
+    Enforce,
+}
+
+/// What to do with a transaction before it votes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Action {
+    /// Vote.
+    Proceed,
+    /// Vote after a dry run has shown how.
+    DryRun,
+    /// Roll back: it is not what was forecast.
+    RollBack,
+}
+
+impl Verdict {
+    /// Judges what came. `digest` names the transaction and breaks ties between equal scores.
+    pub fn judge(
+        forecast: &Forecast,
+        actual: &Footprint,
+        conditions: Conditions,
+        tolerance: Score,
+        digest: &Hash,
+    ) -> Verdict {
+        let distance = forecast.footprint.distance(actual);
+        let spread = conditions.spread(forecast);
+        let score = with_tie(score(distance, spread), digest);
+        let valid = score <= tolerance;
+        let prefix = forecast.prefix;
+        Verdict { valid, distance, spread, score, tolerance, prefix, conditions }
+    }
+}
+
+impl Conditions {
+    /// `σ`: what the forecaster expects to be off by, and one more step each for a stream of which
+    /// nothing had been seen, for a round trip of four times the mean above it, for two missing
+    /// partial digests (by their logarithm), and for 2^16 transactions in flight (likewise).
+    pub fn spread(&self, forecast: &Forecast) -> Score {
+        let seen = forecast.prefix.min(forecast.count);
+        let unseen = STEP - share(seen, forecast.count.max(1));
+        let ratio = share(self.rtt_us, self.rtt_mean_us.max(1)).min(RTT_RATIO_MAX * STEP);
+        let slow = if self.rtt_mean_us == 0 { 0 } else { ratio.saturating_sub(STEP) / 4 };
+        let missing = log2(self.missing_partials) * 5 / 8;
+        let crowd = log2(self.in_flight) / 16;
+        let sum = forecast.spread.saturating_add(unseen + slow + missing + crowd);
+        sum.min(SPREAD_STEPS_MAX * STEP)
+    }
+}
+
+/// `s = distance / (1 + σ)`.
+pub fn score(distance: Score, spread: Score) -> Score {
+    let wide = u128::from(distance) * u128::from(STEP);
+    u64::try_from(wide / (u128::from(STEP) + u128::from(spread))).unwrap_or(u64::MAX)
+}
+
+/// What a policy makes of a verdict. What ended just as forecast is never rolled back: of the few
+/// that a broken tie alone calls invalid, it makes a note.
+pub fn action(policy: Policy, verdict: &Verdict) -> Action {
+    match (verdict.valid, policy) {
+        (true, _) | (false, Policy::Observe) => Action::Proceed,
+        (false, Policy::Resolve) => Action::DryRun,
+        (false, Policy::Enforce) if verdict.distance == 0 => Action::Proceed,
+        (false, Policy::Enforce) => Action::RollBack,
+    }
+}
+
+fn share(part: u64, whole: u64) -> u64 {
+    u64::try_from(u128::from(part) * u128::from(STEP) / u128::from(whole)).unwrap_or(u64::MAX)
+}
+
+/// log2(1 + n), in 1/65,536, linear between powers of two.
+fn log2(n: u32) -> u64 {
+    let n = u64::from(n) + 1;
+    let whole = n.ilog2();
+    (u64::from(whole) << 16) + (((n - (1 << whole)) << 16) >> whole)
+}
