@@ -121,6 +121,18 @@ impl Tolerance {
         self.all.decisions
     }
 
+    /// Quantile and scale of a class's own tracker.
+    #[cfg(test)]
+    pub(crate) fn tracked(&self, class: u64) -> (Score, Score) {
+        self.classes.get(&class).map_or((0, 0), |own| (own.quantile, own.scale))
+    }
+
+    /// The threshold by a class's own tracker.
+    #[cfg(test)]
+    pub(crate) fn own_threshold(&self, class: u64) -> Score {
+        self.classes.get(&class).map_or(0, Tracker::threshold)
+    }
+
     fn make_room(&mut self, class: u64) {
         if self.classes.len() < CLASSES_MAX || self.classes.contains_key(&class) {
             return;

@@ -1,7 +1,7 @@
 //! What followed in which context: counts of remainders under contexts of growing length.
 //!
 //! A context is a number made of what is known of a prefix: nothing, its class, its last step, ...,
-//! all of its steps. Each holds the remainders that followed it, each weighed three times, by how
+//! all of its steps. Each holds the remainders that followed it, each weighed four times, by how
 //! long ago it was seen, with different half-lives: processes drift, and how fast is learnt from
 //! what the experts with each half-life get right.
 
@@ -11,19 +11,23 @@ use super::Prefix;
 use super::remainder::{Remainder, Remainders};
 
 /// Half-lives, in streams learnt; the first forgets nothing until the store is full.
-pub(crate) const HALF_LIVES: [f64; 3] = [f64::INFINITY, 1_000.0, 250.0];
+pub(crate) const HALF_LIVES: [f64; 4] = [f64::INFINITY, 1_000.0, 250.0, 60.0];
 /// Kinds of contexts: see [`contexts`].
-pub(crate) const KINDS: usize = 10;
+pub(crate) const KINDS: usize = 12;
 
 /// Finished streams that are kept.
 const STREAMS_MAX: usize = 8_192;
 /// Positions within them that are kept.
 const POSITIONS_MAX: usize = 65_536;
 /// Every position of a stream up to here is learnt, then every eighth, then none.
-const DENSE_MAX: usize = 32;
+const DENSE_MAX: usize = 64;
 const SPARSE_MAX: usize = 512;
 /// Weights are scaled back when they have doubled so often.
 const DOUBLINGS_MAX: f64 = 512.0;
+
+/// Shorter contexts are not asked for less weight than this, nor when so much was found.
+const REST_MIN: f64 = 0.05;
+const ENOUGH: usize = 256;
 
 type Ages = [f64; HALF_LIVES.len()];
 
@@ -69,7 +73,7 @@ pub(crate) struct View {
 
 /// The contexts of a prefix, by kind: 0 nothing, 1 class, 2 last step, 3 last two, 4 last two and
 /// position, 5 multiset and last, 6 sequence, 7 sequence and last user, 8 sequence and time since
-/// the step before, 9 both.
+/// the step before, 9 both, 10 class and about the position, 11 last step and about the position.
 pub(crate) fn contexts(prefix: Prefix<'_>) -> [u64; KINDS] {
     let steps = prefix.steps;
     let symbol = |back: usize| match steps.len().checked_sub(back) {
@@ -81,6 +85,7 @@ pub(crate) fn contexts(prefix: Prefix<'_>) -> [u64; KINDS] {
     let sequence = steps.iter().fold(start, |hash, step| mix(hash, step.symbol.0.into()));
     let pair = mix(symbol(1), symbol(2));
     let user = steps.last().map_or(0, |step| u64::from(step.user));
+    let place = about(steps.len()) as u64 + 1;
     let gap = match steps {
         [.., before, last] => octave((last.at_us - before.at_us) / 1_000_000),
         _ => 0,
@@ -96,6 +101,8 @@ pub(crate) fn contexts(prefix: Prefix<'_>) -> [u64; KINDS] {
         mix(sequence, user),
         mix(sequence, gap),
         mix(mix(sequence, gap), user),
+        mix(prefix.class, place),
+        mix(symbol(1), place),
     ]
 }
 
@@ -125,15 +132,15 @@ impl Table {
         }
     }
 
-    /// Adds to `found` what followed prefixes like this one, with its share of the weight, and
-    /// returns how much is unaccounted for.
+    /// Adds to `found` what followed prefixes like this one, with its share of the weight.
     pub(crate) fn weigh(
         &self,
         contexts: &[u64; KINDS],
         view: View,
         scale: f64,
         found: &mut Vec<(u32, f64)>,
-    ) -> f64 {
+    ) {
+        let enough = found.len() + ENOUGH;
         let now = (self.age / HALF_LIVES[view.half_life]).exp2();
         let mut rest = 1.0;
         for &kind in view.kinds.iter().rev() {
@@ -149,11 +156,10 @@ impl Table {
                 weighed.map(|(at, followed)| (*at, each * followed.weight[view.half_life])),
             );
             rest -= share;
-            if rest < 0.01 {
+            if rest < REST_MIN || found.len() >= enough {
                 break;
             }
         }
-        rest
     }
 
     fn add(&mut self, contexts: &[u64; KINDS], remainder: u32, weight: &Ages) {
@@ -206,6 +212,11 @@ fn forget(nodes: &mut HashMap<u64, Node>, context: u64, remainder: u32, weight: 
     if node.followed.is_empty() {
         nodes.remove(&context);
     }
+}
+
+/// A position, to the nearest half octave: 1, 2, 3, 4, 6, 8, 12, ... are 0, 2, 3, 4, 5, 6, 7, ...
+pub(crate) fn about(position: usize) -> usize {
+    (2.0 * (position.max(1) as f64).log2()).round() as usize
 }
 
 /// Mixes a number into a hash (the finisher of splitmix64).

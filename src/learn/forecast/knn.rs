@@ -102,17 +102,17 @@ impl Nearest {
         let look = Look::of(prefix);
         let length = prefix.steps.len().min(POSITIONS_MAX);
         let about = length - length.div_ceil(4)..=length + length.div_ceil(4);
-        let mut near: Vec<(f64, u64, &Remainder)> = Vec::new();
-        for exemplar in self.by_length.range(about).flat_map(|(_, exemplars)| exemplars) {
-            let apart = look.distance(&exemplar.look);
-            near.push((apart, u64::MAX - exemplar.at, &exemplar.remainder));
-        }
-        let nearer = |a: &(f64, u64, _), b: &(f64, u64, _)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        if near.len() > NEIGHBOURS {
-            near.select_nth_unstable_by(NEIGHBOURS - 1, nearer);
+        let mut near: Vec<(f64, u64, &Remainder)> = Vec::with_capacity(NEIGHBOURS + 1);
+        for exemplar in
+            self.by_length.range(about).flat_map(|(_, exemplars)| exemplars.iter().rev())
+        {
+            let bound = near.get(NEIGHBOURS - 1).map_or(f64::INFINITY, |(apart, ..)| *apart);
+            let Some(apart) = look.distance(&exemplar.look, bound) else { continue };
+            let age = self.learnt - exemplar.at;
+            let place = near.partition_point(|other| (other.0, other.1) < (apart, age));
+            near.insert(place, (apart, age, &exemplar.remainder));
             near.truncate(NEIGHBOURS);
         }
-        near.sort_unstable_by(nearer);
         near.into_iter().map(|(_, _, remainder)| remainder).collect()
     }
 }
@@ -132,16 +132,19 @@ impl Look {
         }
     }
 
-    /// Squared; the last steps count as much as steps that only one has, the rest less.
-    fn distance(&self, other: &Look) -> f64 {
+    /// Squared, unless it is above a bound; the last steps count as much as steps that only one has,
+    /// the rest less.
+    fn distance(&self, other: &Look, bound: f64) -> Option<f64> {
         let differ = |differ: bool, weight: f64| if differ { weight } else { 0.0 };
-        self.steps_apart(other)
-            + differ(self.last[0] != other.last[0], 2.0)
+        let apart = differ(self.last[0] != other.last[0], 2.0)
             + differ(self.last[1] != other.last[1], 2.0)
             + (self.length - other.length).powi(2)
             + differ(self.class != other.class, 2.0)
             + differ(self.user != other.user, 0.1)
-            + 0.005 * (self.pace - other.pace).powi(2)
+            + 0.005 * (self.pace - other.pace).powi(2);
+        // What is dear comes last: few exemplars get here.
+        let apart = if apart > bound { apart } else { apart + self.steps_apart(other) };
+        (apart <= bound).then_some(apart)
     }
 
     fn steps_apart(&self, other: &Look) -> f64 {

@@ -15,6 +15,7 @@ use super::{Outlook, Prefix};
 const ITERATIONS: usize = 24;
 /// So many of the heaviest remainders are tried as they are.
 const TRIED: usize = 8;
+const LANES: usize = 8;
 
 /// A remainder and how likely it is.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,7 @@ pub(crate) fn outlook(prefix: Prefix<'_>, atoms: &[Atom<'_>]) -> Outlook {
     let point = cloud.median();
     outlook.spread = cloud.mean_distance(&point, total);
     for (cell, by) in cloud.used.iter().zip(&point) {
-        outlook.cells[*cell] += by;
+        outlook.cells[*cell] += f64::from(*by);
     }
     outlook
 }
@@ -54,10 +55,11 @@ fn count(atoms: &[Atom<'_>], total: f64) -> f64 {
     median.map_or(0.0, |(count, _)| f64::from(*count))
 }
 
-/// Remainders as points in those cells that any of them uses.
+/// Remainders as points in those cells that any of them uses; rows are padded to whole lanes.
 struct Cloud {
     used: Vec<usize>,
-    points: Vec<Vec<f64>>,
+    width: usize,
+    points: Vec<f32>,
     /// How likely each is.
     weights: Vec<f64>,
     /// The same over the norm of the finished footprint: relative errors are what counts.
@@ -74,77 +76,99 @@ impl Cloud {
                 used.push(usize::from(cell));
             }
         }
+        let width = used.len().next_multiple_of(LANES).max(LANES);
+        let mut points = vec![0.0; width * atoms.len()];
         let mut start = [0.0; CELLS];
         add_cells(&mut start, prefix, 1.0);
-        let dense = |atom: &Atom<'_>| {
-            let mut point = vec![0.0; used.len()];
-            let cells = atom.remainder.footprint.cells();
-            cells.for_each(|(cell, sum)| point[place[usize::from(cell)]] = f64::from(sum));
-            point
-        };
-        let norm = |atom: &Atom<'_>| {
-            let mut whole = start;
-            add_cells(&mut whole, &atom.remainder.footprint, 1.0);
-            whole.iter().map(|cell| cell * cell).sum::<f64>().sqrt().max(1.0)
-        };
+        let start_squared: f64 = start.iter().map(|cell| cell * cell).sum();
+        let mut pulls = Vec::with_capacity(atoms.len());
+        for (row, atom) in points.chunks_exact_mut(width).zip(atoms) {
+            let mut squared = start_squared;
+            for (cell, sum) in atom.remainder.footprint.cells() {
+                row[place[usize::from(cell)]] = sum as f32;
+                let (was, by) = (start[usize::from(cell)], f64::from(sum));
+                squared += by * (by + 2.0 * was);
+            }
+            pulls.push(atom.weight / squared.sqrt().max(1.0));
+        }
         let weights = atoms.iter().map(|atom| atom.weight).collect();
-        let pulls = atoms.iter().map(|atom| atom.weight / norm(atom)).collect();
-        Cloud { points: atoms.iter().map(dense).collect(), used, weights, pulls }
+        Cloud { used, width, points, weights, pulls }
     }
 
-    fn median(&self) -> Vec<f64> {
+    fn median(&self) -> Vec<f32> {
         let total: f64 = self.pulls.iter().sum();
         let mut heaviest: Vec<usize> = (0..self.pulls.len()).collect();
         heaviest.sort_by(|one, other| self.pulls[*other].total_cmp(&self.pulls[*one]));
         if self.pulls[heaviest[0]] * 2.0 >= total {
-            return self.points[heaviest[0]].clone();
+            return self.point(heaviest[0]).to_vec();
         }
         let mut best = self.weiszfeld();
         let mut least = self.cost(&best);
         for &at in heaviest.iter().take(TRIED) {
-            let cost = self.cost(&self.points[at]);
+            let cost = self.cost(self.point(at));
             // A course that streams take is preferred to a point between two of them.
-            if cost <= least * (1.0 + 1e-9) {
-                (best, least) = (self.points[at].clone(), cost);
+            if cost <= least * (1.0 + 1e-6) {
+                (best, least) = (self.point(at).to_vec(), cost);
             }
         }
         best
     }
 
-    fn weiszfeld(&self) -> Vec<f64> {
+    fn weiszfeld(&self) -> Vec<f32> {
         let mut point = self.centre(&self.pulls);
+        let mut before = f64::INFINITY;
         for _ in 0..ITERATIONS {
-            let pulled = self.points.iter().zip(&self.pulls);
-            let pulls: Vec<f64> =
-                pulled.map(|(other, pull)| pull / distance(&point, other).max(1e-6)).collect();
+            let apart: Vec<f64> = self.rows().map(|row| distance(&point, row)).collect();
+            let cost: f64 = apart.iter().zip(&self.pulls).map(|(apart, pull)| apart * pull).sum();
+            if cost > before * (1.0 - 1e-4) {
+                break;
+            }
+            before = cost;
+            let pulled = apart.iter().zip(&self.pulls);
+            let pulls: Vec<f64> = pulled.map(|(apart, pull)| pull / apart.max(1e-4)).collect();
             point = self.centre(&pulls);
         }
         point
     }
 
-    fn centre(&self, pulls: &[f64]) -> Vec<f64> {
+    fn centre(&self, pulls: &[f64]) -> Vec<f32> {
         let total: f64 = pulls.iter().sum();
-        let mut centre = vec![0.0; self.used.len()];
-        for (point, pull) in self.points.iter().zip(pulls) {
-            let share = pull / total;
-            centre.iter_mut().zip(point).for_each(|(sum, cell)| *sum += share * cell);
+        let mut centre = vec![0.0; self.width];
+        for (row, pull) in self.rows().zip(pulls) {
+            let share = (pull / total) as f32;
+            centre.iter_mut().zip(row).for_each(|(sum, cell)| *sum += share * cell);
         }
         centre
     }
 
-    fn cost(&self, from: &[f64]) -> f64 {
-        let pulled = self.points.iter().zip(&self.pulls);
-        pulled.map(|(point, pull)| pull * distance(from, point)).sum()
+    fn cost(&self, from: &[f32]) -> f64 {
+        self.rows().zip(&self.pulls).map(|(row, pull)| pull * distance(from, row)).sum()
     }
 
     /// The expected distance from a point, in steps.
-    fn mean_distance(&self, from: &[f64], total: f64) -> f64 {
-        let weighed = self.points.iter().zip(&self.weights);
-        let sum: f64 = weighed.map(|(point, weight)| weight * distance(from, point)).sum();
+    fn mean_distance(&self, from: &[f32], total: f64) -> f64 {
+        let weighed = self.rows().zip(&self.weights);
+        let sum: f64 = weighed.map(|(row, weight)| weight * distance(from, row)).sum();
         sum / total / (ROWS as f64).sqrt()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        self.points.chunks_exact(self.width)
+    }
+
+    fn point(&self, at: usize) -> &[f32] {
+        &self.points[at * self.width..(at + 1) * self.width]
     }
 }
 
-fn distance(one: &[f64], other: &[f64]) -> f64 {
-    one.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+/// Summed in lanes, which the compiler makes vectors of; both are whole lanes long.
+fn distance(one: &[f32], other: &[f32]) -> f64 {
+    let mut sums = [0.0f32; LANES];
+    for (a, b) in one.chunks_exact(LANES).zip(other.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            let apart = a[lane] - b[lane];
+            sums[lane] += apart * apart;
+        }
+    }
+    f64::from(sums.iter().sum::<f32>()).sqrt()
 }

@@ -7,7 +7,7 @@ use vatic_core::footprint::Footprint;
 use super::{Prefix, Symbol};
 
 /// The steps that followed, each with its number, and what they add to the footprint.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Remainder {
     pub(crate) steps: Vec<(Symbol, u32)>,
     pub(crate) footprint: Footprint,

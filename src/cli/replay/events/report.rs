@@ -83,8 +83,8 @@ fn by_name(names: &[&str], errors: &Errors) -> Json {
 }
 
 fn progressive(study: &Study, names: &[&str]) -> Json {
-    let errors = names.iter().zip(study.panel.errors());
-    Json::Object(errors.map(|(name, error)| ((*name).to_owned(), json!(round(error)))).collect())
+    let errors = names.iter().zip(&study.progressive);
+    Json::Object(errors.map(|(name, error)| ((*name).to_owned(), json!(round(*error)))).collect())
 }
 
 fn strange(strange: &Strange) -> Json {

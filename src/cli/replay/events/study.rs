@@ -17,6 +17,8 @@ pub(crate) struct Study {
     pub(crate) judge: Judge,
     /// Who did best while training.
     pub(crate) champion: usize,
+    /// The progressive error of each while training.
+    pub(crate) progressive: Vec<f64>,
 }
 
 /// What came of the test with learning left on.
@@ -42,6 +44,7 @@ impl Study {
         let mut study = Study::default();
         study.follow(history, 0..history.train, asks, |_, _| ());
         study.champion = study.panel.champion();
+        study.progressive = study.panel.errors();
         study
     }
 
