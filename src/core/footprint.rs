@@ -105,7 +105,8 @@ impl Footprint {
         }
     }
 
-    /// Takes another footprint off, cell by cell: of the whole and a prefix it leaves the remainder.
+    /// Takes another footprint off, cell by cell: of the whole and a prefix it leaves the
+    /// remainder.
     pub fn subtract(&mut self, other: &Footprint) {
         for &(cell, count) in &other.0 {
             self.bump(cell, count.saturating_neg());

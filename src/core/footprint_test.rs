@@ -2,7 +2,7 @@
 
 use crate::{
     delta::{Delta, Op},
-    footprint::Footprint,
+    footprint::{Footprint, Token},
     key::Key,
     strategies_test::delta,
 };
@@ -51,4 +51,17 @@ fn distance_grows_with_the_steps_that_differ() {
     let whole = footprint(&many);
     let distance = |kept: usize| whole.distance_squared(&footprint(&many[..kept]));
     assert!(distance(19) < distance(15) && distance(15) < distance(5));
+}
+
+#[test]
+fn subtracting_a_prefix_leaves_the_remainder() {
+    let step = |n: usize| Token::step(&format!("step {n}"));
+    let sum = |steps: core::ops::Range<usize>| {
+        let mut sum = Footprint::default();
+        steps.for_each(|n| sum.add_token(step(n % 7)));
+        sum
+    };
+    let mut rest = sum(0..20);
+    rest.subtract(&sum(0..12));
+    assert_eq!(rest, sum(12..20));
 }

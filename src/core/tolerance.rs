@@ -12,10 +12,11 @@
 //!
 //! - The excess stays within a few alarms, hence the rate over n decisions is `α` within a few/n.
 //! - At `t = 0` every score is an alarm. For that scores must not be 0: forecasts are often exact,
-//!   and were their score 0, the threshold would come to rest at 0 and the rate at whatever share of
-//!   forecasts fails. [`with_tie`] adds less than a sixteenth of a step, drawn from the transaction's
-//!   digest. It breaks ties between equal scores by chance, as smoothed conformal p-values do (Vovk,
-//!   2005), and every replica draws the same. What is not equal by a sixteenth keeps its order.
+//!   and were their score 0, the threshold would come to rest at 0 and the rate at whatever share
+//!   of forecasts fails. [`with_tie`] adds less than a sixteenth of a step, drawn from the
+//!   transaction's digest. It breaks ties between equal scores by chance, as smoothed conformal
+//!   p-values do (Vovk, 2005), and every replica draws the same. What is not equal by a sixteenth
+//!   keeps its order.
 //!
 //! A class of its own is a function of that class's scores alone, in their order. What is common to
 //! all, the tracker of all classes and its excess, depends on how they interleave.

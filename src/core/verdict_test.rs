@@ -1,1 +1,119 @@
-//! stub
+//! Distances, spreads and scores in fixed point, and what policies make of verdicts.
+
+use crate::{
+    expected::{Expected, STEP},
+    footprint::{Footprint, Token},
+    hash::Hasher,
+    verdict::{Action, Conditions, Forecast, Policy, Verdict, action, score},
+};
+use alloc::{format, vec::Vec};
+use proptest::{collection, prelude::*};
+
+fn footprint(steps: &[u8]) -> Footprint {
+    let mut footprint = Footprint::default();
+    steps.iter().for_each(|step| footprint.add_token(Token::step(&format!("step {step}"))));
+    footprint
+}
+
+fn forecast(steps: &[u8], prefix: u64) -> Forecast {
+    let footprint = Expected::from(&footprint(steps));
+    Forecast { footprint, count: steps.len() as u64, prefix, spread: 0 }
+}
+
+proptest! {
+    #[test]
+    fn distance_is_nothing_for_what_was_expected_in_any_order(
+        mut steps in collection::vec(0u8..20, 0..30)
+    ) {
+        let expected = Expected::from(&footprint(&steps));
+        steps.reverse();
+        prop_assert_eq!(expected.distance(&footprint(&steps)), 0);
+    }
+
+    #[test]
+    fn distance_is_the_root_of_the_mean_square_over_the_rows(
+        a in collection::vec(0u8..20, 0..30), b in collection::vec(0u8..20, 0..30)
+    ) {
+        let (a, b) = (footprint(&a), footprint(&b));
+        let mut cells = [0i64; 256];
+        a.cells().for_each(|(cell, sum)| cells[usize::from(cell)] += i64::from(sum));
+        b.cells().for_each(|(cell, sum)| cells[usize::from(cell)] -= i64::from(sum));
+        let squares: i64 = cells.iter().map(|cell| cell * cell).sum();
+        let found = u128::from(Expected::from(&a).distance(&b));
+        // found = floor(STEP * sqrt(squares / 4)), without a root.
+        let exact = u128::from(squares.unsigned_abs()) << 30;
+        prop_assert!(found * found <= exact && (found + 1) * (found + 1) > exact);
+    }
+
+    #[test]
+    fn spread_grows_with_every_trouble_and_the_score_falls_with_it(
+        rtt_us in 0u64..1_000_000, missing_partials in 0u32..100, in_flight in 0u32..1_000_000,
+        distance in 0u64..100 * STEP
+    ) {
+        let forecast = forecast(&[1, 2, 3, 4], 2);
+        let quiet = Conditions { rtt_us: 1_000, rtt_mean_us: 1_000, ..Conditions::default() };
+        let rtt_us = rtt_us.max(1_000);
+        let busy = Conditions { rtt_us, missing_partials, in_flight, ..quiet };
+        prop_assert!(busy.spread(&forecast) >= quiet.spread(&forecast));
+        let worse = Conditions { rtt_us: rtt_us * 2, ..busy };
+        prop_assert!(worse.spread(&forecast) >= busy.spread(&forecast));
+        let (low, high) = (score(distance, worse.spread(&forecast)), score(distance, 0));
+        prop_assert!(low <= high && high == distance);
+    }
+
+    #[test]
+    fn extremes_saturate_instead_of_wrapping(
+        conditions in (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>()),
+        count in any::<u64>(), prefix in any::<u64>(), spread in any::<u64>(), sum in any::<i32>()
+    ) {
+        let (rtt_us, rtt_mean_us, missing_partials, in_flight) = conditions;
+        let conditions = Conditions { rtt_us, rtt_mean_us, missing_partials, in_flight };
+        let footprint = Expected::from_cells(&[sum; 256]);
+        let forecast = Forecast { footprint, count, prefix, spread };
+        let digest = Hasher::new("test").finish();
+        let cells: Vec<(u8, i32)> = (0..=255).map(|cell| (cell, i32::MIN)).collect();
+        let actual = Footprint::try_from(cells).expect("a footprint");
+        let verdict = Verdict::judge(&forecast, &actual, conditions, u64::MAX, &digest);
+        prop_assert!(verdict.valid && verdict.score <= verdict.distance + STEP);
+    }
+}
+
+#[test]
+fn step_more_than_expected_is_about_one_step_away() {
+    let forecast = forecast(&[1, 2, 3], 3);
+    let distance = forecast.footprint.distance(&footprint(&[1, 2, 3, 9]));
+    assert_eq!(distance, STEP);
+}
+
+#[test]
+fn verdict_holds_all_that_it_was_made_from() {
+    let forecast = forecast(&[1, 2, 3, 4], 1);
+    let digest = Hasher::new("test").finish();
+    let conditions = Conditions { in_flight: 7, ..Conditions::default() };
+    let verdict = Verdict::judge(&forecast, &footprint(&[5, 6]), conditions, STEP, &digest);
+    assert!(!verdict.valid && verdict.prefix == 1 && verdict.conditions == conditions);
+    let again = score(verdict.distance, verdict.spread);
+    assert!(verdict.score > again && verdict.score <= again + STEP / 16);
+    assert_eq!(verdict.valid, verdict.score <= verdict.tolerance);
+}
+
+#[test]
+fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
+    let digest = Hasher::new("test").finish();
+    let judge = |steps: &[u8], tolerance| {
+        let actual = footprint(steps);
+        let forecast = forecast(&[1, 2], 1);
+        Verdict::judge(&forecast, &actual, Conditions::default(), tolerance, &digest)
+    };
+    let (valid, invalid) = (judge(&[1, 3], 9 * STEP), judge(&[1, 3, 3], STEP / 8));
+    assert!(valid.valid && !invalid.valid);
+    for policy in [Policy::Observe, Policy::Resolve, Policy::Enforce] {
+        assert_eq!(action(policy, &valid), Action::Proceed);
+    }
+    assert_eq!(action(Policy::Observe, &invalid), Action::Proceed);
+    assert_eq!(action(Policy::Resolve, &invalid), Action::DryRun);
+    assert_eq!(action(Policy::Enforce, &invalid), Action::RollBack);
+    let exact = judge(&[1, 2], 0);
+    assert!(!exact.valid, "a broken tie is above a tolerance of nothing");
+    assert_eq!(action(Policy::Enforce, &exact), Action::Proceed);
+}

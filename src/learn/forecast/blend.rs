@@ -5,7 +5,8 @@
 //! 1984), how fast it forgets, how soon it trusts a long context. What is best differs from process
 //! to process and along a stream, so that experts are weighed by their progressive errors,
 //! exponentially (Hedge: Freund and Schapire, 1997) and with forgetting, for each half octave of
-//! the position. Their weighed remainders are pooled, and the pool's geometric median is the forecast.
+//! the position. Their weighed remainders are pooled, and the pool's geometric median is the
+//! forecast.
 
 use super::context::{HALF_LIVES, KINDS, Table, View, about, contexts};
 use super::median::{Atom, outlook};
@@ -49,9 +50,9 @@ const ATOMS_MAX: usize = 96;
 /// The same where experts are compared.
 const ATOMS_SCORED: usize = 32;
 /// How much a relative error of 1 counts against an expert, in the exponent.
-const RATE: f64 = 1.0;
+const RATE: f64 = 2.0;
 /// What is left of an error after one more stream.
-const FORGETTING: f64 = 0.998;
+const FORGETTING: f64 = 0.99;
 
 /// See the file's head.
 #[derive(Debug)]

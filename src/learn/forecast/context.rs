@@ -162,6 +162,12 @@ impl Table {
         }
     }
 
+    /// Streams, positions and different remainders that are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> (usize, usize, usize) {
+        (self.learnt.len(), self.positions, self.remainders.count())
+    }
+
     fn add(&mut self, contexts: &[u64; KINDS], remainder: u32, weight: &Ages) {
         for (nodes, context) in self.kinds.iter_mut().zip(contexts) {
             let node = nodes.entry(*context).or_default();

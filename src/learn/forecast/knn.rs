@@ -1,8 +1,8 @@
 //! The nearest exemplars: the 25 prefixes most like this one, and the median of what followed them.
 //!
-//! Alike are prefixes by their steps (log counts), the last two, their length, class, user and pace.
-//! Of equally near ones the latest count. All exemplars of about the same length are looked at: a
-//! few thousand are faster than a tree that must be kept balanced while they come and go.
+//! Alike are prefixes by their steps (log counts), the last two, their length, class, user and
+//! pace. Of equally near ones the latest count. All exemplars of about the same length are looked
+//! at: a few thousand are faster than a tree that must be kept balanced while they come and go.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -132,8 +132,8 @@ impl Look {
         }
     }
 
-    /// Squared, unless it is above a bound; the last steps count as much as steps that only one has,
-    /// the rest less.
+    /// Squared, unless it is above a bound; the last steps count as much as steps that only one
+    /// has, the rest less.
     fn distance(&self, other: &Look, bound: f64) -> Option<f64> {
         let differ = |differ: bool, weight: f64| if differ { weight } else { 0.0 };
         let apart = differ(self.last[0] != other.last[0], 2.0)

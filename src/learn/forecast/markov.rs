@@ -1,7 +1,8 @@
-//! Markov reward: how often each step is still to come, if the next step depended on the last alone.
+//! Markov reward: how often each step is still to come, if the next step depended on the last
+//! alone.
 //!
-//! The expected visits solve `V(s, ·) = Σ P(s, t) (1_t + V(t, ·))`; they are found by sweeps. Means,
-//! kept as a baseline.
+//! The expected visits solve `V(s, ·) = Σ P(s, t) (1_t + V(t, ·))`; they are found by sweeps.
+//! Means, kept as a baseline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,10 +1,11 @@
 //! The point of least expected distance: a weighted geometric median of remainders.
 //!
-//! A forecast is judged by its L2 distance, so what to forecast is the point from which the expected
-//! distance is least (Weber's point), not the mean, which minimises squares, and not the median of
-//! each cell, which knows nothing of which cells go together. Where one remainder has half of the
-//! weight it is that remainder exactly. Weiszfeld's iteration, started at the mean; the best of what
-//! it reaches and of the heaviest remainders is taken, since it is slow where the median is one.
+//! A forecast is judged by its L2 distance, so what to forecast is the point from which the
+//! expected distance is least (Weber's point), not the mean, which minimises squares, and not the
+//! median of each cell, which knows nothing of which cells go together. Where one remainder has
+//! half of the weight it is that remainder exactly. Weiszfeld's iteration, started at the mean; the
+//! best of what it reaches and of the heaviest remainders is taken, since it is slow where the
+//! median is one.
 
 use vatic_core::footprint::{Footprint, ROWS};
 

@@ -4,8 +4,8 @@
 //! forecast medians: means lose to predicting nothing, since most streams take one of a few courses
 //! and none goes between two of them. Same streams in the same order give the same forecasts.
 //!
-//! A [`Panel`] runs them side by side, scores each on streams that it has not learnt from, and knows
-//! the champion.
+//! A [`Panel`] runs them side by side, scores each on streams that it has not learnt from, and
+//! knows the champion.
 
 mod blend;
 mod class_median;

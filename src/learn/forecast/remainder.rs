@@ -62,6 +62,12 @@ impl Remainders {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        assert_eq!(self.numbers.len() + self.free.len(), self.held.len());
+        self.numbers.len()
+    }
+
     pub(crate) fn at(&self, number: u32) -> &Remainder {
         let slot = self.held[number as usize].as_ref();
         &slot.expect("a number that is given out is held").0

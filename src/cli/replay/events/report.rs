@@ -56,7 +56,6 @@ pub(crate) fn print(output: Output, document: &Json) -> anyhow::Result<()> {
         return Ok(output::object(output, document)?);
     }
     let cuts = ["25 %", "50 %", "75 %"];
-    let row = |name: &str, kind: &str, values: &Json| json!({"name": name, "what": kind, "25 %": values[0], "50 %": values[1], "75 %": values[2]});
     let mut rows = Vec::new();
     for (name, of) in document["forecasters"].as_object().into_iter().flatten() {
         rows.push(row(name, "relative error", &of["rel_l2"]));
@@ -72,6 +71,11 @@ pub(crate) fn print(output: Output, document: &Json) -> anyhow::Result<()> {
     output::line(&output::table(&["name", "value"], &rows))?;
     let strangest = document["strangest"].as_array().map_or(&[][..], Vec::as_slice);
     Ok(output::line(&output::table(&["case", "score", "p", "more", "less"], strangest))?)
+}
+
+fn row(name: &str, what: &str, values: &Json) -> Json {
+    let [one, two, three] = [0, 1, 2].map(|at| &values[at]);
+    json!({"name": name, "what": what, "25 %": one, "50 %": two, "75 %": three})
 }
 
 fn by_name(names: &[&str], errors: &Errors) -> Json {
