@@ -15,18 +15,17 @@ use super::{Forecaster, Outlook, Prefix};
 
 /// Looks at nothing: nothing will follow.
 const NOTHING: &[usize] = &[];
-const SHORT: &[usize] = &[0, 1, 10, 2, 11];
-const PLAIN: &[usize] = &[0, 1, 10, 2, 11, 3, 4, 5, 6];
-const USER: &[usize] = &[0, 1, 10, 2, 11, 3, 4, 5, 6, 7];
-const GAP: &[usize] = &[0, 1, 10, 2, 11, 3, 4, 5, 6, 8];
-const BOTH: &[usize] = &[0, 1, 10, 2, 11, 3, 4, 5, 6, 8, 9];
+const SHORT: &[usize] = &[0, 1, 9, 2, 10];
+const PLAIN: &[usize] = &[0, 1, 9, 2, 10, 3, 4, 5, 6];
+const USER: &[usize] = &[0, 1, 9, 2, 10, 3, 4, 5, 6, 7];
+const GAP: &[usize] = &[0, 1, 9, 2, 10, 3, 4, 5, 6, 8];
 
 const fn expert(kinds: &'static [usize], half_life: usize, doubt: f64) -> View {
     assert!(half_life < HALF_LIVES.len());
     View { kinds, half_life, doubt }
 }
 
-const EXPERTS: [View; 14] = [
+const EXPERTS: [View; 16] = [
     expert(NOTHING, 0, 0.0),
     expert(SHORT, 0, 20.0),
     expert(SHORT, 2, 20.0),
@@ -38,9 +37,11 @@ const EXPERTS: [View; 14] = [
     expert(PLAIN, 1, 20.0),
     expert(USER, 0, 2.0),
     expert(USER, 1, 2.0),
+    expert(USER, 2, 2.0),
+    expert(USER, 3, 2.0),
     expert(GAP, 0, 2.0),
     expert(GAP, 1, 2.0),
-    expert(BOTH, 1, 2.0),
+    expert(GAP, 2, 2.0),
 ];
 
 /// Half octaves of positions.

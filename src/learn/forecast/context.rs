@@ -13,7 +13,7 @@ use super::remainder::{Remainder, Remainders};
 /// Half-lives, in streams learnt; the first forgets nothing until the store is full.
 pub(crate) const HALF_LIVES: [f64; 4] = [f64::INFINITY, 1_000.0, 250.0, 60.0];
 /// Kinds of contexts: see [`contexts`].
-pub(crate) const KINDS: usize = 12;
+pub(crate) const KINDS: usize = 11;
 
 /// Finished streams that are kept.
 const STREAMS_MAX: usize = 8_192;
@@ -73,7 +73,7 @@ pub(crate) struct View {
 
 /// The contexts of a prefix, by kind: 0 nothing, 1 class, 2 last step, 3 last two, 4 last two and
 /// position, 5 multiset and last, 6 sequence, 7 sequence and last user, 8 sequence and time since
-/// the step before, 9 both, 10 class and about the position, 11 last step and about the position.
+/// the step before, 9 class and about the position, 10 last step and about the position.
 pub(crate) fn contexts(prefix: Prefix<'_>) -> [u64; KINDS] {
     let steps = prefix.steps;
     let symbol = |back: usize| match steps.len().checked_sub(back) {
@@ -100,7 +100,6 @@ pub(crate) fn contexts(prefix: Prefix<'_>) -> [u64; KINDS] {
         sequence,
         mix(sequence, user),
         mix(sequence, gap),
-        mix(mix(sequence, gap), user),
         mix(prefix.class, place),
         mix(symbol(1), place),
     ]

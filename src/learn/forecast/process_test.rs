@@ -50,10 +50,7 @@ pub(super) fn case(random: &mut Random, late: bool) -> Vec<Step> {
     let branch = (user < 3) != late;
     names.extend(if branch { [4, 5].iter() } else { [6, 7, 8].iter() });
     for _ in 0..if hard { 3 + random.below(2) } else { 1 } {
-        names.push(9);
-        if random.chance(20) {
-            names.push(10);
-        }
+        names.extend(if random.chance(20) { [9, 10].iter() } else { [9].iter() });
     }
     names.extend([11, 12]);
     if random.chance(8) {
