@@ -1,11 +1,11 @@
 //! Streams of steps: each is forecast from its prefix, and its end held against the forecast.
 //!
-//! The first 70 % of the cases, by their start, train; the rest test. Training follows the
-//! history's clock, as a server would: forecasts are made after steps 1, 2, 4, 8, ... of a case,
-//! scored when it ends, and only then is it learnt. All that is chosen (champion, experts,
-//! thresholds) is chosen there. Then learning stops for the figures of the test; the tolerance
-//! alone goes on, since each of its decisions precedes what it learns from it. Beside them stands
-//! `online`: the same test once more with learning left on, again by the clock.
+//! The first 70 % of the cases, by their start, train; the rest test. In training each case is
+//! forecast after steps 1, 2, 4, 8, ..., the forecasts are scored with its end, and only then is it
+//! learnt. All that is chosen (champion, experts, thresholds) is chosen there. Then learning stops
+//! for the figures of the test; the tolerance alone goes on, since each of its decisions precedes
+//! what it learns from it. Beside them stands `online`: the same test once more with learning left
+//! on, by the history's clock, as a server would: a case is learnt when it has ended.
 
 mod alarms;
 mod errors;

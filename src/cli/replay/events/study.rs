@@ -1,4 +1,4 @@
-//! Training by the history's clock, and going on with it.
+//! Training, and going on by the history's clock.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -39,10 +39,19 @@ enum Moment {
 type Asked = BTreeMap<usize, (usize, Made)>;
 
 impl Study {
-    /// Learns the first part of the history.
+    /// Learns the first part of the history, case by case: each is forecast by those that started
+    /// before it, all of them finished. Learnt in the order in which they end, the last would be
+    /// those that took long, and to whoever trusts the latest most, all cases would be long.
     pub(crate) fn train(history: &History) -> Study {
         let mut study = Study::default();
-        study.follow(history, 0..history.train, asks, |_, _| ());
+        for case in &history.cases[..history.train] {
+            let ask = |steps| {
+                let made = study.panel.forecast_all(case.stream().first(steps));
+                (steps, (study.panel.champion(), made))
+            };
+            let asked = asks(case.steps.len()).into_iter().map(ask).collect();
+            study.end(case, asked);
+        }
         study.champion = study.panel.champion();
         study.progressive = study.panel.errors();
         study
