@@ -14,7 +14,7 @@ use super::{Forecaster, Outlook, Prefix, Symbol};
 
 const NEIGHBOURS: usize = 25;
 /// Exemplars that are kept: the latest.
-const EXEMPLARS_MAX: usize = 16_384;
+const EXEMPLARS_MAX: usize = 8_192;
 /// Positions of one stream that are learnt.
 const POSITIONS_MAX: usize = 64;
 
