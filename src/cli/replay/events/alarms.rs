@@ -51,7 +51,7 @@ pub(crate) fn fixed(history: &History, study: &Study) -> Alarms {
         alarms.drifting += usize::from(anomaly.drifting());
         let more = more(history, case, &outlook);
         alarms.strangest.push(Strange { case: case.name.clone(), verdict, anomaly, more });
-        alarms.strangest.sort_by(|a, b| b.verdict.score.cmp(&a.verdict.score));
+        alarms.strangest.sort_by_key(|strange| std::cmp::Reverse(strange.verdict.score));
         alarms.strangest.truncate(SHOWN);
     }
     alarms

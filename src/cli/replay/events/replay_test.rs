@@ -20,7 +20,7 @@ fn history(cases: u64) -> String {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
         let draw = random >> 33;
         let mut steps = vec!["order"];
-        steps.extend(if draw % 4 == 0 {
+        steps.extend(if draw.is_multiple_of(4) {
             ["remind", "pay"].iter()
         } else {
             ["pack", "send"].iter()
