@@ -80,6 +80,7 @@ fn main() -> ExitCode {
             metrics::transaction_is_one_span_with_its_times_at_its_gateway,
             commands::records_are_written_read_and_removed,
             commands::script_commits_and_its_receipt_verifies_offline,
+            commands::histories_are_replayed_and_bad_lines_named,
             commands::exit_codes_tell_failures_apart,
             commands::outcome_of_a_request_is_told_by_the_name_that_an_error_gives_it,
             commands::status_and_verification_of_the_cluster_are_printed,

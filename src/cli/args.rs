@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use vatic_client::{Request, RequestError};
 use vatic_core::id::{Tid, TidError};
 use vatic_core::key::Key;
@@ -332,10 +332,11 @@ pub(crate) enum VerifyCommand {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "history", required = true, multiple = false)]
+#[group(skip)]
+#[command(group(ArgGroup::new("history").required(true)))]
 pub(crate) struct ReplayArgs {
-    /// Concurrent transactions, one JSON object a line, gzip where it ends in .gz: `begin`, `write`,
-    /// `commit` (seconds), `user`, `writes` (keys), `conflict`
+    /// Concurrent transactions, one JSON object a line, gzip where it ends in .gz: `begin`,
+    /// `write`, `commit` (seconds), `user`, `writes` (keys), `conflict`
     #[arg(long, value_name = "FILE", group = "history")]
     pub(crate) trace: Option<PathBuf>,
     /// Streams of steps, one JSON object a line, gzip where it ends in .gz: `case`, `events` (each
@@ -343,7 +344,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "FILE", group = "history")]
     pub(crate) events: Option<PathBuf>,
     /// When transactions of a trace are scored
-    #[arg(long, value_enum, default_value_t = ScoreAt::Begin, requires = "trace")]
+    #[arg(long, value_enum, default_value_t = ScoreAt::Begin, conflicts_with = "events")]
     pub(crate) score_at: ScoreAt,
 }
 

@@ -93,3 +93,13 @@ fn demo_has_the_documented_flags() {
     };
     assert_eq!((dev.nodes, dev.groups), (1, 2));
 }
+
+#[test]
+fn replay_takes_one_history_and_scores_traces_alone() {
+    let parse =
+        |arguments: &[&str]| Cli::try_parse_from([&["vatic", "replay"], arguments].concat());
+    assert!(parse(&["--trace", "t"]).is_ok() && parse(&["--events", "e"]).is_ok());
+    assert!(parse(&["--trace", "t", "--score-at", "write"]).is_ok());
+    assert!(parse(&["--events", "e", "--score-at", "write"]).is_err());
+    assert!(parse(&[]).is_err() && parse(&["--trace", "t", "--events", "e"]).is_err());
+}

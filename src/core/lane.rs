@@ -12,8 +12,8 @@
 //! Who holds a record's lock is not noted here but asked of the group's state, by a function that
 //! each call brings: what is written down twice comes apart when a reply is lost.
 //!
-//! Invariants: it is advice. It lives in the memory of a group's leader and is lost with it; whether
-//! a transaction commits is decided by votes alone, and no vote waits. A turn ends with a vote on
+//! Invariants: it is advice. It lives in the memory of a group's leader and is lost with it;
+//! whether a transaction commits is decided by votes alone, and no vote waits. A turn ends with a vote on
 //! its record, when it is given back, or when its time is over. A turn is given to at most one
 //! waiter at a time, and to nobody while another's vote there is undecided. Who is told that it is
 //! their turn is told once.
@@ -182,8 +182,8 @@ impl Lanes {
         true
     }
 
-    /// Wakes who is next, if it is nobody's turn, up to the first who takes one: turns and locks end
-    /// in ways that nothing else notices.
+    /// Wakes who is next, if it is nobody's turn, up to the first who takes one: turns and locks
+    /// end in ways that nothing else notices.
     pub fn next(&mut self, key: &Key, now: Now<'_>) -> Vec<WaiterId> {
         let ageing_us =
             if broken!(self.rules, AgeIgnored) { u64::MAX } else { self.limits.ageing_us };

@@ -84,8 +84,8 @@ impl Group {
         (Record { key: key.clone(), version, fields }, holder)
     }
 
-    /// A record as it will be once the decisions that are on their way are applied: for reads inside
-    /// a read-write transaction whose vote will lie behind those decisions in the log. `decided`
+    /// A record as it will be once the decisions that are on their way are applied: for reads in a
+    /// read-write transaction whose vote will lie behind those decisions in the log. `decided`
     /// says how a transaction was decided, if it was. Should a decision be lost on its way, or lie
     /// behind the vote, the vote finds the lock and is a No.
     pub fn peek_ahead(

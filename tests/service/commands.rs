@@ -148,6 +148,34 @@ fn tampered_receipt_files_do_not_verify(text: &str, path: &str) {
     assert_eq!(vatic(&[], &["verify", "receipt", path]).code, 0);
 }
 
+pub(crate) async fn histories_are_replayed_and_bad_lines_named(_: &Cluster) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let landed = |at: u64| {
+        let writes = [format!("a/{}", at % 3)];
+        json!({"begin": at, "write": at + 1, "commit": at + 2, "user": 1, "writes": writes,
+            "conflict": at % 3 == 0})
+    };
+    let lines: String = (0..40).map(|at| format!("{}\n", landed(10 * at))).collect();
+    let replayed = vatic(&[], &["replay", "--trace", &path("trace.jsonl", &lines), "-o", "json"]);
+    assert_eq!((replayed.code, replayed.json()["n"].as_u64()), (0, Some(20)), "{replayed:?}");
+    let case = |at: u64| {
+        let steps = ["open", "work", "close"].iter().zip(0..);
+        let event = |(step, n): (&&str, u64)| json!({"at": 9 * at + n, "step": step, "user": 1});
+        let events: Vec<Json> = steps.map(|(step, n)| event((step, n))).collect();
+        json!({"case": at, "events": events})
+    };
+    let lines: String = (0..40).map(|at| format!("{}\n", case(at))).collect();
+    let replayed = vatic(&[], &["replay", "--events", &path("events.jsonl", &lines), "-o", "json"]);
+    assert_eq!((replayed.code, replayed.json()["n_test"].as_u64()), (0, Some(12)), "{replayed:?}");
+    let bad = vatic(&[], &["replay", "--trace", &path("bad.jsonl", "\n{\"begin\": 1}\n")]);
+    assert!(bad.code == 2 && bad.stderr.contains("line 2"), "{bad:?}");
+}
+
 pub(crate) async fn exit_codes_tell_failures_apart(cluster: &Cluster) {
     let at = cluster.endpoints();
     for usage in [

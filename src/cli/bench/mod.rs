@@ -3,8 +3,8 @@
 //!
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
-//! how one operation runs (`play`, `policy`, `guarded`), what is counted (`tally`, `cpu`), what is printed
-//! (`report`).
+//! how one operation runs (`play`, `policy`, `guarded`), what is counted (`tally`, `cpu`), what is
+//! printed (`report`).
 
 mod compare;
 mod cpu;
