@@ -13,10 +13,10 @@
 //! each call brings: what is written down twice comes apart when a reply is lost.
 //!
 //! Invariants: it is advice. It lives in the memory of a group's leader and is lost with it;
-//! whether a transaction commits is decided by votes alone, and no vote waits. A turn ends with a vote on
-//! its record, when it is given back, or when its time is over. A turn is given to at most one
-//! waiter at a time, and to nobody while another's vote there is undecided. Who is told that it is
-//! their turn is told once.
+//! whether a transaction commits is decided by votes alone, and no vote waits. A turn ends with a
+//! vote on its record, when it is given back, or when its time is over. A turn is given to at most
+//! one waiter at a time, and to nobody while another's vote there is undecided. Who is told that it
+//! is their turn is told once.
 
 use crate::{
     command::Decision,
