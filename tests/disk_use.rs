@@ -3,8 +3,8 @@
 //! Bounded means: no measure is above its own peak of the second quarter of the run by more than a
 //! quarter and a slack. What is still warming up in the first quarter does not count, and what the
 //! run leaves behind for good shows as a peak that moves with it. The slack is what may come on top
-//! at any time: the log goes up and down by whole segments, and keeps what the state's flush and the
-//! slowest replica have not taken yet, on a machine whose disk and processors others use too.
+//! at any time: the log goes up and down by whole segments, and keeps what the state's flush and
+//! the slowest replica have not taken yet, on a machine whose disk and processors others use too.
 
 use std::collections::BTreeMap;
 use std::fs;

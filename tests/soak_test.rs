@@ -8,14 +8,14 @@ fn plan(operations: u64, sabotage: Option<Sabotage>) -> Plan {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn overwrites_raise_no_alarm_and_leave_nothing_behind() {
-    let report = endurance::run(&plan(20_000, None)).await.unwrap();
+    let report = endurance::run(&plan(14_000, None)).await.unwrap();
     println!("{report:?}");
     assert!(report.purged > 0 && report.scrubbed > 0, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_that_are_never_collected_are_noticed() {
-    let found = endurance::run(&plan(20_000, Some(Sabotage::KeepGarbage))).await.unwrap_err();
+    let found = endurance::run(&plan(14_000, Some(Sabotage::KeepGarbage))).await.unwrap_err();
     assert!(found.contains("bounded would be"), "{found}");
 }
 
