@@ -113,8 +113,8 @@ fn ring(scenario: ring::scenarios::Scenario) -> Entry {
 }
 
 fn lane(scenario: lane::scenarios::Scenario) -> Entry {
-    let lane::scenarios::Scenario { name, about, unique_states, .. } = scenario;
+    let lane::scenarios::Scenario { name, about, unique_states, by_command, .. } = scenario;
     let bounds = scenario.bounds();
     let subject = Subject::Lane(scenario.into());
-    Entry { name, about, bounds, unique_states, by_command: false, subject }
+    Entry { name, about, bounds, unique_states, by_command, subject }
 }

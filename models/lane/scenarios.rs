@@ -19,6 +19,8 @@ pub struct Scenario {
     pub ticks: u64,
     /// Whether clients may vanish, or stop waiting.
     pub vanish: bool,
+    /// Whether it is too large for every test run, and checked by command alone.
+    pub by_command: bool,
     /// What must be found reachable.
     pub witnesses: Vec<Witness>,
     /// How many states there are, where that was found out.
@@ -45,34 +47,50 @@ impl Scenario {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    vec![
-        Scenario {
-            name: "lane-turns",
-            about: "four clients, one record: everybody gets a turn, in order, whoever vanishes",
-            plans: vec![vec![0]; 4],
-            rollbacks: vec![0, 1, 0, 1],
-            hold_us: 2,
-            ticks: 4,
-            vanish: true,
-            witnesses: vec![
-                property::WAITED,
-                property::AHEAD,
-                property::AGED,
-                property::LEFT,
-                property::LATE,
-            ],
-            unique_states: Some(1_070_899),
-        },
-        Scenario {
-            name: "lane-pairs",
-            about: "three clients, two records each of three: nobody waits for ever",
-            plans: vec![vec![0, 1], vec![1, 2], vec![0, 2]],
-            rollbacks: vec![0; 3],
-            hold_us: 2,
-            ticks: 2,
-            vanish: true,
-            witnesses: vec![property::AHEAD, property::BOTH, property::LEFT],
-            unique_states: Some(295_849),
-        },
-    ]
+    let turns = turns();
+    let long = Scenario {
+        name: "lane-turns-long",
+        about: "the same for so long that every turn can end by time and be taken up again",
+        ticks: 8,
+        by_command: true,
+        unique_states: Some(24_194_466),
+        ..turns.clone()
+    };
+    vec![turns, pairs(), long]
+}
+
+fn turns() -> Scenario {
+    Scenario {
+        name: "lane-turns",
+        about: "four clients, one record: everybody gets a turn, in order, whoever vanishes",
+        plans: vec![vec![0]; 4],
+        rollbacks: vec![0, 1, 0, 1],
+        hold_us: 2,
+        ticks: 4,
+        vanish: true,
+        witnesses: vec![
+            property::WAITED,
+            property::AHEAD,
+            property::AGED,
+            property::LEFT,
+            property::LATE,
+        ],
+        unique_states: Some(1_070_899),
+        by_command: false,
+    }
+}
+
+fn pairs() -> Scenario {
+    Scenario {
+        name: "lane-pairs",
+        about: "three clients, two records each of three: nobody waits for ever",
+        plans: vec![vec![0, 1], vec![1, 2], vec![0, 2]],
+        rollbacks: vec![0; 3],
+        hold_us: 2,
+        ticks: 2,
+        vanish: true,
+        witnesses: vec![property::AHEAD, property::BOTH, property::LEFT],
+        unique_states: Some(295_849),
+        by_command: false,
+    }
 }
