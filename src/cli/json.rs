@@ -10,7 +10,8 @@
 //! | `[1, "a"]` | list of the above |
 //!
 //! Invariant: what is printed reads back as the same value. A double that JSON has no number for
-//! (an infinity) is printed as `{"$double": "inf"}`.
+//! (an infinity), or that could be taken for a whole number that does not fit, is printed as
+//! `{"$double": "inf"}`.
 
 use serde_json::{Map, Value as Json, json};
 use vatic_client::Record;
@@ -40,11 +41,20 @@ pub(crate) fn value(json: &Json) -> Result<Value, String> {
     }
 }
 
+/// Whether a whole number is out of an integer's range: 2 to the 63rd.
+fn is_beyond_integers(double: f64) -> bool {
+    double.is_finite() && double.abs() >= 9_223_372_036_854_775_808.0
+}
+
 fn scalar(json: &Json) -> Result<Scalar, String> {
     match json {
         Json::Bool(value) => Ok(Scalar::Bool(*value)),
         Json::Number(number) => match (number.as_i64(), number.is_f64(), number.as_f64()) {
             (Some(whole), ..) => Ok(Scalar::I64(whole)),
+            // Whole numbers of more digits were read as doubles too: none of them is exact.
+            (None, true, Some(double)) if is_beyond_integers(double) => Err(format!(
+                "{number} does not fit a 64-bit signed integer; write {{\"$double\": \"…\"}}"
+            )),
             (None, true, Some(double)) => Ok(Scalar::F64(double.to_bits())),
             _ => Err(format!("{number} does not fit a 64-bit signed integer")),
         },
@@ -94,7 +104,8 @@ fn of_scalar(scalar: &Scalar) -> Json {
         Scalar::I64(value) => json!(value),
         Scalar::F64(bits) => {
             let double = f64::from_bits(*bits);
-            if double.is_finite() { json!(double) } else { json!({"$double": double.to_string()}) }
+            let plain = double.is_finite() && !is_beyond_integers(double);
+            if plain { json!(double) } else { json!({"$double": double.to_string()}) }
         }
         Scalar::String(text) => json!(text),
         Scalar::Bytes(bytes) => json!({"$bytes": hex::encode(bytes)}),
@@ -117,6 +128,7 @@ mod tests {
             Value::One(Scalar::F64(1.0f64.to_bits())),
             Value::One(Scalar::F64(0.1f64.to_bits())),
             Value::One(Scalar::F64(f64::INFINITY.to_bits())),
+            Value::One(Scalar::F64(1e300f64.to_bits())),
             Value::from("text=with\"quotes"),
             Value::One(Scalar::Bytes(vec![0, 255])),
             Value::List(vec![Scalar::I64(1), Scalar::String("a".into()), Scalar::Bytes(vec![])]),
@@ -131,6 +143,7 @@ mod tests {
         assert_eq!(parse("7"), Ok(Value::from(7)));
         assert_eq!(parse("7.0"), Ok(Value::One(Scalar::F64(7.0f64.to_bits()))));
         assert!(parse("9223372036854775808").unwrap_err().contains("64-bit"));
+        assert!(parse("99999999999999999999").unwrap_err().contains("64-bit"));
     }
 
     #[test]

@@ -146,12 +146,40 @@ impl Config {
         if let Some(rule) = self.log_limits.objection() {
             return layer("log_limits", rule);
         }
+        if let Some((name, value)) = self.floors().into_iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::Range { name, value, rule: "at least 1" });
+        }
         for (name, value, holds, rule) in self.rules() {
             if !holds {
                 return Err(ConfigError::Range { name, value, rule });
             }
         }
         Ok(())
+    }
+
+    /// Name and value of settings that nothing works without.
+    fn floors(&self) -> [(&'static str, u64); 16] {
+        let (gateway, group) = (&self.limits, &self.group_limits);
+        let (consensus, log, store) =
+            (&self.consensus_limits, &self.log_limits, &self.store_limits);
+        [
+            ("propose_queue_depth_max", consensus.propose_queue_depth_max as u64),
+            ("read_queue_depth_max", consensus.read_queue_depth_max as u64),
+            ("append_entries_max", consensus.append_entries_max),
+            ("append_bytes_max", consensus.append_bytes_max as u64),
+            ("meta_bytes_max", log.meta_bytes_max as u64),
+            ("overlay_max_bytes", store.overlay_max_bytes as u64),
+            ("readers_max", store.readers_max as u64),
+            ("map_bytes", store.map_bytes as u64),
+            ("propose_deadline_ms", gateway.propose_deadline_ms),
+            ("pipeline_operations_max", gateway.pipeline_operations_max),
+            ("message_bytes_max", gateway.message_bytes_max),
+            ("delta_bytes_max", gateway.delta_bytes_max),
+            ("gateway_bytes_max", gateway.gateway_bytes_max),
+            ("record_bytes_max", group.record_bytes_max),
+            ("transitions_max", group.transitions_max),
+            ("participants_max", group.participants_max),
+        ]
     }
 
     /// Name and value of a setting, whether it is as it must be, and how that is.

@@ -37,6 +37,18 @@ pub(crate) fn range(range: &v1::ScanRange) -> Result<KeyRange, ApiError> {
     Ok(range)
 }
 
+/// Refuses an isolation that is not offered, or not known.
+pub(crate) fn check_isolation(isolation: i32) -> Result<(), ApiError> {
+    let what = match v1::Isolation::try_from(isolation) {
+        Ok(v1::Isolation::Unspecified | v1::Isolation::StrictSerializable) => return Ok(()),
+        Ok(v1::Isolation::Snapshot) => {
+            "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".to_owned()
+        }
+        Err(_) => format!("isolation {isolation} is not known; use STRICT_SERIALIZABLE"),
+    };
+    Err(ApiError::BadFrame { what })
+}
+
 pub(crate) fn request_id(
     request: v1::RequestId,
     principal: String,

@@ -142,10 +142,7 @@ impl Session {
         if self.draft.is_some() {
             return Err(ApiError::BadFrame { what: "a second begin".into() });
         }
-        if begin.isolation() == v1::Isolation::Snapshot {
-            let what = "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".into();
-            return Err(ApiError::BadFrame { what });
-        }
+        convert::check_isolation(begin.isolation)?;
         self.journey.begin();
         let seed = begin.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
         let mut draft = self.gateway.draft(seed)?;

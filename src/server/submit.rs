@@ -115,10 +115,7 @@ impl Gateway {
         principal: String,
         memory: &mut Memory,
     ) -> Result<Draft, ApiError> {
-        if request.isolation() == v1::Isolation::Snapshot {
-            let what = "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".into();
-            return Err(ApiError::BadFrame { what });
-        }
+        convert::check_isolation(request.isolation)?;
         let seed = request.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
         let mut draft = self.draft(seed)?;
         let mut deltas = Vec::with_capacity(request.transitions.len());
