@@ -275,6 +275,10 @@ pub(crate) struct TxnArgs {
     #[command(subcommand)]
     pub(crate) command: Option<TxnCommand>,
     /// The script; `-`: stdin
+    ///
+    /// One step a line: `get KEY`, `scan COLLECTION/PARTITION`, `put|merge KEY FIELD=JSON...`,
+    /// `add KEY FIELD=AMOUNT...`, `append|union KEY FIELD=[...]`, `remove KEY FIELD...`, `del KEY`,
+    /// `expect KEY absent|present|version N|FIELD=JSON...|FIELD=absent`; `#` begins a comment.
     #[arg(short, long, required = true)]
     pub(crate) file: Option<PathBuf>,
     /// Keep the receipt, with what was sent, here
