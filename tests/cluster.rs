@@ -143,6 +143,19 @@ impl Cluster {
         .await;
     }
 
+    /// Takes back a failpoint of a node, which is started again if it died of it.
+    pub async fn disarm(&self, at: usize, failpoint: &str) {
+        let died = self.nodes.lock().expect("no holder panics")[at].died();
+        if died {
+            self.restart(at);
+            self.wait_ready().await;
+            return;
+        }
+        let (point, _) = failpoint.split_once('=').expect("a point and what it does");
+        self.arm(at, &format!("{point}=off")).await;
+        self.nodes.lock().expect("no holder panics")[at].spare();
+    }
+
     /// Arms failpoints of a node that does not run, from its start on.
     pub fn arm_next_start(&self, at: usize, failpoints: &str) {
         self.nodes.lock().expect("no holder panics")[at].arm(failpoints);

@@ -77,6 +77,11 @@ impl Node {
         !self.failpoints.exists()
     }
 
+    /// It is not expected to die at a failpoint any more.
+    pub fn spare(&mut self) {
+        self.doomed = false;
+    }
+
     /// Whether it has died at a failpoint.
     pub fn died(&mut self) -> bool {
         if self.doomed && self.aborted() {

@@ -67,8 +67,8 @@ const POINTS: &[(&str, &str)] = &[
     ("server::seal_sent", "gateway: the seal is on its way to another node"),
     ("server::sealed", "gateway: the outcome is here, the client is not told"),
     ("server::vote", "driver: before a vote is proposed, each group's for itself"),
-    ("server::voted", "driver: the votes have decided, nobody is told"),
-    ("server::decide", "driver: before a decision is proposed, each group's for itself"),
+    ("server::voted", "driver: all have voted Yes, nobody is told"),
+    ("server::decide", "driver: before a commit is proposed, each group's for itself"),
     ("server::apply", "replica: before an entry's commands are applied"),
     ("server::applied", "replica: they are applied, not published"),
 ];

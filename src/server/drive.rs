@@ -239,8 +239,10 @@ impl Driver {
         let (tid, body) = (self.coordinator.tid(), self.coordinator.body());
         let at_home = group == tid.home;
         let proofs = if at_home { self.coordinator.proofs() } else { Vec::new() };
+        if matches!(decision, Decision::Committed { .. }) {
+            fail_point!("server::decide");
+        }
         let command = Command::Decide { tid, body, decision, proofs };
-        fail_point!("server::decide");
         let cluster = self.cluster.clone();
         let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
         self.pending.push(Box::pin(async move {
@@ -252,7 +254,9 @@ impl Driver {
 
     fn answer(&mut self, answer: Answer) {
         self.times.iter_mut().for_each(DriveTimes::answered);
-        fail_point!("server::voted");
+        if matches!(answer, Answer::Decided(Decision::Committed { .. })) {
+            fail_point!("server::voted");
+        }
         self.look_after_holder(&answer);
         let receipt = self.receipt(&answer);
         if let Some(answered) = self.answered.take() {
