@@ -196,10 +196,11 @@ proptest! {
         let mut tolerance = Tolerance::default();
         let mut reference = reference::Tracker::default();
         for score in &scores {
-            // Both are judged by the fixed-point threshold: what is compared is arithmetic.
+            // Both are judged by the fixed-point values: what is compared is arithmetic.
             let alarm = *score > tolerance.own_threshold(0);
+            let above = *score > tolerance.tracked(0).1;
             tolerance.fold(0, *score);
-            reference.fold(*score, alarm);
+            reference.fold(*score, alarm, above);
             let (quantile, scale) = tolerance.tracked(0);
             let close = |found: u64, expected: i64| {
                 (found as i64 - expected).abs() <= 64 + scores.len() as i64
@@ -242,7 +243,7 @@ mod reference {
     const FINE: i128 = 1 << 20;
 
     impl Tracker {
-        pub(super) fn fold(&mut self, score: u64, alarm: bool) {
+        pub(super) fn fold(&mut self, score: u64, alarm: bool, above: bool) {
             self.decisions += 1;
             let score = i128::from(score) * FINE;
             if self.decisions <= 20 {
@@ -252,7 +253,7 @@ mod reference {
             }
             let rate = if alarm { 95 } else { -5 };
             self.quantile = (self.quantile + self.scale * rate / 2_000).max(0);
-            self.scale = match score > self.scale {
+            self.scale = match above {
                 true => (self.scale + score / 20).min(score),
                 false => self.scale - self.scale / 2_000,
             };
