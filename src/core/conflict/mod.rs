@@ -10,6 +10,7 @@
 
 pub mod fixed;
 
+mod claims;
 mod contention;
 mod factors;
 mod features;
@@ -21,6 +22,7 @@ mod rates;
 mod score;
 mod tempo;
 
+pub use claims::{Advice, Ask, Ballot, By, Claims, Course, EXPLORED_PPM, Label, Verdict};
 pub use contention::{Contention, Landing};
 pub use factors::{Factors, RANK};
 pub use features::{FEATURES, Feature, Features, Group};
@@ -28,6 +30,8 @@ pub use limits::Limits;
 pub use mutation::{Mutation, Touch};
 pub use score::{Calibration, Model, Term};
 
+#[cfg(test)]
+mod claims_test;
 #[cfg(test)]
 mod contention_test;
 #[cfg(test)]

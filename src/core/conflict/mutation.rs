@@ -4,6 +4,7 @@ use super::{fixed, limits::Limits};
 use crate::{
     algebra::{Relation, relation},
     delta::{Delta, Op},
+    key::Key,
 };
 use alloc::vec::Vec;
 
@@ -27,17 +28,28 @@ pub struct Touch {
 impl Touch {
     /// That of a delta which has `bytes` bytes.
     pub fn of_delta(delta: &Delta, bytes: usize) -> Touch {
-        let key = &delta.key;
-        let collection = fixed::name_id(key.collection.as_bytes());
-        let area = fixed::pair_id(collection, fixed::name_id(key.partition.as_bytes()));
+        let collection = fixed::name_id(delta.key.collection.as_bytes());
         let field = delta.op.fields().first().map_or("", |field| *field);
         Touch {
-            record: fixed::pair_id(area, fixed::name_id(key.sort.as_bytes())),
-            area,
             field: fixed::pair_id(collection, fixed::name_id(field.as_bytes())),
             writes: !matches!(delta.op, Op::Expect(_)),
             commutes: relation(&delta.op, &delta.op) == Relation::Commutes,
             bytes: bytes as u64,
+            ..Touch::of_key(&delta.key)
+        }
+    }
+
+    /// A record that will be written, nobody knows how.
+    pub fn of_key(key: &Key) -> Touch {
+        let collection = fixed::name_id(key.collection.as_bytes());
+        let area = fixed::pair_id(collection, fixed::name_id(key.partition.as_bytes()));
+        Touch {
+            record: fixed::pair_id(area, fixed::name_id(key.sort.as_bytes())),
+            area,
+            field: fixed::pair_id(collection, fixed::name_id(b"")),
+            writes: true,
+            commutes: false,
+            bytes: 0,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::{
     factors::Factors,
-    features::Features,
+    features::{Features, Group},
     fixed::{self, ONE},
 };
 use alloc::vec::Vec;
@@ -73,6 +73,16 @@ impl Model {
         let terms = self.terms.iter().zip(features.dense);
         let sum: i64 = terms.map(|(term, value)| term.times(value)).sum();
         saturate(sum + i64::from(self.bias))
+    }
+
+    /// What each group of features adds to the raw log-odds, Q16.
+    pub fn shares(&self, features: &Features) -> Vec<(Group, i32)> {
+        let share = |group| {
+            let terms = self.terms.iter().zip(features.dense).enumerate();
+            let own = terms.filter(|(index, _)| Group::of(*index) == group);
+            saturate(own.map(|(_, (term, value))| term.times(value)).sum())
+        };
+        Group::ALL.into_iter().map(|group| (group, share(group))).collect()
     }
 
     /// Residual log-odds of the collaborative filter, Q16.
