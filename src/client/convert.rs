@@ -93,9 +93,13 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
 }
 
 pub(crate) fn rollback(outcome: &v1::Outcome) -> Option<Rollback> {
-    let rollback = outcome.rollback.as_ref()?;
-    Some(Rollback {
-        tid: Tid::from_bytes(&outcome.transaction_id),
+    Some(rollback_in(outcome.rollback.as_ref()?, &outcome.transaction_id))
+}
+
+/// Why the transaction with this id was rolled back.
+pub(crate) fn rollback_in(rollback: &v1::Rollback, transaction_id: &[u8]) -> Rollback {
+    Rollback {
+        tid: Tid::from_bytes(transaction_id),
         cause: cause_in(rollback.cause()),
         key: rollback.key.clone().map(key_in),
         expected: Timestamp(rollback.expected_version),
@@ -103,7 +107,7 @@ pub(crate) fn rollback(outcome: &v1::Outcome) -> Option<Rollback> {
         other: Tid::from_bytes(&rollback.other_transaction_id),
         message: rollback.message.clone(),
         retryable: rollback.retryable,
-    })
+    }
 }
 
 fn cause_in(cause: v1::RollbackCause) -> Cause {

@@ -192,7 +192,7 @@ impl Play {
                 self.say(Answer::Begun(v1::BegunFrame { transaction_id, seed, route: None })).await;
             }
             Frame::Read(read) => {
-                let result = v1::RecordRead { key: read.key, record: None, pending: false };
+                let result = v1::RecordRead { key: read.key, ..v1::RecordRead::default() };
                 let read_id = read.read_id;
                 let result = v1::ReadResultFrame { read_id, read: Some(result) };
                 self.say(Answer::ReadResult(result)).await;

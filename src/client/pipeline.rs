@@ -54,6 +54,29 @@ pub struct Peeked {
     /// Another transaction is about to write it, or means to: one that writes it now will likely
     /// roll back.
     pub pending: bool,
+    /// Where it was claimed, and its leader answered.
+    pub advice: Option<Advice>,
+}
+
+/// When to read a record that is to be written, as its leader foresees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advice {
+    /// In its turn: by [`Pipeline::peek_in_turn`]. Else what was read is good to go on with.
+    pub in_turn: bool,
+    /// The probability of a conflict without a turn, in parts per million; `None` without a model.
+    pub score_ppm: Option<u32>,
+    /// How long the turn would take to come, in microseconds.
+    pub wait_us: u64,
+}
+
+/// Asks for [`Advice`]; it holds nobody off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The transaction's own name for itself, random and not 0: that of its intents and of
+    /// [`Pipeline::submit_claimed`].
+    pub token: u64,
+    /// By hotness alone instead of what was learnt.
+    pub by_hotness: bool,
 }
 
 /// Advice to other transactions: this one is about to write a record. It decides nothing, and saves
@@ -120,18 +143,29 @@ impl Pipeline {
     /// One record as the leader of its group has it. Only an `expect` of its version in the
     /// transaction that uses it tells whether that still held.
     pub async fn peek(&self, key: &Key) -> Result<Peeked, ClientError> {
-        self.peek_with(key, None, 0).await
+        self.peek_with(v1::PeekRequest::default(), key).await
+    }
+
+    /// The same with advice, for a transaction that will write the record.
+    pub async fn peek_claiming(&self, key: &Key, claim: Claim) -> Result<Peeked, ClientError> {
+        let adviser = match claim.by_hotness {
+            true => v1::Adviser::Hotness,
+            false => v1::Adviser::Unspecified,
+        };
+        let claim = Some(v1::Claim { token: claim.token, adviser: adviser.into() });
+        self.peek_with(v1::PeekRequest { claim, ..v1::PeekRequest::default() }, key).await
     }
 
     /// The same once nobody is about to write the record any more, or after so long.
     pub async fn peek_when_free(&self, key: &Key, wait_ms: u32) -> Result<Peeked, ClientError> {
-        self.peek_with(key, None, self.bounded(wait_ms)).await
+        let wait_ms = self.bounded(wait_ms);
+        self.peek_with(v1::PeekRequest { wait_ms, ..v1::PeekRequest::default() }, key).await
     }
 
     /// The same for a transaction that means to write the record; without an intent left behind
     /// where the answer is `pending`.
     pub async fn peek_for(&self, key: &Key, intent: Intent) -> Result<Peeked, ClientError> {
-        self.peek_with(key, Some(intent), 0).await
+        self.peek_with(meant(intent, 0), key).await
     }
 
     /// The same in its turn: queues up where others are ahead, at most so long. Without an intent
@@ -142,7 +176,7 @@ impl Pipeline {
         intent: Intent,
         wait_ms: u32,
     ) -> Result<Peeked, ClientError> {
-        self.peek_with(key, Some(intent), self.bounded(wait_ms)).await
+        self.peek_with(meant(intent, self.bounded(wait_ms)), key).await
     }
 
     /// A wait that leaves its call half of its time.
@@ -151,26 +185,24 @@ impl Pipeline {
         wait_ms.min(u32::try_from(half).unwrap_or(u32::MAX))
     }
 
-    async fn peek_with(
-        &self,
-        key: &Key,
-        intent: Option<Intent>,
-        wait_ms: u32,
-    ) -> Result<Peeked, ClientError> {
-        let intent = intent.map(|Intent { token, hold_ms, rollbacks, turns }| v1::Intent {
-            token,
-            hold_ms,
-            rollbacks,
-            turns,
-        });
-        let peek = v1::PeekRequest { key: Some(convert::key_out(key)), intent, wait_ms };
+    async fn peek_with(&self, peek: v1::PeekRequest, key: &Key) -> Result<Peeked, ClientError> {
+        let peek = v1::PeekRequest { key: Some(convert::key_out(key)), ..peek };
         self.read(key, Call::Peek(peek), "Peek").await
     }
 
     /// Applies all deltas as one transaction, sent once. A rollback is not tried again here: the
     /// caller knows whether what it read has to be read anew. Refusals that did nothing are.
     pub async fn submit(&self, deltas: &[Delta]) -> Result<Committed, ClientError> {
-        self.submit_once_each(None, deltas).await
+        self.submit_once_each(None, 0, deltas).await
+    }
+
+    /// The same for a transaction that claimed records under a token.
+    pub async fn submit_claimed(
+        &self,
+        token: u64,
+        deltas: &[Delta],
+    ) -> Result<Committed, ClientError> {
+        self.submit_once_each(None, token, deltas).await
     }
 
     /// The same under a request id, which may not be used for other deltas: a lost answer is asked
@@ -180,7 +212,7 @@ impl Pipeline {
         request: &Request,
         deltas: &[Delta],
     ) -> Result<Committed, ClientError> {
-        self.submit_once_each(Some(request), deltas).await
+        self.submit_once_each(Some(request), 0, deltas).await
     }
 
     async fn read(&self, key: &Key, call: Call, what: &'static str) -> Result<Peeked, ClientError> {
@@ -194,7 +226,12 @@ impl Pipeline {
                     self.learn(route);
                     let record = read.record.map(convert::record_in).transpose();
                     let record = record.map_err(|what| lane.node().broke(what))?;
-                    return Ok(Peeked { record, pending: read.pending });
+                    let advice = read.advice.map(|said| Advice {
+                        in_turn: said.in_turn,
+                        score_ppm: said.score_ppm,
+                        wait_us: said.wait_us,
+                    });
+                    return Ok(Peeked { record, pending: read.pending, advice });
                 }
                 Ok(_) => return Err(lane.node().broke("an answer to something else")),
                 Err(error) => error,
@@ -209,6 +246,7 @@ impl Pipeline {
     async fn submit_once_each(
         &self,
         request: Option<&Request>,
+        token: u64,
         deltas: &[Delta],
     ) -> Result<Committed, ClientError> {
         deltas.iter().try_for_each(|delta| delta.key.check())?;
@@ -218,7 +256,7 @@ impl Pipeline {
         let partition = first.key.partition.as_str();
         request.into_iter().for_each(|request| request.route_by(partition));
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
-        let message = submit::message(request, &encoded);
+        let message = v1::SubmitRequest { token, ..submit::message(request, &encoded) };
         let group = self.shared.leaders.group_of(partition);
         let mut attempts = Attempts::new(&self.shared.client);
         let mut in_doubt = false;
@@ -331,4 +369,11 @@ fn unknown(error: ClientError) -> ClientError {
             ClientError::OutcomeUnknown { tid: None, request: None, message }
         }
     }
+}
+
+/// A peek for a transaction that means to write the record.
+fn meant(intent: Intent, wait_ms: u32) -> v1::PeekRequest {
+    let Intent { token, hold_ms, rollbacks, turns } = intent;
+    let intent = Some(v1::Intent { token, hold_ms, rollbacks, turns });
+    v1::PeekRequest { intent, wait_ms, ..v1::PeekRequest::default() }
 }

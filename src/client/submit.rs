@@ -111,6 +111,7 @@ pub(crate) fn message(request: Option<&Request>, encoded: &[Vec<u8>]) -> v1::Sub
         transitions: transitions(encoded),
         seed: None,
         isolation: v1::Isolation::StrictSerializable.into(),
+        token: 0,
     }
 }
 
@@ -119,6 +120,6 @@ pub(crate) fn verified(committed: Committed) -> Result<Committed, ClientError> {
     Ok(committed)
 }
 
-fn transitions(encoded: &[Vec<u8>]) -> Vec<v1::Transition> {
+pub(crate) fn transitions(encoded: &[Vec<u8>]) -> Vec<v1::Transition> {
     (1..).zip(encoded).map(|(seq, delta)| convert::transition_out(seq, delta)).collect()
 }

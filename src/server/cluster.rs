@@ -9,9 +9,10 @@ use crate::{
     convert,
     divergence::SetAside,
     drive::Driving,
+    foresight::Foresight,
     lanes::KeyLanes,
     local::Settled,
-    peer::{Finished, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
+    peer::{Finished, Origin, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
     peer_client::PeerClients,
     placement,
     quick::{self, Quick},
@@ -50,6 +51,7 @@ pub(crate) struct Cluster {
     pub(crate) registry: RwLock<BTreeMap<u32, NodeRecord>>,
     pub(crate) settled: Settled,
     pub(crate) lanes: KeyLanes,
+    pub(crate) foresight: Foresight,
     /// Held while the whole state is read for its digest.
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
@@ -116,6 +118,7 @@ impl Cluster {
             registry: RwLock::default(),
             settled: Settled::default(),
             lanes: KeyLanes::default(),
+            foresight: Foresight::new(config.node),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
             driving: Flights::default(),
@@ -138,7 +141,8 @@ impl Cluster {
         command: Command,
         deadline: Instant,
     ) -> Result<Applied, CallError> {
-        self.propose_signed(group, command, deadline).await.map(|proposed| proposed.applied)
+        let proposed = self.propose_signed(group, command, Origin::default(), deadline).await;
+        proposed.map(|proposed| proposed.applied)
     }
 
     /// The same, with what the leader signed of a Yes, and how long it took where.
@@ -146,9 +150,11 @@ impl Cluster {
         self: &Arc<Self>,
         group: GroupId,
         command: Command,
+        origin: Origin,
         deadline: Instant,
     ) -> Result<Proposed, CallError> {
-        match self.ask(group, PeerRequest::Propose { group, command }, deadline).await? {
+        let request = PeerRequest::Propose { group, command, origin };
+        match self.ask(group, request, deadline).await? {
             PeerReply::Applied(proposed) => Ok(proposed),
             _ => Err(CallError::NoLeader { group }),
         }
@@ -177,15 +183,16 @@ impl Cluster {
         self: &Arc<Self>,
         body: Body,
         parts: Vec<Part>,
+        origin: Origin,
         deadline: Instant,
     ) -> Result<Finished, CallError> {
         let group = body.tid.home;
         fail_point!("server::seal");
-        let (body, parts, in_doubt) = match quick::vote(self, body, parts, deadline).await {
+        let (body, parts, in_doubt) = match quick::vote(self, body, parts, origin, deadline).await {
             Quick::Finished(finished) => return Ok(finished),
             Quick::Open { body, parts, in_doubt } => (body, parts, in_doubt),
         };
-        let asked = PeerRequest::Coordinate { body, parts };
+        let asked = PeerRequest::Coordinate { body, parts, origin };
         match self.ask_again(group, asked, in_doubt, deadline).await? {
             PeerReply::Finished(finished) => {
                 fail_point!("server::sealed");
@@ -208,7 +215,7 @@ impl Cluster {
     }
 
     /// Asks whoever leads the group until one answers or time runs out.
-    async fn ask(
+    pub(crate) async fn ask(
         self: &Arc<Self>,
         group: GroupId,
         request: PeerRequest,

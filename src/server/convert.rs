@@ -1,14 +1,20 @@
 //! The one place where generated types and the core's meet.
 
-use crate::{peer::NodeStatus, status::ApiError, time};
+use crate::{
+    foresight::Met,
+    peer::{Foreseen, NodeForesight, NodeStatus},
+    status::ApiError,
+    time,
+};
 use std::collections::BTreeMap;
 use vatic_core::{
     body::Fault,
     codec,
     command::{Cause, Why},
+    conflict::{Advice, Course},
     delta::{Delta, Expect, Op, Rejection},
     hash::{Hash, Hasher},
-    id::{Tid, Timestamp},
+    id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     read::Record,
     receipt::Receipt,
@@ -93,7 +99,65 @@ pub(crate) fn content(deltas: &[Vec<u8>]) -> Hash {
 
 pub(crate) fn record_read(record: Record, pending: bool) -> v1::RecordRead {
     let key = Some(to_key(&record.key));
-    v1::RecordRead { key, record: to_record(record), pending }
+    v1::RecordRead { key, record: to_record(record), pending, advice: None }
+}
+
+/// Advice, and the version of the model that was asked.
+pub(crate) fn advice((advice, model_version): (Advice, u64)) -> v1::Advice {
+    let Advice { course, score_ppm, wait_us } = advice;
+    v1::Advice { in_turn: course == Course::InTurn, score_ppm, wait_us, model_version }
+}
+
+/// A conflict as the node that saw it tells.
+pub(crate) fn conflict(met: Met) -> v1::Conflict {
+    v1::Conflict {
+        at_unix_us: met.at_us,
+        node_id: u64::from(met.node),
+        group: met.group.0,
+        rollback: Some(rollback(&met.why)),
+        transaction_id: tid(met.tid),
+        claimed: met.claimed,
+        in_turn: met.in_turn,
+        score_ppm: met.score_ppm,
+        model_version: met.model_version,
+        lost_us: met.lost_us,
+    }
+}
+
+/// What one record of a transaction would meet.
+pub(crate) fn foreseen(group: GroupId, foreseen: Foreseen) -> v1::RecordForesight {
+    let reasons = foreseen.reasons.into_iter().map(|(of, share)| v1::Reason {
+        of: of.name().into(),
+        log_odds: f64::from(share) / 65_536.0,
+    });
+    v1::RecordForesight {
+        key: Some(to_key(&foreseen.key)),
+        group: group.0,
+        score_ppm: foreseen.score_ppm,
+        in_turn: foreseen.in_turn,
+        wait_us: foreseen.wait_us,
+        typical_us: foreseen.typical_us,
+        ahead: foreseen.ahead,
+        undecided_transaction_id: foreseen.holder.map(tid).unwrap_or_default(),
+        reasons: reasons.collect(),
+        model_version: foreseen.model_version,
+    }
+}
+
+/// A node's conflict model.
+pub(crate) fn model(node: u32, known: &NodeForesight) -> v1::Model {
+    let switched_off = known.switched_off.iter().map(|group| group.name().to_owned());
+    v1::Model {
+        node_id: u64::from(node),
+        mode: known.mode.clone(),
+        version: known.version,
+        labels: known.labels,
+        passed_over: known.passed_over,
+        promotions: known.promotions,
+        reverts: known.reverts,
+        switched_off: switched_off.collect(),
+        factors_active: known.factors_active,
+    }
 }
 
 /// `None` where the record is absent.

@@ -6,7 +6,7 @@
 
 use crate::{
     cluster::Cluster,
-    peer::{Finished, PeerRead, Proposed},
+    peer::{Finished, Origin, PeerRead, Proposed},
     telemetry::drive_times::{DriveTimes, Voted},
     time,
 };
@@ -40,6 +40,7 @@ pub(crate) fn start(
     cluster: &Arc<Cluster>,
     body: Body,
     parts: Vec<Part>,
+    origin: Origin,
 ) -> impl Future<Output = Option<Finished>> + use<> {
     let digest = body.digest();
     let name = (body.tid, digest);
@@ -47,7 +48,7 @@ pub(crate) fn start(
         let coordinator =
             Coordinator::drive(body.tid, Some(digest), &body.groups(), Rules::default());
         let parts = parts.into_iter().map(|part| (part.group, part)).collect();
-        spawn(cluster, coordinator, Some(Sealed { body, parts }), None).shared()
+        spawn(cluster, coordinator, Some(Sealed { body, parts, origin }), None).shared()
     });
     async { answered.await.ok() }
 }
@@ -98,6 +99,7 @@ impl Drop for Recovery {
 struct Sealed {
     body: Body,
     parts: BTreeMap<GroupId, Part>,
+    origin: Origin,
 }
 
 /// What one question came to.
@@ -219,9 +221,10 @@ impl Driver {
         let cluster = self.cluster.clone();
         let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
         let is_vote = matches!(command, Command::Vote(_));
+        let origin = self.sealed.as_ref().map(|sealed| sealed.origin).unwrap_or_default();
         let asked = Instant::now();
         self.pending.push(Box::pin(async move {
-            match cluster.propose_signed(group, command, deadline).await {
+            match cluster.propose_signed(group, command, origin, deadline).await {
                 Ok(Proposed { applied: Applied { reply, proof }, endorsement, times }) => {
                     let voted = is_vote.then(|| Voted { group, took: asked.elapsed(), times });
                     let event = Event::Reply { group, round, reply, proof };

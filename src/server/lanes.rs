@@ -81,6 +81,18 @@ impl KeyLanes {
         !self.table.is_empty() && self.table.with(|table| table.lanes.is_taken(key, token, now_us))
     }
 
+    /// How many have a turn with the record or wait for one.
+    pub(crate) fn ahead(&self, key: &Key) -> u64 {
+        if self.table.is_empty() {
+            return 0;
+        }
+        let now_us = self.now_us();
+        self.table.with(|table| {
+            let taken = table.lanes.is_taken(key, None, now_us);
+            table.lanes.waiting_for(key) as u64 + u64::from(taken)
+        })
+    }
+
     /// Takes a turn, unless others are ahead; whether it is taken.
     pub(crate) fn take(&self, key: &Key, turn: Turn) -> bool {
         let now_us = self.now_us();

@@ -21,6 +21,8 @@ mod config;
 mod convert;
 mod divergence;
 mod drive;
+mod foresight;
+mod foresight_service;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod identity;

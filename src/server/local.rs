@@ -4,7 +4,7 @@ use crate::{
     attest,
     cluster::Cluster,
     compare, drive,
-    peer::{NodeStatus, PeerReply, PeerRequest, Proposed, ReplicaStatus},
+    peer::{Foreseen, NodeStatus, Origin, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     scrub, serve_read, time,
 };
 use std::{
@@ -17,8 +17,10 @@ use vatic_core::{
     body::{Body, Part},
     codec,
     command::{Applied, Command},
+    delta::Delta,
     group::Group,
     id::{GroupId, Tid, Timestamp},
+    key::Key,
     rules::Rules,
 };
 
@@ -97,9 +99,12 @@ impl Cluster {
             (PeerRequest::Status { with_state_digest }, _) => {
                 PeerReply::Status(self.status(with_state_digest).await)
             }
+            (PeerRequest::Foresight { conflicts_max }, _) => {
+                PeerReply::Foresight(self.foresight.account(conflicts_max as usize))
+            }
             (_, None) => PeerReply::NotLeader { leader: None },
-            (PeerRequest::Propose { group, mut command }, Some(handle)) => {
-                self.serve_propose(group, handle, &mut command, deadline).await
+            (PeerRequest::Propose { group, mut command, origin }, Some(handle)) => {
+                self.serve_propose(group, handle, &mut command, origin, deadline).await
             }
             (PeerRequest::Read { group, read }, Some(handle)) => {
                 serve_read::serve(self, group, handle, read, deadline).await
@@ -111,14 +116,35 @@ impl Cluster {
                 self.settled.note(group, tids);
                 PeerReply::Noted
             }
-            (PeerRequest::Coordinate { body, parts }, Some(handle)) => {
-                self.serve_coordinate(handle, body, parts, deadline).await
+            (PeerRequest::Coordinate { body, parts, origin }, Some(handle)) => {
+                self.serve_coordinate(handle, body, parts, origin, deadline).await
+            }
+            (PeerRequest::Foresee { group, user, deltas }, Some(handle)) => {
+                self.serve_foresee(group, handle, user, &deltas)
             }
         }
     }
 
     /// Replicates a command in a group that is led here.
     pub(crate) async fn serve_propose(
+        &self,
+        group: GroupId,
+        handle: &GroupHandle,
+        command: &mut Command,
+        origin: Origin,
+        deadline: Instant,
+    ) -> PeerReply {
+        let proposing = match command {
+            Command::Vote(vote) => Some(self.foresight.proposing(group, vote, origin)),
+            _ => None,
+        };
+        let reply = self.propose_here(group, handle, command, deadline).await;
+        proposing.into_iter().for_each(|proposing| proposing.end(&reply));
+        self.foresight.applied(command);
+        reply
+    }
+
+    async fn propose_here(
         &self,
         group: GroupId,
         handle: &GroupHandle,
@@ -167,6 +193,7 @@ impl Cluster {
         handle: &GroupHandle,
         body: Body,
         parts: Vec<Part>,
+        origin: Origin,
         deadline: Instant,
     ) -> PeerReply {
         if !handle.is_leader() {
@@ -181,11 +208,33 @@ impl Cluster {
         if command_bytes > limit_bytes {
             return PeerReply::TooLarge { limit_bytes, command_bytes };
         }
-        let finished = drive::start(self, body, parts);
+        let finished = drive::start(self, body, parts, origin);
         match tokio::time::timeout_at(deadline, finished).await {
             Ok(Some(finished)) => PeerReply::Finished(finished),
             Ok(None) | Err(_) => PeerReply::Late,
         }
+    }
+
+    /// What each record of a transaction would meet in a group that is led here.
+    fn serve_foresee(
+        &self,
+        group: GroupId,
+        handle: &GroupHandle,
+        user: u64,
+        deltas: &[Delta],
+    ) -> PeerReply {
+        if !handle.is_leader() {
+            return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
+        }
+        let view = handle.view();
+        let reader = Group::of_view(group, &view, Rules::default());
+        let keys: BTreeSet<&Key> = deltas.iter().map(|delta| &delta.key).collect();
+        let foreseen = keys.into_iter().map(|key| {
+            let (_, holder) = reader.peek(&view, key);
+            let ahead = self.lanes.ahead(key);
+            Foreseen { holder, ..self.foresight.foresee(user, key, deltas, ahead) }
+        });
+        PeerReply::Foreseen(foreseen.collect())
     }
 
     /// Reads one replica's whole state.

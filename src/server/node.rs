@@ -44,6 +44,7 @@ use vatic_proto::{
     peer::v1::node_service_server::NodeServiceServer,
     v1::{
         cluster_service_server::ClusterServiceServer,
+        conflict_service_server::ConflictServiceServer,
         pipeline_service_server::PipelineServiceServer, record_service_server::RecordServiceServer,
         transaction_service_server::TransactionServiceServer,
     },
@@ -282,6 +283,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         RecordServiceServer::<Gateway>::NAME,
         PipelineServiceServer::<Gateway>::NAME,
         ClusterServiceServer::<Gateway>::NAME,
+        ConflictServiceServer::<Gateway>::NAME,
     ] {
         health.set_service_status(service, status).await;
     }
@@ -326,7 +328,10 @@ async fn serve_clients(
         .add_service(
             RecordServiceServer::new(gateway.clone()).max_decoding_message_size(message_bytes_max),
         )
-        .add_service(ClusterServiceServer::new(gateway))
+        .add_service(ClusterServiceServer::new(gateway.clone()))
+        .add_service(
+            ConflictServiceServer::new(gateway).max_decoding_message_size(message_bytes_max),
+        )
         .serve_with_incoming_shutdown(sockets, async move {
             // An error: the node is gone, and with it the sender.
             let _ = closed.wait_for(|closing| *closing).await;

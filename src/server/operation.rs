@@ -153,7 +153,7 @@ impl Operations {
         deadline: Instant,
         ready: &mut Vec<OperationResult>,
     ) -> Result<Option<Started>, ApiError> {
-        let v1::PeekRequest { key, intent, wait_ms } = peek;
+        let v1::PeekRequest { key, intent, wait_ms, claim } = peek;
         let (key, group) = self.place(key)?;
         let Some(handle) = self.gateway.cluster.led_here(group) else {
             let places = self.one_place()?;
@@ -161,7 +161,10 @@ impl Operations {
         };
         let cluster = &self.gateway.cluster;
         let turn = intent.map(peek::turn_of);
-        let read = Look { cluster, group, handle, key: &key }.now(turn.map(|(turn, _)| turn));
+        let look = Look { cluster, group, handle, key: &key };
+        let mut read = look.now(turn.map(|(turn, _)| turn));
+        let claim = claim.filter(|_| turn.is_none());
+        read.advice = claim.map(|claim| look.advice(claim, &self.principal));
         let gives_back = turn.is_some_and(|(turn, _)| turn.hold_us == 0);
         if !read.pending || wait_ms == 0 || gives_back {
             ready.push(OperationResult { id, answer: Some(Answer::Read(read)), route: None });

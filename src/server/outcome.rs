@@ -6,7 +6,7 @@
 use crate::{
     cluster::{CallError, Cluster},
     convert,
-    peer::{Finished, PeerFound, PeerRead},
+    peer::{Finished, Origin, PeerFound, PeerRead},
     receipt,
     stage::Stager,
     status::ApiError,
@@ -31,11 +31,12 @@ pub(crate) async fn finish(
     cluster: &Arc<Cluster>,
     draft: Draft,
     stager: Option<Stager>,
+    origin: Origin,
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
     let (body, parts) = draft.finish()?;
     let (tid, claim) = (body.tid, body.claim.clone());
-    let coordinated = cluster.coordinate(body, parts, deadline).await;
+    let coordinated = cluster.coordinate(body, parts, origin, deadline).await;
     let finished = match coordinated {
         // Nobody voted: what was staged is freed here.
         Err(refused @ (CallError::TooLarge { .. } | CallError::Full { .. })) => {

@@ -3,7 +3,9 @@
 use crate::{
     cluster::Cluster,
     convert,
+    foresight::Asked,
     lanes::{LOOK_AGAIN, Waiting},
+    peer::Origin,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -45,14 +47,32 @@ impl Look<'_> {
     pub(crate) fn now(self, turn: Option<Turn>) -> v1::RecordRead {
         let lanes = &self.cluster.lanes;
         let free = match turn {
-            Some(turn) if turn.hold_us > 0 => lanes.take(self.key, turn),
-            turn => !lanes.is_taken(self.key, turn.map(|turn| turn.token)),
+            Some(turn) if turn.hold_us > 0 => {
+                self.cluster.foresight.in_turn(turn.token, self.key);
+                lanes.take(self.key, turn)
+            }
+            Some(turn) => {
+                self.cluster.foresight.given_up(turn.token, self.key);
+                !lanes.is_taken(self.key, Some(turn.token))
+            }
+            None => !lanes.is_taken(self.key, None),
         };
         let (record, undecided) = self.record();
         if let Some(turn) = turn.filter(|turn| turn.hold_us == 0 || undecided) {
             lanes.give_back(self.handle, self.key, turn.token);
         }
         convert::record_read(record, undecided || !free)
+    }
+
+    /// When to read it, for a transaction that says that it will write it.
+    pub(crate) fn advice(self, claim: v1::Claim, principal: &str) -> v1::Advice {
+        let asked = Asked {
+            origin: Origin::of(principal, claim.token),
+            key: self.key,
+            ahead: self.cluster.lanes.ahead(self.key),
+            by_hotness: claim.adviser() == v1::Adviser::Hotness,
+        };
+        convert::advice(self.cluster.foresight.advise(asked))
     }
 
     /// The record in its turn, or as it is at `ends`: then it is `pending`, and no turn is left.
@@ -63,6 +83,8 @@ impl Look<'_> {
         ends: Instant,
     ) -> v1::RecordRead {
         let lanes = &self.cluster.lanes;
+        let token = turn.map(|turn| turn.token);
+        token.into_iter().for_each(|token| self.cluster.foresight.in_turn(token, self.key));
         let Some(mut waiting) = lanes.wait(self.handle, self.key, turn, urgency) else {
             return self.now(None);
         };

@@ -1,14 +1,16 @@
 //! What one node asks another beside Raft: a closed set, answered by a group's leader or refused
 //! with the name of another node. Nothing is ever forwarded a second time.
 
-use crate::{attest::Witness, compare::Heads, divergence::Divergence};
+use crate::{attest::Witness, compare::Heads, divergence::Divergence, foresight::Met};
 use serde::{Deserialize, Serialize};
 use vatic_core::{
     aggregate::OutcomeRead,
     body::{Body, KeyRead, Part, RangeRead},
     checkpoint::{Checkpoint, Endorsement},
     command::{Applied, Command},
+    conflict::{Group, fixed},
     coordinator::Answer,
+    delta::Delta,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     meta::NodeRecord,
@@ -23,11 +25,11 @@ use vatic_core::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum PeerRequest {
     /// Replicate a command.
-    Propose { group: GroupId, command: Command },
+    Propose { group: GroupId, command: Command, origin: Origin },
     /// Read applied state.
     Read { group: GroupId, read: PeerRead },
     /// Bring a sealed transaction to its decision. To the home group's leader.
-    Coordinate { body: Body, parts: Vec<Part> },
+    Coordinate { body: Body, parts: Vec<Part>, origin: Origin },
     /// These transactions are applied by all participants. A hint.
     Settled { group: GroupId, tids: Vec<Tid> },
     /// Where the node's own replica's chain stands, and its heads from an index on.
@@ -40,6 +42,26 @@ pub(crate) enum PeerRequest {
     Witness { checkpoint: Checkpoint },
     /// What the node knows of its own replicas.
     Status { with_state_digest: bool },
+    /// What a transaction of these deltas would meet in a group. To its leader.
+    Foresee { group: GroupId, user: u64, deltas: Vec<Delta> },
+    /// What the node learnt, and the newest conflicts that it saw.
+    Foresight { conflicts_max: u32 },
+}
+
+/// Whose transaction it is. It decides nothing: it tells what to learn from a vote.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The transaction's own name for itself, under which it claimed records; 0: none.
+    pub(crate) token: u64,
+    /// The user's id, as the core's `name_id` makes it.
+    pub(crate) user: u64,
+}
+
+impl Origin {
+    /// Of a transaction that claimed nothing, or under a token.
+    pub(crate) fn of(principal: &str, token: u64) -> Origin {
+        Origin { token, user: fixed::name_id(principal.as_bytes()) }
+    }
 }
 
 /// A read at a group's leader.
@@ -92,6 +114,10 @@ pub(crate) enum PeerReply {
     Witness(Witness),
     /// What the node knows of its replicas.
     Status(NodeStatus),
+    /// What each record of it would meet.
+    Foreseen(Vec<Foreseen>),
+    /// What the node learnt and saw.
+    Foresight(NodeForesight),
     /// Another replica leads, or nobody.
     NotLeader { leader: Option<u32> },
     /// Time ran out; a command may or may not be applied.
@@ -102,6 +128,42 @@ pub(crate) enum PeerReply {
     Full,
     /// The node is closing.
     Stopping,
+}
+
+/// What a node learnt of the groups that it led, and the newest conflicts that it saw.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NodeForesight {
+    /// `full`, `hotness` or `none`: which model is in use.
+    pub(crate) mode: String,
+    pub(crate) labels: u64,
+    /// Labels that came while a fit took its time.
+    pub(crate) passed_over: u64,
+    pub(crate) version: u64,
+    pub(crate) promotions: u64,
+    pub(crate) reverts: u64,
+    pub(crate) switched_off: Vec<Group>,
+    pub(crate) factors_active: bool,
+    /// The newest first.
+    pub(crate) conflicts: Vec<Met>,
+}
+
+/// What one record of a transaction would meet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Foreseen {
+    pub(crate) key: Key,
+    /// Without a turn; `None` without a model.
+    pub(crate) score_ppm: Option<u32>,
+    /// The cheaper course.
+    pub(crate) in_turn: bool,
+    pub(crate) wait_us: u64,
+    /// 0: none is known.
+    pub(crate) typical_us: u64,
+    pub(crate) ahead: u64,
+    /// Who is about to write it.
+    pub(crate) holder: Option<Tid>,
+    /// What adds to the log-odds, Q16, the largest first.
+    pub(crate) reasons: Vec<(Group, i32)>,
+    pub(crate) model_version: u64,
 }
 
 /// A command that is applied.
@@ -200,10 +262,11 @@ impl PeerRequest {
             | PeerRequest::Settled { group, .. }
             | PeerRequest::Heads { group, .. }
             | PeerRequest::StateDigest { group }
-            | PeerRequest::SetAside { group, .. } => Some(*group),
+            | PeerRequest::SetAside { group, .. }
+            | PeerRequest::Foresee { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
             PeerRequest::Witness { checkpoint } => Some(checkpoint.group),
-            PeerRequest::Status { .. } => None,
+            PeerRequest::Status { .. } | PeerRequest::Foresight { .. } => None,
         }
     }
 }

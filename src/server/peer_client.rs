@@ -83,7 +83,9 @@ impl PeerClients {
             | PeerRequest::Heads { .. }
             | PeerRequest::StateDigest { .. }
             | PeerRequest::Witness { .. }
-            | PeerRequest::Status { .. } => Kind::Reads,
+            | PeerRequest::Status { .. }
+            | PeerRequest::Foresee { .. }
+            | PeerRequest::Foresight { .. } => Kind::Reads,
         };
         let lane = self.lane(node, kind)?;
         let body = codec::encode(request).into();

@@ -9,7 +9,7 @@
 
 use crate::{
     cluster::Cluster,
-    peer::{Finished, PeerReply, Proposed},
+    peer::{Finished, Origin, PeerReply, Proposed},
     telemetry::drive_times::{DriveTimes, Voted},
     time,
 };
@@ -36,6 +36,7 @@ pub(crate) async fn vote(
     cluster: &Arc<Cluster>,
     body: Body,
     mut parts: Vec<Part>,
+    origin: Origin,
     deadline: Instant,
 ) -> Quick {
     let (tid, group) = (body.tid, body.tid.home);
@@ -49,7 +50,7 @@ pub(crate) async fn vote(
     let (times, asked) = (DriveTimes::begin(cluster), Instant::now());
     let ends = time::deadline_in(cluster.config.limits.propose_deadline_ms).min(deadline);
     fail_point!("server::vote");
-    let reply = cluster.serve_propose(group, handle, &mut command, ends).await;
+    let reply = cluster.serve_propose(group, handle, &mut command, origin, ends).await;
     let Command::Vote(vote) = command else { unreachable!("it was made above") };
     let Vote { body, part, .. } = *vote;
     let PeerReply::Applied(proposed) = reply else {

@@ -3,7 +3,7 @@
 use crate::{
     api::Gateway,
     convert, outcome,
-    peer::{PeerFound, PeerRead},
+    peer::{Origin, PeerFound, PeerRead},
     status::ApiError,
     time,
 };
@@ -224,7 +224,8 @@ impl Gateway {
                 draft.note_read(&record)?;
                 records.insert(key.clone(), record);
             }
-            let outcome = outcome::finish(&self.cluster, draft, None, deadline).await?;
+            let outcome =
+                outcome::finish(&self.cluster, draft, None, Origin::default(), deadline).await?;
             if outcome.state() == State::Committed {
                 return Ok(records);
             }

@@ -9,7 +9,7 @@ use crate::{
     api::{self, Gateway, Memory, Slot},
     cluster::Cluster,
     convert, outcome, oversize,
-    peer::{PeerFound, PeerRead},
+    peer::{Origin, PeerFound, PeerRead},
     records,
     stage::Stager,
     status::ApiError,
@@ -244,7 +244,9 @@ impl Session {
         let stager = std::mem::replace(&mut self.stager, unused);
         self.journey.know(&draft);
         let sealed = Instant::now();
-        let finished = outcome::finish(self.cluster(), draft, Some(stager), self.ends).await;
+        let origin = Origin::of(&self.principal, 0);
+        let finished = outcome::finish(self.cluster(), draft, Some(stager), origin, self.ends);
+        let finished = finished.await;
         self.journey.coordinated(sealed);
         let outcome = finished?;
         self.send_outcome(outcome).await;

@@ -6,6 +6,7 @@
 use crate::{
     api::{self, Gateway, Memory},
     convert, outcome,
+    peer::Origin,
     pipeline::Places,
     status::ApiError,
     stream,
@@ -101,10 +102,11 @@ impl Gateway {
         journey: &mut Journey,
     ) -> Result<v1::Outcome, ApiError> {
         let mut memory = Memory::new(&self.cluster);
+        let origin = Origin::of(&principal, request.token);
         let draft = self.submitted(request, principal, &mut memory)?;
         journey.know(&draft);
         let sealed = Instant::now();
-        let finished = outcome::finish(&self.cluster, draft, None, deadline).await;
+        let finished = outcome::finish(&self.cluster, draft, None, origin, deadline).await;
         journey.coordinated(sealed);
         finished
     }

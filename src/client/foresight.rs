@@ -1,0 +1,202 @@
+//! What the cluster foresees of conflicts, what became of it, and what it learnt.
+
+use vatic_core::codec;
+use vatic_core::delta::Delta;
+use vatic_core::id::Tid;
+use vatic_core::key::Key;
+use vatic_proto::v1;
+
+use crate::client::Client;
+use crate::convert::{self, Malformed};
+use crate::error::ClientError;
+use crate::outcome::Rollback;
+use crate::submit;
+
+/// The newest conflicts, as the leaders saw them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflicts {
+    /// The newest first.
+    pub conflicts: Vec<Conflict>,
+    /// Nodes that did not answer.
+    pub unreachable: Vec<u64>,
+}
+
+/// A vote that met a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Microseconds since 1970, by the clock of the node that saw it.
+    pub at_us: u64,
+    /// That node.
+    pub node_id: u64,
+    /// The group.
+    pub group: u32,
+    /// Who met it, where, and who was in the way.
+    pub rollback: Rollback,
+    /// It had said that it would write the record.
+    pub claimed: bool,
+    /// And took its turn.
+    pub in_turn: bool,
+    /// The probability of this by what was known before, in parts per million.
+    pub score_ppm: Option<u32>,
+    /// The model that said so; 0: none.
+    pub model_version: u64,
+    /// Microseconds from the claim, or the vote's proposal, to the answer.
+    pub lost_us: u64,
+}
+
+/// What a transaction would meet if it were sent now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foresight {
+    /// In the order of their keys.
+    pub records: Vec<RecordForesight>,
+    /// Any conflict at all, without a turn, in parts per million; `None` without models.
+    pub score_ppm: Option<u32>,
+}
+
+/// What one record of it would meet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordForesight {
+    /// The record.
+    pub key: Key,
+    /// Its group.
+    pub group: u32,
+    /// A conflict here without a turn, in parts per million; `None` without a model.
+    pub score_ppm: Option<u32>,
+    /// The cheaper course is to wait for its turn first.
+    pub in_turn: bool,
+    /// How long its turn would take to come, in microseconds.
+    pub wait_us: u64,
+    /// How long transactions take there, in microseconds; `None`: none ended yet.
+    pub typical_us: Option<u64>,
+    /// How many have or wait for a turn with it.
+    pub ahead: u64,
+    /// Who is about to write it.
+    pub undecided: Option<Tid>,
+    /// What adds to the log-odds of a conflict, the weightiest first.
+    pub reasons: Vec<(String, f64)>,
+    /// The model that said so; 0: none.
+    pub model_version: u64,
+}
+
+/// A node's conflict model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// The node.
+    pub node_id: u64,
+    /// `full`, `hotness` or `none`.
+    pub mode: String,
+    /// 0: none yet.
+    pub version: u64,
+    /// Outcomes that it learnt from.
+    pub labels: u64,
+    /// Outcomes that it did not, since a fit was under way.
+    pub passed_over: u64,
+    /// How often a better one replaced it.
+    pub promotions: u64,
+    /// How often it was taken back.
+    pub reverts: u64,
+    /// Kinds of knowledge that it does without.
+    pub switched_off: Vec<String>,
+    /// Whether the collaborative filter is part of it.
+    pub factors_active: bool,
+}
+
+impl Client {
+    /// The newest conflicts, up to `limit` (at most 1,000; 0: 100): all, or those of a record, or
+    /// those that a transaction met or was in the way of.
+    pub async fn conflicts(
+        &self,
+        limit: u32,
+        key: Option<&Key>,
+        tid: Option<Tid>,
+    ) -> Result<Conflicts, ClientError> {
+        let message = v1::ListConflictsRequest {
+            limit,
+            key: key.map(convert::key_out),
+            transaction_id: tid.map(|tid| tid.to_bytes().to_vec().into()),
+        };
+        let (answer, node) = self
+            .call("ListConflicts", None, |node| {
+                let request = self.request(message.clone());
+                let mut service = self.conflict_service(&node);
+                async move { service.list_conflicts(request).await }
+            })
+            .await?;
+        let conflicts = answer.conflicts.into_iter().map(conflict).collect::<Result<_, _>>();
+        let conflicts = conflicts.map_err(|what| node.broke(what))?;
+        Ok(Conflicts { conflicts, unreachable: answer.unreachable_nodes })
+    }
+
+    /// What a transaction of these deltas would meet if it were sent now. Changes nothing.
+    pub async fn explain(&self, deltas: &[Delta]) -> Result<Foresight, ClientError> {
+        deltas.iter().try_for_each(|delta| delta.key.check())?;
+        let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
+        let message = v1::ExplainRequest { transitions: submit::transitions(&encoded) };
+        let (answer, node) = self
+            .call("Explain", None, |node| {
+                let request = self.request(message.clone());
+                let mut service = self.conflict_service(&node);
+                async move { service.explain(request).await }
+            })
+            .await?;
+        let records = answer.records.into_iter().map(record).collect::<Result<_, _>>();
+        let records = records.map_err(|what| node.broke(what))?;
+        Ok(Foresight { records, score_ppm: answer.score_ppm })
+    }
+
+    /// The conflict models of the nodes that answer, ascending by node.
+    pub async fn models(&self) -> Result<Vec<Model>, ClientError> {
+        let (answer, _) = self
+            .call("Models", None, |node| {
+                let request = self.request(v1::ModelsRequest {});
+                let mut service = self.conflict_service(&node);
+                async move { service.models(request).await }
+            })
+            .await?;
+        Ok(answer.models.into_iter().map(model).collect())
+    }
+}
+
+fn conflict(met: v1::Conflict) -> Result<Conflict, Malformed> {
+    let rollback = met.rollback.as_ref().ok_or("a conflict without cause")?;
+    Ok(Conflict {
+        at_us: met.at_unix_us,
+        node_id: met.node_id,
+        group: met.group,
+        rollback: convert::rollback_in(rollback, &met.transaction_id),
+        claimed: met.claimed,
+        in_turn: met.in_turn,
+        score_ppm: met.score_ppm,
+        model_version: met.model_version,
+        lost_us: met.lost_us,
+    })
+}
+
+fn record(found: v1::RecordForesight) -> Result<RecordForesight, Malformed> {
+    Ok(RecordForesight {
+        key: convert::key_in(found.key.ok_or("a forecast without a key")?),
+        group: found.group,
+        score_ppm: found.score_ppm,
+        in_turn: found.in_turn,
+        wait_us: found.wait_us,
+        typical_us: Some(found.typical_us).filter(|us| *us > 0),
+        ahead: found.ahead,
+        undecided: Tid::from_bytes(&found.undecided_transaction_id),
+        reasons: found.reasons.into_iter().map(|reason| (reason.of, reason.log_odds)).collect(),
+        model_version: found.model_version,
+    })
+}
+
+fn model(model: v1::Model) -> Model {
+    Model {
+        node_id: model.node_id,
+        mode: model.mode,
+        version: model.version,
+        labels: model.labels,
+        passed_over: model.passed_over,
+        promotions: model.promotions,
+        reverts: model.reverts,
+        switched_off: model.switched_off,
+        factors_active: model.factors_active,
+    }
+}

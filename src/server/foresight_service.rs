@@ -1,0 +1,157 @@
+//! The conflict service: gathered from all nodes, since each knows the groups that it leads.
+
+use crate::{
+    api::{self, Gateway},
+    convert,
+    peer::{NodeForesight, Origin, PeerReply, PeerRequest},
+    status::ApiError,
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, btree_map::Entry},
+};
+use tokio::time::Instant;
+use tonic::{Request, Response, Status};
+use vatic_core::{codec, conflict::fixed::MILLION, delta::Delta, id::GroupId};
+use vatic_proto::v1::{self, conflict_service_server::ConflictService};
+
+const CONFLICTS_MAX: u32 = 1_000;
+const CONFLICTS_UNASKED: u32 = 100;
+/// What one node is asked for where only some of it is wanted.
+const LOOKED_MAX: u32 = 10_000;
+
+#[tonic::async_trait]
+impl ConflictService for Gateway {
+    async fn list_conflicts(
+        &self,
+        request: Request<v1::ListConflictsRequest>,
+    ) -> Result<Response<v1::ListConflictsResponse>, Status> {
+        let deadline = self.deadline(&request);
+        let v1::ListConflictsRequest { limit, key, transaction_id } = request.into_inner();
+        if limit > CONFLICTS_MAX {
+            let (max, actual) = (u64::from(CONFLICTS_MAX), u64::from(limit));
+            return Err(ApiError::Limit { limit: "limit", max, actual }.into());
+        }
+        let limit = if limit == 0 { CONFLICTS_UNASKED } else { limit };
+        let narrow = key.is_some() || transaction_id.is_some();
+        let looked = if narrow { LOOKED_MAX } else { limit };
+        let (known, unreachable_nodes) = self.foresights(looked, deadline).await;
+        let all = known.into_values().flat_map(|node| node.conflicts).map(convert::conflict);
+        let mut conflicts: Vec<v1::Conflict> = all
+            .filter(|met| {
+                let Some(rollback) = &met.rollback else { return false };
+                let at = rollback.key.as_ref();
+                let parties = [&met.transaction_id, &rollback.other_transaction_id];
+                key.as_ref().is_none_or(|key| at == Some(key))
+                    && transaction_id.as_ref().is_none_or(|id| parties.contains(&id))
+            })
+            .collect();
+        conflicts.sort_by_key(|met| Reverse(met.at_unix_us));
+        conflicts.truncate(limit as usize);
+        Ok(Response::new(v1::ListConflictsResponse { conflicts, unreachable_nodes }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let deadline = self.deadline(&request);
+        let user = Origin::of(&api::principal(request.metadata())?, 0).user;
+        let mut by_group: BTreeMap<GroupId, Vec<Delta>> = BTreeMap::new();
+        for transition in request.into_inner().transitions {
+            let seq = transition.seq;
+            let bytes = convert::delta_bytes(transition)?;
+            self.check_delta(&bytes)?;
+            let bad = |_| ApiError::BadDelta { seq, what: "it does not decode".into() };
+            let delta: Delta = codec::decode(&bytes).map_err(bad)?;
+            let group = self.group_of(&delta.key.partition)?;
+            match by_group.entry(group) {
+                Entry::Vacant(none) => drop(none.insert(vec![delta])),
+                Entry::Occupied(some) => some.into_mut().push(delta),
+            }
+        }
+        let asked = by_group.into_iter().map(|(group, deltas)| async move {
+            let request = PeerRequest::Foresee { group, user, deltas };
+            match self.cluster.ask(group, request, deadline).await? {
+                PeerReply::Foreseen(foreseen) => Ok((group, foreseen)),
+                _ => Err(ApiError::NoLeader { group }),
+            }
+        });
+        let answered = futures::future::try_join_all(asked).await?;
+        let records = answered.into_iter().flat_map(|(group, foreseen)| {
+            foreseen.into_iter().map(move |record| convert::foreseen(group, record))
+        });
+        let mut records: Vec<v1::RecordForesight> = records.collect();
+        records.sort_by(|one, other| place(one).cmp(&place(other)));
+        let score_ppm = any(records.iter().map(|record| record.score_ppm));
+        Ok(Response::new(v1::ExplainResponse { records, score_ppm }))
+    }
+
+    async fn models(
+        &self,
+        request: Request<v1::ModelsRequest>,
+    ) -> Result<Response<v1::ModelsResponse>, Status> {
+        let deadline = self.deadline(&request);
+        let (known, unreachable_nodes) = self.foresights(0, deadline).await;
+        let models = known.iter().map(|(node, known)| convert::model(*node, known)).collect();
+        Ok(Response::new(v1::ModelsResponse { models, unreachable_nodes }))
+    }
+}
+
+impl Gateway {
+    /// What all nodes learnt and saw, and who did not answer.
+    async fn foresights(
+        &self,
+        conflicts_max: u32,
+        deadline: Instant,
+    ) -> (BTreeMap<u32, NodeForesight>, Vec<u64>) {
+        let own = self.cluster.config.node;
+        let nodes = self.cluster.config.members.iter().map(|member| member.node);
+        let asked = nodes.map(|node| async move {
+            if node == own {
+                return (node, Some(self.cluster.foresight.account(conflicts_max as usize)));
+            }
+            let request = PeerRequest::Foresight { conflicts_max };
+            match self.cluster.peers.call(node, &request, deadline).await {
+                Some(PeerReply::Foresight(known)) => (node, Some(known)),
+                _ => (node, None),
+            }
+        });
+        let (mut known, mut silent) = (BTreeMap::new(), Vec::new());
+        for (node, answer) in futures::future::join_all(asked).await {
+            match answer {
+                Some(answer) => drop(known.insert(node, answer)),
+                None => silent.push(u64::from(node)),
+            }
+        }
+        silent.sort_unstable();
+        (known, silent)
+    }
+}
+
+fn place(record: &v1::RecordForesight) -> (&str, &str, &str) {
+    let key = record.key.as_ref();
+    key.map_or(("", "", ""), |key| (&key.collection, &key.partition, &key.sort))
+}
+
+/// One minus the product of what is left.
+fn any(scores: impl Iterator<Item = Option<u32>>) -> Option<u32> {
+    let million = u64::from(MILLION);
+    let mut none = million;
+    for score in scores {
+        none = none * (million - u64::from(score?.min(MILLION))) / million;
+    }
+    u32::try_from(million - none).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any;
+
+    #[test]
+    fn likelihood_of_any_is_that_none_fails() {
+        assert_eq!(any([].into_iter()), Some(0));
+        assert_eq!(any([Some(500_000), Some(500_000)].into_iter()), Some(750_000));
+        assert_eq!(any([Some(500_000), None].into_iter()), None);
+    }
+}
