@@ -96,6 +96,14 @@ pub(crate) enum Command {
     /// Run a script as one transaction, or ask how one ended
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Txn(TxnArgs),
+    /// Say what a script would meet if it were run now, without running it
+    Explain(ExplainArgs),
+    /// Print what conflicts the leaders saw of late
+    #[command(subcommand)]
+    Conflicts(ConflictsCommand),
+    /// Print what the nodes learnt of conflicts
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Print the public keys of the cluster's nodes, to pin
     Keys,
     /// Verify a receipt, or that all replicas agree
@@ -284,6 +292,43 @@ pub(crate) struct TxnArgs {
     /// Keep the receipt, with what was sent, here
     #[arg(long)]
     pub(crate) receipt_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The script, as of `txn`; `-`: stdin
+    #[arg(short, long, required = true)]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConflictsCommand {
+    /// The newest first
+    Ls {
+        /// Most of them
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only of this record, COLLECTION/PARTITION[/SORT]
+        #[arg(long)]
+        key: Option<Key>,
+    },
+    /// The records that had most, of the newest 1,000
+    Top {
+        /// Most records
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// What a transaction met, and who met it
+    Explain {
+        /// The transaction's id
+        id: Tid,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// The conflict model of each node
+    Ls,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,9 @@ use vatic_client::ClientError;
 use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::{bench, demo, dev, keys, logging, records, replay, start, status, txn, verify};
+use crate::{
+    bench, demo, dev, foresight, keys, logging, records, replay, start, status, txn, verify,
+};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
@@ -76,6 +78,9 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
             Some(TxnCommand::Outcome { id }) => txn::outcome(id, &settings).await,
             None => done(txn::run(&args, &settings).await),
         },
+        Command::Explain(args) => done(foresight::explain(&args, &settings).await),
+        Command::Conflicts(command) => done(foresight::conflicts(&command, &settings).await),
+        Command::Model(command) => done(foresight::model(&command, &settings).await),
         Command::Keys => done(keys::run(&settings).await),
         Command::Verify(VerifyCommand::Receipt { file, keys }) => {
             done(verify::receipt(&file, keys.as_deref(), settings.output))

@@ -10,6 +10,7 @@ mod demo;
 mod dev;
 mod dispatch;
 mod exit;
+mod foresight;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod json;

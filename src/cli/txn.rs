@@ -18,8 +18,7 @@ use crate::settings::Settings;
 
 pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<()> {
     let path = args.file.as_deref().context("clap requires a file")?;
-    let steps = script::parse(&read(path)?)
-        .map_err(|fault| Failed::usage(format!("{}: {fault}", path.display())))?;
+    let steps = steps(path)?;
     // Before anything commits: a commit must not end as a failure to write a file.
     if let Some(path) = &args.receipt_out {
         receipt_file::touch(path)?;
@@ -114,6 +113,12 @@ pub(crate) fn of_rollback(rollback: &Rollback) -> Json {
         "retryable": rollback.retryable,
         "message": rollback.message,
     })
+}
+
+/// The steps of a script.
+pub(crate) fn steps(path: &Path) -> anyhow::Result<Vec<Step>> {
+    let parsed = script::parse(&read(path)?);
+    Ok(parsed.map_err(|fault| Failed::usage(format!("{}: {fault}", path.display())))?)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -3,7 +3,7 @@
 //! Why not a stream: reads and the commit are one message each way. The `expect` of each version
 //! makes the vote refuse what was read and has changed, which is all that a stream's reads do.
 
-use vatic_client::{ClientError, Intent, Peeked, Pipeline};
+use vatic_client::{Claim, ClientError, Intent, Peeked, Pipeline};
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::id::Timestamp;
 use vatic_core::key::Key;
@@ -44,20 +44,45 @@ impl Seen {
 
     /// Reads for a transaction that will write some of it, all in its turn: one record after the
     /// other, in the order of their keys, so that no two wait for each other.
-    pub(crate) async fn claim(
+    pub(crate) async fn in_turn(
         pipeline: &Pipeline,
         keys: Vec<Key>,
         intent: Intent,
     ) -> Result<Seen, ClientError> {
-        let mut order: Vec<usize> = (0..keys.len()).collect();
-        order.sort_by_key(|&at| &keys[at]);
-        let mut found: Vec<Option<Peeked>> = vec![None; keys.len()];
-        for (turns, at) in (0..).zip(order) {
+        let all = (0..keys.len()).collect();
+        let unread = Peeked { record: None, pending: true, advice: None };
+        let found = vec![unread; keys.len()];
+        Seen { keys, found }.take_turns(pipeline, all, intent).await
+    }
+
+    /// Reads all at once, and again in its turn what the leaders advise to.
+    pub(crate) async fn as_advised(
+        pipeline: &Pipeline,
+        keys: Vec<Key>,
+        intent: Intent,
+        by_hotness: bool,
+    ) -> Result<Seen, ClientError> {
+        let claim = Claim { token: intent.token, by_hotness };
+        let peeks = keys.iter().map(|key| pipeline.peek_claiming(key, claim));
+        let found = futures::future::try_join_all(peeks).await?;
+        let advised = |at: &usize| found[*at].advice.is_some_and(|advice| advice.in_turn);
+        let advised = (0..keys.len()).filter(advised).collect();
+        Seen { keys, found }.take_turns(pipeline, advised, intent).await
+    }
+
+    async fn take_turns(
+        mut self,
+        pipeline: &Pipeline,
+        mut places: Vec<usize>,
+        intent: Intent,
+    ) -> Result<Seen, ClientError> {
+        places.sort_by_key(|&at| &self.keys[at]);
+        for (turns, at) in (0..).zip(places) {
             let intent = Intent { turns, ..intent };
             // Pending after the wait: it goes on all the same, and its vote tells.
-            found[at] = Some(pipeline.peek_in_turn(&keys[at], intent, WAIT_MS).await?);
+            self.found[at] = pipeline.peek_in_turn(&self.keys[at], intent, WAIT_MS).await?;
         }
-        Ok(Seen { keys, found: found.into_iter().flatten().collect() })
+        Ok(self)
     }
 
     /// Reads once nobody is about to write any of it.

@@ -95,10 +95,13 @@ impl Player {
         let mut rollbacks = 0;
         let _admitted = self.admitted(job).await;
         loop {
-            match self.attempt(job, rollbacks).await? {
+            // A name for each attempt: what became of one teaches nothing of another.
+            let token = self.random.random_range(1..=u64::MAX);
+            let intent = Intent { token, hold_ms: HOLD_MS, rollbacks, turns: 0 };
+            match self.attempt(job, intent).await? {
                 Attempt::Writes(deltas) => {
                     let began = Instant::now();
-                    match self.pipeline.submit(&deltas).await {
+                    match self.pipeline.submit_claimed(token, &deltas).await {
                         Ok(_) => return Ok(End::Done(began.elapsed())),
                         Err(ClientError::RolledBack(rollback)) if Instant::now() < end => {
                             self.tally.rolled_back(rollback.cause);
@@ -125,8 +128,8 @@ impl Player {
     }
 
     /// Reads what the job reads, and says what it would write.
-    async fn attempt(&mut self, job: Job, rollbacks: u32) -> Result<Attempt, ClientError> {
-        let Some(seen) = self.read(reads_of(job), rollbacks).await? else {
+    async fn attempt(&mut self, job: Job, intent: Intent) -> Result<Attempt, ClientError> {
+        let Some(seen) = self.read(reads_of(job), intent).await? else {
             return Ok(Attempt::GaveWay);
         };
         let writes = match job {
@@ -146,13 +149,16 @@ impl Player {
         Ok(Attempt::Writes([seen.guards(), writes].concat()))
     }
 
-    async fn read(&mut self, keys: Vec<Key>, rollbacks: u32) -> Result<Option<Seen>, ClientError> {
-        let intent = Intent { token: self.random.random(), hold_ms: HOLD_MS, rollbacks, turns: 0 };
+    async fn read(&self, keys: Vec<Key>, intent: Intent) -> Result<Option<Seen>, ClientError> {
         match self.policy {
             Policy::Fifo => Seen::at_once(&self.pipeline, keys).await.map(Some),
             Policy::Oracle => Seen::when_free(&self.pipeline, keys).await.map(Some),
             Policy::NoWait => Seen::if_free(&self.pipeline, keys, intent).await,
-            Policy::KeyLane => Seen::claim(&self.pipeline, keys, intent).await.map(Some),
+            Policy::KeyLane => Seen::in_turn(&self.pipeline, keys, intent).await.map(Some),
+            Policy::Hotness | Policy::Learned => {
+                let by_hotness = self.policy == Policy::Hotness;
+                Seen::as_advised(&self.pipeline, keys, intent, by_hotness).await.map(Some)
+            }
         }
     }
 }

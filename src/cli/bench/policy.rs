@@ -18,6 +18,12 @@ pub(crate) enum Policy {
     NoWait,
     /// Takes the key lane of each record in its turn
     KeyLane,
+    /// Claims each record, and takes the key lane of those that were written of late or are about
+    /// to be
+    Hotness,
+    /// Claims each record, and takes the key lane of those where the learnt probability of a
+    /// conflict makes it cheaper
+    Learned,
     /// Knows all records of all transactions before they begin, and lets no two meet: what could be
     /// reached at best
     Oracle,
@@ -25,8 +31,14 @@ pub(crate) enum Policy {
 
 impl Policy {
     /// All, the one to compare with first.
-    pub(crate) const ALL: [Policy; 4] =
-        [Policy::Fifo, Policy::NoWait, Policy::KeyLane, Policy::Oracle];
+    pub(crate) const ALL: [Policy; 6] = [
+        Policy::Fifo,
+        Policy::NoWait,
+        Policy::KeyLane,
+        Policy::Hotness,
+        Policy::Learned,
+        Policy::Oracle,
+    ];
 
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()

@@ -1,0 +1,159 @@
+//! `vatic explain`, `vatic conflicts` and `vatic model`: what is foreseen, what was met, what was
+//! learnt.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde_json::{Value as Json, json};
+use vatic_client::{Conflict, Model, RecordForesight};
+
+use crate::args::{ConflictsCommand, ExplainArgs, ModelCommand, Output};
+use crate::exit::Failed;
+use crate::output;
+use crate::script::Step;
+use crate::settings::Settings;
+use crate::txn;
+
+const RECORD_COLUMNS: [&str; 7] =
+    ["key", "probability", "course", "wait_ms", "typical_ms", "ahead", "reasons"];
+const CONFLICT_COLUMNS: [&str; 7] =
+    ["at_unix_ms", "key", "cause", "transaction_id", "other_transaction_id", "foreseen", "lost_ms"];
+const TOP_COLUMNS: [&str; 5] = ["key", "conflicts", "lost_ms", "in_turn", "would_have_helped"];
+const MODEL_COLUMNS: [&str; 6] =
+    ["node", "mode", "version", "labels", "promotions", "switched_off"];
+/// Conflicts that `top` counts.
+const TOP_OF: u32 = 1_000;
+
+/// What a script would meet. Its reads are no claims: a record counts if it is written or expected.
+pub(crate) async fn explain(args: &ExplainArgs, settings: &Settings) -> anyhow::Result<()> {
+    let steps = txn::steps(args.file.as_deref().context("clap requires a file")?)?;
+    let deltas: Vec<_> = steps
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::Write(delta) => Some(delta),
+            Step::Get(_) | Step::Scan(_) => None,
+        })
+        .collect();
+    if deltas.is_empty() {
+        return Err(Failed::usage("the script writes and expects nothing".to_owned()).into());
+    }
+    let foreseen = settings.connect().await?.explain(&deltas).await?;
+    let records: Vec<Json> = foreseen.records.iter().map(of_record).collect();
+    if settings.output != Output::Table {
+        let all = json!({"probability": share(foreseen.score_ppm), "records": records});
+        return Ok(output::object(settings.output, &all)?);
+    }
+    output::line(&output::table(&RECORD_COLUMNS, &records))?;
+    let said = match foreseen.score_ppm {
+        Some(ppm) => format!("any conflict without a turn: {:.1} %", f64::from(ppm) / 1e4),
+        None => "no model yet: courses follow what was written of late".to_owned(),
+    };
+    Ok(output::line(&said)?)
+}
+
+pub(crate) async fn conflicts(
+    command: &ConflictsCommand,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let client = settings.connect().await?;
+    let found = match command {
+        ConflictsCommand::Ls { limit, key } => client.conflicts(*limit, key.as_ref(), None).await?,
+        ConflictsCommand::Explain { id } => client.conflicts(0, None, Some(*id)).await?,
+        ConflictsCommand::Top { .. } => client.conflicts(TOP_OF, None, None).await?,
+    };
+    for node in &found.unreachable {
+        eprintln!("node {node} did not answer: what it saw is missing");
+    }
+    if let ConflictsCommand::Top { limit } = command {
+        let rows = top(&found.conflicts, *limit as usize);
+        return Ok(output::list(settings.output, &TOP_COLUMNS, &rows)?);
+    }
+    let rows: Vec<Json> = found.conflicts.iter().map(of_conflict).collect();
+    Ok(output::list(settings.output, &CONFLICT_COLUMNS, &rows)?)
+}
+
+pub(crate) async fn model(command: &ModelCommand, settings: &Settings) -> anyhow::Result<()> {
+    let ModelCommand::Ls = command;
+    let models = settings.connect().await?.models().await?;
+    let rows: Vec<Json> = models.iter().map(of_model).collect();
+    Ok(output::list(settings.output, &MODEL_COLUMNS, &rows)?)
+}
+
+/// Records by what conflicts on them cost.
+fn top(conflicts: &[Conflict], limit: usize) -> Vec<Json> {
+    let mut by_key: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
+    for met in conflicts {
+        let key = met.rollback.key.as_ref().map_or("(a range)".to_owned(), ToString::to_string);
+        let (count, lost_us, in_turn) = by_key.entry(key).or_default();
+        *count += 1;
+        *lost_us += met.lost_us;
+        *in_turn += u64::from(met.in_turn);
+    }
+    let mut rows: Vec<_> = by_key.into_iter().collect();
+    rows.sort_by_key(|(_, (count, lost_us, _))| std::cmp::Reverse((*count, *lost_us)));
+    rows.truncate(limit);
+    let row = |(key, (count, lost_us, in_turn)): (String, (u64, u64, u64))| {
+        // Who took no turn could have; who did was met by somebody who did not.
+        let helps = if in_turn < count { "a turn in the key lane" } else { "fewer blind writers" };
+        json!({
+            "key": key,
+            "conflicts": count,
+            "lost_ms": ms(lost_us),
+            "in_turn": in_turn,
+            "would_have_helped": helps,
+        })
+    };
+    rows.into_iter().map(row).collect()
+}
+
+fn of_record(record: &RecordForesight) -> Json {
+    let reasons = record.reasons.iter().map(|(of, share)| format!("{of} {share:+.2}"));
+    json!({
+        "key": record.key.to_string(),
+        "group": record.group,
+        "probability": share(record.score_ppm),
+        "course": if record.in_turn { "in_turn" } else { "at_once" },
+        "wait_ms": ms(record.wait_us),
+        "typical_ms": record.typical_us.map(ms),
+        "ahead": record.ahead,
+        "undecided_transaction_id": record.undecided.map(|tid| tid.to_string()),
+        "reasons": reasons.collect::<Vec<_>>().join(", "),
+        "model_version": record.model_version,
+    })
+}
+
+fn of_conflict(met: &Conflict) -> Json {
+    let mut row = txn::of_rollback(&met.rollback);
+    row["at_unix_ms"] = json!(met.at_us / 1_000);
+    row["node"] = json!(met.node_id);
+    row["group"] = json!(met.group);
+    row["claimed"] = json!(met.claimed);
+    row["in_turn"] = json!(met.in_turn);
+    row["foreseen"] = json!(share(met.score_ppm));
+    row["model_version"] = json!(met.model_version);
+    row["lost_ms"] = json!(ms(met.lost_us));
+    row
+}
+
+fn of_model(model: &Model) -> Json {
+    json!({
+        "node": model.node_id,
+        "mode": model.mode,
+        "version": model.version,
+        "labels": model.labels,
+        "passed_over": model.passed_over,
+        "promotions": model.promotions,
+        "reverts": model.reverts,
+        "switched_off": model.switched_off.join(" "),
+        "factors_active": model.factors_active,
+    })
+}
+
+/// Parts per million as a share of one.
+fn share(ppm: Option<u32>) -> Option<f64> {
+    ppm.map(|ppm| f64::from(ppm) / 1e6)
+}
+
+fn ms(us: u64) -> f64 {
+    us as f64 / 1e3
+}
