@@ -1,0 +1,96 @@
+//! What leaders foresee of conflicts, and what they tell of those that were met.
+
+use serde_json::Value as Json;
+use vatic_client::{Cause, Claim, ClientError, Peeked, PipelineOptions};
+use vatic_core::delta::{Delta, Expect, Op};
+use vatic_core::id::Timestamp;
+use vatic_core::key::Key;
+use vatic_tests::cluster::{Cluster, NODES};
+use vatic_tests::command::{vatic, vatic_with_input};
+use vatic_tests::values::{core_key, key};
+
+/// The write of a record that must still have the version that was read.
+fn guarded(at: &Key, seen: &Peeked) -> Vec<Delta> {
+    let version = seen.record.as_ref().map_or(Timestamp::ZERO, |record| record.version);
+    let add = Op::Add { field: "value".to_owned(), by: 1 };
+    [Op::Expect(Expect::Version(version)), add].map(|op| Delta { key: at.clone(), op }).to_vec()
+}
+
+pub(crate) async fn conflict_that_is_met_is_told_with_who_and_where(cluster: &Cluster) {
+    let at = core_key(&key("foreseen", &cluster.partition(2, 0).await, "fought over"));
+    let calm = core_key(&key("foreseen", &cluster.partition(2, 0).await, "calm"));
+    let client = cluster.client();
+    let pipeline = client.pipeline(PipelineOptions::default()).await.unwrap();
+    let claim = |token| Claim { token, by_hotness: true };
+    let first = pipeline.peek_claiming(&at, claim(1)).await.unwrap();
+    let second = pipeline.peek_claiming(&at, claim(2)).await.unwrap();
+    let advice = second.advice.expect("its leader was asked");
+    assert!(advice.in_turn, "the first is about to write it: {advice:?}");
+    pipeline.submit_claimed(1, &guarded(&at, &first)).await.unwrap();
+    let lost = pipeline.submit_claimed(2, &guarded(&at, &second)).await;
+    let Err(ClientError::RolledBack(rollback)) = lost else { panic!("{lost:?}") };
+    assert_eq!(rollback.cause, Cause::ExpectationFailed);
+    let undisturbed = pipeline.peek_claiming(&calm, claim(3)).await.unwrap().advice;
+    assert!(!undisturbed.expect("its leader was asked").in_turn);
+
+    let told = client.conflicts(0, Some(&at), None).await.unwrap();
+    assert_eq!((told.conflicts.len(), told.unreachable.len()), (1, 0), "{told:?}");
+    let met = &told.conflicts[0];
+    assert_eq!((met.group, met.claimed, met.in_turn), (2, true, false));
+    assert_eq!((met.rollback.tid, met.rollback.key.as_ref()), (rollback.tid, Some(&at)));
+    assert!(met.lost_us > 0);
+    let none = client.conflicts(0, Some(&calm), None).await.unwrap();
+    assert_eq!(none.conflicts, []);
+    commands_tell(cluster, &at, &rollback.tid.expect("it had an id").to_string());
+}
+
+/// The same by the command line, from a node that may not be the one that saw it.
+fn commands_tell(cluster: &Cluster, at: &Key, tid: &str) {
+    let endpoints = &cluster.endpoints()[..1];
+    let json = |arguments: &[&str]| {
+        let ended = vatic(endpoints, arguments);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.json()
+    };
+    let named = at.to_string();
+    let listed = json(&["conflicts", "ls", "--key", &named, "--output", "json"]);
+    assert_eq!(listed[0]["transaction_id"], Json::from(tid));
+    assert_eq!(listed[0]["cause"], Json::from("expectation_failed"));
+    let explained = json(&["conflicts", "explain", tid, "--output", "json"]);
+    assert_eq!(explained[0]["key"], Json::from(named.clone()));
+    let top = json(&["conflicts", "top", "--limit", "1000", "--output", "json"]);
+    let rows = top.as_array().expect("a list of records");
+    let row = rows.iter().find(|row| row["key"] == Json::from(named.clone()));
+    assert_eq!(row.expect("it is among them")["conflicts"], Json::from(1));
+    let models = json(&["model", "ls", "--output", "json"]);
+    let models = models.as_array().expect("a list of nodes");
+    assert_eq!(models.len(), NODES);
+    let labels: u64 = models.iter().filter_map(|model| model["labels"].as_u64()).sum();
+    assert!(labels > 0, "somebody learnt of it");
+}
+
+pub(crate) async fn explanation_changes_nothing_and_names_each_record(cluster: &Cluster) {
+    let [one, other] = [
+        core_key(&key("explained", &cluster.partition(1, 0).await, "")),
+        core_key(&key("explained", &cluster.partition(3, 0).await, "")),
+    ];
+    let script = format!("get {one}\nput {one} value=1\nadd {other} value=2\n");
+    let arguments = ["explain", "-f", "-", "--output", "json"];
+    let ended = vatic_with_input(cluster.endpoints(), &arguments, &script);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let told = ended.json();
+    let records = told["records"].as_array().expect("a list of records");
+    let of = |record: &Json| (record["key"].clone(), record["group"].as_u64());
+    let mut wanted =
+        vec![(Json::from(one.to_string()), Some(1)), (Json::from(other.to_string()), Some(3))];
+    wanted.sort_by_key(|(key, _)| key.to_string());
+    assert_eq!(records.iter().map(of).collect::<Vec<_>>(), wanted);
+    assert!(records.iter().all(|record| record["ahead"] == Json::from(0)), "{told}");
+    for key in [&one, &other] {
+        assert_eq!(cluster.client().get(key).await.unwrap(), None);
+    }
+    let nothing = vatic_with_input(cluster.endpoints(), &arguments, "get a/b\n");
+    assert_eq!(nothing.code, 2, "{nothing:?}");
+    let too_many = vatic(cluster.endpoints(), &["conflicts", "ls", "--limit", "1001"]);
+    assert_eq!(too_many.code, 2, "{too_many:?}");
+}
