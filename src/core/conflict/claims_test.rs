@@ -67,10 +67,10 @@ fn turn_is_advised_while_conflicts_cost_more_than_its_wait() {
     };
     // Three of four conflict: three attempts are lost, thirty milliseconds.
     let (even, three_of_four) = (0, 72_000);
-    assert_eq!(course(three_of_four, 2).course, Course::InTurn);
-    assert_eq!(course(three_of_four, 4).course, Course::AtOnce);
-    assert_eq!(course(even, 0).course, Course::InTurn);
-    assert_eq!(course(even, 2).course, Course::AtOnce);
+    assert_eq!(course(three_of_four, 40).course, Course::InTurn);
+    assert_eq!(course(three_of_four, 56).course, Course::AtOnce);
+    assert_eq!(course(even, 10).course, Course::InTurn);
+    assert_eq!(course(even, 20).course, Course::AtOnce);
     assert_eq!(course(-5 * ONE, 0).course, Course::AtOnce);
     assert_eq!(course(even, 2).wait_us, 20 * MS);
     assert_eq!(course(even, 2).score_ppm, Some(500_000));
