@@ -9,7 +9,7 @@ use vatic_core::id::{Tid, TidError};
 use vatic_core::key::Key;
 use vatic_core::value::{Scalar, Value};
 
-use crate::bench::{Policy, Workload};
+use crate::bench::{Extent, Policy, Workload};
 use crate::json;
 
 /// A replicated transactional store that proves what it committed.
@@ -453,9 +453,12 @@ pub(crate) struct LoadArgs {
     /// Connections to each node, which the clients share
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) connections: u32,
-    /// Records
+    /// Records; of `tpcc` the items, at least 100; the standard has 100000
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) keys: u32,
+    /// Warehouses of `tpcc`
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) warehouses: u32,
     /// Skew of the YCSB workloads: 0 is uniform, below 1
     #[arg(long, default_value_t = 0.99, value_parser = theta)]
     pub(crate) theta: f64,
@@ -471,6 +474,12 @@ pub(crate) struct LoadArgs {
     /// The records are there already, from an earlier run
     #[arg(long)]
     pub(crate) loaded: bool,
+}
+
+impl LoadArgs {
+    pub(crate) fn extent(&self) -> Extent {
+        Extent { records: self.keys, theta: self.theta, warehouses: self.warehouses }
+    }
 }
 
 fn theta(text: &str) -> Result<f64, String> {

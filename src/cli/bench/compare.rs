@@ -16,7 +16,7 @@ use crate::settings::Settings;
 /// Measures each policy in each round, and prints how they compare with the first.
 pub(crate) async fn compare(args: &BenchCompareArgs, settings: &Settings) -> anyhow::Result<()> {
     let seed = args.load.seed.unwrap_or_else(rand::random);
-    let (pipeline, servers) = prepare(&args.load, seed, settings).await?;
+    let stand = prepare(&args.load, seed, settings).await?;
     let span = Duration::from_secs(args.seconds) / args.rounds;
     let mut turns: Vec<Vec<Measured>> = args.policies.iter().map(|_| Vec::new()).collect();
     for round in 0..args.rounds {
@@ -24,7 +24,7 @@ pub(crate) async fn compare(args: &BenchCompareArgs, settings: &Settings) -> any
         let seed = seed.wrapping_add(u64::from(round));
         for (policy, turns) in args.policies.iter().zip(&mut turns) {
             let course = Course { policy: *policy, seed, span };
-            let measured = measure(&args.load, course, &pipeline, servers.as_ref()).await?;
+            let measured = measure(&args.load, course, &stand).await?;
             eprintln!("{}: {:.1} tps", policy.name(), measured.throughput_tps());
             if measured.tally.done == 0 {
                 bail!(Failed::unavailable("no operation ended inside a turn"));
@@ -38,7 +38,8 @@ pub(crate) async fn compare(args: &BenchCompareArgs, settings: &Settings) -> any
         .zip(&turns)
         .map(|(policy, own)| row(*policy, own, &turns[0]))
         .collect();
-    print(args, seed, rows, settings.output)
+    print(args, seed, rows, settings.output)?;
+    stand.check(&args.load).await
 }
 
 fn print(args: &BenchCompareArgs, seed: u64, rows: Vec<Json>, form: Output) -> anyhow::Result<()> {

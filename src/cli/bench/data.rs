@@ -7,7 +7,8 @@ use vatic_core::key::Key;
 use vatic_core::value::{Fields, Scalar, Value};
 
 use super::limits::{VALUE_BYTES, YCSB_FIELD_BYTES, YCSB_FIELDS};
-use super::workload::Workload;
+use super::tpcc;
+use super::workload::{Extent, Workload};
 use crate::demo;
 
 /// Each record has a partition of its own, so that the ring spreads them.
@@ -15,9 +16,23 @@ pub(crate) fn key(record: u32) -> Key {
     Key { collection: "bench".to_owned(), partition: format!("r{record:08}"), sort: String::new() }
 }
 
-/// What one record is loaded with, in one transaction.
-pub(crate) fn loading(workload: Workload, record: u32, random: &mut SmallRng) -> Vec<Delta> {
+/// In how many transactions a workload's records are loaded.
+pub(crate) fn batches(workload: Workload, extent: Extent) -> u32 {
+    match workload {
+        Workload::Tpcc => tpcc::batches(extent.warehouses, extent.records),
+        _ => extent.records,
+    }
+}
+
+/// What one of these writes.
+pub(crate) fn loading(
+    workload: Workload,
+    extent: Extent,
+    record: u32,
+    random: &mut SmallRng,
+) -> Vec<Delta> {
     let fields = match workload {
+        Workload::Tpcc => return tpcc::loading(record, extent.records, random),
         Workload::Smallbank => return demo::opening(record),
         Workload::YcsbA | Workload::YcsbF => (0..YCSB_FIELDS).map(|at| field(at, random)).collect(),
         _ => value(random),

@@ -111,9 +111,14 @@ impl Seen {
         self.keys.iter().zip(&self.found).map(guard).collect()
     }
 
-    fn balance(&self, at: usize) -> i64 {
+    /// A field of the record at a place; 0 where there is none.
+    pub(crate) fn integer(&self, at: usize, field: &str) -> i64 {
         let fields: Option<&Fields> = self.found[at].record.as_ref().map(|record| &record.fields);
-        demo::integer(fields, demo::BALANCE).unwrap_or(0)
+        demo::integer(fields, field).unwrap_or(0)
+    }
+
+    fn balance(&self, at: usize) -> i64 {
+        self.integer(at, demo::BALANCE)
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) const YCSB_FIELD_BYTES: usize = 100;
 /// Records that `hotspot` fights over, and how many of a hundred of its transactions do.
 pub(crate) const HOT_KEYS: u32 = 10;
 pub(crate) const HOT_PERCENT: u32 = 90;
+/// Fewest items of `tpcc`: an order has up to 15 different ones.
+pub(crate) const TPCC_ITEMS_MIN: u32 = 100;
 /// Loading at once.
 pub(crate) const LOADERS: usize = 128;
 /// How long the loading of one record is tried: elections come and go, a node may be started again.

@@ -5,6 +5,7 @@
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
 //! how one operation runs (`play`, `policy`, `guarded`), what is counted (`tally`, `cpu`), what is
 //! printed (`report`).
+//! `tpcc` has records and transactions of its own.
 
 mod compare;
 mod cpu;
@@ -16,10 +17,11 @@ mod policy;
 mod report;
 mod run;
 mod tally;
+mod tpcc;
 mod workload;
 mod zipf;
 
 pub(crate) use compare::compare;
 pub(crate) use policy::Policy;
 pub(crate) use run::run;
-pub(crate) use workload::Workload;
+pub(crate) use workload::{Extent, Workload};

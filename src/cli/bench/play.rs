@@ -15,6 +15,7 @@ use super::guarded::{self, Seen};
 use super::limits::{BACKOFF_US, BACKOFF_US_MAX, ERROR_PAUSE_MS, HOLD_MS};
 use super::policy::{Admitted, Oracle, Policy};
 use super::tally::Tally;
+use super::tpcc;
 use super::workload::{Job, Jobs};
 
 /// When a client's operations count, and when it stops.
@@ -81,9 +82,7 @@ impl Player {
                 let put = guarded::put(data::key(record), data::value(&mut self.random));
                 self.pipeline.submit(&[put]).await?;
             }
-            Job::Update { .. } | Job::ReadUpdate { .. } | Job::Pair(..) | Job::Bank(_) => {
-                return self.until_committed(job, end).await;
-            }
+            _ => return self.until_committed(job, end).await,
         }
         Ok(End::Done(began.elapsed()))
     }
@@ -129,7 +128,10 @@ impl Player {
 
     /// Reads what the job reads, and says what it would write.
     async fn attempt(&mut self, job: Job, intent: Intent) -> Result<Attempt, ClientError> {
-        let Some(seen) = self.read(reads_of(job), intent).await? else {
+        let (written, fixed) = reads_of(job);
+        // What nobody changes needs no turn, and is read before one is taken.
+        let fixed = Seen::at_once(&self.pipeline, fixed).await?;
+        let Some(seen) = self.read(written, intent).await? else {
             return Ok(Attempt::GaveWay);
         };
         let writes = match job {
@@ -144,6 +146,11 @@ impl Player {
                 Some(writes) => writes,
                 None => return Ok(Attempt::Declined),
             },
+            Job::Order(order) => match tpcc::order_writes(&order, &seen, &fixed) {
+                Some(writes) => writes,
+                None => return Ok(Attempt::Declined),
+            },
+            Job::Pay(payment) => tpcc::payment_writes(&payment),
             Job::Put(_) | Job::Get(_) => vec![],
         };
         Ok(Attempt::Writes([seen.guards(), writes].concat()))
@@ -163,13 +170,17 @@ impl Player {
     }
 }
 
-fn reads_of(job: Job) -> Vec<Key> {
-    match job {
+/// What a job reads and guards, most of which it writes; and what it reads and nobody changes.
+fn reads_of(job: Job) -> (Vec<Key>, Vec<Key>) {
+    let guarded = match job {
         Job::ReadUpdate { record, .. } => vec![data::key(record)],
         Job::Pair(first, second) => vec![data::key(first), data::key(second)],
         Job::Bank(deal) => guarded::reads(deal),
         Job::Put(_) | Job::Get(_) | Job::Update { .. } => vec![],
-    }
+        Job::Order(order) => return tpcc::order_reads(&order),
+        Job::Pay(payment) => return tpcc::payment_reads(&payment),
+    };
+    (guarded, vec![])
 }
 
 /// All records that a job may write, and those that it reads.
@@ -177,6 +188,6 @@ fn writes_of(job: Job) -> Vec<Key> {
     match job {
         Job::Put(record) | Job::Update { record, .. } => vec![data::key(record)],
         Job::Bank(deal) => guarded::touched(deal),
-        _ => reads_of(job),
+        _ => reads_of(job).0,
     }
 }

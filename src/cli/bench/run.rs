@@ -15,26 +15,52 @@ use vatic_core::delta::Delta;
 
 use super::cpu::Processes;
 use super::data;
-use super::limits::{ERROR_PAUSE_MS, LAST_MS, LOAD_RETRY_MS, LOADERS, WARM_UP_MS, client_limits};
+use super::limits::{
+    ERROR_PAUSE_MS, LAST_MS, LOAD_RETRY_MS, LOADERS, TPCC_ITEMS_MIN, WARM_UP_MS, client_limits,
+};
 use super::play::{Player, Window};
 use super::policy::{Oracle, Policy};
 use super::report::Measured;
 use super::tally::Tally;
-use super::workload::Jobs;
+use super::tpcc;
+use super::workload::{Jobs, Workload};
 use crate::args::{BenchRunArgs, LoadArgs};
 use crate::exit::Failed;
 use crate::settings::Settings;
 
 pub(crate) async fn run(args: &BenchRunArgs, settings: &Settings) -> anyhow::Result<()> {
     let seed = args.load.seed.unwrap_or_else(rand::random);
-    let (pipeline, servers) = prepare(&args.load, seed, settings).await?;
+    let stand = prepare(&args.load, seed, settings).await?;
     let course = Course { policy: args.policy, seed, span: Duration::from_secs(args.seconds) };
-    let measured = measure(&args.load, course, &pipeline, servers.as_ref()).await?;
+    let measured = measure(&args.load, course, &stand).await?;
     measured.print(&args.load, args.policy, settings.output)?;
+    stand.check(&args.load).await?;
     if measured.tally.done == 0 {
         bail!(Failed::unavailable("no operation ended inside the measured time"));
     }
     Ok(())
+}
+
+/// A cluster that is ready to be loaded.
+pub(crate) struct Stand {
+    client: Client,
+    pipeline: Pipeline,
+    servers: Option<Processes>,
+}
+
+impl Stand {
+    /// Whether what is there afterwards can be: only `tpcc` has conditions for that.
+    pub(crate) async fn check(&self, load: &LoadArgs) -> anyhow::Result<()> {
+        if load.workload != Workload::Tpcc {
+            return Ok(());
+        }
+        let faults = tpcc::check(&self.client, load.warehouses).await.context("checking")?;
+        if !faults.is_empty() {
+            bail!(Failed::verification(format!("inconsistent: {}", faults.join("; "))));
+        }
+        eprintln!("consistency conditions 1 to 4 hold in {} warehouses", load.warehouses);
+        Ok(())
+    }
 }
 
 /// Connects, and writes the records unless they are there.
@@ -42,7 +68,11 @@ pub(crate) async fn prepare(
     args: &LoadArgs,
     seed: u64,
     settings: &Settings,
-) -> anyhow::Result<(Pipeline, Option<Processes>)> {
+) -> anyhow::Result<Stand> {
+    if args.workload == Workload::Tpcc && args.keys < TPCC_ITEMS_MIN {
+        let said = format!("tpcc needs --keys of at least {TPCC_ITEMS_MIN}, not {}", args.keys);
+        bail!(Failed::usage(said));
+    }
     let options = Options { limits: client_limits(), ..Options::default() };
     let client = Client::connect(&settings.endpoints, options).await?;
     let verify = !args.no_verify;
@@ -51,17 +81,22 @@ pub(crate) async fn prepare(
     if !args.loaded {
         load(args, &pipeline, seed).await.context("loading")?;
     }
-    Ok((pipeline, Processes::listening(&client.endpoints())))
+    let servers = Processes::listening(&client.endpoints());
+    Ok(Stand { client, pipeline, servers })
 }
 
 async fn load(args: &LoadArgs, pipeline: &Pipeline, seed: u64) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("loading {bar:40} {pos}/{len}")?;
-    let bar = ProgressBar::new(u64::from(args.keys)).with_style(style);
-    let mut loaded = futures::stream::iter(0..args.keys)
-        .map(|record| {
-            let (pipeline, workload) = (pipeline.clone(), args.workload);
-            let mut random = SmallRng::seed_from_u64(seed ^ u64::from(record));
-            async move { write(&pipeline, &data::loading(workload, record, &mut random)).await }
+    let batches = data::batches(args.workload, args.extent());
+    let bar = ProgressBar::new(u64::from(batches)).with_style(style);
+    let mut loaded = futures::stream::iter(0..batches)
+        .map(|batch| {
+            let (pipeline, workload, extent) = (pipeline.clone(), args.workload, args.extent());
+            let mut random = SmallRng::seed_from_u64(seed ^ u64::from(batch));
+            async move {
+                let deltas = data::loading(workload, extent, batch, &mut random);
+                write(&pipeline, &deltas).await
+            }
         })
         .buffer_unordered(LOADERS);
     while let Some(one) = loaded.next().await {
@@ -103,9 +138,9 @@ pub(crate) struct Course {
 pub(crate) async fn measure(
     load: &LoadArgs,
     course: Course,
-    pipeline: &Pipeline,
-    servers: Option<&Processes>,
+    stand: &Stand,
 ) -> anyhow::Result<Measured> {
+    let (pipeline, servers) = (&stand.pipeline, stand.servers.as_ref());
     let Course { policy, seed, span } = course;
     let from = Instant::now() + Duration::from_millis(WARM_UP_MS);
     let window = Window { from, to: from + span, think: Duration::from_millis(load.think_ms) };
@@ -114,7 +149,7 @@ pub(crate) async fn measure(
     for client in 0..load.clients {
         let player = Player {
             pipeline: pipeline.clone(),
-            jobs: Jobs::new(load.workload, seed, client, load.keys, load.theta),
+            jobs: Jobs::new(load.workload, seed, client, load.extent()),
             random: SmallRng::seed_from_u64(seed.wrapping_add(u64::from(client))),
             tally: Tally::new(window.from),
             policy,

@@ -5,6 +5,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::limits::{HOT_KEYS, HOT_PERCENT};
+use super::tpcc::{Draw, Order, Payment};
 use super::zipf::Zipf;
 use crate::demo::{Deal, Mix};
 
@@ -26,6 +27,8 @@ pub(crate) enum Workload {
     Hotspot,
     /// The same over all records
     Uniform,
+    /// NewOrder and Payment of TPC-C, half and half, over `--warehouses`
+    Tpcc,
 }
 
 /// One operation.
@@ -46,6 +49,17 @@ pub(crate) enum Job {
     /// Reads both and writes both.
     Pair(u32, u32),
     Bank(Deal),
+    Order(Order),
+    Pay(Payment),
+}
+
+/// What there is to draw from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    /// At least 2.
+    pub(crate) records: u32,
+    pub(crate) theta: f64,
+    pub(crate) warehouses: u32,
 }
 
 /// One client's jobs.
@@ -56,6 +70,7 @@ pub(crate) struct Jobs {
     records: u32,
     zipf: Option<Zipf>,
     mix: Mix,
+    trade: Draw,
 }
 
 impl Workload {
@@ -65,14 +80,9 @@ impl Workload {
 }
 
 impl Jobs {
-    /// The stream of one client. `records` is at least 2.
-    pub(crate) fn new(
-        workload: Workload,
-        seed: u64,
-        client: u32,
-        records: u32,
-        theta: f64,
-    ) -> Jobs {
+    /// The stream of one client.
+    pub(crate) fn new(workload: Workload, seed: u64, client: u32, extent: Extent) -> Jobs {
+        let Extent { records, theta, warehouses } = extent;
         let own = seed ^ u64::from(client).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let skewed = matches!(workload, Workload::YcsbA | Workload::YcsbF);
         Jobs {
@@ -81,6 +91,7 @@ impl Jobs {
             records,
             zipf: skewed.then(|| Zipf::new(records, theta)),
             mix: Mix::new(seed, client, records),
+            trade: Draw { warehouses, items: records, home: client % warehouses + 1 },
         }
     }
 
@@ -94,6 +105,10 @@ impl Jobs {
                 self.pair(HOT_KEYS.min(self.records))
             }
             Workload::Hotspot | Workload::Uniform => self.pair(self.records),
+            Workload::Tpcc if Draw::is_order(&mut self.random) => {
+                Job::Order(self.trade.order(&mut self.random))
+            }
+            Workload::Tpcc => Job::Pay(self.trade.payment(&mut self.random)),
         }
     }
 
@@ -136,7 +151,8 @@ mod tests {
     use super::*;
 
     fn jobs(workload: Workload, seed: u64) -> Vec<Job> {
-        let mut jobs = Jobs::new(workload, seed, 3, 1_000, 0.99);
+        let extent = Extent { records: 1_000, theta: 0.99, warehouses: 2 };
+        let mut jobs = Jobs::new(workload, seed, 3, extent);
         (0..4_000).map(|_| jobs.next()).collect()
     }
 
@@ -158,7 +174,8 @@ mod tests {
 
     #[test]
     fn pairs_are_two_records_even_among_two() {
-        let mut jobs = Jobs::new(Workload::Hotspot, 1, 0, 2, 0.0);
+        let extent = Extent { records: 2, theta: 0.0, warehouses: 1 };
+        let mut jobs = Jobs::new(Workload::Hotspot, 1, 0, extent);
         for _ in 0..500 {
             assert!(matches!(jobs.next(), Job::Pair(a, b) if a != b && a < 2 && b < 2));
         }
