@@ -22,7 +22,7 @@ use vatic_tests::suite::{self, Plan};
 use vatic_tests::tests;
 
 fn main() -> ExitCode {
-    let plan = Plan { threads: 1, deadline: Duration::from_secs(180) };
+    let plan = Plan { threads: 1, deadline: Duration::from_secs(300) };
     suite::run(
         plan,
         tests![

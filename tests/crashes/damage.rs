@@ -17,7 +17,7 @@ use vatic_tests::wire::{Stream, committed};
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 /// The same with the time that it takes to come to rest: collections and checkpoints go on for a
 /// while after the last write.
-const FOUND_AFTER_LOAD_WITHIN: Duration = Duration::from_secs(120);
+const FOUND_AFTER_LOAD_WITHIN: Duration = Duration::from_secs(180);
 const REBUILT_WITHIN: Duration = Duration::from_secs(60);
 const GROUP: u32 = 3;
 
