@@ -1,5 +1,7 @@
 //! Single records: `get`, `put`, `merge`, `add`, `del`, `scan`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 use vatic_client::{Committed, ScanOptions};
 use vatic_core::delta::{Delta, Expect, Op};
@@ -29,14 +31,25 @@ pub(crate) async fn get(args: &GetArgs, settings: &Settings) -> anyhow::Result<(
 }
 
 pub(crate) async fn put(args: &FieldsArgs, settings: &Settings) -> anyhow::Result<()> {
+    each_once(args)?;
     let op = Op::Put(args.fields.iter().cloned().collect());
     submit(with_expectation(&args.key, args.if_version, vec![op]), settings).await
+}
+
+/// Refuses a field that is named twice: one of both would be lost.
+fn each_once(args: &FieldsArgs) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    match args.fields.iter().find(|(field, _)| !seen.insert(field)) {
+        Some((field, _)) => Err(Failed::usage(format!("field {field:?} is named twice")).into()),
+        None => Ok(()),
+    }
 }
 
 pub(crate) async fn merge(args: &FieldsArgs, settings: &Settings) -> anyhow::Result<()> {
     if args.fields.is_empty() {
         return Err(Failed::usage("merge needs FIELD=JSON").into());
     }
+    each_once(args)?;
     let op = Op::Merge(args.fields.iter().cloned().collect());
     submit(with_expectation(&args.key, args.if_version, vec![op]), settings).await
 }

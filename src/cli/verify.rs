@@ -48,9 +48,13 @@ pub(crate) async fn cluster(settings: &Settings) -> anyhow::Result<()> {
         let named: String = seen.groups.iter().flat_map(set_aside).collect();
         let message = format!("{wrong} of {} groups do not agree{named}", seen.groups.len());
         // Replicas at different indexes contradict nothing: that they agree is not shown, no more.
-        return Err(match seen.groups.iter().any(Group::diverges) {
-            true => Failed::verification(message),
-            false => Failed::unavailable(format!("{message}: they did not come to rest in time")),
+        let silent = silent_nodes(&seen);
+        return Err(if seen.groups.iter().any(Group::diverges) {
+            Failed::verification(message)
+        } else if silent.is_empty() {
+            Failed::unavailable(format!("{message}: they did not come to rest in time"))
+        } else {
+            Failed::unavailable(format!("{message}: no answer from node {}", silent.join(", ")))
         }
         .into());
     }
@@ -71,6 +75,12 @@ pub(crate) async fn settled(client: &Client, patience: Duration) -> Result<Clust
         }
         sleep(Duration::from_millis(LOOK_AGAIN_MS)).await;
     }
+}
+
+/// Nodes whose replicas could not be asked.
+fn silent_nodes(seen: &Cluster) -> Vec<String> {
+    let silent = seen.members.iter().filter(|member| !member.reachable);
+    silent.map(|member| member.node_id.to_string()).collect()
 }
 
 /// The replicas that the cluster itself found to differ, in words.

@@ -28,6 +28,11 @@ pub(crate) async fn leader_killed_under_load_loses_nothing_and_doubles_nothing(c
     cluster.kill(victim);
     load.progress(cluster, 30).await;
     assert_ne!(cluster.leader(1).await, victim, "another leads meanwhile");
+    let asked = cluster.endpoints().iter().enumerate().filter(|(at, _)| *at != victim);
+    let asked: Vec<String> = asked.map(|(_, endpoint)| endpoint.clone()).collect();
+    let verified = vatic(&asked, &["verify", "cluster", "--timeout-ms", "2000"]);
+    let named = format!("no answer from node {}", victim + 1);
+    assert!(verified.code == 3 && verified.stderr.contains(&named), "{verified:?}");
     cluster.restart(victim);
     load.progress(cluster, 30).await;
     cluster.wait_ready().await;

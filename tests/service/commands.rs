@@ -158,7 +158,7 @@ pub(crate) async fn histories_are_replayed_and_bad_lines_named(_: &Cluster) {
     let landed = |at: u64| {
         let writes = [format!("a/{}", at % 3)];
         json!({"begin": at, "write": at + 1, "commit": at + 2, "user": 1, "writes": writes,
-            "conflict": at % 3 == 0})
+            "conflict": at.is_multiple_of(3)})
     };
     let lines: String = (0..40).map(|at| format!("{}\n", landed(10 * at))).collect();
     let replayed = vatic(&[], &["replay", "--trace", &path("trace.jsonl", &lines), "-o", "json"]);
@@ -184,6 +184,7 @@ pub(crate) async fn exit_codes_tell_failures_apart(cluster: &Cluster) {
         &["get", "nokey"],
         &["get", "$reserved/x"],
         &["put", "cli/x", "unquoted=text"],
+        &["put", "cli/x", "twice=1", "twice=2"],
         &["txn", "-f", "/no/such/file"],
         &["verify", "receipt", "/no/such/file"],
         &["status", "--endpoints", "not-an-endpoint"],

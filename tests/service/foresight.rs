@@ -60,7 +60,7 @@ fn commands_tell(cluster: &Cluster, at: &Key, tid: &str) {
     assert_eq!(explained[0]["key"], Json::from(named.clone()));
     let top = json(&["conflicts", "top", "--limit", "1000", "--output", "json"]);
     let rows = top.as_array().expect("a list of records");
-    let row = rows.iter().find(|row| row["key"] == Json::from(named.clone()));
+    let row = rows.iter().find(|row| row["key"] == named.clone());
     assert_eq!(row.expect("it is among them")["conflicts"], Json::from(1));
     let models = json(&["model", "ls", "--output", "json"]);
     let models = models.as_array().expect("a list of nodes");
@@ -85,7 +85,7 @@ pub(crate) async fn explanation_changes_nothing_and_names_each_record(cluster: &
         vec![(Json::from(one.to_string()), Some(1)), (Json::from(other.to_string()), Some(3))];
     wanted.sort_by_key(|(key, _)| key.to_string());
     assert_eq!(records.iter().map(of).collect::<Vec<_>>(), wanted);
-    assert!(records.iter().all(|record| record["ahead"] == Json::from(0)), "{told}");
+    assert!(records.iter().all(|record| record["ahead"] == 0), "{told}");
     for key in [&one, &other] {
         assert_eq!(cluster.client().get(key).await.unwrap(), None);
     }
