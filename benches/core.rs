@@ -4,11 +4,13 @@
 //! measured without a cluster. `floor` is the hashing that a transaction's chain cannot do without:
 //! on a shared machine only ratios within one run mean something.
 
+mod foresight;
 mod receipts;
 mod state;
 mod workload;
 
 use divan::{Bencher, black_box, counter::ItemsCount};
+use foresight::Leader;
 use receipts::Signed;
 use state::Overlays;
 use vatic_core::chain;
@@ -136,4 +138,25 @@ fn view_get(bencher: Bencher, in_overlay: bool) {
 fn overlay_merge(bencher: Bencher) {
     let overlays = Overlays::new(30_000);
     bencher.counter(ItemsCount::new(state::SCANNED)).bench_local(|| overlays.scan());
+}
+
+/// What a leader does about conflicts for a vote on so many records, beside the vote itself.
+#[divan::bench(args = [1, 4])]
+fn conflict_vote(bencher: Bencher, records: u64) {
+    let mut leader = Leader::new();
+    bencher.bench_local(|| leader.vote(records));
+}
+
+/// Features and score of a transaction on so many records.
+#[divan::bench(args = [1, 4])]
+fn conflict_score(bencher: Bencher, records: u64) {
+    let mut leader = Leader::new();
+    bencher.bench_local(|| leader.score(records));
+}
+
+/// The claim of one record.
+#[divan::bench]
+fn conflict_advise(bencher: Bencher) {
+    let mut leader = Leader::new();
+    bencher.bench_local(|| leader.advise());
 }
