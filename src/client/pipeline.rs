@@ -92,6 +92,8 @@ pub struct Intent {
     /// How many records it has its turn with already: who has more goes before all others. Take
     /// several in the order of their keys, or two may wait for each other.
     pub turns: u32,
+    /// Its priority class: of those who were rolled back as often, the higher goes first.
+    pub priority: u8,
 }
 
 /// Many operations over few streams. Clones share them, and take turns with the connections.
@@ -373,7 +375,8 @@ fn unknown(error: ClientError) -> ClientError {
 
 /// A peek for a transaction that means to write the record.
 fn meant(intent: Intent, wait_ms: u32) -> v1::PeekRequest {
-    let Intent { token, hold_ms, rollbacks, turns } = intent;
-    let intent = Some(v1::Intent { token, hold_ms, rollbacks, turns });
+    let Intent { token, hold_ms, rollbacks, turns, priority } = intent;
+    let priority = u32::from(priority);
+    let intent = Some(v1::Intent { token, hold_ms, rollbacks, turns, priority });
     v1::PeekRequest { intent, wait_ms, ..v1::PeekRequest::default() }
 }

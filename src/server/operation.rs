@@ -160,7 +160,7 @@ impl Operations {
             return Ok(Some(self.read(id, group, PeerRead::Peek(key), None, deadline, places)));
         };
         let cluster = &self.gateway.cluster;
-        let turn = intent.map(peek::turn_of);
+        let turn = intent.map(peek::turn_of).transpose()?;
         let look = Look { cluster, group, handle, key: &key };
         let mut read = look.now(turn.map(|(turn, _)| turn));
         let claim = claim.filter(|_| turn.is_none());

@@ -6,6 +6,7 @@ use crate::{
     foresight::Asked,
     lanes::{LOOK_AGAIN, Waiting},
     peer::Origin,
+    status::ApiError,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,11 +36,13 @@ pub(crate) struct Look<'a> {
 }
 
 /// What an intent asks for.
-pub(crate) fn turn_of(intent: v1::Intent) -> (Turn, Urgency) {
-    let hold_us = u64::from(intent.hold_ms).min(HOLD_MS_MAX) * 1_000;
-    let v1::Intent { turns, rollbacks, .. } = intent;
-    let urgency = Urgency { turns, rollbacks, ..Urgency::default() };
-    (Turn { token: intent.token, hold_us }, urgency)
+pub(crate) fn turn_of(intent: v1::Intent) -> Result<(Turn, Urgency), ApiError> {
+    let v1::Intent { token, hold_ms, rollbacks, turns, priority } = intent;
+    let (limit, max, actual) = ("priority", u64::from(u8::MAX), u64::from(priority));
+    let class = u8::try_from(priority).map_err(|_| ApiError::Limit { limit, max, actual })?;
+    let hold_us = u64::from(hold_ms).min(HOLD_MS_MAX) * 1_000;
+    let urgency = Urgency { turns, rollbacks, class, ..Urgency::default() };
+    Ok((Turn { token, hold_us }, urgency))
 }
 
 impl Look<'_> {

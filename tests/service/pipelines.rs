@@ -142,8 +142,8 @@ pub(crate) async fn pipeline_of_the_client_counts_every_submission_once(cluster:
 pub(crate) async fn intent_tells_others_until_a_vote_or_until_it_is_given_back(cluster: &Cluster) {
     let pipeline = cluster.client().pipeline(PipelineOptions::default()).await.unwrap();
     let name = core_key(&key("piped-intent", &cluster.partition(3, 0).await, ""));
-    let intent = |token| Intent { token, hold_ms: 1_000, rollbacks: 0, turns: 0 };
-    let back = |token| Intent { token, hold_ms: 0, rollbacks: 0, turns: 0 };
+    let intent = |token| Intent { token, hold_ms: 1_000, rollbacks: 0, turns: 0, priority: 0 };
+    let back = |token| Intent { token, hold_ms: 0, rollbacks: 0, turns: 0, priority: 0 };
     assert!(!pipeline.peek_for(&name, intent(1)).await.unwrap().pending);
     assert!(pipeline.peek_for(&name, intent(2)).await.unwrap().pending);
     assert!(pipeline.peek(&name).await.unwrap().pending);
@@ -162,7 +162,7 @@ pub(crate) async fn intent_tells_others_until_a_vote_or_until_it_is_given_back(c
 pub(crate) async fn turn_goes_to_who_queued_up_and_comes_with_what_was_written(cluster: &Cluster) {
     let pipeline = cluster.client().pipeline(PipelineOptions::default()).await.unwrap();
     let name = core_key(&key("piped-turn", &cluster.partition(2, 0).await, ""));
-    let intent = |token| Intent { token, hold_ms: 1_000, rollbacks: 0, turns: 0 };
+    let intent = |token| Intent { token, hold_ms: 1_000, rollbacks: 0, turns: 0, priority: 0 };
     let first = pipeline.peek_for(&name, intent(1)).await.unwrap();
     assert!(!first.pending && first.record.is_none());
     let second = pipeline.peek_in_turn(&name, intent(2), 2_000);

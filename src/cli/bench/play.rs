@@ -96,7 +96,7 @@ impl Player {
         loop {
             // A name for each attempt: what became of one teaches nothing of another.
             let token = self.random.random_range(1..=u64::MAX);
-            let intent = Intent { token, hold_ms: HOLD_MS, rollbacks, turns: 0 };
+            let intent = Intent { token, hold_ms: HOLD_MS, rollbacks, turns: 0, priority: 0 };
             match self.attempt(job, intent).await? {
                 Attempt::Writes(deltas) => {
                     let began = Instant::now();
