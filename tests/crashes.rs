@@ -14,6 +14,8 @@ mod large;
 mod stops;
 #[path = "crashes/strangers.rs"]
 mod strangers;
+#[path = "crashes/tickets.rs"]
+mod tickets;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
             stops::command_that_ends_in_doubt_names_the_request_that_can_be_asked_for,
             kills::benchmark_loads_on_while_a_node_dies_and_comes_back,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
+            tickets::tickets_happen_once_each_though_their_leader_dies,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,
             failpoints::gateway_that_dies_with_a_request_leaves_it_to_be_settled_elsewhere,

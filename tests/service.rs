@@ -16,6 +16,8 @@ mod foresight;
 mod metrics;
 #[path = "service/pipelines.rs"]
 mod pipelines;
+#[path = "service/queue.rs"]
+mod queue;
 #[path = "service/quota.rs"]
 mod quota;
 #[path = "service/reads.rs"]
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
             conflicts::counters_raised_by_everybody_lose_nothing,
             foresight::conflict_that_is_met_is_told_with_who_and_where,
             foresight::explanation_changes_nothing_and_names_each_record,
+            queue::tickets_happen_once_wait_while_paused_and_can_be_taken_back,
             requests::request_repeated_through_another_node_is_answered_with_the_original,
             requests::requests_sent_at_once_apply_once,
             requests::expired_request_is_refused,

@@ -96,6 +96,11 @@ pub(crate) enum Command {
     /// Run a script as one transaction, or ask how one ended
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Txn(TxnArgs),
+    /// Have a script happen as one transaction, without waiting for it; prints its ticket
+    Enqueue(EnqueueArgs),
+    /// Look after what was enqueued
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Say what a script would meet if it were run now, without running it
     Explain(ExplainArgs),
     /// Print what conflicts the leaders saw of late
@@ -292,6 +297,44 @@ pub(crate) struct TxnArgs {
     /// Keep the receipt, with what was sent, here
     #[arg(long)]
     pub(crate) receipt_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnqueueArgs {
+    /// The script, as of `txn` but without reads; `-`: stdin
+    #[arg(short, long, required = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// Of those that wait, the higher goes first
+    #[arg(long, default_value_t = 0)]
+    pub(crate) priority: u8,
+    /// Wait so long for it to happen
+    #[arg(long, default_value_t = 0)]
+    pub(crate) wait_ms: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// How many wait, by group
+    Status,
+    /// Stop dispatching; what is under way ends
+    Pause,
+    /// Go on dispatching
+    Resume,
+    /// Wait until nothing waits any more
+    Drain,
+    /// How far a ticket is
+    Ticket {
+        /// As `enqueue` printed it
+        ticket: String,
+        /// Wait so long for it to be resolved
+        #[arg(long, default_value_t = 0)]
+        wait_ms: u32,
+    },
+    /// Take a ticket back, unless it happened
+    Cancel {
+        /// As `enqueue` printed it
+        ticket: String,
+    },
 }
 
 #[derive(Debug, Args)]

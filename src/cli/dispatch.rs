@@ -10,7 +10,7 @@ use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand}
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::{
-    bench, demo, dev, foresight, keys, logging, records, replay, start, status, txn, verify,
+    bench, demo, dev, foresight, keys, logging, queue, records, replay, start, status, txn, verify,
 };
 
 /// Runs the command line of this process.
@@ -78,6 +78,8 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
             Some(TxnCommand::Outcome { id }) => txn::outcome(id, &settings).await,
             None => done(txn::run(&args, &settings).await),
         },
+        Command::Enqueue(args) => queue::enqueue(&args, &settings).await,
+        Command::Queue(command) => queue::queue(&command, &settings).await,
         Command::Explain(args) => done(foresight::explain(&args, &settings).await),
         Command::Conflicts(command) => done(foresight::conflicts(&command, &settings).await),
         Command::Model(command) => done(foresight::model(&command, &settings).await),

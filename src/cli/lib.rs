@@ -17,6 +17,7 @@ mod json;
 mod keys;
 mod logging;
 mod output;
+mod queue;
 mod receipt_file;
 mod records;
 mod replay;

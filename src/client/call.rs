@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 use vatic_proto::v1::cluster_service_client::ClusterServiceClient;
 use vatic_proto::v1::conflict_service_client::ConflictServiceClient;
+use vatic_proto::v1::queue_service_client::QueueServiceClient;
 use vatic_proto::v1::record_service_client::RecordServiceClient;
 use vatic_proto::v1::transaction_service_client::TransactionServiceClient;
 
@@ -141,6 +142,13 @@ impl Client {
     pub(crate) fn conflict_service(&self, node: &Node) -> ConflictServiceClient<Channel> {
         let bytes_max = self.limits().message_bytes_max;
         ConflictServiceClient::new(node.channel.clone())
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_max)
+    }
+
+    pub(crate) fn queue_service(&self, node: &Node) -> QueueServiceClient<Channel> {
+        let bytes_max = self.limits().message_bytes_max;
+        QueueServiceClient::new(node.channel.clone())
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(bytes_max)
     }

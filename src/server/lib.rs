@@ -40,6 +40,7 @@ mod peer_client;
 mod peer_service;
 mod pipeline;
 mod placement;
+mod queue;
 mod quick;
 mod rebuild;
 mod receipt;

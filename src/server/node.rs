@@ -8,7 +8,7 @@ use crate::{
     config::{Config, ConfigError},
     identity, oversize,
     peer_service::PeerService,
-    placement, rebuild, scrub,
+    placement, queue, rebuild, scrub,
     signer::Signer,
     sweep,
     telemetry::{admin, readiness},
@@ -45,7 +45,8 @@ use vatic_proto::{
     v1::{
         cluster_service_server::ClusterServiceServer,
         conflict_service_server::ConflictServiceServer,
-        pipeline_service_server::PipelineServiceServer, record_service_server::RecordServiceServer,
+        pipeline_service_server::PipelineServiceServer, queue_service_server::QueueServiceServer,
+        record_service_server::RecordServiceServer,
         transaction_service_server::TransactionServiceServer,
     },
 };
@@ -152,6 +153,7 @@ impl Server {
         compare::start(&cluster, &mut sweeps);
         scrub::start(&cluster, &mut sweeps);
         rebuild::start(&cluster, &mut sweeps);
+        queue::start(&cluster, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let mut readiness = JoinSet::new();
@@ -284,6 +286,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         PipelineServiceServer::<Gateway>::NAME,
         ClusterServiceServer::<Gateway>::NAME,
         ConflictServiceServer::<Gateway>::NAME,
+        QueueServiceServer::<Gateway>::NAME,
     ] {
         health.set_service_status(service, status).await;
     }
@@ -330,8 +333,10 @@ async fn serve_clients(
         )
         .add_service(ClusterServiceServer::new(gateway.clone()))
         .add_service(
-            ConflictServiceServer::new(gateway).max_decoding_message_size(message_bytes_max),
+            ConflictServiceServer::new(gateway.clone())
+                .max_decoding_message_size(message_bytes_max),
         )
+        .add_service(QueueServiceServer::new(gateway).max_decoding_message_size(message_bytes_max))
         .serve_with_incoming_shutdown(sockets, async move {
             // An error: the node is gone, and with it the sender.
             let _ = closed.wait_for(|closing| *closing).await;

@@ -1,0 +1,82 @@
+//! The durable queue: tickets happen once, can be waited for, taken back and held up.
+
+use serde_json::Value as Json;
+use vatic_client::{ClientError, Request, TicketState};
+use vatic_core::delta::{Delta, Expect, Op};
+use vatic_core::key::Key;
+use vatic_tests::cluster::Cluster;
+use vatic_tests::command::{vatic, vatic_with_input};
+use vatic_tests::values::{core_key, key, number};
+
+/// Longest that a ticket takes on a slow machine.
+const WAIT_MS: u32 = 30_000;
+
+fn add(at: &Key, by: i64) -> Delta {
+    Delta { key: at.clone(), op: Op::Add { field: "value".to_owned(), by } }
+}
+
+/// One test, since a pause holds up all tickets of the cluster.
+pub(crate) async fn tickets_happen_once_wait_while_paused_and_can_be_taken_back(cluster: &Cluster) {
+    let client = cluster.client();
+    let at = [
+        core_key(&key("queued", &cluster.partition(1, 0).await, "")),
+        core_key(&key("queued", &cluster.partition(2, 0).await, "")),
+    ];
+    let deltas = [add(&at[0], 3), add(&at[1], 4)];
+    let request = Request::mint();
+    let ticket = client.enqueue(Some(&request), 0, &deltas).await.unwrap();
+    let state = client.ticket(&ticket, WAIT_MS).await.unwrap();
+    let TicketState::Committed { version, .. } = state else { panic!("{state:?}") };
+    let again = client.enqueue(Some(&request), 0, &deltas).await.unwrap();
+    assert_eq!(again, ticket, "the same request is the same ticket");
+    for (key, value) in at.iter().zip([3, 4]) {
+        let found = client.get(key).await.unwrap();
+        assert_eq!((number(found.as_ref()), found.unwrap().version), (value, version));
+    }
+    assert!(!client.cancel(&ticket).await.unwrap(), "it happened");
+
+    let absent = Delta { key: at[0].clone(), op: Op::Expect(Expect::Absent) };
+    let doomed = client.enqueue(None, 0, &[absent, add(&at[0], 1)]).await.unwrap();
+    let state = client.ticket(&doomed, WAIT_MS).await.unwrap();
+    assert!(matches!(&state, TicketState::RolledBack(why) if !why.is_empty()), "{state:?}");
+
+    client.pause_queue(true).await.unwrap();
+    // A leader may have looked just before.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let low = client.enqueue(None, 0, &[add(&at[0], 10)]).await.unwrap();
+    let high = client.enqueue(None, 9, &[add(&at[0], 100)]).await.unwrap();
+    let taken_back = client.enqueue(None, 0, &[add(&at[0], 1_000)]).await.unwrap();
+    assert!(client.cancel(&taken_back).await.unwrap());
+    assert_eq!(client.ticket(&low, 300).await.unwrap(), TicketState::Queued);
+    let queue = client.queue().await.unwrap();
+    assert!(queue.paused && queue.groups.iter().any(|(group, queued)| (*group, *queued) == (1, 2)));
+    client.pause_queue(false).await.unwrap();
+    for ticket in [&low, &high] {
+        let state = client.ticket(ticket, WAIT_MS).await.unwrap();
+        assert!(matches!(state, TicketState::Committed { .. }), "{state:?}");
+    }
+    assert_eq!(client.ticket(&taken_back, 0).await.unwrap(), TicketState::Cancelled);
+    assert_eq!(number(client.get(&at[0]).await.unwrap().as_ref()), 113);
+    let stranger = client.ticket("q1-zz", 0).await;
+    let Err(ClientError::Refused(refusal)) = stranger else { panic!("{stranger:?}") };
+    assert_eq!(refusal.reason, "BAD_FRAME");
+    commands(cluster, &at[1]);
+}
+
+fn commands(cluster: &Cluster, at: &Key) {
+    let script = format!("add {at} value=5\n");
+    let arguments = ["enqueue", "-f", "-", "--wait-ms", "30000", "--output", "json"];
+    let ended = vatic_with_input(cluster.endpoints(), &arguments, &script);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let told = ended.json();
+    assert_eq!(told["state"], "committed", "{told}");
+    let ticket = told["ticket"].as_str().expect("a ticket has a name");
+    let asked = vatic(cluster.endpoints(), &["queue", "ticket", ticket, "--output", "json"]);
+    assert_eq!(asked.json()["transaction_id"], told["transaction_id"]);
+    let cancelled = vatic(cluster.endpoints(), &["queue", "cancel", ticket]);
+    assert_eq!(cancelled.code, 4, "it happened: {cancelled:?}");
+    let drained = vatic(cluster.endpoints(), &["queue", "drain", "--output", "json"]);
+    assert_eq!(drained.json()["paused"], Json::from(false), "{drained:?}");
+    let reads = vatic_with_input(cluster.endpoints(), &arguments, &format!("get {at}\n"));
+    assert_eq!(reads.code, 2, "{reads:?}");
+}
