@@ -41,6 +41,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
             handle: handle.clone(),
             running: BTreeSet::new(),
             waits: BTreeMap::new(),
+            place: None,
             paused: (false, Instant::now()),
             sweeps: time::deadline_in(SWEEP_MS),
         };
@@ -55,6 +56,8 @@ struct Dispatcher {
     running: BTreeSet<Ticket>,
     /// Tickets that conflicted: how often, and when they are tried again.
     waits: BTreeMap<Ticket, (u32, Instant)>,
+    /// Where its tickets lie, by the ring of an epoch.
+    place: Option<(u64, String)>,
     /// Whether the queue is paused, and until when that is known.
     paused: (bool, Instant),
     sweeps: Instant,
@@ -88,14 +91,22 @@ impl Dispatcher {
                 self.waits.clear();
                 continue;
             }
-            let Some(ring) = cluster.ring() else { continue };
-            let partition = ticket::partition_of(&ring, self.id);
+            let Some(partition) = self.partition() else { continue };
             self.look(&partition, &mut attempts).await;
             if Instant::now() >= self.sweeps {
                 self.sweeps = time::deadline_in(SWEEP_MS);
                 self.sweep(&partition).await;
             }
         }
+    }
+
+    fn partition(&mut self) -> Option<String> {
+        let ring = self.gateway.cluster.ring()?;
+        let epoch = ring.spec().epoch;
+        if self.place.as_ref().is_none_or(|(known, _)| *known != epoch) {
+            self.place = Some((epoch, ticket::partition_of(&ring, self.id)));
+        }
+        self.place.as_ref().map(|(_, partition)| partition.clone())
     }
 
     fn ended(&mut self, ticket: Ticket, attempt: Attempt) {
