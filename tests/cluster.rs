@@ -31,7 +31,7 @@ const PARTITIONS_PER_GROUP: usize = 4;
 pub const TRACED: u32 = NODES as u32;
 
 /// A stream that sends nothing for so long is rolled back.
-pub const STREAM_IDLE_MS: u64 = 2_000;
+pub const STREAM_IDLE_MS: u64 = 5_000;
 /// Largest delta.
 pub const DELTA_BYTES_MAX: u64 = 64 << 10;
 /// What a running transaction keeps at its gateway for one group.
