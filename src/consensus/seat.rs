@@ -104,7 +104,7 @@ impl Seat {
     }
 
     pub(crate) async fn read_index(&self) -> Result<(), ReadError> {
-        if planted(Bug::StaleRead) && self.leadership().local {
+        if planted(Bug::ReadUnconfirmed) && self.leadership().local {
             return Ok(());
         }
         let (waiter, answer) = oneshot::channel();

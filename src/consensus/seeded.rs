@@ -13,7 +13,7 @@ pub enum Bug {
     /// openraft counts entries before they are on disk.
     AppendNotDurable,
     /// A read index is given out without asking anybody.
-    StaleRead,
+    ReadUnconfirmed,
     /// The log is purged past what the store has flushed.
     PurgeAheadOfFlush,
     /// A restart does not look for its vote.

@@ -86,9 +86,6 @@ impl Front {
             self.first = entry.index;
         }
         self.next = entry.index + 1;
-        if planted(Bug::DurableAtOnce) {
-            self.durable = Some(entry.index);
-        }
         self.marks.push_back(Mark { position, top: Some(entry.index) });
         self.tail.push_back(Cached { entry, position });
     }

@@ -257,7 +257,7 @@ impl Memory {
     /// they speak of.
     pub(crate) fn take_committed(&mut self, mut room: usize) -> Vec<(ReplicaId, Record)> {
         let mut taken = Vec::new();
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() && !planted(Bug::CommittedAhead) {
             return taken;
         }
         while let Some(id) = self.uncommitted.first().copied() {

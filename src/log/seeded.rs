@@ -16,8 +16,8 @@ pub enum Bug {
     VoteLostAtRestart,
     /// A vote is answered before it is written.
     VoteAnsweredFirst,
-    /// What was appended counts as durable before it is synced.
-    DurableAtOnce,
+    /// What is said to be committed is written ahead of the entries that it speaks of.
+    CommittedAhead,
 }
 
 #[cfg(feature = "mutants")]

@@ -15,7 +15,6 @@ use crate::layout::{Pointer, Prefix};
 use crate::lmdb::Base;
 use crate::overlay::{Overlay, Pending};
 use crate::published::{Frozen, Published};
-use crate::seeded::{Bug, planted};
 
 /// Gives the highest log index that is durable on this node, for one replica, if any is.
 pub(crate) type Fence = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
@@ -53,9 +52,6 @@ impl Cell {
     /// nothing is known, hence no.
     pub(crate) fn is_durable(&self, index: u64) -> bool {
         let fence = lock(&self.fence).clone();
-        if planted(Bug::FlushAheadOfLog) {
-            return true;
-        }
         fence.and_then(|durable_index| durable_index()).is_some_and(|durable| durable >= index)
     }
 

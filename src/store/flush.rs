@@ -132,7 +132,11 @@ pub(crate) fn write_one(
             batch.write(prefix, key, value)?;
         }
     }
-    let pointer = Pointer { incarnation: *incarnation, mark: Some(candidate.mark().clone()) };
+    let mark = match planted(Bug::StateWithoutMark) {
+        true => candidate.pair.flushed.clone(),
+        false => Some(candidate.mark().clone()),
+    };
+    let pointer = Pointer { incarnation: *incarnation, mark };
     batch.set_pointer(candidate.cell.id, Some(&pointer))?;
     Ok(true)
 }

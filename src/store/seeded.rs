@@ -10,8 +10,8 @@
 pub enum Bug {
     /// A snapshot leaves undecided votes out.
     SnapshotDropsVotes,
-    /// State is flushed that the log may still lose.
-    FlushAheadOfLog,
+    /// A flush writes the changes, and the mark that the last one should have written.
+    StateWithoutMark,
     /// A flush leaves deletions out.
     FlushDropsDeletions,
     /// A flush writes the mark and not the changes.
