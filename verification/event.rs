@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Chaos,
     /// A node comes back.
     Restart { node: usize },
+    /// A node that has just become a leader falls.
+    Fall { node: usize },
     /// Messages pass again.
     Heal { cut: u64 },
     /// A client begins its next operation.
@@ -64,6 +66,7 @@ impl Event {
             Event::OperationTimer { .. } => 9,
             Event::CoordinatorRetry { .. } => 10,
             Event::CoordinatorGivesUp { .. } => 11,
+            Event::Fall { .. } => 12,
         }
     }
 }

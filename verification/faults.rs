@@ -51,6 +51,8 @@ faults! {
     DiskFull = "disk_full",
     NodePaused = "node_paused",
     Handover = "leadership_handed_over",
+    DiskHung = "disk_hung",
+    Isolation = "leader_cut_off_from_members",
 }
 
 /// How often each kind occurred.

@@ -9,7 +9,7 @@ pub(crate) const EPOCH_US: u64 = 1_000_000;
 /// How long faults and load go on, unless the command line says otherwise.
 pub(crate) const LOAD_US: u64 = 100_000;
 /// The same at level 2, where an election takes a good part of the former.
-pub(crate) const LOAD_DEPLOYED_US: u64 = 200_000;
+pub(crate) const LOAD_DEPLOYED_US: u64 = 220_000;
 /// After healing, everything must be decided and every operation over within this.
 pub(crate) const DRAIN_US: u64 = 60_000_000;
 /// The same at level 2: a minute of the cluster's time.
@@ -36,6 +36,12 @@ pub(crate) const ATTEMPTS_MAX: usize = 5;
 pub(crate) const CLOCK_JUMP_US: u64 = 30_000;
 /// How long a new leader takes to be found.
 pub(crate) const ELECTION_US: u64 = 3_000;
+/// At level 2: how soon a node is back whose supervisor starts it again at once.
+pub(crate) const BRISK_US: u64 = 200;
+/// At level 2: how soon after its election a leader falls that does not last.
+pub(crate) const FALL_US: u64 = 300;
+/// At level 2: how long a leader is cut off from the other members. An election takes a quarter.
+pub(crate) const ISOLATION_US: u64 = 25_000;
 /// How far a snapshot read may lie beyond the wall clock of whoever advances for it.
 pub(crate) const ADVANCE_AHEAD_US: u64 = 20_000;
 /// Tries of a strict multi-group read before it votes.

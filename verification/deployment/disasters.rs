@@ -1,6 +1,6 @@
 //! What can happen to a node: crashes of several kinds, a stalled machine, a full or rotten disk.
 
-use super::Deployment;
+use super::{Deployment, settings::Disasters};
 use std::time::Duration;
 use vatic_core::id::GroupId;
 use vatic_log::Disk;
@@ -28,22 +28,41 @@ pub(crate) enum Disaster {
     DiskFull,
     /// All nodes lose power at once: only what is on disks is left.
     Blackout,
+    /// A disk takes nothing for a while, and the node goes on.
+    Hang,
+    /// A leader and the other members do not reach each other, while clients reach them all.
+    Isolation,
 }
+
+const DISASTERS: [Disaster; 7] = [
+    Disaster::Pause,
+    Disaster::Pair,
+    Disaster::Handover,
+    Disaster::DiskFull,
+    Disaster::Blackout,
+    Disaster::Hang,
+    Disaster::Isolation,
+];
 
 impl Deployment {
     /// A disaster by the seed's weights, or none, beside `calm`.
     pub(crate) fn draw_disaster(&mut self, calm: u64) -> Option<Disaster> {
-        let weights = self.settings.disasters.clone();
-        let kinds =
-            [weights.pause, weights.pair, weights.handover, weights.full, weights.blackout, calm];
-        match self.rng.weighted(&kinds) {
-            0 => Some(Disaster::Pause),
-            1 => Some(Disaster::Pair),
-            2 => Some(Disaster::Handover),
-            3 => Some(Disaster::DiskFull),
-            4 => Some(Disaster::Blackout),
-            _ => None,
-        }
+        let Disasters { pause, pair, handover, full, blackout, hang, isolation, .. } =
+            self.settings.disasters;
+        let weights = [pause, pair, handover, full, blackout, hang, isolation, calm];
+        DISASTERS.get(self.rng.weighted(&weights)).copied()
+    }
+
+    /// Whether this new leader falls at once.
+    pub(crate) fn draw_fall(&mut self) -> bool {
+        let falls = self.settings.disasters.falls;
+        self.rng.chance(falls)
+    }
+
+    /// Whether this node is started again at once.
+    pub(crate) fn draw_brisk(&mut self) -> bool {
+        let brisk = self.settings.disasters.brisk;
+        self.rng.chance(brisk)
     }
 
     pub(crate) fn draw_ending(&mut self) -> Ending {
@@ -92,6 +111,13 @@ impl Deployment {
         if let Some(process) = &self.nodes[number].process {
             process.stall(tokio::time::Instant::now() + pause);
         }
+    }
+
+    /// The node's disk takes nothing for a while.
+    pub(crate) fn hang_disk(&mut self, number: usize) {
+        let longest = self.settings.disasters.hang_ms;
+        let hang = Duration::from_millis(self.rng.between(longest / 4, longest));
+        self.nodes[number].pace.hang(tokio::time::Instant::now() + hang);
     }
 
     /// The disk gives no new segment, until told otherwise.

@@ -12,6 +12,7 @@ mod damage;
 mod disasters;
 mod machine;
 mod node;
+mod pace;
 mod serve;
 mod settings;
 mod start;

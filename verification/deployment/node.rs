@@ -3,7 +3,7 @@
 //! A crash ends the process and then decides what the disk keeps. Nothing else survives: the next
 //! start opens log, store and groups as the server does.
 
-use super::{Deployment, Ending, Report, machine::Watched, settings::Settings};
+use super::{Deployment, Ending, Report, machine::Watched, pace::Pace, settings::Settings};
 use std::{
     collections::BTreeMap,
     io,
@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    chance,
     net::TcpListener,
     process::Process,
     sync::{Notify, mpsc::UnboundedSender},
@@ -31,6 +30,7 @@ const STALL: Duration = Duration::from_millis(20);
 
 pub(super) struct SimNode {
     pub(super) disk: SimDisk,
+    pub(super) pace: Pace,
     pub(super) folder: PathBuf,
     pub(super) process: Option<Arc<Process>>,
     pub(super) consensus: Option<Node>,
@@ -48,9 +48,10 @@ pub(super) struct SimNode {
 }
 
 impl SimNode {
-    pub(super) fn new(folder: PathBuf) -> SimNode {
+    pub(super) fn new(folder: PathBuf, pace: Pace) -> SimNode {
         SimNode {
             disk: SimDisk::new(),
+            pace,
             folder,
             process: None,
             consensus: None,
@@ -74,6 +75,7 @@ struct Boot {
     number: usize,
     life: u32,
     disk: SimDisk,
+    pace: Pace,
     folder: PathBuf,
     settings: Settings,
     groups: Vec<(GroupId, Vec<Member>)>,
@@ -94,9 +96,10 @@ impl Deployment {
         node.life += 1;
         node.ended = false;
         node.process = Some(process.clone());
-        let (disk, folder, life) = (node.disk.clone(), node.folder.clone(), node.life);
+        let (disk, pace) = (node.disk.clone(), node.pace.clone());
+        let (folder, life) = (node.folder.clone(), node.life);
         let (told, spawner) = (reports.clone(), process.clone());
-        let boot = Boot { number, life, disk, folder, settings, groups, reports, process };
+        let boot = Boot { number, life, disk, pace, folder, settings, groups, reports, process };
         spawner.spawn(async move {
             let report = match boot.start().await {
                 Ok((consensus, groups)) => {
@@ -148,7 +151,7 @@ impl Boot {
             let queued = queued.clone();
             move || queued.notify_one()
         });
-        tokio::spawn(write(writer, queued, self.settings.disk.sync_us));
+        tokio::spawn(write(writer, queued, self.pace.clone()));
 
         let limits = self.settings.store.clone();
         let store = Store::open_stepped(&self.folder, limits, fatal.clone());
@@ -187,11 +190,11 @@ impl Boot {
 
 /// The log's writer, as its thread would run it: what gathers while one batch is on its way to the
 /// disk is the next.
-async fn write(mut writer: Writer, queued: Arc<Notify>, sync_us: u64) {
+async fn write(mut writer: Writer, queued: Arc<Notify>, pace: Pace) {
     loop {
         queued.notified().await;
         loop {
-            tokio::time::sleep(Duration::from_micros(sync_us / 2 + chance::next() % sync_us)).await;
+            pace.batch().await;
             writer.look_for_room();
             match writer.step() {
                 Step::Wrote => {}

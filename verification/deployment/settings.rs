@@ -30,6 +30,8 @@ pub(super) struct Network {
 pub(super) struct Disk {
     /// From the first queued record to the batch, and so from batch to batch.
     pub(super) sync_us: u64,
+    /// Each node's disk is as fast as it happens to be, instead of all alike.
+    pub(super) uneven: bool,
     pub(super) flush_ms: u64,
     /// Weights of how a crash comes: the power goes between two batches or in the middle of one,
     /// the process dies alone, a sync fails.
@@ -50,6 +52,20 @@ pub(super) struct Disasters {
     pub(super) handover: u64,
     pub(super) full: u64,
     pub(super) blackout: u64,
+    pub(super) hang: u64,
+    pub(super) hang_ms: u64,
+    pub(super) isolation: u64,
+    /// Of new leaders, so many fall at once.
+    pub(super) falls: u32,
+    /// Of crashed nodes, so many are started again at once, as a supervisor does.
+    pub(super) brisk: u32,
+}
+
+/// How long disks take, by how good they are.
+const SYNC_US: [u64; 4] = [200, 2_000, 8_000, 50_000];
+
+pub(super) fn sync_us(rng: &mut Rng) -> u64 {
+    *rng.pick(&SYNC_US)
 }
 
 fn maybe(rng: &mut Rng, most: u64) -> u64 {
@@ -70,7 +86,8 @@ impl Settings {
                 overtake: maybe(rng, 80) as u32,
             },
             disk: Disk {
-                sync_us: *rng.pick(&[200, 2_000, 8_000, 50_000]),
+                sync_us: sync_us(rng),
+                uneven: rng.chance(500),
                 flush_ms: *rng.pick(&[10, 60, 400]),
                 power: rng.between(1, 2),
                 process: rng.between(2, 4),
@@ -85,6 +102,11 @@ impl Settings {
                 handover: maybe(rng, 8),
                 full: rng.between(2, 8),
                 blackout: maybe(rng, 3),
+                hang: rng.between(2, 8),
+                hang_ms: *rng.pick(&[100, 400, 1_500]),
+                isolation: maybe(rng, 8),
+                falls: maybe(rng, 300) as u32,
+                brisk: maybe(rng, 900) as u32,
             },
         }
     }
@@ -99,16 +121,17 @@ impl Settings {
             (network.loss, network.repeat, network.overtake) = (0, 0, 0);
         }
         if off(Family::Partitions) {
-            self.disasters.pair = 0;
+            (self.disasters.pair, self.disasters.isolation) = (0, 0);
         }
         if off(Family::Crashes) {
-            (self.disasters.handover, self.disasters.blackout) = (0, 0);
+            let disasters = &mut self.disasters;
+            (disasters.handover, disasters.blackout, disasters.falls) = (0, 0, 0);
         }
         if off(Family::Pauses) {
             self.disasters.pause = 0;
         }
         if off(Family::Disks) {
-            self.disasters.full = 0;
+            (self.disasters.full, self.disasters.hang, self.disk.uneven) = (0, 0, false);
             (self.disk.torn, self.disk.sync_fails, self.disk.flipped) = (0, 0, 0);
         }
         self

@@ -1,6 +1,9 @@
 //! How a deployment begins and ends: its nodes, their folders, the network between them.
 
-use super::{Deployment, Ending, Led, Report, node::SimNode, settings::Settings, weather};
+use super::{
+    Deployment, Ending, Led, Report, node::SimNode, pace::Pace, settings, settings::Settings,
+    weather,
+};
 use crate::{faults::Faults, misfortune::Family, rng::Rng, trace::Trace, trace::digest_of};
 use std::{
     cell::RefCell,
@@ -46,8 +49,13 @@ impl Deployment {
         let above = if memory.is_dir() { memory } else { std::env::temp_dir() };
         let folder = above.join(format!("vatic-simulation-{}-{run}", std::process::id()));
         let (reports, inbox) = mpsc::unbounded_channel();
+        let drawn = settings.disk.clone();
+        let mut node = |at: usize| {
+            let sync_us = if drawn.uneven { settings::sync_us(&mut rng) } else { drawn.sync_us };
+            SimNode::new(folder.join(at.to_string()), Pace::new(sync_us))
+        };
         Deployment {
-            nodes: (0..nodes).map(|at| SimNode::new(folder.join(at.to_string()))).collect(),
+            nodes: (0..nodes).map(&mut node).collect(),
             leaders: vec![Led::default(); members.len()],
             members,
             sky,
@@ -74,6 +82,7 @@ impl Deployment {
         drop(sky);
         for node in &self.nodes {
             node.disk.limit_capacity(None);
+            node.pace.recover();
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::World;
 use crate::{
-    deployment::{Deployment, Disaster, Ending, Flip, Report},
+    deployment::{Deployment, Ending, Flip, Report},
     event::Event,
     faults::Fault,
     limits,
@@ -14,7 +14,7 @@ use crate::{
     seeded::Seeded,
     violation::Check,
 };
-use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
+use std::{cmp::Reverse, time::Duration};
 use vatic_core::{codec, command::Command, id::GroupId};
 
 /// While the accounts are opened: between two looks, and before something is proposed again.
@@ -245,7 +245,10 @@ impl World {
         self.deployment_mut().kill(node);
         self.deployment_mut().settle_disk(node, ending);
         self.gateway_crashed(node);
-        let delay = self.rng.between(1_000, self.swarm.chaos.down_us);
+        let delay = match self.deployment_mut().draw_brisk() {
+            true => self.rng.between(1, limits::BRISK_US),
+            false => self.rng.between(1_000, self.swarm.chaos.down_us),
+        };
         self.after(delay, Event::Restart { node });
     }
 
@@ -255,7 +258,7 @@ impl World {
             return;
         }
         if !self.deployment_mut().is_gone(node) {
-            return self.after(limits::RETRY_US, Event::Restart { node });
+            return self.after(limits::BRISK_US, Event::Restart { node });
         }
         if self.deployment_mut().draw_flip()
             && let Some(flip) = self.deployment_mut().flip_bit(node)
@@ -269,65 +272,6 @@ impl World {
             }
         }
         self.boot(node);
-    }
-
-    /// What chaos does at this level beside crashes, partitions and clocks.
-    pub(super) fn disaster(&mut self) {
-        let calm = self.swarm.chaos.calm;
-        let node = self.rng.index(self.nodes.len());
-        let Some(disaster) = self.deployment_mut().draw_disaster(calm) else { return };
-        match disaster {
-            Disaster::Pause => {
-                self.faults.hit(Fault::NodePaused);
-                self.deployment_mut().stall(node);
-            }
-            Disaster::Pair => self.cut_pair(node),
-            Disaster::Handover => {
-                let group = self.rng.index(self.groups.len());
-                let id = self.groups[group].id;
-                if self.deployment_mut().hand_over(group, id) {
-                    self.faults.hit(Fault::Handover);
-                }
-            }
-            Disaster::Blackout => {
-                for node in 0..self.nodes.len() {
-                    if self.nodes[node].up {
-                        self.end_node(node, Ending::Power);
-                    }
-                }
-            }
-            Disaster::DiskFull => {
-                let full = self.rng.chance(600);
-                if full {
-                    self.faults.hit(Fault::DiskFull);
-                }
-                self.deployment_mut().fill_disk(node, full);
-            }
-        }
-    }
-
-    /// Crashes the node at once, or has its disk fail soon.
-    pub(super) fn crash_deployed(&mut self, node: usize) {
-        match self.deployment_mut().draw_ending() {
-            ending @ (Ending::Torn | Ending::SyncFails) => {
-                self.deployment_mut().doom(node, ending);
-            }
-            ending => self.end_node(node, ending),
-        }
-    }
-
-    /// Two nodes no longer reach each other, or one no longer reaches the other, for a while.
-    fn cut_pair(&mut self, node: usize) {
-        let other = (node + 1 + self.rng.index(self.nodes.len() - 1)) % self.nodes.len();
-        let both = self.rng.chance(500);
-        self.faults.hit(if both { Fault::Partition } else { Fault::OneWay });
-        let mut cut = BTreeSet::from([(node, other)]);
-        cut.extend(both.then_some((other, node)));
-        let id = self.fresh_id();
-        self.cuts.insert(id, cut);
-        self.share_cuts();
-        let delay = self.rng.between(1_000, self.swarm.chaos.down_us);
-        self.after(delay, Event::Heal { cut: id });
     }
 
     /// Peers are cut off from each other as clients and gateways are from them.

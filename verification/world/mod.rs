@@ -10,6 +10,7 @@ mod chaos;
 mod cluster;
 mod coordinate;
 mod deployed;
+mod disaster;
 mod ending;
 mod operation;
 mod reading;
@@ -163,6 +164,7 @@ impl World {
             Event::Elect { group, term } => self.elect(group, term),
             Event::Chaos => self.chaos(),
             Event::Restart { node } => self.restart(node),
+            Event::Fall { node } => self.fall(node),
             Event::Heal { cut } => {
                 self.cuts.remove(&cut);
                 self.share_cuts();

@@ -96,6 +96,7 @@ impl World {
             self.groups[group].set_leader_node(leader);
             if self.deployment_mut().term(group) > before && before > 0 {
                 self.faults.hit(Fault::LeaderChange);
+                self.note_new_leader(leader);
             }
             for (term, node) in seen {
                 let elected = self.elected.entry((group, term)).or_insert(node);
