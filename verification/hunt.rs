@@ -3,9 +3,19 @@
 //! A check that has never failed proves little, so every rule that the core can switch off and
 //! every sabotage of the shell is hunted, in the very configuration of clean runs.
 
-use crate::{Check, Level, Options, Sabotage, Seeded, run};
+use crate::{Check, Level, Options, Sabotage, Seeded, parallel, run};
 use std::collections::BTreeSet;
 use vatic_core::rules::{Mutant, Rules};
+
+/// Rules that other worlds than the simulated one are for: it has one ring and no lanes, and its
+/// gateways list segments as they were sent. The models break these.
+const ELSEWHERE: [Mutant; 5] = [
+    Mutant::StitchOutOfOrder,
+    Mutant::StitchOverGap,
+    Mutant::EpochUnchecked,
+    Mutant::RingGoesBack,
+    Mutant::OwnerUnchecked,
+];
 
 /// Something broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,11 +42,24 @@ pub struct Catch {
 }
 
 impl Broken {
-    /// Every mutant of the core and every sabotage.
+    /// Everything that the simulation is to find out.
     pub fn all() -> Vec<Broken> {
-        let core = Mutant::ALL.into_iter().map(Broken::Core);
+        let evidence = Mutant::OF_EVIDENCE_AND_RING.into_iter();
+        let evidence = evidence.filter(|mutant| !ELSEWHERE.contains(mutant));
+        let core = Mutant::ALL.into_iter().chain(evidence).map(Broken::Core);
         let shell = Sabotage::ALL.into_iter().map(Broken::Shell);
         core.chain(shell).chain(Seeded::ALL.into_iter().map(Broken::Below)).collect()
+    }
+
+    /// The part of the system that is broken.
+    pub fn part(self) -> &'static str {
+        match self {
+            Broken::Core(_) => "core",
+            Broken::Shell(_) => "shell",
+            Broken::Below(Seeded::Log(_)) => "log",
+            Broken::Below(Seeded::Store(_)) => "store",
+            Broken::Below(Seeded::Consensus(_)) => "consensus",
+        }
     }
 
     /// Its name on the command line and in tables.
@@ -94,4 +117,52 @@ pub fn hunt(broken: Broken, wanted: Option<Check>, first: u64, seeds_max: u64) -
         let detail = violations.first().map(ToString::to_string).unwrap_or_default();
         caught.then_some(Catch { seeds: seed - first + 1, seed, checks, detail })
     })
+}
+
+/// What several hunts for one variant came to, each from seeds of its own.
+#[derive(Clone, Debug)]
+pub struct Hunts {
+    /// The variant.
+    pub broken: Broken,
+    /// One for each starting point; none where it got away.
+    pub catches: Vec<Option<Catch>>,
+}
+
+impl Hunts {
+    /// Whether none got away.
+    pub fn all_caught(&self) -> bool {
+        self.catches.iter().all(Option::is_some)
+    }
+
+    /// The seeds that each hunt took, fewest first; those that got away are not among them.
+    pub fn seeds(&self) -> Vec<u64> {
+        let mut seeds: Vec<u64> = self.catches.iter().flatten().map(|catch| catch.seeds).collect();
+        seeds.sort_unstable();
+        seeds
+    }
+
+    /// The checks that failed, over all hunts.
+    pub fn checks(&self) -> BTreeSet<Check> {
+        self.catches.iter().flatten().flat_map(|catch| catch.checks.iter().copied()).collect()
+    }
+}
+
+/// Hunts each variant from several starting points, no seed twice, on so many threads.
+pub fn hunt_all(
+    variants: &[Broken],
+    first: u64,
+    seeds_max: u64,
+    starts: u64,
+    threads: usize,
+    told: impl Fn(Broken, Option<&Catch>) + Sync,
+) -> Vec<Hunts> {
+    let hunts = variants.iter().flat_map(|&broken| (0..starts).map(move |start| (broken, start)));
+    let hunts: Vec<(Broken, u64)> = hunts.collect();
+    let found = parallel::map(&hunts, threads, |&(broken, start)| {
+        let catch = hunt(broken, None, first + start * seeds_max, seeds_max);
+        told(broken, catch.as_ref());
+        catch
+    });
+    let catches = found.chunks(starts.max(1) as usize).map(<[_]>::to_vec);
+    variants.iter().zip(catches).map(|(&broken, catches)| Hunts { broken, catches }).collect()
 }

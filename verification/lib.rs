@@ -14,6 +14,7 @@ mod hunt;
 mod limits;
 mod misfortune;
 mod oracle;
+mod parallel;
 mod probe;
 mod receipts;
 mod rng;
@@ -28,7 +29,7 @@ mod violation;
 mod world;
 
 pub use faults::{Fault, Faults};
-pub use hunt::{Broken, Catch, hunt};
+pub use hunt::{Broken, Catch, Hunts, hunt, hunt_all};
 pub use misfortune::Family;
 pub use probe::{Probe, Probes};
 pub use receipts::{Attack, FILE, forge, forge_against, vectors};

@@ -1,5 +1,7 @@
-//! The command `vatic-verification`: simulate seeds, or hunt broken variants.
+//! The command `vatic-verification`: simulate seeds, hunt broken variants, play recorded runs again,
+//! walk the models' paths, forge receipts.
 
+mod mutants;
 mod report;
 
 use anyhow::{Context, bail};
@@ -10,7 +12,7 @@ use std::{
     time::Instant,
 };
 use vatic_verification::{
-    Batch, Broken, FILE, Family, Level, Options, Run, again, forge, hunt, run, shrink, vectors,
+    Batch, Broken, FILE, Family, Level, Options, Run, again, forge, run, shrink, vectors,
 };
 
 #[derive(Parser)]
@@ -25,14 +27,7 @@ enum Command {
     /// Run seeds; exits with 5 where a check fails.
     Simulate(Simulate),
     /// Hunt every broken variant and print what caught it; exits with 5 where one gets away.
-    Mutants {
-        /// Most seeds for each.
-        #[arg(long, default_value_t = 200)]
-        seeds: u64,
-        /// First seed.
-        #[arg(long, default_value_t = 1)]
-        first: u64,
-    },
+    Mutants(mutants::Mutants),
     /// Forge receipts and print where they are found out; exits with 5 where one verifies.
     Receipts {
         /// How many.
@@ -94,7 +89,7 @@ const VERIFICATION_FAILED: u8 = 5;
 fn main() -> anyhow::Result<ExitCode> {
     let good = match Cli::parse().command {
         Command::Simulate(command) => command.run()?,
-        Command::Mutants { seeds, first } => mutants(first, seeds),
+        Command::Mutants(command) => command.run()?,
         Command::Receipts { count, seed } => receipts(count, seed),
         Command::Vectors { write } => check_vectors(write)?,
     };
@@ -104,6 +99,10 @@ fn main() -> anyhow::Result<ExitCode> {
 fn unknown(name: &str) -> String {
     let names: Vec<String> = Broken::all().into_iter().map(Broken::name).collect();
     format!("{name} is none of {}", names.join(", "))
+}
+
+fn level(number: u32) -> Level {
+    if number == 2 { Level::Deployed } else { Level::Assumed }
 }
 
 fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
@@ -147,8 +146,7 @@ impl Simulate {
     }
 
     fn options(&self) -> anyhow::Result<Options> {
-        let level = if self.level == 2 { Level::Deployed } else { Level::Assumed };
-        let mut options = Options::of(level);
+        let mut options = Options::of(level(self.level));
         if let Some(seconds) = self.seconds {
             options.load_us = (seconds * 1e6) as u64;
         }
@@ -180,28 +178,6 @@ impl Simulate {
             eprintln!("with less: {}", again(run.seed, &least));
         }
     }
-}
-
-fn mutants(first: u64, seeds: u64) -> bool {
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_header(["broken", "seeds", "seed", "caught by"]);
-    let mut all_caught = true;
-    for broken in Broken::all() {
-        match hunt(broken, None, first, seeds) {
-            Some(caught) => {
-                let checks: Vec<&str> = caught.checks.iter().map(|check| check.name()).collect();
-                let (seeds, seed) = (caught.seeds.to_string(), caught.seed.to_string());
-                table.add_row([broken.name(), seeds, seed, checks.join(", ")]);
-            }
-            None => {
-                all_caught = false;
-                table.add_row([broken.name(), format!("> {seeds}"), String::new(), String::new()]);
-            }
-        }
-    }
-    println!("{table}");
-    all_caught
 }
 
 fn receipts(count: u64, seed: u64) -> bool {
