@@ -148,7 +148,7 @@ pub(crate) enum Query {
     Request(RequestId),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
     Peeked(Record),
     PeekedRange(RangeRecords),

@@ -6,6 +6,7 @@
 //! checks that know nothing of the protocol's inside.
 #![forbid(unsafe_code)]
 
+mod conformance;
 mod deployment;
 mod event;
 mod faults;
@@ -28,6 +29,7 @@ mod trace;
 mod violation;
 mod world;
 
+pub use conformance::{Conformance, conform, conform_all};
 pub use faults::{Fault, Faults};
 pub use hunt::{Broken, Catch, Hunts, hunt, hunt_all};
 pub use misfortune::Family;

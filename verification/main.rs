@@ -1,6 +1,7 @@
 //! The command `vatic-verification`: simulate seeds, hunt broken variants, play recorded runs again,
 //! walk the models' paths, forge receipts.
 
+mod conform;
 mod mutants;
 mod report;
 
@@ -28,6 +29,8 @@ enum Command {
     Simulate(Simulate),
     /// Hunt every broken variant and print what caught it; exits with 5 where one gets away.
     Mutants(mutants::Mutants),
+    /// Play what seeds record again through the core alone; exits with 5 where it differs.
+    Conform(conform::Conform),
     /// Forge receipts and print where they are found out; exits with 5 where one verifies.
     Receipts {
         /// How many.
@@ -90,6 +93,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let good = match Cli::parse().command {
         Command::Simulate(command) => command.run()?,
         Command::Mutants(command) => command.run()?,
+        Command::Conform(command) => command.run()?,
         Command::Receipts { count, seed } => receipts(count, seed),
         Command::Vectors { write } => check_vectors(write)?,
     };

@@ -4,6 +4,7 @@
 //! hold, and an assertion that fails is a finding.
 
 use crate::{
+    conformance::Tape,
     faults::{Fault, Faults},
     limits::{COMMITS_PER_SEED_MIN, FAULTS_MIN},
     oracle,
@@ -39,17 +40,38 @@ pub struct Run {
 
 /// Runs one seed and judges it.
 pub fn run(seed: u64, options: &Options) -> Run {
-    let judged = catch_unwind(AssertUnwindSafe(|| {
+    judged(seed, || {
         let mut world = World::new(seed, options.clone());
         world.run();
         oracle::judge(&mut world);
-        report(seed, world)
-    }));
-    judged.unwrap_or_else(|panic| {
+        (report(seed, world), ())
+    })
+    .0
+}
+
+/// As [`run`], with a tape of what crosses the boundary of the core, for `listen` to make something
+/// of once the run is over.
+pub(crate) fn run_recorded<T: Default>(
+    seed: u64,
+    options: &Options,
+    listen: impl FnOnce(&World) -> T,
+) -> (Run, T) {
+    judged(seed, || {
+        let mut world = World::new(seed, options.clone());
+        world.tape = Some(Tape::default());
+        world.run();
+        oracle::judge(&mut world);
+        let heard = listen(&world);
+        (report(seed, world), heard)
+    })
+}
+
+fn judged<T: Default>(seed: u64, run: impl FnOnce() -> (Run, T)) -> (Run, T) {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()));
         let detail = format!("panic: {}", text.unwrap_or_else(|| "of an unknown kind".into()));
-        Run {
+        let run = Run {
             seed,
             violations: vec![Violation { check: Check::NoHalt, detail }],
             probes: Probes::default(),
@@ -59,7 +81,8 @@ pub fn run(seed: u64, options: &Options) -> Run {
             reads: 0,
             simulated_us: 0,
             trace: 0,
-        }
+        };
+        (run, T::default())
     })
 }
 

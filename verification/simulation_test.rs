@@ -1,18 +1,22 @@
-//! The batch of seeds that every change must pass, and that one seed means one run.
+//! The batch of seeds that every change must pass, played again by the core alone, and that one
+//! seed means one run.
 
-use std::process::Command;
-use vatic_verification::{Batch, Level, Options, again, run};
+use std::{ops::Range, process::Command};
+use vatic_core::rules::Rules;
+use vatic_verification::{Batch, Level, Options, again, conform_all};
 
 /// Fixed, so that a change is judged on the same runs as the one before it.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=300;
+const SEEDS: Range<u64> = 1..801;
+/// So much of what the seeds record at the boundary of the core is played again, and no less.
+const EVENTS_MIN: u64 = 1_000_000;
+const THREADS: usize = 2;
 
 #[test]
-fn batch_of_seeds_violates_nothing_and_reaches_every_rare_path() {
+fn batch_of_seeds_violates_nothing_reaches_every_rare_path_and_is_the_cores_own_doing() {
     let options = Options::default();
+    let (runs, conformance) = conform_all(SEEDS, &options, Rules::default(), THREADS);
     let mut batch = Batch::default();
-    for seed in SEEDS {
-        batch.add(run(seed, &options));
-    }
+    runs.into_iter().for_each(|run| batch.add(run));
     for failed in &batch.failed {
         for violation in &failed.violations {
             eprintln!("seed {}: {violation}", failed.seed);
@@ -21,6 +25,8 @@ fn batch_of_seeds_violates_nothing_and_reaches_every_rare_path() {
     }
     assert!(batch.failed.is_empty(), "{} seeds failed", batch.failed.len());
     assert_eq!(batch.shortcomings(Level::Assumed), Vec::<String>::new());
+    assert_eq!(conformance.differences, Vec::<String>::new());
+    assert!(conformance.events() >= EVENTS_MIN, "{} events", conformance.events());
 }
 
 #[test]

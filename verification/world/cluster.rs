@@ -80,8 +80,8 @@ pub(crate) struct Entry {
 #[derive(PartialEq, Eq)]
 pub(crate) struct EntryResult {
     pub(crate) chain: ChainHead,
-    state: u64,
-    pub(super) applied: Vec<Applied>,
+    pub(crate) state: u64,
+    pub(crate) applied: Vec<Applied>,
 }
 
 impl SimGroup {
@@ -170,6 +170,10 @@ impl Entry {
     /// An entry whose proposers hear of it elsewhere.
     pub(super) fn unclaimed(commands: Vec<Rc<Proposed>>) -> Rc<Entry> {
         Rc::new(Entry { commands, replies: Vec::new(), proposer: 0 })
+    }
+
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &Proposed> {
+        self.commands.iter().map(AsRef::as_ref)
     }
 
     pub(super) fn holds(&self, command: &[u8]) -> bool {

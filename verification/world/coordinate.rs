@@ -5,6 +5,7 @@
 
 use super::World;
 use crate::{
+    conformance::{Beginning, Taped},
     event::{Event, Learned, Message, Proposed, Sealed, Token},
     faults::Fault,
     limits,
@@ -25,7 +26,7 @@ use vatic_core::{
 
 pub(super) struct Coordination {
     pub(super) node: usize,
-    machine: Coordinator,
+    machine: Taped<Coordinator>,
     body: Option<Hash>,
     sealed: Option<Rc<Sealed>>,
     /// Who waits for the outcome.
@@ -44,7 +45,8 @@ impl World {
         sealed: Rc<Sealed>,
     ) {
         let (tid, body) = (sealed.body.tid, Some(sealed.digest));
-        let machine = Coordinator::drive(tid, body, &sealed.body.groups(), self.options.rules);
+        let participants = sealed.body.groups();
+        let machine = self.machine(Beginning { tid, body, participants, recovers: false });
         let id = self.coordinate(Coordination {
             node,
             machine,
@@ -95,7 +97,8 @@ impl World {
         if self.coordinations.values().any(at_it) {
             return;
         }
-        let machine = Coordinator::recover(tid, body, participants, self.options.rules);
+        let participants = participants.to_vec();
+        let machine = self.machine(Beginning { tid, body, participants, recovers: true });
         let (sealed, operation, retries) = (None, None, 0);
         self.coordinate(Coordination {
             node,
@@ -106,6 +109,11 @@ impl World {
             settles_for,
             retries,
         });
+    }
+
+    fn machine(&mut self, beginning: Beginning) -> Taped<Coordinator> {
+        let plays = self.tape.as_mut().map(|tape| &mut tape.coordinators);
+        Taped::begin(beginning, self.options.rules, plays)
     }
 
     fn coordinate(&mut self, mut coordination: Coordination) -> u64 {

@@ -24,6 +24,7 @@ mod transaction;
 mod workload;
 
 use crate::{
+    conformance::Tape,
     deployment::Deployment,
     event::{Envelope, Event, Message},
     faults::{Fault, Faults},
@@ -36,7 +37,6 @@ use crate::{
     trace::Trace,
     violation::{Check, Violation},
 };
-use cluster::SimGroup;
 use coordinate::Coordination;
 use operation::Operation;
 use std::{
@@ -50,6 +50,7 @@ use vatic_core::{
     ring::Ring,
 };
 
+pub(crate) use cluster::SimGroup;
 pub(crate) use serve::found;
 
 pub(crate) struct World {
@@ -61,6 +62,8 @@ pub(crate) struct World {
     pub(crate) violations: Vec<Violation>,
     pub(crate) groups: Vec<SimGroup>,
     pub(crate) trace: Trace,
+    /// What crosses the boundary of the core, where that is recorded.
+    pub(crate) tape: Option<Tape>,
     /// A group met a contradiction and stands still: what follows proves nothing more.
     pub(crate) halted: bool,
     /// All operations and coordinators were over within the drain.

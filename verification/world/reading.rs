@@ -5,6 +5,7 @@ use super::{
     operation::{Flow, Operation, Task},
 };
 use crate::{
+    conformance::Taped,
     event::{Found, Query, Token},
     history::{Observed, SnapshotRead, StrictRead},
     limits,
@@ -29,7 +30,7 @@ pub(super) enum Look {
 /// Keys and ranges of several groups, strictly.
 pub(super) struct Multi {
     wanted: BTreeMap<GroupId, Wanted>,
-    machine: MultiRead,
+    machine: Taped<MultiRead>,
     /// What was asked and not answered, by group.
     open: BTreeMap<GroupId, (u32, Query)>,
 }
@@ -42,8 +43,10 @@ pub(super) struct Snapshot {
 }
 
 impl Multi {
-    pub(super) fn new(world: &World, wanted: BTreeMap<GroupId, Wanted>) -> Multi {
-        let machine = MultiRead::start(wanted.clone(), limits::READ_TRIES_MAX, world.options.rules);
+    pub(super) fn new(world: &mut World, wanted: BTreeMap<GroupId, Wanted>) -> Multi {
+        let plays = world.tape.as_mut().map(|tape| &mut tape.reads);
+        let beginning = (wanted.clone(), limits::READ_TRIES_MAX);
+        let machine = Taped::begin(beginning, world.options.rules, plays);
         Multi { wanted, machine, open: BTreeMap::new() }
     }
 }

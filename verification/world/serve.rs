@@ -5,6 +5,7 @@
 
 use super::{World, cluster::Waiting};
 use crate::{
+    conformance::Asked,
     event::{Found, Message, Query, Token},
     probe::Probe,
     sabotage::Sabotage,
@@ -63,8 +64,13 @@ impl World {
     fn serve(&mut self, group: usize, replica: usize, waiting: Waiting) {
         let held = &self.groups[group].replicas[replica];
         let found = found(&held.machine, &held.state, &waiting.query);
-        let (from, (to, reply)) = (held.node, waiting.reply);
-        self.send(from, to, Message::Found { reply, found: Rc::new(found) });
+        let (from, index, (to, reply)) = (held.node, held.applied, waiting.reply);
+        let found = Rc::new(found);
+        if let Some(tape) = &mut self.tape {
+            let (query, found) = (waiting.query, found.clone());
+            tape.queries.push(Asked { group, index, query, found });
+        }
+        self.send(from, to, Message::Found { reply, found });
     }
 }
 

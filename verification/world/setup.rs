@@ -59,6 +59,7 @@ impl World {
             violations: Vec::new(),
             groups,
             trace: Trace::new(),
+            tape: None,
             halted: false,
             drained: false,
             rng,
