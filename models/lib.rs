@@ -13,6 +13,7 @@ pub mod memo;
 pub mod mutants;
 pub mod narrate;
 pub mod output;
+pub mod paths;
 pub mod ring;
 pub mod shared;
 
@@ -20,3 +21,5 @@ pub mod shared;
 mod catalogue_test;
 #[cfg(test)]
 mod mutants_test;
+#[cfg(test)]
+mod paths_test;

@@ -4,6 +4,7 @@
 mod conform;
 mod mutants;
 mod report;
+mod walk;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -31,6 +32,8 @@ enum Command {
     Mutants(mutants::Mutants),
     /// Play what seeds record again through the core alone; exits with 5 where it differs.
     Conform(conform::Conform),
+    /// Walk paths of the models over a real store; exits with 5 where something differs.
+    Paths(walk::Walk),
     /// Forge receipts and print where they are found out; exits with 5 where one verifies.
     Receipts {
         /// How many.
@@ -94,6 +97,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Simulate(command) => command.run()?,
         Command::Mutants(command) => command.run()?,
         Command::Conform(command) => command.run()?,
+        Command::Paths(command) => command.run()?,
         Command::Receipts { count, seed } => receipts(count, seed),
         Command::Vectors { write } => check_vectors(write)?,
     };

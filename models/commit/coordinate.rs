@@ -6,7 +6,7 @@
 use crate::{
     commit::{
         client::{Sealed, group_id, place_of},
-        memo::Applied,
+        memo::{Applied, Deed},
         model::{Fate, Spine},
         site::Site,
         world::{Client, Delivery, Fault, Machine, Request, Slot, World},
@@ -92,6 +92,7 @@ impl Spine {
                 *slot = Slot::Stopped;
             }
         }
+        self.memo.hear(group_id(group), || Deed::Reopened);
         let reopened = world.sites[group].reopen(self.rules);
         if reopened != *world.sites[group] {
             world.sites[group] = Shared::new(reopened);

@@ -13,10 +13,11 @@ use crate::{
     memo::Known,
     shared::{Shared, fingerprint},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use vatic_core::{
     command::{Command, Reply, Standing},
     coordinator::{Effect, Event},
+    id::GroupId,
     rules::Rules,
 };
 
@@ -42,10 +43,30 @@ pub struct Handled {
     pub effects: Vec<Effect>,
 }
 
+/// What a group did in a step, for whoever follows a path and does the same elsewhere.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The group.
+    pub group: GroupId,
+    /// What it did.
+    pub deed: Deed,
+}
+
+/// What a group can do.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// It applied a command, with this reply; none where it broke.
+    Applied(Shared<Command>, Option<Shared<Reply>>),
+    /// It was opened anew on its state.
+    Reopened,
+}
+
 /// The core's transitions under a set of rules.
 #[derive(Debug)]
 pub struct Memo {
     rules: Rules,
+    /// What groups did since it was asked last, where somebody asks.
+    heard: Option<Mutex<Vec<Heard>>>,
     applied: Known<Applied>,
     handled: Known<Handled>,
     read: Known<Shared<Reader>>,
@@ -54,13 +75,35 @@ pub struct Memo {
 impl Memo {
     /// Under these rules.
     pub fn new(rules: Rules) -> Memo {
-        Memo { rules, applied: Known::default(), handled: Known::default(), read: Known::default() }
+        let (applied, handled, read) = (Known::default(), Known::default(), Known::default());
+        Memo { rules, heard: None, applied, handled, read }
+    }
+
+    /// As [`Memo::new`], with an ear for what groups do.
+    pub fn heard(rules: Rules) -> Memo {
+        Memo { heard: Some(Mutex::default()), ..Memo::new(rules) }
+    }
+
+    /// What groups did since this was asked last, in order.
+    pub fn take_heard(&self) -> Vec<Heard> {
+        let heard = self.heard.as_ref().map(|heard| {
+            std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        heard.unwrap_or_default()
+    }
+
+    /// Notes what a group does.
+    pub fn hear(&self, group: GroupId, deed: impl FnOnce() -> Deed) {
+        if let Some(heard) = &self.heard {
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.push(Heard { group, deed: deed() });
+        }
     }
 
     /// Applies a command to a group.
     pub fn apply(&self, site: &Shared<Site>, command: &Shared<Command>) -> Arc<Applied> {
         let place = (site.fingerprint(), command.fingerprint());
-        self.applied.recall(place, || {
+        let applied = self.applied.recall(place, || {
             let (next, reply) = site.apply(command, self.rules);
             let tid = command.tid();
             Applied {
@@ -69,7 +112,10 @@ impl Memo {
                 site: Shared::new(next),
                 reply: reply.map(Shared::new),
             }
-        })
+        });
+        let deed = || Deed::Applied(command.clone(), applied.reply.clone());
+        self.hear(site.group.id(), deed);
+        applied
     }
 
     /// Hands an event to a coordinator.

@@ -34,7 +34,7 @@
 use crate::{
     commit::{
         client::{Atlas, group_id},
-        memo::Memo,
+        memo::{Heard, Memo},
         plan::{Plan, ReaderKind, Scenario},
         property,
         reader::Reading,
@@ -219,6 +219,17 @@ impl Spine {
         let atlas = Atlas::new(scenario.groups(), &scenario.keys);
         let (memo, commit_noted) = (Memo::new(rules), AtomicBool::new(false));
         Spine { scenario, rules, atlas, memo, commit_noted }
+    }
+
+    /// As [`Spine::new`], for whoever follows a path and wants to know what groups do on it.
+    pub fn heard(scenario: Scenario) -> Spine {
+        let rules = Rules::default();
+        Spine { memo: Memo::heard(rules), ..Spine::new(scenario, rules) }
+    }
+
+    /// What groups did since this was asked last, in order.
+    pub fn take_heard(&self) -> Vec<Heard> {
+        self.memo.take_heard()
     }
 
     pub(crate) fn noted_a_commit(&self) -> bool {
