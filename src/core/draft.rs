@@ -219,6 +219,17 @@ impl Draft {
         seq: Option<u64>,
         digest: Option<Hash>,
     ) -> Result<Accepted, DraftError> {
+        self.push_seen(delta, seq, digest, |_| ())
+    }
+
+    /// The same, and shows the delta, once it is taken, to whoever follows the stream.
+    pub fn push_seen(
+        &mut self,
+        delta: Vec<u8>,
+        seq: Option<u64>,
+        digest: Option<Hash>,
+        seen: impl FnOnce(&Delta),
+    ) -> Result<Accepted, DraftError> {
         let next = self.seal.count + 1;
         if let Some(sent) = seq.filter(|&sent| sent != next) {
             return Err(DraftError::Sequence { expected: next, sent });
@@ -240,6 +251,7 @@ impl Draft {
             return Err(DraftError::Digest { seq: next, expected, sent });
         }
         let group = self.touch(&parsed.key)?;
+        seen(&parsed);
         self.extend_segment(group, next, expected);
         let part = self.parts.entry(group).or_default();
         part.footprint.add_delta(&parsed, delta.len());

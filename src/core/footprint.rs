@@ -78,7 +78,18 @@ impl Footprint {
     /// partition bucket), and the log2 class of its size.
     pub fn add_delta(&mut self, delta: &Delta, delta_bytes: usize) {
         let collection = &delta.key.collection;
-        let op = delta.op.name();
+        self.add_operation(delta);
+        let bucket = Hasher::new("bucket").bytes(delta.key.partition.as_bytes()).finish().0[0];
+        let bucket = u64::from(bucket) % PARTITION_BUCKETS;
+        self.add_token(Token::of(Hasher::new("part").bytes(collection.as_bytes()).u64(bucket)));
+        let class = u64::from(usize::BITS - delta_bytes.leading_zeros());
+        self.add_token(Token::of(Hasher::new("size").u64(class)));
+    }
+
+    /// Adds (collection, operation, field) for each field of a delta alone: what can be foreseen of
+    /// a stream, where partitions and sizes are chance.
+    pub fn add_operation(&mut self, delta: &Delta) {
+        let (collection, op) = (&delta.key.collection, delta.op.name());
         let fields = delta.op.fields();
         if fields.is_empty() {
             self.add_token(Token::operation(collection, op, None));
@@ -86,11 +97,6 @@ impl Footprint {
         for field in fields {
             self.add_token(Token::operation(collection, op, Some(field)));
         }
-        let bucket = Hasher::new("bucket").bytes(delta.key.partition.as_bytes()).finish().0[0];
-        let bucket = u64::from(bucket) % PARTITION_BUCKETS;
-        self.add_token(Token::of(Hasher::new("part").bytes(collection.as_bytes()).u64(bucket)));
-        let class = u64::from(usize::BITS - delta_bytes.leading_zeros());
-        self.add_token(Token::of(Hasher::new("size").u64(class)));
     }
 
     /// Adds one token.
