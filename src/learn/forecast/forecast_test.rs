@@ -88,3 +88,22 @@ fn table_forgets_the_oldest_and_all_that_only_it_held() {
     let (streams, positions, remainders) = table.kept();
     assert_eq!((streams, positions, remainders), (8_192, 8_192, 1));
 }
+
+#[test]
+fn stream_on_its_way_has_not_strayed_and_another_has_by_its_other_steps() {
+    let steps = stream(&[1; 8], 0);
+    let whole = Prefix { class: 1, steps: &steps };
+    let mut forecaster = Blend::default();
+    (0..60).for_each(|_| forecaster.learn(whole));
+    let (from, outlook) = (whole.first(2).footprint(), forecaster.forecast(whole.first(2)));
+    for at in 2..=8 {
+        let strayed = outlook.strayed(&from, &whole.first(at).footprint(), at);
+        assert!(strayed < 1e-6, "{strayed} after {at}");
+    }
+    let other = stream(&[1, 1, 5, 5], 0);
+    let strayed = outlook.strayed(&from, &Prefix { class: 1, steps: &other }.footprint(), 4);
+    assert!((2.0..4.0).contains(&strayed), "two steps were others: {strayed}");
+    let beyond = stream(&[1; 11], 0);
+    let strayed = outlook.strayed(&from, &Prefix { class: 1, steps: &beyond }.footprint(), 11);
+    assert!((strayed - 3.0).abs() < 1e-6, "three steps too many: {strayed}");
+}
