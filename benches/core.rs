@@ -4,13 +4,13 @@
 //! measured without a cluster. `floor` is the hashing that a transaction's chain cannot do without:
 //! on a shared machine only ratios within one run mean something.
 
-mod foresight;
+mod conflicts;
 mod receipts;
 mod state;
 mod workload;
 
+use conflicts::Leader;
 use divan::{Bencher, black_box, counter::ItemsCount};
-use foresight::Leader;
 use receipts::Signed;
 use state::Overlays;
 use vatic_core::chain;

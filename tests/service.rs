@@ -10,8 +10,8 @@ mod commits;
 mod conflicts;
 #[path = "service/edges.rs"]
 mod edges;
-#[path = "service/foresight.rs"]
-mod foresight;
+#[path = "service/explained.rs"]
+mod explained;
 #[path = "service/metrics.rs"]
 mod metrics;
 #[path = "service/pipelines.rs"]
@@ -50,8 +50,8 @@ fn main() -> ExitCode {
             conflicts::submit_that_conflicts_is_aborted_with_its_outcome,
             conflicts::delta_that_does_not_apply_rolls_back_for_good,
             conflicts::counters_raised_by_everybody_lose_nothing,
-            foresight::conflict_that_is_met_is_told_with_who_and_where,
-            foresight::explanation_changes_nothing_and_names_each_record,
+            explained::conflict_that_is_met_is_told_with_who_and_where,
+            explained::explanation_changes_nothing_and_names_each_record,
             queue::tickets_happen_once_wait_while_paused_and_can_be_taken_back,
             requests::request_repeated_through_another_node_is_answered_with_the_original,
             requests::requests_sent_at_once_apply_once,

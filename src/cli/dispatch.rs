@@ -10,7 +10,7 @@ use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand}
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::{
-    bench, demo, dev, foresight, keys, logging, queue, records, replay, start, status, txn, verify,
+    bench, conflicts, demo, dev, keys, logging, queue, records, replay, start, status, txn, verify,
 };
 
 /// Runs the command line of this process.
@@ -80,9 +80,9 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         },
         Command::Enqueue(args) => queue::enqueue(&args, &settings).await,
         Command::Queue(command) => queue::queue(&command, &settings).await,
-        Command::Explain(args) => done(foresight::explain(&args, &settings).await),
-        Command::Conflicts(command) => done(foresight::conflicts(&command, &settings).await),
-        Command::Model(command) => done(foresight::model(&command, &settings).await),
+        Command::Explain(args) => done(conflicts::explain(&args, &settings).await),
+        Command::Conflicts(command) => done(conflicts::conflicts(&command, &settings).await),
+        Command::Model(command) => done(conflicts::model(&command, &settings).await),
         Command::Keys => done(keys::run(&settings).await),
         Command::Verify(VerifyCommand::Receipt { file, keys }) => {
             done(verify::receipt(&file, keys.as_deref(), settings.output))

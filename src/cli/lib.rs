@@ -6,11 +6,11 @@
 mod args;
 mod bench;
 mod cluster_processes;
+mod conflicts;
 mod demo;
 mod dev;
 mod dispatch;
 mod exit;
-mod foresight;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod json;

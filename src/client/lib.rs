@@ -11,10 +11,10 @@ mod backoff;
 mod call;
 mod client;
 mod cluster;
+mod conflicts;
 mod convert;
 mod error;
 mod evidence;
-mod foresight;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod lane;
@@ -36,9 +36,9 @@ mod transaction;
 
 pub use client::{Client, Options, Routing};
 pub use cluster::{Cluster, Divergence, Group, Member, Replica, Role};
+pub use conflicts::{Conflict, Conflicts, Model, Outlook, RecordOutlook};
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};
-pub use foresight::{Conflict, Conflicts, Foresight, Model, RecordForesight};
 pub use limits::Limits;
 pub use outcome::{Cause, Committed, Outcome, Rollback};
 pub use pipeline::{Advice, Claim, Intent, Peeked, Pipeline, PipelineOptions};

@@ -6,10 +6,10 @@
 
 use crate::{
     config::Config,
+    conflicts::Conflicts,
     convert,
     divergence::SetAside,
     drive::Driving,
-    foresight::Foresight,
     lanes::KeyLanes,
     local::Settled,
     peer::{Finished, Origin, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
@@ -51,7 +51,7 @@ pub(crate) struct Cluster {
     pub(crate) registry: RwLock<BTreeMap<u32, NodeRecord>>,
     pub(crate) settled: Settled,
     pub(crate) lanes: KeyLanes,
-    pub(crate) foresight: Foresight,
+    pub(crate) conflicts: Conflicts,
     /// Held while the whole state is read for its digest.
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
@@ -118,7 +118,7 @@ impl Cluster {
             registry: RwLock::default(),
             settled: Settled::default(),
             lanes: KeyLanes::default(),
-            foresight: Foresight::new(config.node),
+            conflicts: Conflicts::new(config.node),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
             driving: Flights::default(),

@@ -1,8 +1,8 @@
 //! The one place where generated types and the core's meet.
 
 use crate::{
-    foresight::Met,
-    peer::{Foreseen, NodeForesight, NodeStatus},
+    conflicts::Met,
+    peer::{NodeConflicts, NodeStatus, Outlook},
     status::ApiError,
     time,
 };
@@ -125,27 +125,27 @@ pub(crate) fn conflict(met: Met) -> v1::Conflict {
 }
 
 /// What one record of a transaction would meet.
-pub(crate) fn foreseen(group: GroupId, foreseen: Foreseen) -> v1::RecordForesight {
-    let reasons = foreseen.reasons.into_iter().map(|(of, share)| v1::Reason {
+pub(crate) fn outlook(group: GroupId, outlook: Outlook) -> v1::RecordOutlook {
+    let reasons = outlook.reasons.into_iter().map(|(of, share)| v1::Reason {
         of: of.name().into(),
         log_odds: f64::from(share) / 65_536.0,
     });
-    v1::RecordForesight {
-        key: Some(to_key(&foreseen.key)),
+    v1::RecordOutlook {
+        key: Some(to_key(&outlook.key)),
         group: group.0,
-        score_ppm: foreseen.score_ppm,
-        in_turn: foreseen.in_turn,
-        wait_us: foreseen.wait_us,
-        typical_us: foreseen.typical_us,
-        ahead: foreseen.ahead,
-        undecided_transaction_id: foreseen.holder.map(tid).unwrap_or_default(),
+        score_ppm: outlook.score_ppm,
+        in_turn: outlook.in_turn,
+        wait_us: outlook.wait_us,
+        typical_us: outlook.typical_us,
+        ahead: outlook.ahead,
+        undecided_transaction_id: outlook.holder.map(tid).unwrap_or_default(),
         reasons: reasons.collect(),
-        model_version: foreseen.model_version,
+        model_version: outlook.model_version,
     }
 }
 
 /// A node's conflict model.
-pub(crate) fn model(node: u32, known: &NodeForesight) -> v1::Model {
+pub(crate) fn model(node: u32, known: &NodeConflicts) -> v1::Model {
     let switched_off = known.switched_off.iter().map(|group| group.name().to_owned());
     v1::Model {
         node_id: u64::from(node),

@@ -18,11 +18,11 @@ mod cluster;
 mod cluster_service;
 mod compare;
 mod config;
+mod conflict_service;
+mod conflicts;
 mod convert;
 mod divergence;
 mod drive;
-mod foresight;
-mod foresight_service;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod identity;

@@ -4,7 +4,7 @@ use crate::{
     attest,
     cluster::Cluster,
     compare, drive,
-    peer::{Foreseen, NodeStatus, Origin, PeerReply, PeerRequest, Proposed, ReplicaStatus},
+    peer::{NodeStatus, Origin, Outlook, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     scrub, serve_read, time,
 };
 use std::{
@@ -99,8 +99,8 @@ impl Cluster {
             (PeerRequest::Status { with_state_digest }, _) => {
                 PeerReply::Status(self.status(with_state_digest).await)
             }
-            (PeerRequest::Foresight { conflicts_max }, _) => {
-                PeerReply::Foresight(self.foresight.account(conflicts_max as usize))
+            (PeerRequest::Conflicts { conflicts_max }, _) => {
+                PeerReply::Conflicts(self.conflicts.account(conflicts_max as usize))
             }
             (_, None) => PeerReply::NotLeader { leader: None },
             (PeerRequest::Propose { group, mut command, origin }, Some(handle)) => {
@@ -119,8 +119,8 @@ impl Cluster {
             (PeerRequest::Coordinate { body, parts, origin }, Some(handle)) => {
                 self.serve_coordinate(handle, body, parts, origin, deadline).await
             }
-            (PeerRequest::Foresee { group, user, deltas }, Some(handle)) => {
-                self.serve_foresee(group, handle, user, &deltas)
+            (PeerRequest::Explain { group, user, deltas }, Some(handle)) => {
+                self.serve_explain(group, handle, user, &deltas)
             }
         }
     }
@@ -135,12 +135,12 @@ impl Cluster {
         deadline: Instant,
     ) -> PeerReply {
         let proposing = match command {
-            Command::Vote(vote) => Some(self.foresight.proposing(group, vote, origin)),
+            Command::Vote(vote) => Some(self.conflicts.proposing(group, vote, origin)),
             _ => None,
         };
         let reply = self.propose_here(group, handle, command, deadline).await;
         proposing.into_iter().for_each(|proposing| proposing.end(&reply));
-        self.foresight.applied(command);
+        self.conflicts.applied(command);
         reply
     }
 
@@ -216,7 +216,7 @@ impl Cluster {
     }
 
     /// What each record of a transaction would meet in a group that is led here.
-    fn serve_foresee(
+    fn serve_explain(
         &self,
         group: GroupId,
         handle: &GroupHandle,
@@ -229,12 +229,12 @@ impl Cluster {
         let view = handle.view();
         let reader = Group::of_view(group, &view, Rules::default());
         let keys: BTreeSet<&Key> = deltas.iter().map(|delta| &delta.key).collect();
-        let foreseen = keys.into_iter().map(|key| {
+        let outlook = keys.into_iter().map(|key| {
             let (_, holder) = reader.peek(&view, key);
             let ahead = self.lanes.ahead(key);
-            Foreseen { holder, ..self.foresight.foresee(user, key, deltas, ahead) }
+            Outlook { holder, ..self.conflicts.outlook(user, key, deltas, ahead) }
         });
-        PeerReply::Foreseen(foreseen.collect())
+        PeerReply::Outlook(outlook.collect())
     }
 
     /// Reads one replica's whole state.

@@ -2,8 +2,8 @@
 
 use crate::{
     cluster::Cluster,
+    conflicts::Asked,
     convert,
-    foresight::Asked,
     lanes::{LOOK_AGAIN, Waiting},
     peer::Origin,
     status::ApiError,
@@ -51,11 +51,11 @@ impl Look<'_> {
         let lanes = &self.cluster.lanes;
         let free = match turn {
             Some(turn) if turn.hold_us > 0 => {
-                self.cluster.foresight.in_turn(turn.token, self.key);
+                self.cluster.conflicts.in_turn(turn.token, self.key);
                 lanes.take(self.key, turn)
             }
             Some(turn) => {
-                self.cluster.foresight.given_up(turn.token, self.key);
+                self.cluster.conflicts.given_up(turn.token, self.key);
                 !lanes.is_taken(self.key, Some(turn.token))
             }
             None => !lanes.is_taken(self.key, None),
@@ -75,7 +75,7 @@ impl Look<'_> {
             ahead: self.cluster.lanes.ahead(self.key),
             by_hotness: claim.adviser() == v1::Adviser::Hotness,
         };
-        convert::advice(self.cluster.foresight.advise(asked))
+        convert::advice(self.cluster.conflicts.advise(asked))
     }
 
     /// The record in its turn, or as it is at `ends`: then it is `pending`, and no turn is left.
@@ -87,7 +87,7 @@ impl Look<'_> {
     ) -> v1::RecordRead {
         let lanes = &self.cluster.lanes;
         let token = turn.map(|turn| turn.token);
-        token.into_iter().for_each(|token| self.cluster.foresight.in_turn(token, self.key));
+        token.into_iter().for_each(|token| self.cluster.conflicts.in_turn(token, self.key));
         let Some(mut waiting) = lanes.wait(self.handle, self.key, turn, urgency) else {
             return self.now(None);
         };

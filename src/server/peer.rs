@@ -1,7 +1,7 @@
 //! What one node asks another beside Raft: a closed set, answered by a group's leader or refused
 //! with the name of another node. Nothing is ever forwarded a second time.
 
-use crate::{attest::Witness, compare::Heads, divergence::Divergence, foresight::Met};
+use crate::{attest::Witness, compare::Heads, conflicts::Met, divergence::Divergence};
 use serde::{Deserialize, Serialize};
 use vatic_core::{
     aggregate::OutcomeRead,
@@ -43,9 +43,9 @@ pub(crate) enum PeerRequest {
     /// What the node knows of its own replicas.
     Status { with_state_digest: bool },
     /// What a transaction of these deltas would meet in a group. To its leader.
-    Foresee { group: GroupId, user: u64, deltas: Vec<Delta> },
+    Explain { group: GroupId, user: u64, deltas: Vec<Delta> },
     /// What the node learnt, and the newest conflicts that it saw.
-    Foresight { conflicts_max: u32 },
+    Conflicts { conflicts_max: u32 },
 }
 
 /// Whose transaction it is. It decides nothing: it tells what to learn from a vote.
@@ -115,9 +115,9 @@ pub(crate) enum PeerReply {
     /// What the node knows of its replicas.
     Status(NodeStatus),
     /// What each record of it would meet.
-    Foreseen(Vec<Foreseen>),
+    Outlook(Vec<Outlook>),
     /// What the node learnt and saw.
-    Foresight(NodeForesight),
+    Conflicts(NodeConflicts),
     /// Another replica leads, or nobody.
     NotLeader { leader: Option<u32> },
     /// Time ran out; a command may or may not be applied.
@@ -132,7 +132,7 @@ pub(crate) enum PeerReply {
 
 /// What a node learnt of the groups that it led, and the newest conflicts that it saw.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct NodeForesight {
+pub(crate) struct NodeConflicts {
     /// `full`, `hotness` or `none`: which model is in use.
     pub(crate) mode: String,
     pub(crate) labels: u64,
@@ -149,7 +149,7 @@ pub(crate) struct NodeForesight {
 
 /// What one record of a transaction would meet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Foreseen {
+pub(crate) struct Outlook {
     pub(crate) key: Key,
     /// Without a turn; `None` without a model.
     pub(crate) score_ppm: Option<u32>,
@@ -263,10 +263,10 @@ impl PeerRequest {
             | PeerRequest::Heads { group, .. }
             | PeerRequest::StateDigest { group }
             | PeerRequest::SetAside { group, .. }
-            | PeerRequest::Foresee { group, .. } => Some(*group),
+            | PeerRequest::Explain { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
             PeerRequest::Witness { checkpoint } => Some(checkpoint.group),
-            PeerRequest::Status { .. } | PeerRequest::Foresight { .. } => None,
+            PeerRequest::Status { .. } | PeerRequest::Conflicts { .. } => None,
         }
     }
 }

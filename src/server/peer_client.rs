@@ -84,8 +84,8 @@ impl PeerClients {
             | PeerRequest::StateDigest { .. }
             | PeerRequest::Witness { .. }
             | PeerRequest::Status { .. }
-            | PeerRequest::Foresee { .. }
-            | PeerRequest::Foresight { .. } => Kind::Reads,
+            | PeerRequest::Explain { .. }
+            | PeerRequest::Conflicts { .. } => Kind::Reads,
         };
         let lane = self.lane(node, kind)?;
         let body = codec::encode(request).into();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use serde_json::{Value as Json, json};
-use vatic_client::{Conflict, Model, RecordForesight};
+use vatic_client::{Conflict, Model, RecordOutlook};
 
 use crate::args::{ConflictsCommand, ExplainArgs, ModelCommand, Output};
 use crate::exit::Failed;
@@ -106,7 +106,7 @@ fn top(conflicts: &[Conflict], limit: usize) -> Vec<Json> {
     rows.into_iter().map(row).collect()
 }
 
-fn of_record(record: &RecordForesight) -> Json {
+fn of_record(record: &RecordOutlook) -> Json {
     let reasons = record.reasons.iter().map(|(of, share)| format!("{of} {share:+.2}"));
     json!({
         "key": record.key.to_string(),

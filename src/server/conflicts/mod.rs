@@ -1,4 +1,4 @@
-//! What this node foresees of the groups that it leads, and what became of it.
+//! What this node foresees in the groups that it leads, and what became of it.
 //!
 //! The core says what is known of a claim or a vote and what it means; here are its clock, its lock,
 //! and a thread that learns. A node knows the conflicts of the groups that it leads, and learns from
@@ -7,14 +7,14 @@
 //! Nothing here decides whether a transaction commits.
 
 #[cfg(test)]
-mod foresight_test;
+mod conflicts_test;
 mod history;
 mod learner;
 
 pub(crate) use history::Met;
 
 use crate::{
-    peer::{Foreseen, NodeForesight, Origin, PeerReply},
+    peer::{NodeConflicts, Origin, Outlook, PeerReply},
     time,
 };
 use history::History;
@@ -42,7 +42,7 @@ const TOUCHES_MAX: usize = 256;
 
 const COST_US: u64 = 1_000_000 / LABELS_A_SECOND;
 
-pub(crate) struct Foresight {
+pub(crate) struct Conflicts {
     node: u32,
     present: Mutex<Present>,
     learning: Learning,
@@ -71,18 +71,18 @@ pub(crate) struct Asked<'a> {
 
 /// A vote on its way through the log. Dropped without an answer, nobody knows what became of it.
 pub(crate) struct Proposing<'a> {
-    foresight: &'a Foresight,
+    conflicts: &'a Conflicts,
     group: GroupId,
     tid: Tid,
     proposed_us: u64,
     ballot: Option<Ballot>,
 }
 
-impl Foresight {
-    pub(crate) fn new(node: u32) -> Foresight {
+impl Conflicts {
+    pub(crate) fn new(node: u32) -> Conflicts {
         let budget = Budget { credit_us: COST_US * LABELS_AT_ONCE, at_us: 0 };
         let present = Present { claims: Claims::new(Limits::production()), budget };
-        Foresight {
+        Conflicts {
             node,
             present: Mutex::new(present),
             learning: Learning::start(node),
@@ -129,7 +129,7 @@ impl Foresight {
             let named = (origin.token, origin.user);
             present.claims.propose(tid, named, touches, scored, now_us)
         });
-        Proposing { foresight: self, group, tid, proposed_us: now_us, ballot: Some(ballot) }
+        Proposing { conflicts: self, group, tid, proposed_us: now_us, ballot: Some(ballot) }
     }
 
     /// To be told once a command is applied.
@@ -141,7 +141,7 @@ impl Foresight {
     }
 
     /// What a transaction of these deltas would be told of a record, and why.
-    pub(crate) fn foresee(&self, user: u64, key: &Key, deltas: &[Delta], ahead: u64) -> Foreseen {
+    pub(crate) fn outlook(&self, user: u64, key: &Key, deltas: &[Delta], ahead: u64) -> Outlook {
         let own = deltas.iter().filter(|delta| delta.key == *key);
         let touches = own.map(|delta| Touch::of_delta(delta, codec::encoded_bytes(delta)));
         let (touches, now_us) = (touches.collect(), time::now().0);
@@ -153,7 +153,7 @@ impl Foresight {
         });
         let (advice, features) = weighed;
         let reasons = advice.score_ppm.map(|_| reasons(&model, &features)).unwrap_or_default();
-        Foreseen {
+        Outlook {
             key: key.clone(),
             score_ppm: advice.score_ppm,
             in_turn: advice.course == Course::InTurn,
@@ -167,7 +167,7 @@ impl Foresight {
     }
 
     /// What this node learnt, and the newest conflicts that it saw.
-    pub(crate) fn account(&self, conflicts_max: usize) -> NodeForesight {
+    pub(crate) fn account(&self, conflicts_max: usize) -> NodeConflicts {
         let conflicts = self.history.lock().expect("no holder panics").newest(conflicts_max);
         self.learning.account(conflicts)
     }
@@ -224,13 +224,13 @@ impl Proposing<'_> {
     pub(crate) fn end(mut self, reply: &PeerReply) {
         let PeerReply::Applied(proposed) = reply else { return };
         let (verdict, cause) = verdict(&proposed.applied.reply);
-        self.foresight.answered(&mut self, verdict, cause);
+        self.conflicts.answered(&mut self, verdict, cause);
     }
 }
 
 impl Drop for Proposing<'_> {
     fn drop(&mut self) {
-        self.foresight.answered(self, Verdict::Other, None);
+        self.conflicts.answered(self, Verdict::Other, None);
     }
 }
 

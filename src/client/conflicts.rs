@@ -46,16 +46,16 @@ pub struct Conflict {
 
 /// What a transaction would meet if it were sent now.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Foresight {
+pub struct Outlook {
     /// In the order of their keys.
-    pub records: Vec<RecordForesight>,
+    pub records: Vec<RecordOutlook>,
     /// Any conflict at all, without a turn, in parts per million; `None` without models.
     pub score_ppm: Option<u32>,
 }
 
 /// What one record of it would meet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RecordForesight {
+pub struct RecordOutlook {
     /// The record.
     pub key: Key,
     /// Its group.
@@ -128,7 +128,7 @@ impl Client {
     }
 
     /// What a transaction of these deltas would meet if it were sent now. Changes nothing.
-    pub async fn explain(&self, deltas: &[Delta]) -> Result<Foresight, ClientError> {
+    pub async fn explain(&self, deltas: &[Delta]) -> Result<Outlook, ClientError> {
         deltas.iter().try_for_each(|delta| delta.key.check())?;
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
         let message = v1::ExplainRequest { transitions: submit::transitions(&encoded) };
@@ -141,7 +141,7 @@ impl Client {
             .await?;
         let records = answer.records.into_iter().map(record).collect::<Result<_, _>>();
         let records = records.map_err(|what| node.broke(what))?;
-        Ok(Foresight { records, score_ppm: answer.score_ppm })
+        Ok(Outlook { records, score_ppm: answer.score_ppm })
     }
 
     /// The conflict models of the nodes that answer, ascending by node.
@@ -172,8 +172,8 @@ fn conflict(met: v1::Conflict) -> Result<Conflict, Malformed> {
     })
 }
 
-fn record(found: v1::RecordForesight) -> Result<RecordForesight, Malformed> {
-    Ok(RecordForesight {
+fn record(found: v1::RecordOutlook) -> Result<RecordOutlook, Malformed> {
+    Ok(RecordOutlook {
         key: convert::key_in(found.key.ok_or("a forecast without a key")?),
         group: found.group,
         score_ppm: found.score_ppm,

@@ -46,10 +46,10 @@ fn asked(token: u64, key: &Key) -> Asked<'_> {
 }
 
 /// A claim and its vote, which meets a conflict or does not.
-fn attempt(foresight: &Foresight, token: u64, key: &Key, conflict: bool) {
-    foresight.advise(asked(token, key));
+fn attempt(conflicts: &Conflicts, token: u64, key: &Key, conflict: bool) {
+    conflicts.advise(asked(token, key));
     let origin = Origin { token, user: 1 };
-    let proposing = foresight.proposing(GROUP, &vote(token, key), origin);
+    let proposing = conflicts.proposing(GROUP, &vote(token, key), origin);
     let by = Tid { mint: Timestamp(0), home: GROUP, nonce: 0 };
     let why = conflict.then(|| Why::Locked { key: key.clone(), by });
     proposing.end(&reply(why));
@@ -57,22 +57,22 @@ fn attempt(foresight: &Foresight, token: u64, key: &Key, conflict: bool) {
 
 #[test]
 fn record_that_conflicts_gets_a_higher_score_than_one_that_does_not() {
-    let foresight = Foresight::new(1);
+    let conflicts = Conflicts::new(1);
     let (fought, calm) = (key("fought"), key("calm"));
     for round in 0..LABELS_AT_ONCE / 2 {
-        attempt(&foresight, 2 * round + 1, &fought, round % 8 != 0);
-        attempt(&foresight, 2 * round + 2, &calm, false);
+        attempt(&conflicts, 2 * round + 1, &fought, round % 8 != 0);
+        attempt(&conflicts, 2 * round + 2, &calm, false);
     }
     let ends = Instant::now() + LEARNT_WITHIN;
-    while foresight.learning.model().terms.is_empty() {
-        assert!(Instant::now() < ends, "no model: {:?}", foresight.account(0));
+    while conflicts.learning.model().terms.is_empty() {
+        assert!(Instant::now() < ends, "no model: {:?}", conflicts.account(0));
         std::thread::sleep(Duration::from_millis(20));
     }
     let score = |key| {
         let delta = Delta { key, op: Op::Put(Fields::new()) };
-        let foreseen = foresight.foresee(1, &delta.key.clone(), &[delta], 0);
-        assert!(!foreseen.reasons.is_empty(), "{foreseen:?}");
-        foreseen.score_ppm.expect("there is a model")
+        let outlook = conflicts.outlook(1, &delta.key.clone(), &[delta], 0);
+        assert!(!outlook.reasons.is_empty(), "{outlook:?}");
+        outlook.score_ppm.expect("there is a model")
     };
     let (fought, calm) = (score(fought), score(calm));
     assert!(fought > 2 * calm, "{fought} and {calm} parts per million");
@@ -80,31 +80,31 @@ fn record_that_conflicts_gets_a_higher_score_than_one_that_does_not() {
 
 #[test]
 fn conflict_is_kept_with_its_claim_and_the_oldest_goes_first() {
-    let foresight = Foresight::new(3);
+    let conflicts = Conflicts::new(3);
     let at = key("k");
-    attempt(&foresight, 1, &at, true);
-    attempt(&foresight, 2, &at, false);
-    let met = foresight.account(10).conflicts;
+    attempt(&conflicts, 1, &at, true);
+    attempt(&conflicts, 2, &at, false);
+    let met = conflicts.account(10).conflicts;
     assert_eq!(met.len(), 1);
     let first = (met[0].node, met[0].claimed, met[0].in_turn, met[0].tid.nonce);
     assert_eq!(first, (3, true, false, 1));
-    foresight.advise(asked(4, &at));
-    foresight.in_turn(4, &at);
-    let waited = foresight.proposing(GROUP, &vote(4, &at), Origin { token: 4, user: 1 });
+    conflicts.advise(asked(4, &at));
+    conflicts.in_turn(4, &at);
+    let waited = conflicts.proposing(GROUP, &vote(4, &at), Origin { token: 4, user: 1 });
     waited.end(&reply(Some(Why::Locked { key: at.clone(), by: met[0].tid })));
-    assert!(foresight.account(1).conflicts[0].in_turn);
-    let kept = foresight.account(usize::MAX).conflicts.len();
+    assert!(conflicts.account(1).conflicts[0].in_turn);
+    let kept = conflicts.account(usize::MAX).conflicts.len();
     assert_eq!(kept, 2);
 }
 
 #[test]
 fn vote_that_nobody_answers_leaves_nothing_in_flight() {
-    let foresight = Foresight::new(1);
+    let conflicts = Conflicts::new(1);
     let at = key("k");
-    drop(foresight.proposing(GROUP, &vote(1, &at), Origin::default()));
-    foresight.proposing(GROUP, &vote(2, &at), Origin::default()).end(&PeerReply::Late);
-    assert_eq!(foresight.with(|present| present.claims.contention().in_flight()), 0);
-    assert!(foresight.account(1).conflicts.is_empty());
+    drop(conflicts.proposing(GROUP, &vote(1, &at), Origin::default()));
+    conflicts.proposing(GROUP, &vote(2, &at), Origin::default()).end(&PeerReply::Late);
+    assert_eq!(conflicts.with(|present| present.claims.contention().in_flight()), 0);
+    assert!(conflicts.account(1).conflicts.is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::{
     api::{self, Gateway},
     convert,
-    peer::{NodeForesight, Origin, PeerReply, PeerRequest},
+    peer::{NodeConflicts, Origin, PeerReply, PeerRequest},
     status::ApiError,
 };
 use std::{
@@ -35,7 +35,7 @@ impl ConflictService for Gateway {
         let limit = if limit == 0 { CONFLICTS_UNASKED } else { limit };
         let narrow = key.is_some() || transaction_id.is_some();
         let looked = if narrow { LOOKED_MAX } else { limit };
-        let (known, unreachable_nodes) = self.foresights(looked, deadline).await;
+        let (known, unreachable_nodes) = self.conflicts_known(looked, deadline).await;
         let all = known.into_values().flat_map(|node| node.conflicts).map(convert::conflict);
         let mut conflicts: Vec<v1::Conflict> = all
             .filter(|met| {
@@ -71,17 +71,17 @@ impl ConflictService for Gateway {
             }
         }
         let asked = by_group.into_iter().map(|(group, deltas)| async move {
-            let request = PeerRequest::Foresee { group, user, deltas };
+            let request = PeerRequest::Explain { group, user, deltas };
             match self.cluster.ask(group, request, deadline).await? {
-                PeerReply::Foreseen(foreseen) => Ok((group, foreseen)),
+                PeerReply::Outlook(outlook) => Ok((group, outlook)),
                 _ => Err(ApiError::NoLeader { group }),
             }
         });
         let answered = futures::future::try_join_all(asked).await?;
-        let records = answered.into_iter().flat_map(|(group, foreseen)| {
-            foreseen.into_iter().map(move |record| convert::foreseen(group, record))
+        let records = answered.into_iter().flat_map(|(group, outlook)| {
+            outlook.into_iter().map(move |record| convert::outlook(group, record))
         });
-        let mut records: Vec<v1::RecordForesight> = records.collect();
+        let mut records: Vec<v1::RecordOutlook> = records.collect();
         records.sort_by(|one, other| place(one).cmp(&place(other)));
         let score_ppm = any(records.iter().map(|record| record.score_ppm));
         Ok(Response::new(v1::ExplainResponse { records, score_ppm }))
@@ -92,7 +92,7 @@ impl ConflictService for Gateway {
         request: Request<v1::ModelsRequest>,
     ) -> Result<Response<v1::ModelsResponse>, Status> {
         let deadline = self.deadline(&request);
-        let (known, unreachable_nodes) = self.foresights(0, deadline).await;
+        let (known, unreachable_nodes) = self.conflicts_known(0, deadline).await;
         let models = known.iter().map(|(node, known)| convert::model(*node, known)).collect();
         Ok(Response::new(v1::ModelsResponse { models, unreachable_nodes }))
     }
@@ -100,20 +100,20 @@ impl ConflictService for Gateway {
 
 impl Gateway {
     /// What all nodes learnt and saw, and who did not answer.
-    async fn foresights(
+    async fn conflicts_known(
         &self,
         conflicts_max: u32,
         deadline: Instant,
-    ) -> (BTreeMap<u32, NodeForesight>, Vec<u64>) {
+    ) -> (BTreeMap<u32, NodeConflicts>, Vec<u64>) {
         let own = self.cluster.config.node;
         let nodes = self.cluster.config.members.iter().map(|member| member.node);
         let asked = nodes.map(|node| async move {
             if node == own {
-                return (node, Some(self.cluster.foresight.account(conflicts_max as usize)));
+                return (node, Some(self.cluster.conflicts.account(conflicts_max as usize)));
             }
-            let request = PeerRequest::Foresight { conflicts_max };
+            let request = PeerRequest::Conflicts { conflicts_max };
             match self.cluster.peers.call(node, &request, deadline).await {
-                Some(PeerReply::Foresight(known)) => (node, Some(known)),
+                Some(PeerReply::Conflicts(known)) => (node, Some(known)),
                 _ => (node, None),
             }
         });
@@ -129,7 +129,7 @@ impl Gateway {
     }
 }
 
-fn place(record: &v1::RecordForesight) -> (&str, &str, &str) {
+fn place(record: &v1::RecordOutlook) -> (&str, &str, &str) {
     let key = record.key.as_ref();
     key.map_or(("", "", ""), |key| (&key.collection, &key.partition, &key.sort))
 }

@@ -4,7 +4,7 @@
 //! counted.
 
 use super::history::Met;
-use crate::peer::NodeForesight;
+use crate::peer::NodeConflicts;
 use std::{
     sync::{
         Arc, Mutex, RwLock,
@@ -60,14 +60,14 @@ impl Learning {
         }
     }
 
-    pub(crate) fn account(&self, conflicts: Vec<Met>) -> NodeForesight {
+    pub(crate) fn account(&self, conflicts: Vec<Met>) -> NodeConflicts {
         let status = self.learnt.status.lock().expect("no holder panics").clone();
         let mode = match status.mode {
             Mode::Full => "full",
             Mode::Hotness => "hotness",
             Mode::Prior => "none",
         };
-        NodeForesight {
+        NodeConflicts {
             mode: mode.to_owned(),
             labels: status.labels,
             passed_over: *self.passed_over.lock().expect("no holder panics"),
