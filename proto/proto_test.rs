@@ -20,7 +20,13 @@ fn descriptor_set_names_every_service() {
     services.sort();
     assert_eq!(
         services,
-        ["ClusterService", "PipelineService", "RecordService", "TransactionService"]
+        [
+            "AnomalyService",
+            "ClusterService",
+            "PipelineService",
+            "RecordService",
+            "TransactionService",
+        ]
     );
 }
 

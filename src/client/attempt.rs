@@ -1,6 +1,8 @@
 //! The state of one attempt: what was sent, what came back, and where its chain stands.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use vatic_core::delta::Delta;
@@ -15,6 +17,7 @@ use crate::client::Client;
 use crate::convert;
 use crate::error::ClientError;
 use crate::evidence::SentChain;
+use crate::foresight::{Foresight, Notice};
 use crate::outcome::{Outcome, Rollback};
 use crate::overlay::Overlay;
 use crate::pool::Node;
@@ -23,12 +26,16 @@ use crate::request::Request;
 use crate::stream::Wire;
 use crate::transaction::Answers;
 
+/// Notices that wait to be taken; the oldest makes room.
+const NOTICES_MAX: usize = 256;
+
 /// What all attempts of one run share.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Not set: without exactly-once.
     pub(crate) request: Option<Arc<Request>>,
     pub(crate) isolation: v1::Isolation,
+    pub(crate) foresight: Foresight,
 }
 
 #[derive(Debug)]
@@ -44,6 +51,7 @@ pub(crate) struct Attempt {
     last_read_id: u64,
     outcome: Option<v1::Outcome>,
     home: Option<Key>,
+    notices: VecDeque<Notice>,
 }
 
 #[derive(Debug)]
@@ -68,6 +76,7 @@ impl Attempt {
             last_read_id: 0,
             outcome: None,
             home: None,
+            notices: VecDeque::new(),
         }
     }
 
@@ -107,6 +116,30 @@ impl Attempt {
     /// The rollback that the server announced, if it did.
     fn announced(&self) -> Option<Rollback> {
         self.outcome.as_ref().and_then(convert::rollback)
+    }
+
+    /// Takes what was told and nobody has taken yet.
+    pub(crate) fn take_notices(&mut self) -> VecDeque<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The next notice, waited for no longer than asked. Errors where the transaction ends.
+    pub(crate) async fn next_notice(
+        &mut self,
+        within: Duration,
+    ) -> Result<Option<Notice>, ClientError> {
+        let until = Instant::now() + within;
+        loop {
+            if let Some(notice) = self.notices.pop_front() {
+                return Ok(Some(notice));
+            }
+            if self.outcome.is_some() {
+                return Err(self.ended());
+            }
+            let Some(wire) = self.wire.as_mut() else { return Ok(None) };
+            let Some(answer) = wire.next_until(until).await? else { return Ok(None) };
+            self.take(answer, &mut Answers::new())?;
+        }
     }
 
     pub(crate) async fn write(&mut self, delta: &Delta, bytes: Vec<u8>) -> Result<(), ClientError> {
@@ -262,6 +295,7 @@ impl Attempt {
             seed: None,
             isolation: self.plan.isolation.into(),
             deadline_ms: 0,
+            foresight: Some(convert::foresight_out(self.plan.foresight)),
         };
         self.home = Some(first.clone());
         self.wanted = Some(node.clone());
@@ -311,12 +345,30 @@ impl Attempt {
                 };
                 Ok(begun.chain.acknowledge(&self.deltas, ack.seq, &ack.digest)?)
             }
+            Answer::Forecast(frame) => {
+                self.notice(Notice::Forecast(convert::forecast_in(frame)));
+                Ok(())
+            }
+            Answer::Warning(frame) => {
+                let warning = convert::warning_in(frame).map_err(|what| self.broke(what))?;
+                warning.into_iter().for_each(|warning| self.notice(Notice::Warning(warning)));
+                Ok(())
+            }
             Answer::Outcome(frame) => {
                 let outcome = frame.outcome.ok_or_else(|| self.broke("an empty outcome"))?;
                 self.outcome = Some(outcome);
+                let verdict = frame.verdict.map(convert::verdict_in);
+                verdict.into_iter().for_each(|verdict| self.notice(Notice::Verdict(verdict)));
                 Err(self.ended())
             }
         }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        if self.notices.len() >= NOTICES_MAX {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
     }
 
     fn take_begun(&mut self, begun: v1::BegunFrame) -> Result<(), ClientError> {

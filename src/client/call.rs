@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
+use vatic_proto::v1::anomaly_service_client::AnomalyServiceClient;
 use vatic_proto::v1::cluster_service_client::ClusterServiceClient;
 use vatic_proto::v1::conflict_service_client::ConflictServiceClient;
 use vatic_proto::v1::queue_service_client::QueueServiceClient;
@@ -149,6 +150,13 @@ impl Client {
     pub(crate) fn queue_service(&self, node: &Node) -> QueueServiceClient<Channel> {
         let bytes_max = self.limits().message_bytes_max;
         QueueServiceClient::new(node.channel.clone())
+            .max_decoding_message_size(bytes_max)
+            .max_encoding_message_size(bytes_max)
+    }
+
+    pub(crate) fn anomalies(&self, node: &Node) -> AnomalyServiceClient<Channel> {
+        let bytes_max = self.limits().message_bytes_max;
+        AnomalyServiceClient::new(node.channel.clone())
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(bytes_max)
     }

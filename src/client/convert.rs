@@ -11,7 +11,9 @@ use vatic_core::key::{Key, KeyRange};
 use vatic_core::value::{Fields, Scalar, Value};
 use vatic_proto::v1;
 
+use crate::anomalies::Anomaly;
 use crate::evidence::Evidence;
+use crate::foresight::{Disturbance, Forecast, Foresight, Verdict, Warning};
 use crate::outcome::{Cause, Committed, Outcome, Rollback};
 use crate::reads::Record;
 use crate::request::Request;
@@ -108,6 +110,66 @@ pub(crate) fn rollback_in(rollback: &v1::Rollback, transaction_id: &[u8]) -> Rol
         message: rollback.message.clone(),
         retryable: rollback.retryable,
     }
+}
+
+pub(crate) fn foresight_out(foresight: Foresight) -> v1::Foresight {
+    let Foresight { forecasts, warnings, abort_early } = foresight;
+    v1::Foresight { forecasts, warnings, abort_early }
+}
+
+pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
+    Forecast {
+        transitions: frame.transitions,
+        expected_transitions: frame.expected_transitions,
+        strayed: frame.strayed,
+        expected_participants: frame.expected_participants,
+        exemplars: frame.exemplars,
+        forecaster: frame.forecaster,
+        spread: frame.spread,
+    }
+}
+
+/// `None` for what this client does not know.
+pub(crate) fn warning_in(frame: v1::WarningFrame) -> Result<Option<Warning>, Malformed> {
+    let what = match frame.what() {
+        v1::warning_frame::What::Overwritten => Disturbance::Overwritten,
+        v1::warning_frame::What::Locked => Disturbance::Locked,
+        v1::warning_frame::What::Unspecified => return Ok(None),
+    };
+    Ok(Some(Warning {
+        what,
+        key: key_in(frame.key.ok_or("a warning without key")?),
+        read: Timestamp(frame.read_version),
+        found: Timestamp(frame.found_version),
+        other: Tid::from_bytes(&frame.other_transaction_id),
+    }))
+}
+
+pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
+    Verdict {
+        valid: verdict.valid,
+        transitions: verdict.transitions,
+        expected_transitions: verdict.expected_transitions,
+        actual_transitions: verdict.actual_transitions,
+        distance: verdict.distance,
+        score: verdict.score,
+        tolerance: verdict.tolerance,
+        forecaster: verdict.forecaster,
+    }
+}
+
+pub(crate) fn anomaly_in(node_id: u64, anomaly: v1::Anomaly) -> Result<Anomaly, Malformed> {
+    Ok(Anomaly {
+        node_id,
+        sequence: anomaly.sequence,
+        at_unix_ms: anomaly.at_unix_ms,
+        tid: tid_in(&anomaly.transaction_id)?,
+        class: anomaly.class,
+        verdict: verdict_in(anomaly.verdict.ok_or("an anomaly without verdict")?),
+        p_value: anomaly.p_value,
+        drifting: anomaly.drifting,
+        strays: anomaly.strays.into_iter().map(|stray| (stray.token, stray.more)).collect(),
+    })
 }
 
 fn cause_in(cause: v1::RollbackCause) -> Cause {

@@ -272,7 +272,7 @@ impl Play {
     }
 
     async fn end(&self, outcome: v1::Outcome) {
-        self.say(Answer::Outcome(v1::OutcomeFrame { outcome: Some(outcome) })).await;
+        self.say(Answer::Outcome(v1::OutcomeFrame { outcome: Some(outcome), verdict: None })).await;
     }
 
     async fn say(&self, answer: Answer) {

@@ -6,6 +6,7 @@
 //!
 //! Start at [`Client`]; [`Client::run`] is what most programs need.
 
+mod anomalies;
 mod attempt;
 mod backoff;
 mod call;
@@ -15,6 +16,7 @@ mod conflicts;
 mod convert;
 mod error;
 mod evidence;
+mod foresight;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod lane;
@@ -34,11 +36,13 @@ mod stream;
 mod submit;
 mod transaction;
 
+pub use anomalies::{Anomaly, AnomalyFeed};
 pub use client::{Client, Options, Routing};
 pub use cluster::{Cluster, Divergence, Group, Member, Replica, Role};
 pub use conflicts::{Conflict, Conflicts, Model, Outlook, RecordOutlook};
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};
+pub use foresight::{Disturbance, Forecast, Foresight, Notice, Verdict, Warning};
 pub use limits::Limits;
 pub use outcome::{Cause, Committed, Outcome, Rollback};
 pub use pipeline::{Advice, Claim, Intent, Peeked, Pipeline, PipelineOptions};

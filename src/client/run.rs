@@ -16,6 +16,7 @@ use crate::attempt::{Attempt, Plan};
 use crate::call::Attempts;
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::foresight::{Foresight, Notice};
 use crate::outcome::{Committed, Outcome, Rollback};
 use crate::pool::Node;
 use crate::request::Request;
@@ -43,6 +44,9 @@ pub trait Observer: Send + Sync {
     fn lost(&self, _error: &ClientError) {}
     /// A run committed; `commit` is from seal to outcome, of the last attempt.
     fn committed(&self, _commit: Duration) {}
+    /// Something was told of an attempt which the closure did not take from the transaction: the
+    /// verdict, and what came with it. Told when the attempt has ended.
+    fn told(&self, _notice: &Notice) {}
 }
 
 struct Silent;
@@ -54,6 +58,7 @@ pub struct Runner<'a> {
     client: &'a Client,
     exactly_once: bool,
     snapshot: bool,
+    foresight: Foresight,
     observer: &'a dyn Observer,
 }
 
@@ -82,7 +87,13 @@ impl Client {
 
     /// To choose how a transaction runs.
     pub fn transaction(&self) -> Runner<'_> {
-        Runner { client: self, exactly_once: true, snapshot: false, observer: &Silent }
+        Runner {
+            client: self,
+            exactly_once: true,
+            snapshot: false,
+            foresight: Foresight::default(),
+            observer: &Silent,
+        }
     }
 }
 
@@ -99,6 +110,13 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn snapshot_isolation(mut self) -> Self {
         self.snapshot = true;
+        self
+    }
+
+    /// What to be told of each attempt while it runs: [`Transaction::next_notice`] has it.
+    #[must_use]
+    pub fn foresee(mut self, foresight: Foresight) -> Self {
+        self.foresight = foresight;
         self
     }
 
@@ -127,6 +145,7 @@ impl<'a> Runner<'a> {
             let result = body(transaction.clone()).await;
             let mut attempt = transaction.lock().await;
             let end = self.close(&mut attempt, result).await;
+            attempt.take_notices().iter().for_each(|notice| self.observer.told(notice));
             let error = match end {
                 End::Committed(value, committed) => {
                     let committed = *committed;
@@ -166,6 +185,7 @@ impl<'a> Runner<'a> {
             } else {
                 v1::Isolation::StrictSerializable
             },
+            foresight: self.foresight,
         }
     }
 

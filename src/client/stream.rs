@@ -82,6 +82,18 @@ impl Wire {
         }
     }
 
+    /// The same, waited for until a moment: `None` where nothing comes by then.
+    pub(crate) async fn next_until(
+        &mut self,
+        until: Instant,
+    ) -> Result<Option<Answer>, ClientError> {
+        match timeout_at(until.min(self.end), self.answers.message()).await {
+            Ok(arrived) => self.read(arrived).map(Some),
+            Err(_) if until < self.end => Ok(None),
+            Err(_) => Err(self.late()),
+        }
+    }
+
     fn read(
         &self,
         arrived: Result<Option<v1::TransactResponse>, Status>,

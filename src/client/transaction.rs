@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 use vatic_core::codec;
@@ -21,6 +22,7 @@ use vatic_core::value::{Fields, Scalar};
 
 use crate::attempt::Attempt;
 use crate::error::ClientError;
+use crate::foresight::Notice;
 use crate::reads::Record;
 
 /// A handle on a transaction in progress. Clones are the same transaction.
@@ -109,6 +111,16 @@ impl Transaction {
     /// Rolls back at the commit unless this holds then.
     pub async fn expect(&self, key: &Key, expect: Expect) -> Result<(), ClientError> {
         self.write(key, Op::Expect(expect)).await
+    }
+
+    /// The next forecast or warning ([`Runner::foresee`] asks for them), waited for no longer than
+    /// `within`; `None` where none comes. Nothing comes before the first record is touched. Other
+    /// calls on this transaction wait meanwhile. Errors where the transaction ends, such as
+    /// `RolledBack` for one that asked to be aborted early.
+    ///
+    /// [`Runner::foresee`]: crate::Runner::foresee
+    pub async fn next_notice(&self, within: Duration) -> Result<Option<Notice>, ClientError> {
+        self.lock().await.next_notice(within).await
     }
 
     /// Any delta.

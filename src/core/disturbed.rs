@@ -35,7 +35,7 @@ impl Disturbed {
 }
 
 impl Group {
-    /// Those of some reads whose record has another version, or an undecided writer; in their order.
+    /// Those of some reads whose record has another version, or an undecided writer, in order.
     /// Fields stay unread.
     pub fn disturbed(&self, state: &impl Read, reads: &[KeyRead]) -> Vec<Disturbed> {
         let looked = reads.iter().map(|KeyRead { key, version }| Disturbed {

@@ -1,6 +1,6 @@
 //! What the client services share: the gateway's front.
 
-use crate::{cluster::Cluster, status::ApiError, time};
+use crate::{cluster::Cluster, foresight::Foresight, status::ApiError, time};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
@@ -15,6 +15,7 @@ const PRINCIPAL_BYTES_MAX: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Gateway {
     pub(crate) cluster: Arc<Cluster>,
+    pub(crate) foresight: Foresight,
 }
 
 impl Gateway {

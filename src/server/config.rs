@@ -158,7 +158,7 @@ impl Config {
     }
 
     /// Name and value of settings that nothing works without.
-    fn floors(&self) -> [(&'static str, u64); 16] {
+    fn floors(&self) -> [(&'static str, u64); 21] {
         let (gateway, group) = (&self.limits, &self.group_limits);
         let (consensus, log, store) =
             (&self.consensus_limits, &self.log_limits, &self.store_limits);
@@ -179,17 +179,23 @@ impl Config {
             ("record_bytes_max", group.record_bytes_max),
             ("transitions_max", group.transitions_max),
             ("participants_max", group.participants_max),
+            ("learn_queue_max", gateway.learn_queue_max),
+            ("forecast_queue_max", gateway.forecast_queue_max),
+            ("forecast_steps_max", gateway.forecast_steps_max),
+            ("warning_look_ms", gateway.warning_look_ms),
+            ("anomalies_max", gateway.anomalies_max),
         ]
     }
 
     /// Name and value of a setting, whether it is as it must be, and how that is.
-    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 11] {
+    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 12] {
         let Limits { stream_age_max_ms, forget_after_ms, sweep_interval_ms, .. } = self.limits;
         let Limits { stage_chunk_bytes, delta_bytes_max, scan_records_max, .. } = self.limits;
         let command_bytes_max = self.consensus_limits.command_bytes_max as u64;
         let batch_bytes_max = self.consensus_limits.batch_bytes_max as u64;
         let entry_bytes_max = u64::from(self.log_limits.entry_bytes_max);
         let collect_items_max = u64::from(self.limits.collect_items_max);
+        let learn_share_percent = self.limits.learn_share_percent;
         let vatic_core::limits::Limits { range_records_max, outcome_ttl_us, .. } =
             self.group_limits;
         let chunk_bytes = stage_chunk_bytes + delta_bytes_max + FRAMING_BYTES;
@@ -201,6 +207,7 @@ impl Config {
             ("sweep_interval_ms", sweep_interval_ms, sweep_interval_ms > 0, "at least 1"),
             ("stage_chunk_bytes", stage_chunk_bytes, stage_chunk_bytes > 0, "at least 1"),
             ("collect_items_max", collect_items_max, collect_items_max > 0, "at least 1"),
+            ("learn_share_percent", learn_share_percent, learn_share_percent <= 100, "0 to 100"),
             (
                 "outcome_ttl_us",
                 outcome_ttl_us,

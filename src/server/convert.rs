@@ -419,7 +419,7 @@ fn scalar(value: v1::Value, seq: u64) -> Result<Scalar, ApiError> {
     }
 }
 
-fn to_key(key: &Key) -> v1::Key {
+pub(crate) fn to_key(key: &Key) -> v1::Key {
     v1::Key {
         collection: key.collection.clone(),
         partition: key.partition.clone(),

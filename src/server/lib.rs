@@ -4,13 +4,15 @@
 //! gateway of any node (`stream`, `submit`, `records`, `pipeline`), becomes a sealed body, and is
 //! handed to the leader of its home group, where a driver runs the core's coordinator (where one
 //! vote decides, `quick` proposes it); votes and decisions are commands in the participants' Raft
-//! logs, applied by `machine`. What lies around finds its end by `sweep`.
+//! logs, applied by `machine`. What lies around finds its end by `sweep`. What `foresight` says of
+//! a running stream is advice.
 //!
 //! Architecture invariants:
 //! - Nothing here decides whether a transaction commits: all rules are in vatic-core.
 //! - A node forwards a call at most once: to the leader, which answers or names another.
 //! - Generated types stop at `convert.rs`, and every `tonic::Status` is made in `status.rs`.
 
+mod anomaly_service;
 mod api;
 mod attest;
 mod bootstrap;
@@ -23,6 +25,7 @@ mod conflicts;
 mod convert;
 mod divergence;
 mod drive;
+mod foresight;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod identity;

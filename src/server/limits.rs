@@ -78,6 +78,19 @@ pub struct Limits {
     pub slow_transaction_ms: u64,
     /// Most of those lines in a second.
     pub slow_log_per_s_max: u32,
+    /// Share of one core, in percent, that learning from streams may take; 0: nothing is learnt,
+    /// nor forecast.
+    pub learn_share_percent: u64,
+    /// Sealed streams that may wait to be learnt from; others are left out.
+    pub learn_queue_max: u64,
+    /// Forecasts and verdicts that may wait to be made; others are left out.
+    pub forecast_queue_max: u64,
+    /// Transitions of a stream that is forecast and learnt from; longer ones are not.
+    pub forecast_steps_max: u64,
+    /// Longest pause between two looks at what a stream read that wants to be warned.
+    pub warning_look_ms: u64,
+    /// Streams that strayed from their forecasts which are kept to be asked for.
+    pub anomalies_max: u64,
 }
 
 impl Limits {
@@ -118,6 +131,12 @@ impl Limits {
             unready_after_ms: 2_000,
             slow_transaction_ms: 500,
             slow_log_per_s_max: 10,
+            learn_share_percent: 2,
+            learn_queue_max: 64,
+            forecast_queue_max: 256,
+            forecast_steps_max: 512,
+            warning_look_ms: 50,
+            anomalies_max: 256,
         }
     }
 }

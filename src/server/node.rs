@@ -6,6 +6,7 @@ use crate::{
     cluster::Cluster,
     compare,
     config::{Config, ConfigError},
+    foresight::Foresight,
     identity, oversize,
     peer_service::PeerService,
     placement, queue, rebuild, scrub,
@@ -43,7 +44,7 @@ use vatic_proto::{
     FILE_DESCRIPTOR_SET,
     peer::v1::node_service_server::NodeServiceServer,
     v1::{
-        cluster_service_server::ClusterServiceServer,
+        anomaly_service_server::AnomalyServiceServer, cluster_service_server::ClusterServiceServer,
         conflict_service_server::ConflictServiceServer,
         pipeline_service_server::PipelineServiceServer, queue_service_server::QueueServiceServer,
         record_service_server::RecordServiceServer,
@@ -145,7 +146,10 @@ impl Server {
         let consensus = start_consensus(&config, peers, log, store.clone(), routes).await?;
         let groups = open_groups(&config, &consensus, &damaged).await?;
         let cluster = Arc::new(Cluster::new(config, endpoint, signer, consensus, store, groups));
+        let foresight = Foresight::start(&cluster.config.limits);
+        let foresight = foresight.map_err(|source| io_error("a thread to learn on", source))?;
         cluster.metrics.include(files.collectors());
+        cluster.metrics.include(foresight.collectors());
         let _ = service.cluster.set(cluster.clone());
         let _ = watched.set(cluster.clone());
         let mut sweeps = sweep::start(&cluster);
@@ -153,7 +157,8 @@ impl Server {
         compare::start(&cluster, &mut sweeps);
         scrub::start(&cluster, &mut sweeps);
         rebuild::start(&cluster, &mut sweeps);
-        queue::start(&cluster, &mut sweeps);
+        let gateway = Gateway { cluster: cluster.clone(), foresight };
+        queue::start(&gateway, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let mut readiness = JoinSet::new();
@@ -161,7 +166,7 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         tasks.spawn(bootstrap::follow_meta(cluster.clone()));
         let (fails, failed) = oneshot::channel();
-        let served = serve_clients(cluster.clone(), clients, health_service, closed);
+        let served = serve_clients(gateway, clients, health_service, closed);
         tasks.spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!(%error, "the client server ended");
@@ -287,6 +292,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         ClusterServiceServer::<Gateway>::NAME,
         ConflictServiceServer::<Gateway>::NAME,
         QueueServiceServer::<Gateway>::NAME,
+        AnomalyServiceServer::<Gateway>::NAME,
     ] {
         health.set_service_status(service, status).await;
     }
@@ -299,14 +305,13 @@ async fn follow_readiness(cluster: Arc<Cluster>, health: HealthReporter) {
 }
 
 async fn serve_clients(
-    cluster: Arc<Cluster>,
+    gateway: Gateway,
     listener: TcpListener,
     health: HealthServer<impl Health>,
     mut closed: watch::Receiver<bool>,
 ) -> Result<(), ServerError> {
-    let bytes_max = cluster.config.limits.message_bytes_max;
+    let bytes_max = gateway.cluster.config.limits.message_bytes_max;
     let message_bytes_max = bytes_max as usize;
-    let gateway = Gateway { cluster };
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -331,6 +336,7 @@ async fn serve_clients(
         .add_service(
             RecordServiceServer::new(gateway.clone()).max_decoding_message_size(message_bytes_max),
         )
+        .add_service(AnomalyServiceServer::new(gateway.clone()))
         .add_service(ClusterServiceServer::new(gateway.clone()))
         .add_service(
             ConflictServiceServer::new(gateway.clone())

@@ -145,6 +145,15 @@ pub(crate) fn before_seal(
 ) -> v1::Outcome {
     let rollback =
         v1::Rollback { cause: cause.into(), retryable, message, ..v1::Rollback::default() };
+    of_rollback(cluster, tid, rollback)
+}
+
+/// The same with all that there is to say of it.
+pub(crate) fn of_rollback(
+    cluster: &Cluster,
+    tid: Option<Tid>,
+    rollback: v1::Rollback,
+) -> v1::Outcome {
     match tid {
         Some(tid) => with_rollback(cluster, tid, rollback),
         None => v1::Outcome {

@@ -11,6 +11,7 @@ use vatic_core::{
     conflict::{Group, fixed},
     coordinator::Answer,
     delta::Delta,
+    disturbed::Disturbed,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     meta::NodeRecord,
@@ -93,6 +94,8 @@ pub(crate) enum PeerRead {
     Endorsement(u64),
     /// What group 0 keeps.
     Meta,
+    /// Which versions, read by a stream that runs, do not stand or may soon not.
+    Disturbed(Vec<KeyRead>),
 }
 
 /// The answer to a [`PeerRequest`].
@@ -216,6 +219,8 @@ pub(crate) enum PeerFound {
     Endorsement(Option<Box<Endorsement>>),
     /// What group 0 keeps.
     Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord> },
+    /// Those that do not, or may not.
+    Disturbed(Vec<Disturbed>),
 }
 
 /// A finished transaction as its driver saw it.

@@ -49,8 +49,13 @@ pub(crate) async fn serve(
     }
     // Before the read index: what that confirms is this replica.
     let replica = handle.id();
-    let peeks =
-        matches!(read, PeerRead::Peek(_) | PeerRead::PeekRange(..) | PeerRead::Endorsement(_));
+    let peeks = matches!(
+        read,
+        PeerRead::Peek(_)
+            | PeerRead::PeekRange(..)
+            | PeerRead::Endorsement(_)
+            | PeerRead::Disturbed(_)
+    );
     let needs_index = !peeks && snapshot_time(&read).is_none();
     if !needs_index && !handle.is_leader() {
         return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
@@ -213,6 +218,7 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
             }
             PeerFound::Outcome(Box::new(outcome))
         }
+        PeerRead::Disturbed(reads) => PeerFound::Disturbed(group.disturbed(view, reads)),
         PeerRead::Meta => PeerFound::Meta { ring: meta::ring(view), nodes: meta::nodes(view) },
     })
 }

@@ -8,7 +8,9 @@
 use crate::{
     api::{self, Gateway, Memory, Slot},
     cluster::Cluster,
-    convert, outcome, oversize,
+    convert,
+    foresight::{self, Guide, News},
+    outcome, oversize,
     peer::{Origin, PeerFound, PeerRead},
     records,
     stage::Stager,
@@ -54,6 +56,7 @@ pub(crate) fn serve(
         begun: false,
         memory: Memory::new(&gateway.cluster),
         stager: Stager::new(&gateway.cluster),
+        guide: Guide::new(&gateway.foresight),
         journey: Journey::new(&gateway.cluster),
         ends,
     };
@@ -77,6 +80,7 @@ struct Session {
     begun: bool,
     memory: Memory,
     stager: Stager,
+    guide: Guide,
     journey: Journey,
     ends: Instant,
 }
@@ -101,8 +105,18 @@ impl Session {
         loop {
             let idle = time::deadline_in(self.cluster().config.limits.stream_idle_ms);
             let waiting = Instant::now();
-            let received = tokio::time::timeout_at(idle.min(self.ends), frames.message()).await;
+            let until = idle.min(self.ends);
+            let received = loop {
+                tokio::select! {
+                    biased;
+                    news = self.guide.news() => if let Next::End = self.tell(news).await {
+                        return Ok(());
+                    },
+                    received = tokio::time::timeout_at(until, frames.message()) => break received,
+                }
+            };
             self.journey.waited_for_client(waiting);
+            self.guide.stir();
             let frame = match received {
                 Err(_) => return self.time_out(idle).await,
                 Ok(Ok(Some(v1::TransactRequest { frame }))) => frame,
@@ -161,6 +175,8 @@ impl Session {
             self.ends = self.ends.min(time::deadline_in(u64::from(begin.deadline_ms)));
         }
         self.draft = Some(draft);
+        let wants = foresight::convert::wants(begin.foresight);
+        self.guide.begin(wants, &self.principal, &self.gateway.cluster);
         Ok(Next::Frame)
     }
 
@@ -175,6 +191,7 @@ impl Session {
         if let Err(error) = noted(self.draft()?.note_read(&record)) {
             return self.doomed(error).await;
         }
+        self.guide.read(group, [&record]);
         let read = Some(convert::record_read(record, pending));
         let result = v1::ReadResultFrame { read_id: frame.read_id, read };
         self.send(transact_response::Frame::ReadResult(result)).await;
@@ -200,6 +217,7 @@ impl Session {
         if let Err(error) = noted(self.draft()?.note_scan(&found)) {
             return self.doomed(error).await;
         }
+        self.guide.read(group, &found.records);
         self.send_chunks(frame.scan_id, found, holder.is_some()).await;
         Ok(Next::Frame)
     }
@@ -211,7 +229,8 @@ impl Session {
         let delta = convert::delta_bytes(transition)?;
         self.gateway.check_delta(&delta)?;
         self.memory.take(delta.len() as u64)?;
-        let accepted = self.draft()?.push(delta, Some(seq), digest)?;
+        let (draft, guide) = (self.draft.as_mut().ok_or_else(no_begin)?, &mut self.guide);
+        let accepted = draft.push_seen(delta, Some(seq), digest, |delta| guide.step(delta))?;
         let ends = self.ends;
         if let Some(draft) = self.draft.as_mut() {
             let staging = Instant::now();
@@ -240,17 +259,50 @@ impl Session {
             }
         }
         let Some(draft) = self.draft.take() else { return Ok(Next::End) };
+        let groups = draft.groups().len();
         let unused = Stager::new(self.cluster());
         let stager = std::mem::replace(&mut self.stager, unused);
         self.journey.know(&draft);
         let sealed = Instant::now();
+        let verdict = self.guide.seal(&draft, self.cluster().streams.inside());
         let origin = Origin::of(&self.principal, 0);
         let finished = outcome::finish(self.cluster(), draft, Some(stager), origin, self.ends);
         let finished = finished.await;
         self.journey.coordinated(sealed);
         let outcome = finished?;
-        self.send_outcome(outcome).await;
+        let judged = self.guide.verdict(verdict).await;
+        // Those that came too late for the client to make use of are told all the same.
+        while let Some(told) = self.guide.forecast() {
+            let frame = foresight::convert::forecast(&told, groups);
+            self.send(transact_response::Frame::Forecast(frame)).await;
+        }
+        self.send_outcome(outcome, judged.as_ref().map(foresight::convert::verdict)).await;
         Ok(Next::End)
+    }
+
+    /// Tells the client what there is to tell of its stream.
+    async fn tell(&mut self, news: News) -> Next {
+        match news {
+            News::Forecast(told) => {
+                let groups = self.draft.as_ref().map_or(0, |draft| draft.groups().len());
+                let frame = foresight::convert::forecast(&told, groups);
+                self.send(transact_response::Frame::Forecast(frame)).await;
+            }
+            News::Disturbed(found) => {
+                if self.guide.wants().warnings {
+                    let frame = foresight::convert::warning(&found);
+                    self.send(transact_response::Frame::Warning(frame)).await;
+                }
+                if self.guide.wants().abort_early && found.is_overwritten() {
+                    let tid = self.draft.as_ref().and_then(Draft::tid);
+                    let rollback = foresight::convert::stale_read(&found);
+                    let outcome = outcome::of_rollback(self.cluster(), tid, rollback);
+                    self.send_outcome(outcome, None).await;
+                    return Next::End;
+                }
+            }
+        }
+        Next::Frame
     }
 
     async fn peek(&self, group: GroupId, key: Key) -> Result<(Record, bool), ApiError> {
@@ -303,7 +355,7 @@ impl Session {
         let tid = self.draft.as_ref().and_then(Draft::tid);
         self.announce().await;
         let outcome = outcome::before_seal(self.cluster(), tid, cause, retryable, message);
-        self.send_outcome(outcome).await;
+        self.send_outcome(outcome, None).await;
         Ok(Next::End)
     }
 
@@ -320,9 +372,9 @@ impl Session {
         self.send(transact_response::Frame::Begun(begun)).await;
     }
 
-    async fn send_outcome(&mut self, outcome: v1::Outcome) {
+    async fn send_outcome(&mut self, outcome: v1::Outcome, verdict: Option<v1::Verdict>) {
         self.journey.end(outcome::ending(&outcome));
-        let frame = v1::OutcomeFrame { outcome: Some(outcome) };
+        let frame = v1::OutcomeFrame { outcome: Some(outcome), verdict };
         self.send(transact_response::Frame::Outcome(frame)).await;
     }
 
@@ -334,13 +386,16 @@ impl Session {
     }
 
     fn draft(&mut self) -> Result<&mut Draft, ApiError> {
-        let missing = || ApiError::BadFrame { what: "the first frame must be begin".into() };
-        self.draft.as_mut().ok_or_else(missing)
+        self.draft.as_mut().ok_or_else(no_begin)
     }
 
     fn cluster(&self) -> &Arc<Cluster> {
         &self.gateway.cluster
     }
+}
+
+fn no_begin() -> ApiError {
+    ApiError::BadFrame { what: "the first frame must be begin".into() }
 }
 
 /// Whether a read was noted. One that own deltas do not apply to is, and is answered like any

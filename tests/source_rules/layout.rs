@@ -32,7 +32,15 @@ const KNOWS: [(&str, &[&str]); 23] = [
     ("src/client", &["vatic-core", "vatic-proto"]),
     (
         "src/server",
-        &["vatic-consensus", "vatic-core", "vatic-log", "vatic-proto", "vatic-store", "vatic-sync"],
+        &[
+            "vatic-consensus",
+            "vatic-core",
+            "vatic-learn",
+            "vatic-log",
+            "vatic-proto",
+            "vatic-store",
+            "vatic-sync",
+        ],
     ),
     ("src/cli", &["vatic-client", "vatic-core", "vatic-learn", "vatic-server"]),
     ("models", &["vatic-core"]),

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     api::Gateway,
-    cluster::Cluster,
     outcome,
     peer::{Origin, PeerFound, PeerRead},
     status::ApiError,
@@ -17,7 +16,6 @@ use crate::{
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -33,10 +31,11 @@ use vatic_core::{
 use vatic_proto::v1::{self, outcome::State};
 
 /// Starts one dispatcher for each data group here; it works while this node leads.
-pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
-    for (&id, handle) in cluster.groups.iter().filter(|(id, _)| **id != GroupId::META) {
+pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
+    let groups = gateway.cluster.groups.iter();
+    for (&id, handle) in groups.filter(|(id, _)| **id != GroupId::META) {
         let dispatcher = Dispatcher {
-            gateway: Gateway { cluster: cluster.clone() },
+            gateway: gateway.clone(),
             id,
             handle: handle.clone(),
             running: BTreeSet::new(),

@@ -42,6 +42,12 @@
 //!   the store takes, and has left
 //! - `vatic_has_room`: 0 where new work is refused for want of room
 //! - `process_cpu_seconds_total`, `process_resident_memory_bytes`: the process
+//! - `vatic_learnt_streams_total` by `result`: streams `learnt` from, `left_out` for want of the
+//!   learner's time, `oversized`
+//! - `vatic_forecasts_total` by `result`: that streams asked for: `made`, `unknown` (too little is
+//!   learnt), `busy` (the learner's queue was full)
+//! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; `late` came after their outcome
+//! - `vatic_warnings_total` by `what`: reads of streams that were found `overwritten`, `locked`
 //! - `vatic_info` by `version`, `node`: 1
 
 pub(crate) mod admin;

@@ -1,0 +1,161 @@
+//! What a node foresees of a running transaction, and what it made of the end, as callers see it.
+//!
+//! It is advice. Nothing of it is verified, nothing of it changes what a receipt proves, and there
+//! may be none: a node that has just started has learnt nothing yet.
+
+use std::fmt;
+
+use vatic_core::id::{Tid, Timestamp};
+use vatic_core::key::Key;
+
+/// What to be told while a transaction runs; nothing by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Foresight {
+    /// Forecasts after 1, 2, 4, 8, ... transitions, and the verdict at the end.
+    pub forecasts: bool,
+    /// Warnings as soon as a version that was read is overwritten, or about to be.
+    pub warnings: bool,
+    /// To be rolled back (stale read, retryable) as soon as a version that was read is overwritten,
+    /// in place of at the commit.
+    pub abort_early: bool,
+}
+
+/// Something that is told of a transaction beside its outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// What it will be when it is finished.
+    Forecast(Forecast),
+    /// A read that does not hold any more, or may soon not.
+    Warning(Warning),
+    /// How it ended, against what was forecast.
+    Verdict(Verdict),
+}
+
+/// What a finished transaction is expected to be. Distances count steps: 1 is one step more, or
+/// less, than expected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forecast {
+    /// How many transitions it was made from.
+    pub transitions: u64,
+    /// How many there will be.
+    pub expected_transitions: u64,
+    /// How far the transaction is from the way that its last forecast had it go; `None` in the
+    /// first.
+    pub strayed: Option<f64>,
+    /// How many groups will take part.
+    pub expected_participants: u32,
+    /// Streams with the same first step that the node has learnt from.
+    pub exemplars: u64,
+    /// Whose forecast it is.
+    pub forecaster: String,
+    /// How far the forecaster expects to be off, in steps.
+    pub spread: f64,
+}
+
+/// A read that the votes would refuse as things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What happened.
+    pub what: Disturbance,
+    /// The record.
+    pub key: Key,
+    /// The version that was read; 0 where it was absent.
+    pub read: Timestamp,
+    /// Its version now; 0 where it is absent.
+    pub found: Timestamp,
+    /// Who is about to write it, where that is known.
+    pub other: Option<Tid>,
+}
+
+/// What happened to a record that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// Another version is there: the transaction cannot commit any more.
+    Overwritten,
+    /// An undecided transaction is about to write it, and may yet let go.
+    Locked,
+}
+
+/// How a sealed transaction ended, against the last forecast made at or before half of it. An
+/// observation: an invalid one commits like any other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Whether the distance was tolerated.
+    pub valid: bool,
+    /// How many transitions the forecast was made from.
+    pub transitions: u64,
+    /// How many it expected.
+    pub expected_transitions: u64,
+    /// How many there were.
+    pub actual_transitions: u64,
+    /// From the forecast to what came, in steps.
+    pub distance: f64,
+    /// The distance in expected spreads: what is tolerated or not.
+    pub score: f64,
+    /// The largest score that was tolerated; `None` while too few were judged, and all are valid.
+    pub tolerance: Option<f64>,
+    /// Whose forecast it was.
+    pub forecaster: String,
+}
+
+impl Disturbance {
+    /// Lower-case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Disturbance::Overwritten => "overwritten",
+            Disturbance::Locked => "locked",
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Forecast(forecast) => forecast.fmt(f),
+            Notice::Warning(warning) => warning.fmt(f),
+            Notice::Verdict(verdict) => verdict.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Forecast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Forecast { transitions, expected_transitions, expected_participants, .. } = self;
+        write!(
+            f,
+            "forecast after {transitions}: transitions {expected_transitions}, groups \
+             {expected_participants}, give or take {:.1} steps ({} of {} streams)",
+            self.spread, self.forecaster, self.exemplars
+        )?;
+        self.strayed.map_or(Ok(()), |strayed| write!(f, "; strayed by {strayed:.1} steps"))
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Warning { key, read, found, .. } = self;
+        match self.what {
+            Disturbance::Overwritten => {
+                write!(f, "warning: {key} was read at version {read} and is now at {found}")
+            }
+            Disturbance::Locked => {
+                write!(f, "warning: {key} is about to be written")?;
+                self.other.map_or(Ok(()), |other| write!(f, " by transaction {other}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let valid = if self.valid { "VALID" } else { "INVALID" };
+        let Verdict { actual_transitions, expected_transitions, distance, score, .. } = self;
+        write!(
+            f,
+            "verdict {valid}: {actual_transitions} transitions where {expected_transitions} were \
+             expected after {}; {distance:.2} steps apart, score {score:.2}",
+            self.transitions
+        )?;
+        self.tolerance.map_or(Ok(()), |tolerance| write!(f, ", tolerance {tolerance:.2}"))
+    }
+}

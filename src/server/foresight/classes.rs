@@ -1,0 +1,64 @@
+//! What is known of a class of streams beside its forecasts.
+
+use std::collections::{BTreeMap, VecDeque};
+use vatic_core::anomaly::Baseline;
+
+/// Classes that are remembered; the one that was idle longest makes room.
+const CLASSES_MAX: usize = 256;
+/// Streams of a class whose participants are remembered.
+const LAST: usize = 64;
+
+/// The classes.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    known: BTreeMap<u64, Class>,
+    now: u64,
+}
+
+/// One class.
+#[derive(Debug, Default)]
+pub(crate) struct Class {
+    /// Streams learnt.
+    pub(crate) exemplars: u64,
+    /// Scores of its last streams.
+    pub(crate) baseline: Baseline,
+    participants: VecDeque<u32>,
+    last: u64,
+}
+
+impl Classes {
+    /// A class as far as it is known.
+    pub(crate) fn find(&self, class: u64) -> Option<&Class> {
+        self.known.get(&class)
+    }
+
+    /// A class that a stream is of just now.
+    pub(crate) fn of(&mut self, class: u64) -> &mut Class {
+        if self.known.len() >= CLASSES_MAX && !self.known.contains_key(&class) {
+            let idle = self.known.iter().min_by_key(|(_, class)| class.last).map(|(at, _)| *at);
+            idle.map(|idle| self.known.remove(&idle));
+        }
+        self.now += 1;
+        let found = self.known.entry(class).or_default();
+        found.last = self.now;
+        found
+    }
+}
+
+impl Class {
+    /// One more of its streams was learnt, in which so many groups took part.
+    pub(crate) fn learnt(&mut self, participants: u32) {
+        self.exemplars += 1;
+        self.participants.push_back(participants);
+        if self.participants.len() > LAST {
+            self.participants.pop_front();
+        }
+    }
+
+    /// The median number of groups that took part in its last streams.
+    pub(crate) fn participants(&self) -> u32 {
+        let mut last: Vec<u32> = self.participants.iter().copied().collect();
+        last.sort_unstable();
+        last.get(last.len() / 2).copied().unwrap_or(0)
+    }
+}

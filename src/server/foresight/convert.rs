@@ -1,0 +1,95 @@
+//! What is foreseen, as clients are told it. In steps, where the inside counts in fixed point.
+
+use super::{
+    anomalies::Strange,
+    guide::Wants,
+    judge::{Judged, told},
+    study::Told,
+};
+use crate::convert;
+use std::sync::Arc;
+use vatic_core::{disturbed::Disturbed, expected::STEP};
+use vatic_proto::v1::{self, warning_frame::What};
+
+/// Shares of one that a million is.
+const MILLION: f64 = 1e6;
+
+pub(crate) fn wants(foresight: Option<v1::Foresight>) -> Wants {
+    let v1::Foresight { forecasts, warnings, abort_early } = foresight.unwrap_or_default();
+    Wants { forecasts, warnings, abort_early }
+}
+
+/// `groups` take part by now.
+pub(crate) fn forecast(told: &Told, groups: usize) -> v1::ForecastFrame {
+    let groups = u32::try_from(groups).unwrap_or(u32::MAX);
+    v1::ForecastFrame {
+        transitions: told.outlook.prefix as u64,
+        expected_transitions: told.outlook.count.round().max(0.0) as u64,
+        strayed: told.strayed,
+        expected_participants: told.participants.max(groups),
+        exemplars: told.exemplars,
+        forecaster: told.forecaster.into(),
+        spread: told.outlook.spread,
+    }
+}
+
+pub(crate) fn warning(disturbed: &Disturbed) -> v1::WarningFrame {
+    let what = if disturbed.is_overwritten() { What::Overwritten } else { What::Locked };
+    v1::WarningFrame {
+        what: what.into(),
+        key: Some(convert::to_key(&disturbed.key)),
+        read_version: disturbed.read.0,
+        found_version: disturbed.found.0,
+        other_transaction_id: disturbed.writer.map(convert::tid).unwrap_or_default(),
+    }
+}
+
+/// The rollback of a stream that cannot commit any more.
+pub(crate) fn stale_read(disturbed: &Disturbed) -> v1::Rollback {
+    let Disturbed { key, read, found, .. } = disturbed;
+    v1::Rollback {
+        cause: v1::RollbackCause::StaleRead.into(),
+        key: Some(convert::to_key(key)),
+        expected_version: read.0,
+        actual_version: found.0,
+        message: format!(
+            "{key} was read at version {read} and is now at {found}: ended before its seal, as \
+             asked for; begin anew"
+        ),
+        retryable: true,
+        ..v1::Rollback::default()
+    }
+}
+
+pub(crate) fn verdict(judged: &Judged) -> v1::Verdict {
+    let verdict = &judged.verdict;
+    v1::Verdict {
+        valid: verdict.valid,
+        transitions: verdict.prefix,
+        expected_transitions: judged.expected,
+        actual_transitions: judged.actual,
+        distance: steps(verdict.distance),
+        score: steps(verdict.score),
+        tolerance: told(verdict.tolerance).map(steps),
+        forecaster: judged.forecaster.into(),
+    }
+}
+
+pub(crate) fn anomaly(strange: &Arc<Strange>) -> v1::Anomaly {
+    let found = &strange.found;
+    let stray = |(token, more): &(String, f64)| v1::Stray { token: token.clone(), more: *more };
+    v1::Anomaly {
+        sequence: strange.sequence,
+        at_unix_ms: strange.at_unix_ms,
+        transaction_id: convert::tid(found.tid),
+        class: found.class.clone(),
+        verdict: Some(verdict(&found.judged)),
+        p_value: f64::from(found.anomaly.p_ppm) / MILLION,
+        drifting: found.anomaly.drifting(),
+        strays: found.strays.iter().map(stray).collect(),
+    }
+}
+
+fn steps(score: u64) -> f64 {
+    score as f64 / STEP as f64
+}

@@ -1,0 +1,57 @@
+//! What foreseeing counts.
+
+use prometheus::{IntCounter, IntCounterVec, Opts, core::Collector};
+
+/// Each series is looked up once, at the start.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) learnt: IntCounter,
+    /// Sealed while the learner had no room for them.
+    pub(crate) left_out: IntCounter,
+    /// Too long, or too many different steps.
+    pub(crate) oversized: IntCounter,
+    pub(crate) forecast: IntCounter,
+    /// Too little was known.
+    pub(crate) unknown: IntCounter,
+    /// Asked for while forecasters had no room.
+    pub(crate) busy: IntCounter,
+    pub(crate) valid: IntCounter,
+    pub(crate) invalid: IntCounter,
+    /// Not there when the outcome was.
+    pub(crate) late: IntCounter,
+    pub(crate) overwritten: IntCounter,
+    pub(crate) locked: IntCounter,
+    all: [IntCounterVec; 4],
+}
+
+impl Counters {
+    pub(crate) fn new() -> Counters {
+        let vec = |name: &str, what: &str, label: &str| {
+            IntCounterVec::new(Opts::new(name, what), &[label]).expect("the name is sound")
+        };
+        let streams =
+            vec("vatic_learnt_streams_total", "Sealed streams, by whether learnt from.", "result");
+        let forecasts = vec("vatic_forecasts_total", "Forecasts asked for by streams.", "result");
+        let verdicts = vec("vatic_verdicts_total", "Sealed streams against forecasts.", "verdict");
+        let warnings = vec("vatic_warnings_total", "Reads of streams found disturbed.", "what");
+        Counters {
+            learnt: streams.with_label_values(&["learnt"]),
+            left_out: streams.with_label_values(&["left_out"]),
+            oversized: streams.with_label_values(&["oversized"]),
+            forecast: forecasts.with_label_values(&["made"]),
+            unknown: forecasts.with_label_values(&["unknown"]),
+            busy: forecasts.with_label_values(&["busy"]),
+            valid: verdicts.with_label_values(&["valid"]),
+            invalid: verdicts.with_label_values(&["invalid"]),
+            late: verdicts.with_label_values(&["late"]),
+            overwritten: warnings.with_label_values(&["overwritten"]),
+            locked: warnings.with_label_values(&["locked"]),
+            all: [streams, forecasts, verdicts, warnings],
+        }
+    }
+
+    /// For the node's registry.
+    pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        self.all.iter().map(|all| Box::new(all.clone()) as Box<dyn Collector>).collect()
+    }
+}

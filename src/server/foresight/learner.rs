@@ -1,0 +1,169 @@
+//! The learner's thread, and how streams reach it.
+//!
+//! Two bounded channels: what streams ask, which is answered in order, at once; and what may be
+//! learnt, which waits for the learner's rest to be over. A stream takes milliseconds to learn
+//! where much is known already, so that learning would take a core under load: after each stream
+//! the learner rests as long as its share of one core demands. Streams that find the channel full
+//! are left out; those that end a rest later are as good.
+
+use super::{
+    anomalies::Anomalies,
+    counters::Counters,
+    judge::Judged,
+    kinds::Kinds,
+    study::{Line, Study},
+    walk::Ended,
+};
+use crate::limits::Limits;
+use prometheus::core::Collector;
+use std::{
+    io,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
+use vatic_learn::forecast::Step;
+
+/// Longest rest: the clock of a machine that slept must not stop learning for long.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// What a stream asks of the learner.
+pub(crate) enum Asked {
+    /// To forecast it from its first steps.
+    Forecast { class: u64, steps: Vec<Step>, line: Arc<Line> },
+    /// To judge it by what it was told.
+    Verdict { ended: Arc<Ended>, line: Arc<Line>, reply: oneshot::Sender<Option<Judged>> },
+}
+
+/// A stream to learn from, and whether it has been judged.
+struct Lesson {
+    ended: Arc<Ended>,
+    judged: bool,
+}
+
+/// The learner, as streams reach it. Clones reach the same; the thread ends with the last.
+#[derive(Clone)]
+pub(crate) struct Foresight {
+    channels: Option<Channels>,
+    pub(crate) kinds: Arc<Kinds>,
+    pub(crate) anomalies: Arc<Anomalies>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) steps_max: usize,
+}
+
+#[derive(Clone)]
+struct Channels {
+    asked: mpsc::Sender<Asked>,
+    lessons: mpsc::Sender<Lesson>,
+}
+
+impl Foresight {
+    /// Starts the thread, unless learning is given no share.
+    pub(crate) fn start(limits: &Limits) -> io::Result<Foresight> {
+        let anomalies = Arc::new(Anomalies::new(limits.anomalies_max as usize));
+        let counters = Arc::new(Counters::new());
+        let share = limits.learn_share_percent.min(100) as u32;
+        let study = Study::new(anomalies.clone(), counters.clone());
+        let started = (share > 0).then(|| -> io::Result<Channels> {
+            let (asked, asks) = mpsc::channel(limits.forecast_queue_max as usize);
+            let (lessons, due) = mpsc::channel(limits.learn_queue_max as usize);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+            let follow = move || runtime.block_on(follow(study, asks, due, share));
+            thread::Builder::new().name("vatic-foresight".into()).spawn(follow)?;
+            Ok(Channels { asked, lessons })
+        });
+        let (channels, kinds) = (started.transpose()?, Arc::new(Kinds::default()));
+        let steps_max = limits.forecast_steps_max as usize;
+        Ok(Foresight { channels, kinds, anomalies, counters, steps_max })
+    }
+
+    /// For the node's registry.
+    pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        self.counters.collectors()
+    }
+
+    /// Whether anything is learnt here at all.
+    pub(crate) fn learns(&self) -> bool {
+        self.channels.is_some()
+    }
+
+    /// Whether the learner would take a stream that was sealed now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.channels.as_ref().is_some_and(|channels| channels.lessons.capacity() > 0)
+    }
+
+    /// Asks, unless too much is asked already.
+    pub(crate) fn ask(&self, asked: Asked) {
+        let sent = self.channels.as_ref().map(|channels| channels.asked.try_send(asked));
+        if !matches!(sent, Some(Ok(()))) {
+            self.counters.busy.inc();
+        }
+    }
+
+    /// Gives a sealed stream to learn from, unless the learner has enough to do.
+    pub(crate) fn teach(&self, ended: Arc<Ended>, judged: bool) {
+        let lesson = Lesson { ended, judged };
+        let sent = self.channels.as_ref().map(|channels| channels.lessons.try_send(lesson));
+        if !matches!(sent, Some(Ok(()))) {
+            self.counters.left_out.inc();
+        }
+    }
+}
+
+async fn follow(
+    mut study: Study,
+    mut asks: mpsc::Receiver<Asked>,
+    mut due: mpsc::Receiver<Lesson>,
+    share: u32,
+) {
+    let mut rested = Instant::now();
+    loop {
+        let resting = rested.checked_duration_since(Instant::now());
+        let resting = resting.filter(|rest| !rest.is_zero());
+        tokio::select! {
+            biased;
+            asked = asks.recv() => match asked {
+                Some(asked) => answer(&mut study, asked),
+                None => return,
+            },
+            () = tokio::time::sleep(resting.unwrap_or_default()), if resting.is_some() => {}
+            Some(Lesson { ended, judged }) = due.recv(), if resting.is_none() => {
+                let began = Instant::now();
+                study.learn(&ended, judged);
+                let now = Instant::now();
+                rested = now + rest(now - began, share);
+            }
+        }
+    }
+}
+
+fn answer(study: &mut Study, asked: Asked) {
+    match asked {
+        Asked::Forecast { class, steps, line } => study.forecast(class, &steps, &line),
+        Asked::Verdict { ended, line, reply } => {
+            // A stream that does not wait any more: it was judged all the same.
+            let _ = reply.send(study.judge_told(&ended, &line));
+        }
+    }
+}
+
+/// How long to do nothing after so much work, for a share of a core.
+fn rest(worked: Duration, share_percent: u32) -> Duration {
+    (worked * (100 - share_percent) / share_percent).min(REST_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rest;
+    use std::time::Duration;
+
+    #[test]
+    fn rest_leaves_work_its_share() {
+        let worked = Duration::from_millis(6);
+        assert_eq!(rest(worked, 100), Duration::ZERO);
+        assert_eq!(rest(worked, 25), 3 * worked);
+        assert_eq!(rest(worked, 2), 49 * worked);
+        assert_eq!(rest(Duration::from_secs(9), 1), super::REST_MAX);
+    }
+}

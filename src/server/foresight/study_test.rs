@@ -1,0 +1,181 @@
+//! What a node makes of the streams that end on it.
+
+use super::{
+    anomalies::Anomalies,
+    counters::Counters,
+    kinds::Kinds,
+    study::{Line, Study},
+    walk::{Ended, Walk},
+};
+use std::sync::Arc;
+use vatic_core::{
+    delta::{Delta, Op},
+    hash::Hasher,
+    id::{GroupId, Tid, Timestamp},
+    key::Key,
+    value::Fields,
+};
+
+const ANOMALIES_MAX: usize = 4;
+const STEPS_MAX: usize = 32;
+
+struct Node {
+    kinds: Kinds,
+    anomalies: Arc<Anomalies>,
+    counters: Arc<Counters>,
+    study: Study,
+    streams: u64,
+}
+
+impl Node {
+    fn new() -> Node {
+        let anomalies = Arc::new(Anomalies::new(ANOMALIES_MAX));
+        let counters = Arc::new(Counters::new());
+        let study = Study::new(anomalies.clone(), counters.clone());
+        Node { kinds: Kinds::default(), anomalies, counters, study, streams: 0 }
+    }
+
+    fn walk(&self, deltas: &[Delta]) -> Walk {
+        let mut walk = Walk::new(7, STEPS_MAX);
+        for delta in deltas {
+            assert!(walk.step(self.kinds.of(delta), 0));
+        }
+        walk
+    }
+
+    fn ended(&mut self, deltas: &[Delta]) -> Ended {
+        self.streams += 1;
+        let walk = self.walk(deltas);
+        Ended {
+            tid: Tid { mint: Timestamp(self.streams), home: GroupId(1), nonce: 0 },
+            head: Hasher::new("test").u64(self.streams).finish(),
+            class: walk.class().unwrap(),
+            steps: walk.steps,
+            kinds: walk.kinds,
+            participants: 2,
+            in_flight: 1,
+        }
+    }
+
+    fn learn(&mut self, deltas: &[Delta]) {
+        let ended = self.ended(deltas);
+        self.study.learn(&ended, false);
+    }
+}
+
+fn delta(op: Op) -> Delta {
+    Delta { key: Key::new("order", "p", "").unwrap(), op }
+}
+
+/// A put, then additions.
+fn order(additions: usize) -> Vec<Delta> {
+    let put = delta(Op::Put(Fields::from([("total".to_owned(), 0.into())])));
+    let add = delta(Op::Add { field: "total".into(), by: 1 });
+    std::iter::once(put).chain(std::iter::repeat_n(add, additions)).collect()
+}
+
+/// The same, most of it something else.
+fn strange() -> Vec<Delta> {
+    let mut deltas = order(0);
+    deltas.extend(std::iter::repeat_n(delta(Op::RemoveField("owner".into())), 14));
+    deltas
+}
+
+#[test]
+fn class_that_was_seen_eight_times_is_forecast_and_another_is_not() {
+    let mut node = Node::new();
+    let (running, line) = (node.walk(&order(0)), Line::default());
+    let class = running.class().unwrap();
+    for learnt in 0..8 {
+        node.study.forecast(class, &running.steps, &line);
+        assert!(line.at(0).is_none(), "after {learnt}");
+        node.learn(&order(7));
+    }
+    node.study.forecast(class, &running.steps, &line);
+    let told = line.at(0).unwrap();
+    assert_eq!((told.outlook.count.round(), told.outlook.prefix), (8.0, 1));
+    assert_eq!((told.exemplars, told.participants, told.strayed), (8, 2, None));
+    let other = Line::default();
+    let unknown = node.walk(&[delta(Op::Delete)]);
+    node.study.forecast(unknown.class().unwrap(), &unknown.steps, &other);
+    assert!(other.at(0).is_none());
+    assert_eq!((node.counters.unknown.get(), node.counters.forecast.get()), (9, 1));
+}
+
+#[test]
+fn stream_that_leaves_its_forecast_strays_by_the_steps_that_are_others() {
+    let mut node = Node::new();
+    (0..30).for_each(|_| node.learn(&order(7)));
+    let line = Line::default();
+    let mut deltas = order(1);
+    deltas.extend(strange().split_off(1).into_iter().take(6));
+    let running = node.walk(&deltas);
+    for at in [1, 2, 4, 8] {
+        node.study.forecast(running.class().unwrap(), &running.steps[..at], &line);
+    }
+    let strayed: Vec<f64> = (1..4).filter_map(|at| line.at(at)?.strayed).collect();
+    assert!(strayed[0] < 0.01, "so far as forecast: {strayed:?}");
+    assert!(strayed[1] > 1.5, "two steps were others: {strayed:?}");
+}
+
+#[test]
+fn strange_stream_is_invalid_and_told_in_words_and_ordinary_ones_are_not() {
+    let mut node = Node::new();
+    (0..60).for_each(|_| node.learn(&order(7)));
+    let before = node.counters.invalid.get();
+    assert!(before <= 6, "{before} of 60 ordinary streams");
+    let (ended, line) = (node.ended(&strange()), Line::default());
+    for steps in [1, 2, 4, 8] {
+        node.study.forecast(ended.class, &ended.steps[..steps], &line);
+    }
+    let judged = node.study.judge_told(&ended, &line).unwrap();
+    assert!(!judged.verdict.valid && judged.verdict.distance > 0, "{judged:?}");
+    assert_eq!((judged.verdict.prefix, judged.actual), (4, 15), "made at or before half of it");
+    let kept = node.anomalies.after(0);
+    let strange = &kept.last().unwrap().found;
+    assert_eq!(strange.class, "put order(total)");
+    let strays = &strange.strays;
+    assert_eq!(strays[0].0, "remove_field order(owner)");
+    assert!(strays[0].1 > 10.0 && strays[1].1 < 0.0, "{strays:?}");
+    assert_eq!(
+        strays[1].0, "add order(total)",
+        "which it lacks, and which has a name all the same"
+    );
+    assert!(f64::from(strange.anomaly.p_ppm) < 1e5, "{strange:?}");
+}
+
+#[test]
+fn stream_without_a_forecast_in_time_is_not_judged_by_one() {
+    let mut node = Node::new();
+    (0..30).for_each(|_| node.learn(&order(7)));
+    let (ended, line) = (node.ended(&order(7)), Line::default());
+    assert!(node.study.judge_told(&ended, &line).is_none());
+    node.study.forecast(ended.class, &ended.steps, &line);
+    assert!(node.study.judge_told(&ended, &line).is_none(), "that one saw all of it");
+}
+
+#[test]
+fn ring_keeps_the_latest_and_counts_on() {
+    let mut node = Node::new();
+    (0..60).for_each(|_| node.learn(&order(7)));
+    for _ in 0..3 * ANOMALIES_MAX {
+        node.learn(&strange());
+    }
+    let kept: Vec<u64> = node.anomalies.after(0).iter().map(|kept| kept.sequence).collect();
+    let last = node.counters.invalid.get();
+    assert!(kept.len() <= ANOMALIES_MAX && kept.last() == Some(&last), "{kept:?} of {last}");
+    assert_eq!(node.anomalies.after(last).len(), 0);
+}
+
+#[test]
+fn stream_of_too_many_steps_or_kinds_of_steps_is_given_up() {
+    let node = Node::new();
+    let mut long = Walk::new(0, STEPS_MAX);
+    let add = &order(1)[1];
+    let taken = (0..2 * STEPS_MAX).take_while(|_| long.step(node.kinds.of(add), 0)).count();
+    assert_eq!(taken, STEPS_MAX);
+    let mut varied = Walk::new(0, 1_000);
+    let op = |at: usize| delta(Op::RemoveField(format!("f{at}")));
+    let taken = (0..1_000).take_while(|at| varied.step(node.kinds.of(&op(*at)), 0)).count();
+    assert_eq!(taken, 64);
+}

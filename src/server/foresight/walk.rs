@@ -1,0 +1,65 @@
+//! The steps of a stream so far, as forecasters see them; and of one that was sealed, the whole.
+
+use super::kinds::Kind;
+use std::{collections::BTreeMap, sync::Arc};
+use vatic_core::{hash::Hash, id::Tid};
+use vatic_learn::forecast::{Prefix, Step, Symbol};
+
+/// Different steps of one stream: with more it is neither forecast nor learnt, which bounds what a
+/// learnt stream takes.
+const KINDS_MAX: usize = 64;
+
+/// A stream's steps. Bounded; one that goes beyond is given up.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    steps_max: usize,
+    user: u32,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) kinds: BTreeMap<Symbol, Arc<Kind>>,
+}
+
+impl Walk {
+    pub(crate) fn new(user: u32, steps_max: usize) -> Walk {
+        Walk { steps_max, user, steps: Vec::new(), kinds: BTreeMap::new() }
+    }
+
+    /// Takes one more step; false where that is one too many.
+    pub(crate) fn step(&mut self, kind: Arc<Kind>, at_us: i64) -> bool {
+        let (symbol, footprint) = (kind.symbol, kind.footprint.clone());
+        self.kinds.entry(symbol).or_insert(kind);
+        self.steps.push(Step { symbol, user: self.user, at_us, footprint });
+        self.steps.len() <= self.steps_max && self.kinds.len() <= KINDS_MAX
+    }
+
+    /// The class that a stream is of: its first step. `None` before that.
+    pub(crate) fn class(&self) -> Option<u64> {
+        self.steps.first().map(|step| u64::from(step.symbol.0))
+    }
+}
+
+/// A stream that was sealed.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) tid: Tid,
+    /// The chain's head: what breaks ties.
+    pub(crate) head: Hash,
+    pub(crate) class: u64,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) kinds: BTreeMap<Symbol, Arc<Kind>>,
+    /// Groups that take part.
+    pub(crate) participants: u32,
+    /// Streams that were open beside it.
+    pub(crate) in_flight: u32,
+}
+
+impl Ended {
+    pub(crate) fn whole(&self) -> Prefix<'_> {
+        Prefix { class: self.class, steps: &self.steps }
+    }
+
+    /// What its class's streams begin with.
+    pub(crate) fn class_name(&self) -> String {
+        let first = self.steps.first().and_then(|step| self.kinds.get(&step.symbol));
+        first.map(|kind| kind.name.clone()).unwrap_or_default()
+    }
+}
