@@ -9,6 +9,7 @@ use vatic_core::id::{Tid, TidError};
 use vatic_core::key::Key;
 use vatic_core::value::{Scalar, Value};
 
+use crate::anomalies::AnomaliesCommand;
 use crate::bench::{Extent, Policy, Workload};
 use crate::json;
 
@@ -114,6 +115,9 @@ pub(crate) enum Command {
     /// Verify a receipt, or that all replicas agree
     #[command(subcommand)]
     Verify(VerifyCommand),
+    /// Print transactions that did not end as was forecast of them
+    #[command(subcommand)]
+    Anomalies(AnomaliesCommand),
     /// Print members, groups and leaders
     Status,
     /// Measure a running cluster
@@ -297,6 +301,12 @@ pub(crate) struct TxnArgs {
     /// Keep the receipt, with what was sent, here
     #[arg(long)]
     pub(crate) receipt_out: Option<PathBuf>,
+    /// Print forecasts and warnings as they come, and at the end the verdict
+    #[arg(long)]
+    pub(crate) forecast: bool,
+    /// Begin anew as soon as a version that was read is overwritten
+    #[arg(long)]
+    pub(crate) abort_early: bool,
 }
 
 #[derive(Debug, Args)]

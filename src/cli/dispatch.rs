@@ -10,7 +10,8 @@ use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand}
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::{
-    bench, conflicts, demo, dev, keys, logging, queue, records, replay, start, status, txn, verify,
+    anomalies, bench, conflicts, demo, dev, keys, logging, queue, records, replay, start, status,
+    txn, verify,
 };
 
 /// Runs the command line of this process.
@@ -91,6 +92,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Bench(BenchCommand::Run(args)) => done(bench::run(&args, &settings).await),
         Command::Bench(BenchCommand::Compare(args)) => done(bench::compare(&args, &settings).await),
         Command::Replay(args) => done(replay::run(&args, settings.output)),
+        Command::Anomalies(asked) => done(anomalies::run(&asked, &settings).await),
         Command::Status => done(status::run(&settings).await),
     }
 }

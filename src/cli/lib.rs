@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are in [`exit`]; what a flag leaves
 //! open is taken from `VATIC_*`, then from a TOML file, then from the defaults.
 
+mod anomalies;
 mod args;
 mod bench;
 mod cluster_processes;
@@ -16,6 +17,7 @@ pub mod fuzz;
 mod json;
 mod keys;
 mod logging;
+mod notices;
 mod output;
 mod queue;
 mod receipt_file;

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Value as Json, json};
-use vatic_client::{ClientError, Committed, Outcome, OutcomeOf, Rollback, Transaction};
+use vatic_client::{ClientError, Committed, Foresight, Outcome, OutcomeOf, Rollback, Transaction};
 
 use crate::args::{Asked, Output, TxnArgs};
 use crate::exit::{Exit, Failed};
 use crate::json;
+use crate::notices::Teller;
 use crate::output;
 use crate::receipt_file;
 use crate::records::of_commit;
@@ -24,7 +25,11 @@ pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<(
         receipt_file::touch(path)?;
     }
     let client = settings.connect().await?;
-    let mut done = client.run(|txn| play(txn, steps.clone())).await?;
+    let (forecasts, abort_early) = (args.forecast, args.abort_early);
+    let foresight = Foresight { forecasts, warnings: forecasts, abort_early };
+    let teller = Teller::new(settings.output);
+    let runner = client.transaction().foresee(foresight).observe(&teller);
+    let mut done = runner.run(|txn| play(txn, &steps, &teller)).await?;
     if let Some(path) = &args.receipt_out {
         // The first answer has the leaders' signatures; a majority's come within about a second.
         // What was sent stays as it is: only this process knows it.
@@ -42,6 +47,9 @@ pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<(
         }
     } else {
         result["reads"] = json!(done.value);
+    }
+    if args.forecast && settings.output == Output::Json {
+        result["notices"] = json!(teller.take());
     }
     Ok(output::object(settings.output, &result)?)
 }
@@ -75,9 +83,9 @@ pub(crate) async fn outcome(asked: &Asked, settings: &Settings) -> anyhow::Resul
 }
 
 /// Runs the steps in order; answers what was read.
-async fn play(txn: Transaction, steps: Vec<Step>) -> Result<Vec<Json>, ClientError> {
+async fn play(txn: Transaction, steps: &[Step], teller: &Teller) -> Result<Vec<Json>, ClientError> {
     let mut reads = Vec::new();
-    for step in &steps {
+    for step in steps {
         match step {
             Step::Write(delta) => txn.apply(delta).await?,
             Step::Get(key) => match txn.read(key).await? {
@@ -88,6 +96,7 @@ async fn play(txn: Transaction, steps: Vec<Step>) -> Result<Vec<Json>, ClientErr
                 reads.extend(txn.scan(range, 0).await?.iter().map(json::of_record));
             }
         }
+        teller.tell_all(&txn).await?;
     }
     Ok(reads)
 }

@@ -1,0 +1,105 @@
+//! What is told of a running transaction, printed as it comes.
+//!
+//! As lines for people, as one object a line for programs; where the result must be one JSON
+//! document, they are kept and become part of it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use vatic_client::{ClientError, Forecast, Notice, Observer, Transaction, Verdict, Warning};
+
+use crate::args::Output;
+use crate::output;
+
+/// Prints notices, or keeps them.
+pub(crate) struct Teller {
+    output: Output,
+    kept: Mutex<Vec<Json>>,
+}
+
+impl Teller {
+    pub(crate) fn new(output: Output) -> Teller {
+        Teller { output, kept: Mutex::default() }
+    }
+
+    /// Tells what has come by now.
+    pub(crate) async fn tell_all(&self, txn: &Transaction) -> Result<(), ClientError> {
+        while let Some(notice) = txn.next_notice(Duration::ZERO).await? {
+            self.tell(&notice);
+        }
+        Ok(())
+    }
+
+    /// What was kept.
+    pub(crate) fn take(&self) -> Vec<Json> {
+        std::mem::take(&mut self.kept.lock().expect("no holder panics"))
+    }
+
+    fn tell(&self, notice: &Notice) {
+        // A reader that has gone is found out by the result.
+        let _ = match self.output {
+            Output::Table => output::line(&notice.to_string()),
+            Output::Ndjson => output::line(&of_notice(notice).to_string()),
+            Output::Json => {
+                self.kept.lock().expect("no holder panics").push(of_notice(notice));
+                Ok(())
+            }
+        };
+    }
+}
+
+impl Observer for Teller {
+    fn told(&self, notice: &Notice) {
+        self.tell(notice);
+    }
+}
+
+fn of_notice(notice: &Notice) -> Json {
+    match notice {
+        Notice::Forecast(forecast) => of_forecast(forecast),
+        Notice::Warning(warning) => of_warning(warning),
+        Notice::Verdict(verdict) => {
+            let mut object = of_verdict(verdict);
+            object["notice"] = json!("verdict");
+            object
+        }
+    }
+}
+
+fn of_forecast(forecast: &Forecast) -> Json {
+    json!({
+        "notice": "forecast",
+        "transitions": forecast.transitions,
+        "expected_transitions": forecast.expected_transitions,
+        "expected_participants": forecast.expected_participants,
+        "strayed": forecast.strayed,
+        "spread": forecast.spread,
+        "exemplars": forecast.exemplars,
+        "forecaster": forecast.forecaster,
+    })
+}
+
+fn of_warning(warning: &Warning) -> Json {
+    json!({
+        "notice": "warning",
+        "what": warning.what.name(),
+        "key": warning.key.to_string(),
+        "read_version": warning.read.0,
+        "found_version": warning.found.0,
+        "other_transaction_id": warning.other.map(|other| other.to_string()),
+    })
+}
+
+pub(crate) fn of_verdict(verdict: &Verdict) -> Json {
+    json!({
+        "valid": verdict.valid,
+        "transitions": verdict.transitions,
+        "expected_transitions": verdict.expected_transitions,
+        "actual_transitions": verdict.actual_transitions,
+        "distance": verdict.distance,
+        "score": verdict.score,
+        "tolerance": verdict.tolerance,
+        "forecaster": verdict.forecaster,
+    })
+}
