@@ -46,6 +46,8 @@ pub const SCAN_RECORDS_MAX: u64 = 40;
 pub const SCAN_CHUNK_RECORDS: u64 = 16;
 /// Transactions that take longer are logged.
 pub const SLOW_TRANSACTION_MS: u64 = 400;
+/// Share of a core that learning from streams may take.
+pub const LEARN_SHARE_PERCENT: u64 = 20;
 /// Snapshots this old can be read.
 pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
 
@@ -55,7 +57,7 @@ pub const SNAPSHOT_EVERY_ENTRIES: u64 = 100;
 /// A number of the configuration file: its table, its key, its value.
 pub type Setting = (&'static str, &'static str, u64);
 
-const SETTINGS: [Setting; 12] = [
+const SETTINGS: [Setting; 13] = [
     ("limits", "stream_idle_ms", STREAM_IDLE_MS),
     ("limits", "delta_bytes_max", DELTA_BYTES_MAX),
     ("limits", "stage_chunk_bytes", STAGE_CHUNK_BYTES),
@@ -65,6 +67,7 @@ const SETTINGS: [Setting; 12] = [
     ("limits", "scan_chunk_records", SCAN_CHUNK_RECORDS),
     ("limits", "snapshot_retention_ms", SNAPSHOT_RETENTION_MS),
     ("limits", "slow_transaction_ms", SLOW_TRANSACTION_MS),
+    ("limits", "learn_share_percent", LEARN_SHARE_PERCENT),
     ("limits", "slow_log_per_s_max", 1_000),
     ("consensus_limits", "snapshot_every_entries", SNAPSHOT_EVERY_ENTRIES),
     ("consensus_limits", "entries_kept_behind_snapshot", SNAPSHOT_EVERY_ENTRIES),

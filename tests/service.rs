@@ -12,6 +12,8 @@ mod conflicts;
 mod edges;
 #[path = "service/explained.rs"]
 mod explained;
+#[path = "service/forecasts.rs"]
+mod forecasts;
 #[path = "service/metrics.rs"]
 mod metrics;
 #[path = "service/pipelines.rs"]
@@ -81,6 +83,11 @@ fn main() -> ExitCode {
             pipelines::each_workload_of_the_benchmark_runs_and_reports,
             edges::health_and_reflection_answer,
             edges::cluster_tells_members_groups_and_agreement,
+            forecasts::repeated_stream_is_forecast_from_its_first_transitions,
+            forecasts::stream_is_warned_before_its_seal_of_what_another_wrote,
+            forecasts::stream_that_asks_for_it_ends_before_its_seal,
+            forecasts::strange_stream_is_invalid_and_listed_and_ordinary_ones_are_not,
+            forecasts::stream_that_asks_for_nothing_is_told_nothing,
             metrics::counters_move_with_a_commit_and_a_rollback,
             metrics::drivers_groups_and_disk_are_told,
             metrics::stalled_transaction_is_in_the_slow_log_with_where_its_time_went,

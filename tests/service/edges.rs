@@ -16,7 +16,12 @@ use vatic_tests::wait::{SOON, until};
 pub(crate) async fn health_and_reflection_answer(cluster: &Cluster) {
     for at in 0..NODES {
         let mut health = HealthClient::new(cluster.channel(at));
-        let services = ["", "vatic.v1.TransactionService", "vatic.v1.RecordService"];
+        let services = [
+            "",
+            "vatic.v1.TransactionService",
+            "vatic.v1.RecordService",
+            "vatic.v1.AnomalyService",
+        ];
         for service in services.into_iter().chain(["vatic.v1.ClusterService"]) {
             until("the service says that it serves", SOON, || {
                 let mut health = health.clone();
