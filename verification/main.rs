@@ -1,5 +1,5 @@
-//! The command `vatic-verification`: simulate seeds, hunt broken variants, play recorded runs again,
-//! walk the models' paths, forge receipts.
+//! The command `vatic-verification`: simulate seeds, hunt broken variants, play recorded runs
+//! again, walk the models' paths, forge receipts.
 
 mod conform;
 mod mutants;

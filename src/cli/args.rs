@@ -11,7 +11,9 @@ use vatic_core::value::{Scalar, Value};
 
 use crate::anomalies::AnomaliesCommand;
 use crate::bench::{Extent, Policy, Workload};
+use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
+use crate::queue::{EnqueueArgs, QueueCommand};
 
 /// A replicated transactional store that proves what it committed.
 #[derive(Debug, Parser)]
@@ -307,81 +309,6 @@ pub(crate) struct TxnArgs {
     /// Begin anew as soon as a version that was read is overwritten
     #[arg(long)]
     pub(crate) abort_early: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct EnqueueArgs {
-    /// The script, as of `txn` but without reads; `-`: stdin
-    #[arg(short, long, required = true)]
-    pub(crate) file: Option<PathBuf>,
-    /// Of those that wait, the higher goes first
-    #[arg(long, default_value_t = 0)]
-    pub(crate) priority: u8,
-    /// Wait so long for it to happen
-    #[arg(long, default_value_t = 0)]
-    pub(crate) wait_ms: u32,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum QueueCommand {
-    /// How many wait, by group
-    Status,
-    /// Stop dispatching; what is under way ends
-    Pause,
-    /// Go on dispatching
-    Resume,
-    /// Wait until nothing waits any more
-    Drain,
-    /// How far a ticket is
-    Ticket {
-        /// As `enqueue` printed it
-        ticket: String,
-        /// Wait so long for it to be resolved
-        #[arg(long, default_value_t = 0)]
-        wait_ms: u32,
-    },
-    /// Take a ticket back, unless it happened
-    Cancel {
-        /// As `enqueue` printed it
-        ticket: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// The script, as of `txn`; `-`: stdin
-    #[arg(short, long, required = true)]
-    pub(crate) file: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConflictsCommand {
-    /// The newest first
-    Ls {
-        /// Most of them
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-        /// Only of this record, COLLECTION/PARTITION[/SORT]
-        #[arg(long)]
-        key: Option<Key>,
-    },
-    /// The records that had most, of the newest 1,000
-    Top {
-        /// Most records
-        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
-    /// What a transaction met, and who met it
-    Explain {
-        /// The transaction's id
-        id: Tid,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelCommand {
-    /// The conflict model of each node
-    Ls,
 }
 
 #[derive(Debug, Subcommand)]

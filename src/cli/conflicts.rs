@@ -2,12 +2,16 @@
 //! learnt.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use vatic_client::{Conflict, Model, RecordOutlook};
+use vatic_core::id::Tid;
+use vatic_core::key::Key;
 
-use crate::args::{ConflictsCommand, ExplainArgs, ModelCommand, Output};
+use crate::args::Output;
 use crate::exit::Failed;
 use crate::output;
 use crate::script::Step;
@@ -23,6 +27,43 @@ const MODEL_COLUMNS: [&str; 6] =
     ["node", "mode", "version", "labels", "promotions", "switched_off"];
 /// Conflicts that `top` counts.
 const TOP_OF: u32 = 1_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The script, as of `txn`; `-`: stdin
+    #[arg(short, long, required = true)]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConflictsCommand {
+    /// The newest first
+    Ls {
+        /// Most of them
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only of this record, COLLECTION/PARTITION[/SORT]
+        #[arg(long)]
+        key: Option<Key>,
+    },
+    /// The records that had most, of the newest 1,000
+    Top {
+        /// Most records
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// What a transaction met, and who met it
+    Explain {
+        /// The transaction's id
+        id: Tid,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// The conflict model of each node
+    Ls,
+}
 
 /// What a script would meet. Its reads are no claims: a record counts if it is written or expected.
 pub(crate) async fn explain(args: &ExplainArgs, settings: &Settings) -> anyhow::Result<()> {

@@ -1,11 +1,14 @@
 //! `vatic enqueue` and `vatic queue`: transactions that nobody waits for.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
+use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use vatic_client::{Request, TicketState};
 use vatic_core::delta::Delta;
 
-use crate::args::{EnqueueArgs, Output, QueueCommand};
+use crate::args::Output;
 use crate::exit::{Exit, Failed};
 use crate::output;
 use crate::script::Step;
@@ -14,6 +17,44 @@ use crate::txn;
 
 /// Between two looks at a queue that drains.
 const LOOK_AGAIN_MS: u64 = 100;
+
+#[derive(Debug, Args)]
+pub(crate) struct EnqueueArgs {
+    /// The script, as of `txn` but without reads; `-`: stdin
+    #[arg(short, long, required = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// Of those that wait, the higher goes first
+    #[arg(long, default_value_t = 0)]
+    pub(crate) priority: u8,
+    /// Wait so long for it to happen
+    #[arg(long, default_value_t = 0)]
+    pub(crate) wait_ms: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// How many wait, by group
+    Status,
+    /// Stop dispatching; what is under way ends
+    Pause,
+    /// Go on dispatching
+    Resume,
+    /// Wait until nothing waits any more
+    Drain,
+    /// How far a ticket is
+    Ticket {
+        /// As `enqueue` printed it
+        ticket: String,
+        /// Wait so long for it to be resolved
+        #[arg(long, default_value_t = 0)]
+        wait_ms: u32,
+    },
+    /// Take a ticket back, unless it happened
+    Cancel {
+        /// As `enqueue` printed it
+        ticket: String,
+    },
+}
 
 pub(crate) async fn enqueue(args: &EnqueueArgs, settings: &Settings) -> anyhow::Result<Exit> {
     let steps = txn::steps(args.file.as_deref().context("clap requires a file")?)?;

@@ -48,6 +48,13 @@ pub(crate) enum ApiError {
 
 type Details = Vec<(&'static str, String)>;
 
+impl ApiError {
+    /// What it says to a client.
+    pub(crate) fn said(self) -> String {
+        Status::from(self).message().to_owned()
+    }
+}
+
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Status {
         if let ApiError::RolledBack(outcome) = error {

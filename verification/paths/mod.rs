@@ -126,7 +126,8 @@ impl<S: Shelf> Walker<'_, S> {
         Group::open(GroupId(at as u32 + 1), self.shelf.state(at), self.rules)
     }
 
-    /// State goes to disk, and what is in memory alone is lost: of the groups, perhaps of the store.
+    /// State goes to disk, and what is in memory alone is lost: of the groups, perhaps of the
+    /// store.
     fn interrupt(&mut self, groups: &mut [Group], restarts: bool) {
         self.shelf.flush();
         if restarts {

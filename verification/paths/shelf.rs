@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
-use vatic_core::state::{Read, State};
+use vatic_core::state::State;
 
 /// In memory where the machine has that: commits are synced, and nobody needs them tomorrow.
 const MEMORY: &str = "/dev/shm";
@@ -19,7 +19,7 @@ pub trait Shelf {
     fn open(groups: usize) -> Self;
 
     /// What is written and not yet published, above what is.
-    fn state(&mut self, group: usize) -> &mut (impl State + Read);
+    fn state(&mut self, group: usize) -> &mut impl State;
 
     /// Makes what was written visible.
     fn publish(&mut self, group: usize);
@@ -96,7 +96,7 @@ macro_rules! shelf {
                 shelf
             }
 
-            fn state(&mut self, group: usize) -> &mut (impl State + Read) {
+            fn state(&mut self, group: usize) -> &mut impl State {
                 self.writer(group)
             }
 

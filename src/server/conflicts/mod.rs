@@ -1,8 +1,8 @@
 //! What this node foresees in the groups that it leads, and what became of it.
 //!
-//! The core says what is known of a claim or a vote and what it means; here are its clock, its lock,
-//! and a thread that learns. A node knows the conflicts of the groups that it leads, and learns from
-//! those: a new leader begins with its own model and without its predecessor's present.
+//! The core says what is known of a claim or a vote and what it means; here are its clock, its
+//! lock, and a thread that learns. A node knows the conflicts of the groups that it leads, and
+//! learns from those: a new leader begins with its own model and without its predecessor's present.
 //!
 //! Nothing here decides whether a transaction commits.
 

@@ -208,7 +208,7 @@ impl Gateway {
                 | ApiError::BadDelta { .. }
                 | ApiError::BadFrame { .. }
                 | ApiError::Limit { .. }),
-            ) => return self.give_up(ticket, seen, &said(error), ends).await,
+            ) => return self.give_up(ticket, seen, &error.said(), ends).await,
             Err(_) => return Attempt::Again,
         };
         match (outcome.state(), outcome.rollback) {
@@ -290,9 +290,4 @@ impl Gateway {
             _ => None,
         }
     }
-}
-
-/// What an error says to a client.
-fn said(error: ApiError) -> String {
-    tonic::Status::from(error).message().to_owned()
 }

@@ -5,8 +5,8 @@
 //! whoever leads, and nothing here has to remember anything. A second attempt of the same ticket
 //! loses its vote to the first.
 //!
-//! Lost: an entry kind and a table of their own in the group's state (votes, recovery, snapshots and
-//! receipts would all have to know it).
+//! Lost: an entry kind and a table of their own in the group's state (votes, recovery, snapshots
+//! and receipts would all have to know it).
 
 mod dispatch;
 mod service;

@@ -1,14 +1,15 @@
 //! `tpcc`: NewOrder and Payment of TPC-C (revision 5.11), and its consistency conditions 1 to 4.
 //!
-//! What differs from the standard: these two transactions alone, about half and half as their shares
-//! of the mix are; no think time unless asked for; customers are found by number, never by name;
-//! no orders to begin with; fewer items and customers, in proportion, unless asked for (`--keys
-//! 100000` gives the standard's). What
-//! several columns of a row are to the standard are several records here where some never change
-//! (clause 1.4.5 allows it): who reads a tax rate does not conflict with who books a payment.
+//! What differs from the standard: these two transactions alone, about half and half as their
+//! shares of the mix are; no think time unless asked for; customers are found by number, never by
+//! name; no orders to begin with; fewer items and customers, in proportion, unless asked for
+//! (`--keys 100000` gives the standard's). What several columns of a row are to the standard are
+//! several records here where some never change (clause 1.4.5 allows it): who reads a tax rate does
+//! not conflict with who books a payment.
 //!
-//! All of a warehouse lies in one partition, so that a transaction of one warehouse is of one group.
-//! `draw`: who does what; `rows`: where it lies; `play`: what is read and written; `load`, `check`.
+//! All of a warehouse lies in one partition, so that a transaction of one warehouse is of one
+//! group. `draw`: who does what; `rows`: where it lies; `play`: what is read and written; `load`,
+//! `check`.
 
 mod check;
 mod draw;

@@ -1,6 +1,7 @@
 //! What the two transactions read and write.
 //!
-//! What is read and never changes comes apart from what will be written: nobody needs a turn for it.
+//! What is read and never changes comes apart from what will be written: nobody needs a turn for
+//! it.
 
 use vatic_core::delta::{Delta, Op};
 use vatic_core::key::Key;
