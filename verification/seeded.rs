@@ -27,7 +27,7 @@ impl Seeded {
         Seeded::Consensus(vatic_consensus::Bug::VoteNotDurable),
         Seeded::Consensus(vatic_consensus::Bug::AppendNotDurable),
         Seeded::Consensus(vatic_consensus::Bug::ReadUnconfirmed),
-        Seeded::Consensus(vatic_consensus::Bug::PurgeAheadOfFlush),
+        Seeded::Consensus(vatic_consensus::Bug::PurgedTooFar),
         Seeded::Consensus(vatic_consensus::Bug::VoteNotRead),
     ];
 

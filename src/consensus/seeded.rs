@@ -14,8 +14,8 @@ pub enum Bug {
     AppendNotDurable,
     /// A read index is given out without asking anybody.
     ReadUnconfirmed,
-    /// The log is purged past what the store has flushed.
-    PurgeAheadOfFlush,
+    /// The log is purged one entry further than it was said to be.
+    PurgedTooFar,
     /// A restart does not look for its vote.
     VoteNotRead,
 }
