@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use vatic_core::rules::{Mutant, Rules};
 
 /// Rules that other worlds than the simulated one are for: it has one ring and no lanes, and its
-/// gateways list segments as they were sent. The models break these.
-const ELSEWHERE: [Mutant; 5] = [
+/// gateways list segments and parts as they were sent. The models break these.
+const ELSEWHERE: [Mutant; 6] = [
+    Mutant::PartUnchecked,
     Mutant::StitchOutOfOrder,
     Mutant::StitchOverGap,
     Mutant::EpochUnchecked,
