@@ -47,7 +47,7 @@ pub const SCAN_CHUNK_RECORDS: u64 = 16;
 /// Transactions that take longer are logged.
 pub const SLOW_TRANSACTION_MS: u64 = 400;
 /// Share of a core that learning from streams may take.
-pub const LEARN_SHARE_PERCENT: u64 = 20;
+pub const LEARN_SHARE_PERCENT: u64 = 60;
 /// Snapshots this old can be read.
 pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
 
