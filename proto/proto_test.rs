@@ -23,7 +23,9 @@ fn descriptor_set_names_every_service() {
         [
             "AnomalyService",
             "ClusterService",
+            "ConflictService",
             "PipelineService",
+            "QueueService",
             "RecordService",
             "TransactionService",
         ]
