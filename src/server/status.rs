@@ -32,6 +32,7 @@ pub(crate) enum ApiError {
     BadDelta { seq: u64, what: String },
     BadRequestId { what: &'static str },
     BadSequence { expected: u64, actual: u64 },
+    BadCount { expected: u64, actual: u64 },
     BadFrame { what: String },
     Limit { limit: &'static str, max: u64, actual: u64 },
     DigestMismatch { seq: u64, expected: Hash, actual: Hash },
@@ -138,6 +139,7 @@ fn describe(error: ApiError) -> (Code, &'static str, String, Details) {
         | ApiError::BadDelta { .. }
         | ApiError::BadRequestId { .. }
         | ApiError::BadSequence { .. }
+        | ApiError::BadCount { .. }
         | ApiError::BadFrame { .. }
         | ApiError::Limit { .. } => {
             let (reason, message, metadata) = describe_bad_input(error);
@@ -189,6 +191,11 @@ fn describe_bad_input(error: ApiError) -> (&'static str, String, Details) {
         ApiError::BadSequence { expected, actual } => (
             reason::BAD_SEQUENCE,
             format!("transition {actual} arrived where {expected} was due"),
+            vec![("expected", expected.to_string()), ("actual", actual.to_string())],
+        ),
+        ApiError::BadCount { expected, actual } => (
+            reason::BAD_SEQUENCE,
+            format!("the commit counts {actual} transitions, {expected} arrived"),
             vec![("expected", expected.to_string()), ("actual", actual.to_string())],
         ),
         ApiError::Limit { limit, max, actual } => (

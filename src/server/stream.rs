@@ -249,7 +249,7 @@ impl Session {
         let draft = self.draft()?;
         let seal = draft.seal().clone();
         if commit.count != seal.count {
-            return Err(ApiError::BadSequence { expected: seal.count, actual: commit.count });
+            return Err(ApiError::BadCount { expected: seal.count, actual: commit.count });
         }
         if let Some(head) = &commit.head {
             let actual = convert::hash(head, "head")?;

@@ -45,37 +45,40 @@ fn asked(token: u64, key: &Key) -> Asked<'_> {
     Asked { origin: Origin { token, user: 1 }, key, ahead: 0, by_hotness: false }
 }
 
-/// A claim and its vote, which meets a conflict or does not.
-fn attempt(conflicts: &Conflicts, token: u64, key: &Key, conflict: bool) {
-    conflicts.advise(asked(token, key));
+/// A claim and its vote, which meets a conflict or does not; the score that it was given.
+fn attempt(conflicts: &Conflicts, token: u64, key: &Key, conflict: bool) -> Option<u32> {
+    let (advice, _) = conflicts.advise(asked(token, key));
     let origin = Origin { token, user: 1 };
     let proposing = conflicts.proposing(GROUP, &vote(token, key), origin);
     let by = Tid { mint: Timestamp(0), home: GROUP, nonce: 0 };
     let why = conflict.then(|| Why::Locked { key: key.clone(), by });
     proposing.end(&reply(why));
+    advice.score_ppm
 }
 
 #[test]
 fn record_that_conflicts_gets_a_higher_score_than_one_that_does_not() {
     let conflicts = Conflicts::new(1);
     let (fought, calm) = (key("fought"), key("calm"));
-    for round in 0..LABELS_AT_ONCE / 2 {
-        attempt(&conflicts, 2 * round + 1, &fought, round % 8 != 0);
-        attempt(&conflicts, 2 * round + 2, &calm, false);
-    }
     let ends = Instant::now() + LEARNT_WITHIN;
-    while conflicts.learning.model().terms.is_empty() {
-        assert!(Instant::now() < ends, "no model: {:?}", conflicts.account(0));
+    let mut tokens = 1..;
+    let mut next = |key, conflict| attempt(&conflicts, tokens.next().unwrap(), key, conflict);
+    // They go on while the model is fitted: what is scored is what was learnt from.
+    loop {
+        let mut scores = [0u64; 2];
+        for round in 0..LABELS_AT_ONCE / 2 {
+            scores[0] += u64::from(next(&fought, round % 8 != 0).unwrap_or(0));
+            scores[1] += u64::from(next(&calm, false).unwrap_or(0));
+        }
+        if scores[0] > 2 * scores[1] {
+            break;
+        }
+        assert!(Instant::now() < ends, "{scores:?}, {:?}", conflicts.account(0));
         std::thread::sleep(Duration::from_millis(20));
     }
-    let score = |key| {
-        let delta = Delta { key, op: Op::Put(Fields::new()) };
-        let outlook = conflicts.outlook(1, &delta.key.clone(), &[delta], 0);
-        assert!(!outlook.reasons.is_empty(), "{outlook:?}");
-        outlook.score_ppm.expect("there is a model")
-    };
-    let (fought, calm) = (score(fought), score(calm));
-    assert!(fought > 2 * calm, "{fought} and {calm} parts per million");
+    let delta = Delta { key: fought.clone(), op: Op::Put(Fields::new()) };
+    let outlook = conflicts.outlook(1, &fought, &[delta], 0);
+    assert!(outlook.score_ppm.is_some() && !outlook.reasons.is_empty(), "{outlook:?}");
 }
 
 #[test]

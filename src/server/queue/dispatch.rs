@@ -2,8 +2,8 @@
 //! became of them for a while.
 
 use super::{
-    ATTEMPT_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAUSE_MS, PAUSED_KNOWN_MS, RESOLVED_KEPT_MS,
-    RUNNING_MAX, SWEEP_MS,
+    ATTEMPT_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAUSE_MS, PAUSED_ASKED_MS, PAUSED_KNOWN_MS,
+    RESOLVED_KEPT_MS, RUNNING_MAX, SWEEP_MS,
     ticket::{self, Entry, Resolved, Ticket},
 };
 use crate::{
@@ -173,7 +173,7 @@ impl Dispatcher {
     async fn is_paused(&mut self) -> bool {
         if Instant::now() >= self.paused.1 {
             // Who cannot say so does not stop the queue.
-            let said = self.gateway.queue_is_paused(time::deadline_in(PAUSED_KNOWN_MS)).await;
+            let said = self.gateway.queue_is_paused(time::deadline_in(PAUSED_ASKED_MS)).await;
             self.paused = (said.unwrap_or(self.paused.0), time::deadline_in(PAUSED_KNOWN_MS));
         }
         self.paused.0

@@ -32,3 +32,5 @@ const RESOLVED_KEPT_MS: u64 = 900_000;
 const SWEEP_MS: u64 = 10_000;
 /// How old a leader's knowledge of a pause may be.
 const PAUSED_KNOWN_MS: u64 = 250;
+/// How long it may take to ask.
+const PAUSED_ASKED_MS: u64 = 2_000;
