@@ -323,8 +323,8 @@ const GONE: Landing = Landing { conflict: None, blamed: None, wrote: false };
 
 /// A conflict costs the attempt, and the next ones as well: p / (1 - p) attempts in the mean. That
 /// is work, and so is the attempt of whoever has the turn meanwhile and is overtaken; a wait is
-/// none. (Weighed one to one, three of four writers of ten hot records overtook those who waited,
-/// and made them conflict.)
+/// none. (Weighed one to one, three of four attempts on ten hot records conflicted, those of turns
+/// among them.)
 fn cheaper(score_ppm: u32, typical_us: u64, wait_us: u64) -> Course {
     let p = u64::from(score_ppm.min(MILLION - 1));
     let wasted_us = typical_us.saturating_mul(p) / (u64::from(MILLION) - p);
