@@ -134,8 +134,8 @@ fn top(conflicts: &[Conflict], limit: usize) -> Vec<Json> {
     rows.sort_by_key(|(_, (count, lost_us, _))| std::cmp::Reverse((*count, *lost_us)));
     rows.truncate(limit);
     let row = |(key, (count, lost_us, in_turn)): (String, (u64, u64, u64))| {
-        // Who took no turn could have; who did was met by somebody who did not.
-        let helps = if in_turn < count { "a turn in the key lane" } else { "fewer blind writers" };
+        // Who took no turn could have; of who did, nobody knows.
+        let helps = (in_turn < count).then_some("a turn in the key lane");
         json!({
             "key": key,
             "conflicts": count,

@@ -105,7 +105,7 @@ impl Gateway {
         ring.group_of(partition).ok_or(ApiError::NotReady)
     }
 
-    async fn get_one(
+    pub(crate) async fn get_one(
         &self,
         group: GroupId,
         key: Key,

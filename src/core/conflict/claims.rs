@@ -178,9 +178,9 @@ impl Claims {
         let limits = self.contention.limits();
         let mutation = Mutation::new(ask.user, now_us, vec![ask.touch], limits);
         let features = self.contention.features(&mutation, now_us);
-        let (advice, due) = self.weigh(&features, by, ask.ahead);
-        let explored = due == Course::InTurn && ask.dice_ppm < EXPLORED_PPM;
-        let course = if explored { Course::AtOnce } else { due };
+        let advice = self.weigh(&features, by, ask.ahead);
+        let explored = advice.course == Course::InTurn && ask.dice_ppm < EXPLORED_PPM;
+        let course = if explored { Course::AtOnce } else { advice.course };
         let propensity_ppm = if explored { EXPLORED_PPM } else { MILLION };
         let nonce = fixed::pair_id(ask.token, ask.touch.record);
         let name = Tid { mint: Timestamp(now_us), home: GroupId::META, nonce };
@@ -204,7 +204,7 @@ impl Claims {
     ) -> (Advice, Features) {
         let mutation = Mutation::new(user, now_us, touches, self.contention.limits());
         let features = self.contention.features(&mutation, now_us);
-        (self.weigh(&features, by, ahead).0, features)
+        (self.weigh(&features, by, ahead), features)
     }
 
     /// It waits for its turn, or has it: its vote says nothing of what would have been.
@@ -278,7 +278,7 @@ impl Claims {
         self.contention.land(tid, landing, now_us);
     }
 
-    fn weigh(&self, features: &Features, by: By<'_>, ahead: u64) -> (Advice, Course) {
+    fn weigh(&self, features: &Features, by: By<'_>, ahead: u64) -> Advice {
         let typical_us = self.contention.typical_duration_us().unwrap_or(DURATION_US);
         let wait_us = ahead.saturating_mul(typical_us);
         let model = match by {
@@ -291,7 +291,7 @@ impl Claims {
             None if is_hot(features) => Course::InTurn,
             None => Course::AtOnce,
         };
-        (Advice { course, score_ppm, wait_us }, course)
+        Advice { course, score_ppm, wait_us }
     }
 
     fn take(&mut self, at: (u64, u64)) -> Option<Claim> {

@@ -209,10 +209,7 @@ impl Gateway {
 
     async fn read_one(&self, key: Key, deadline: Instant) -> Result<Record, ApiError> {
         let group = self.group_of(&key.partition)?;
-        match self.cluster.read(group, PeerRead::Get(key), deadline).await? {
-            PeerFound::Record(record, _) => Ok(record),
-            _ => Err(ApiError::NoLeader { group }),
-        }
+        self.get_one(group, key, None, deadline).await
     }
 }
 
