@@ -28,6 +28,11 @@ fn main() -> ExitCode {
     suite::run(
         plan,
         tests![
+            // While the state is small: all of it is compared.
+            damage::flipped_byte_at_rest_is_found_named_and_mended,
+            damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
+            damage::replica_in_quarantine_serves_no_snapshot_after_a_restart,
+            damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
             kills::leader_killed_under_load_loses_nothing_and_doubles_nothing,
             kills::gateway_killed_mid_stream_leaves_nothing_half_done,
             kills::request_repeated_after_its_node_was_killed_is_applied_once,
@@ -49,10 +54,6 @@ fn main() -> ExitCode {
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,
             strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,
-            damage::flipped_byte_at_rest_is_found_named_and_mended,
-            damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
-            damage::replica_in_quarantine_serves_no_snapshot_after_a_restart,
-            damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
         ],
     )
 }
