@@ -34,6 +34,9 @@ pub struct Limits {
     /// Appends of one group to one follower that may be unanswered.
     pub append_window: usize,
     pub append_deadline_ms: u64,
+    /// How long followers may go without being told that an entry is committed, while no other
+    /// entries follow it.
+    pub commit_hold_ms: u64,
     pub lane_queue_depth_max: usize,
     /// Envelopes that are ready together share a message up to this size.
     pub message_bytes_max: usize,
@@ -85,6 +88,7 @@ impl Limits {
             append_bytes_max: 1 << 20,
             append_window: 32,
             append_deadline_ms: 2_000,
+            commit_hold_ms: 5,
             lane_queue_depth_max: 4_096,
             message_bytes_max: 1 << 20,
             decode_bytes_max: 32 << 20,
@@ -123,6 +127,7 @@ impl Limits {
             append_bytes_max: 16 << 10,
             append_window: 4,
             append_deadline_ms: 500,
+            commit_hold_ms: 5,
             lane_queue_depth_max: 64,
             message_bytes_max: 32 << 10,
             decode_bytes_max: 256 << 10,
@@ -155,6 +160,7 @@ impl Limits {
                 "heartbeat_ms and heartbeat_min_ms must fit well into election_min_ms",
             ),
             (self.election_min_ms < self.election_max_ms, "election_min_ms < election_max_ms"),
+            (self.commit_hold_ms < self.heartbeat_ms, "commit_hold_ms < heartbeat_ms"),
             (
                 self.batch_bytes_max + self.command_bytes_max + MESSAGE_SLACK_BYTES
                     <= self.decode_bytes_max,

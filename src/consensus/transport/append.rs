@@ -3,14 +3,18 @@
 //! Why pipelined: with one append at a time a follower gets one batch a round trip and an fsync,
 //! however many are ready; with a window its log's group commit takes what arrived meanwhile.
 //!
+//! Why some are held: openraft tells each advance of the commit index at once, in an append of its
+//! own where there are no entries to send. In a busy group the next entries are a moment away and
+//! tell it as well: without the wait every second message, and its reply, says nothing more.
+//!
 //! Invariants: requests go to the lane in the order openraft made them, results come back in that
-//! order; after the first error nothing more is sent, and openraft starts a new pipeline from what
-//! was acknowledged.
+//! order; one without entries may be left out where a later one says all that it says, for openraft
+//! counts what is acknowledged by log id; after the first error nothing more is sent, and openraft
+//! starts a new pipeline from what was acknowledged.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,6 +36,10 @@ pub(crate) struct Pipeline<'l, S> {
     window: VecDeque<InFlight>,
     /// Of the oldest append in flight.
     deadline: Pin<Box<Sleep>>,
+    /// An append that only tells how far the log is committed.
+    held: Option<AppendEntriesRequest<Types>>,
+    /// Until when it may wait for entries.
+    hold: Pin<Box<Sleep>>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -60,27 +68,52 @@ where
             state: State::Open,
             window: VecDeque::new(),
             deadline: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            held: None,
+            hold: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
     }
 
     /// Sends while there are requests and room in the window.
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
-        let limits = Arc::clone(&self.link.limits);
-        while self.state == State::Open && self.window.len() < limits.append_window {
-            let request = match self.input.poll_next_unpin(cx) {
-                Poll::Pending => break,
-                Poll::Ready(None) => {
-                    self.state = State::Draining;
-                    break;
+        while self.state == State::Open && self.window.len() < self.link.limits.append_window {
+            match self.input.poll_next_unpin(cx) {
+                Poll::Pending => return self.end_hold(cx),
+                Poll::Ready(None) => self.state = State::Draining,
+                Poll::Ready(Some(request)) if request.entries.is_empty() => self.keep(request),
+                Poll::Ready(Some(request)) => {
+                    self.held = None;
+                    self.send(&request)?;
                 }
-                Poll::Ready(Some(request)) => request,
-            };
-            let envelope = self.link.envelope(Kind::Append, self.session, codec::encode(&request));
-            let answer = self.link.append_lane().send(envelope)?;
-            let sent = Instant::now();
-            let due = sent + Duration::from_millis(limits.append_deadline_ms);
-            self.window.push_back(InFlight { answer, sent, due });
+            }
         }
+        if self.state == State::Draining { self.send_held() } else { Ok(()) }
+    }
+
+    /// The wait is from the first on: a group that only ever commits is told of it in time.
+    fn keep(&mut self, request: AppendEntriesRequest<Types>) {
+        if self.held.replace(request).is_none() {
+            let until = Instant::now() + Duration::from_millis(self.link.limits.commit_hold_ms);
+            self.hold.as_mut().reset(until);
+        }
+    }
+
+    fn end_hold(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
+        match self.held.is_some() && self.hold.as_mut().poll(cx).is_ready() {
+            true => self.send_held(),
+            false => Ok(()),
+        }
+    }
+
+    fn send_held(&mut self) -> Result<(), SendError> {
+        self.held.take().map_or(Ok(()), |request| self.send(&request))
+    }
+
+    fn send(&mut self, request: &AppendEntriesRequest<Types>) -> Result<(), SendError> {
+        let envelope = self.link.envelope(Kind::Append, self.session, codec::encode(request));
+        let answer = self.link.append_lane().send(envelope)?;
+        let sent = Instant::now();
+        let due = sent + Duration::from_millis(self.link.limits.append_deadline_ms);
+        self.window.push_back(InFlight { answer, sent, due });
         Ok(())
     }
 

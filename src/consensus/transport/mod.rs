@@ -17,6 +17,8 @@
 
 pub(crate) mod addresses;
 pub(crate) mod append;
+#[cfg(test)]
+mod append_test;
 pub(crate) mod dialer;
 pub(crate) mod faults;
 pub(crate) mod introduce;
