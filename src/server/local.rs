@@ -161,6 +161,7 @@ impl Cluster {
             vote.hint = vote.hint.min(time::now().plus_us(ahead_us));
         }
         let votes = matches!(command, Command::Vote(_));
+        self.metrics.commands.proposed(command);
         let passing = self.lanes.passing(handle, command);
         let proposed = handle.propose(codec::encode(command).into());
         let proposed = tokio::time::timeout_at(deadline, proposed).await;

@@ -63,6 +63,7 @@ pub(crate) async fn drivers_groups_and_disk_are_told(cluster: &Cluster) {
             && moved("vatic_transaction_seconds_count{stage=\"vote\"}")
             && moved("vatic_group_applied_index{group=\"2\"}")
             && moved("vatic_consensus_batch_commands_count")
+            && moved("vatic_commands_total{kind=\"vote\"}")
             && moved("vatic_consensus_append_seconds_count")
             && moved("vatic_log_fsync_seconds_count")
             && moved("vatic_log_written_bytes_total")

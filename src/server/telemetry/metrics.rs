@@ -11,9 +11,11 @@ use prometheus::{
     core::Collector, exponential_buckets,
 };
 use std::time::Duration;
+use vatic_core::command::Command;
 
 pub(crate) struct Metrics {
     pub(crate) recoveries: IntCounter,
+    pub(crate) commands: Commands,
     pub(crate) votes: Votes,
     pub(crate) stages: Stages,
     pub(crate) slow: SlowLog,
@@ -44,6 +46,22 @@ pub(crate) struct Stages {
     pub(crate) vote: Histogram,
     pub(crate) decide: Histogram,
 }
+
+/// What was proposed to groups that this node leads, by kind.
+pub(crate) struct Commands([IntCounter; KINDS.len()]);
+
+const KINDS: [&str; 10] = [
+    "vote",
+    "force",
+    "decide",
+    "stage",
+    "advance",
+    "collect",
+    "forget",
+    "configure",
+    "meta",
+    "attest",
+];
 
 /// What participants answered to the drivers of this node.
 pub(crate) struct Votes {
@@ -77,6 +95,7 @@ impl Metrics {
         let slow = counter("vatic_slow_transactions_total", what);
         Metrics {
             recoveries,
+            commands: Commands::new(&registry),
             votes: Votes::new(&registry),
             stages: Stages::new(&registry),
             slow: SlowLog::new(&config.limits, slow),
@@ -136,6 +155,32 @@ impl Stages {
             vote: of("vote"),
             decide: of("decide"),
         }
+    }
+}
+
+impl Commands {
+    fn new(registry: &Registry) -> Commands {
+        let what = "Commands proposed to groups that this node leads.";
+        let all = IntCounterVec::new(Opts::new("vatic_commands_total", what), &["kind"]);
+        let all = all.expect("the name is sound");
+        register(registry, &all);
+        Commands(KINDS.map(|kind| all.with_label_values(&[kind])))
+    }
+
+    pub(crate) fn proposed(&self, command: &Command) {
+        let kind = match command {
+            Command::Vote(_) => 0,
+            Command::Force { .. } => 1,
+            Command::Decide { .. } => 2,
+            Command::Stage { .. } => 3,
+            Command::Advance { .. } => 4,
+            Command::Collect { .. } => 5,
+            Command::Forget { .. } => 6,
+            Command::Configure(_) => 7,
+            Command::Meta(_) => 8,
+            Command::Attest { .. } => 9,
+        };
+        self.0[kind].inc();
     }
 }
 
