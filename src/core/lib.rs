@@ -32,6 +32,7 @@ pub mod invariant;
 pub mod key;
 pub mod lane;
 pub mod limits;
+pub mod load;
 pub mod memory;
 pub mod merkle;
 pub mod meta;

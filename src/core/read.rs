@@ -282,6 +282,18 @@ pub fn count(state: &impl Read) -> u64 {
     records
 }
 
+/// How many records a range holds, up to `max`. Their fields stay unread.
+pub fn count_in(state: &impl Read, range: &KeyRange, max: u64) -> u64 {
+    let (from, to) = range.bounds();
+    let tag = |bound: Vec<u8>| [&[tables::LATEST], bound.as_slice()].concat();
+    let mut records = 0;
+    state.scan(&tag(from), &tag(to), &mut |_, stored| {
+        records += u64::from(tables::measure_of(stored).1 > 0);
+        records < max
+    });
+    records
+}
+
 /// The latest version of a record; 0 and nothing where it is absent.
 pub(crate) fn latest(state: &impl Read, key: &Key) -> (Timestamp, Option<Fields>) {
     match tables::load::<Stored>(state, &tables::latest(key)) {
