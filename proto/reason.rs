@@ -30,6 +30,9 @@ pub const NO_LEADER: &str = "NO_LEADER";
 pub const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 /// RESOURCE_EXHAUSTED: ask later (RetryInfo says when). Metadata: `limit`, `max`.
 pub const QUEUE_FULL: &str = "QUEUE_FULL";
+/// RESOURCE_EXHAUSTED: the node is asked for more than it can do; nothing was done. RetryInfo says
+/// when to come back. Metadata: `retry_ms`.
+pub const OVERLOADED: &str = "OVERLOADED";
 /// FAILED_PRECONDITION: the snapshot version is below the horizon. Metadata: `at`, `horizon`.
 pub const SNAPSHOT_TOO_OLD: &str = "SNAPSHOT_TOO_OLD";
 /// FAILED_PRECONDITION: the snapshot version is beyond the clock's bound. Metadata: `at`, `clock`.

@@ -48,6 +48,8 @@ pub const SCAN_CHUNK_RECORDS: u64 = 16;
 pub const SLOW_TRANSACTION_MS: u64 = 400;
 /// Share of a core that learning from streams may take.
 pub const LEARN_SHARE_PERCENT: u64 = 60;
+/// Tickets that wait in one group before more are refused.
+pub const TICKETS_MAX: u64 = 64;
 /// Snapshots this old can be read.
 pub const SNAPSHOT_RETENTION_MS: u64 = 20_000;
 
@@ -57,7 +59,7 @@ pub const SNAPSHOT_EVERY_ENTRIES: u64 = 100;
 /// A number of the configuration file: its table, its key, its value.
 pub type Setting = (&'static str, &'static str, u64);
 
-const SETTINGS: [Setting; 13] = [
+const SETTINGS: [Setting; 14] = [
     ("limits", "stream_idle_ms", STREAM_IDLE_MS),
     ("limits", "delta_bytes_max", DELTA_BYTES_MAX),
     ("limits", "stage_chunk_bytes", STAGE_CHUNK_BYTES),
@@ -68,6 +70,7 @@ const SETTINGS: [Setting; 13] = [
     ("limits", "snapshot_retention_ms", SNAPSHOT_RETENTION_MS),
     ("limits", "slow_transaction_ms", SLOW_TRANSACTION_MS),
     ("limits", "learn_share_percent", LEARN_SHARE_PERCENT),
+    ("limits", "tickets_max", TICKETS_MAX),
     ("limits", "slow_log_per_s_max", 1_000),
     ("consensus_limits", "snapshot_every_entries", SNAPSHOT_EVERY_ENTRIES),
     ("consensus_limits", "entries_kept_behind_snapshot", SNAPSHOT_EVERY_ENTRIES),

@@ -1,4 +1,4 @@
-//! What is left when processes are killed: real ones, by signal, under load.
+//! What is left when processes are killed, or flooded: real ones, by signal, under load.
 //!
 //! The tests share one cluster and run one after the other; each leaves all nodes running.
 
@@ -10,6 +10,8 @@ mod failpoints;
 mod kills;
 #[path = "crashes/large.rs"]
 mod large;
+#[path = "crashes/overload.rs"]
+mod overload;
 #[path = "crashes/stops.rs"]
 mod stops;
 #[path = "crashes/strangers.rs"]
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
             kills::benchmark_loads_on_while_a_node_dies_and_comes_back,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
             tickets::tickets_happen_once_each_though_their_leader_dies,
+            overload::flooded_node_refuses_some_and_the_highest_class_gets_through,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,
             failpoints::gateway_that_dies_with_a_request_leaves_it_to_be_settled_elsewhere,

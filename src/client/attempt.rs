@@ -296,6 +296,7 @@ impl Attempt {
             isolation: self.plan.isolation.into(),
             deadline_ms: 0,
             foresight: Some(convert::foresight_out(self.plan.foresight)),
+            priority: inner.options.priority.into(),
         };
         self.home = Some(first.clone());
         self.wanted = Some(node.clone());

@@ -4,7 +4,8 @@
 //! once must not meet again in step. Source: M. Brooker, "Exponential Backoff And Jitter", AWS
 //! Architecture Blog, 2015.
 //!
-//! Invariant: no pause exceeds `backoff_max_ms`, and at most `attempts_max - 1` pauses are given.
+//! Invariant: no pause exceeds `backoff_max_ms` unless the server asks for it, and at most
+//! `attempts_max - 1` pauses are given.
 
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::limits::Limits;
+
+/// Longest that a server may ask for.
+const AT_LEAST_MAX: Duration = Duration::from_secs(5);
 
 /// The pauses of one operation. Not shared: each operation has its own.
 #[derive(Debug)]
@@ -38,13 +42,14 @@ impl Backoff {
     }
 
     /// The pause before the next attempt; `None`: there is no attempt left. A server that says
-    /// when to come back (`at_least`) is not asked earlier, within the greatest pause.
+    /// when to come back (`at_least`) is not asked earlier, and those whom it told the same do not
+    /// come back in step.
     pub(crate) fn next(&mut self, at_least: Option<Duration>) -> Option<Duration> {
         self.attempts_left = self.attempts_left.checked_sub(1)?;
         let drawn_us = self.random.random_range(0..=self.bound_ms * 1_000);
         self.bound_ms = self.bound_ms.saturating_mul(2).min(self.max_ms);
-        let pause = Duration::from_micros(drawn_us).max(at_least.unwrap_or_default());
-        Some(pause.min(Duration::from_millis(self.max_ms)))
+        let at_least = at_least.unwrap_or_default().min(AT_LEAST_MAX);
+        Some(at_least + at_least.mul_f64(self.random.random()) + Duration::from_micros(drawn_us))
     }
 }
 
@@ -84,7 +89,9 @@ mod tests {
     fn server_that_names_a_pause_is_not_asked_earlier() {
         let mut backoff = Backoff::seeded(&Limits::production(), 7);
         let wanted = Duration::from_millis(300);
-        assert!(backoff.next(Some(wanted)).unwrap() >= wanted);
-        assert!(backoff.next(Some(Duration::from_secs(9))).unwrap() <= Duration::from_millis(500));
+        let pauses: Vec<Duration> = (0..4).filter_map(|_| backoff.next(Some(wanted))).collect();
+        assert!(pauses.iter().all(|pause| *pause >= wanted));
+        assert!(pauses.windows(2).all(|two| two[0] != two[1]), "in step: {pauses:?}");
+        assert!(backoff.next(Some(Duration::from_secs(99))).unwrap() < Duration::from_secs(11));
     }
 }

@@ -65,7 +65,8 @@ impl<'a> Attempts<'a> {
             node.into_iter().for_each(|node| inner.pool.failed(&node.endpoint));
         }
         self.wanted = error.leader_endpoint().map(str::to_owned);
-        if let Some(partition) = partition {
+        // Who has too much to do leads all the same.
+        if let Some(partition) = partition.filter(|_| error.retry_after().is_none()) {
             inner.routes.forget(partition);
         }
         let Some(pause) = self.backoff.next(error.retry_after()) else { return false };

@@ -37,6 +37,9 @@ pub struct Options {
     pub routing: Routing,
     /// Who asks: request ids are unique for each principal.
     pub principal: String,
+    /// Priority class of what is submitted, 0 to 255: where a node is asked for more than it can
+    /// do, the lower are refused first.
+    pub priority: u8,
 }
 
 /// Which node is asked first. Each fails over to the others.

@@ -258,7 +258,8 @@ impl Pipeline {
         let partition = first.key.partition.as_str();
         request.into_iter().for_each(|request| request.route_by(partition));
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
-        let message = v1::SubmitRequest { token, ..submit::message(request, &encoded) };
+        let message = self.shared.client.prioritised(submit::message(request, &encoded));
+        let message = v1::SubmitRequest { token, ..message };
         let group = self.shared.leaders.group_of(partition);
         let mut attempts = Attempts::new(&self.shared.client);
         let mut in_doubt = false;
@@ -352,7 +353,10 @@ impl Pipeline {
         lane: &Lane,
         group: Option<GroupId>,
     ) -> bool {
-        self.shared.leaders.forget(group);
+        // Who has too much to do leads all the same.
+        if error.retry_after().is_none() {
+            self.shared.leaders.forget(group);
+        }
         attempts.again(error, Some(lane.node()), None).await
     }
 

@@ -36,7 +36,7 @@ impl Client {
         let partition = first.key.partition.as_str();
         request.route_by(partition);
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
-        let message = message(Some(request), &encoded);
+        let message = self.prioritised(message(Some(request), &encoded));
         let mut attempts = Attempts::new(self);
         let mut uncertain = false;
         loop {
@@ -82,6 +82,11 @@ impl Client {
         }
     }
 
+    /// With this client's priority.
+    pub(crate) fn prioritised(&self, message: v1::SubmitRequest) -> v1::SubmitRequest {
+        v1::SubmitRequest { priority: self.inner.options.priority.into(), ..message }
+    }
+
     /// The last word on a request of which some attempt was lost.
     pub(crate) async fn settle(
         &self,
@@ -112,6 +117,7 @@ pub(crate) fn message(request: Option<&Request>, encoded: &[Vec<u8>]) -> v1::Sub
         seed: None,
         isolation: v1::Isolation::StrictSerializable.into(),
         token: 0,
+        priority: 0,
     }
 }
 

@@ -11,10 +11,11 @@ use crate::{
     divergence::SetAside,
     drive::Driving,
     lanes::KeyLanes,
+    load::{self, Ingress},
     local::Settled,
     peer::{Finished, Origin, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
     peer_client::PeerClients,
-    placement,
+    placement, queue,
     quick::{self, Quick},
     serve_read,
     signer::Signer,
@@ -52,6 +53,10 @@ pub(crate) struct Cluster {
     pub(crate) settled: Settled,
     pub(crate) lanes: KeyLanes,
     pub(crate) conflicts: Conflicts,
+    /// What clients send to be committed passes it.
+    pub(crate) ingress: Ingress,
+    /// How many tickets wait, as far as this gateway knows.
+    pub(crate) tickets: queue::Counts,
     /// Held while the whole state is read for its digest.
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
@@ -119,6 +124,8 @@ impl Cluster {
             settled: Settled::default(),
             lanes: KeyLanes::default(),
             conflicts: Conflicts::new(config.node),
+            ingress: Ingress::new(load::limits(&config.limits)),
+            tickets: queue::Counts::default(),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
             driving: Flights::default(),

@@ -31,6 +31,7 @@ pub mod fuzz;
 mod identity;
 mod lanes;
 mod limits;
+mod load;
 mod local;
 mod machine;
 mod node;

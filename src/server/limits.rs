@@ -19,6 +19,20 @@ pub struct Limits {
     pub pipeline_stream_operations_max: u64,
     /// Most operations of all pipelines that one node has in flight.
     pub pipeline_operations_max: u64,
+    /// Transactions that run at once at a gateway when nothing is known yet.
+    pub running_first: u64,
+    /// Fewest of them: so many are no overload, however long they take.
+    pub running_min: u64,
+    /// Most of them.
+    pub running_max: u64,
+    /// Most that wait at a gateway to run.
+    pub ingress_waiting_max: u64,
+    /// Longest wait of one, which is refused then.
+    pub ingress_wait_max_ms: u64,
+    /// A mean wait of so long is an overload: fewer and fewer of those who come are let in.
+    pub ingress_overload_ms: u64,
+    /// Tickets that wait in one group before more are refused, as its leader counts now and then.
+    pub tickets_max: u64,
     /// How long a call without a deadline of its own may take.
     pub call_deadline_ms: u64,
     /// How long a coordinator waits for votes before it forces the rest.
@@ -102,6 +116,13 @@ impl Limits {
             streams_max: 10_000,
             pipeline_stream_operations_max: 4_096,
             pipeline_operations_max: 32_768,
+            running_first: 1_024,
+            running_min: 96,
+            running_max: 8_192,
+            ingress_waiting_max: 4_096,
+            ingress_wait_max_ms: 60,
+            ingress_overload_ms: 20,
+            tickets_max: 100_000,
             call_deadline_ms: 10_000,
             vote_deadline_ms: 5_000,
             propose_deadline_ms: 3_000,

@@ -7,7 +7,7 @@ use crate::{
     compare,
     config::{Config, ConfigError},
     foresight::Foresight,
-    identity, oversize,
+    identity, load, oversize,
     peer_service::PeerService,
     placement, queue, rebuild, scrub,
     signer::Signer,
@@ -157,6 +157,7 @@ impl Server {
         compare::start(&cluster, &mut sweeps);
         scrub::start(&cluster, &mut sweeps);
         rebuild::start(&cluster, &mut sweeps);
+        load::start(&cluster, &mut sweeps);
         let gateway = Gateway { cluster: cluster.clone(), foresight };
         queue::start(&gateway, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();

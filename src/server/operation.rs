@@ -107,10 +107,11 @@ impl Operations {
             Some(Call::Submit(submit)) => {
                 let admitted = self.gateway.admit()?;
                 let places = self.one_place()?;
+                let entering = self.gateway.arrive(submit.priority, &self.principal)?;
                 let (gateway, principal) = (self.gateway.clone(), self.principal.clone());
                 let ended = async move {
                     let _admitted = admitted;
-                    let outcome = gateway.submit_once(submit, principal, deadline).await;
+                    let outcome = gateway.submit_once(submit, principal, entering, deadline).await;
                     ended(id, outcome.map(Answer::Outcome), None, places)
                 };
                 Ok(Some(Started { count: 1, ended: Box::pin(ended) }))

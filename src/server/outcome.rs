@@ -135,6 +135,23 @@ pub(crate) fn ending_of(error: &ApiError) -> Ending {
     }
 }
 
+/// Whether it ended by a conflict, where it is known how it ended.
+pub(crate) fn by_conflict(finished: &Result<v1::Outcome, ApiError>) -> Option<bool> {
+    let outcome = finished.as_ref().ok()?;
+    let cause = outcome.rollback.as_ref().map(v1::Rollback::cause);
+    match (outcome.state(), cause) {
+        (State::Committed, _) => Some(false),
+        (State::RolledBack, Some(cause)) => Some(matches!(
+            cause,
+            v1::RollbackCause::StaleRead
+                | v1::RollbackCause::StaleRange
+                | v1::RollbackCause::Locked
+                | v1::RollbackCause::ExpectationFailed
+        )),
+        _ => None,
+    }
+}
+
 /// A rollback that the gateway decided before anything was sealed.
 pub(crate) fn before_seal(
     cluster: &Cluster,

@@ -72,6 +72,8 @@ pub(crate) enum PeerRead {
     Peek(Key),
     /// The same for a range, with the most records to return.
     PeekRange(KeyRange, u64),
+    /// How many records the range has, up to so many.
+    Count(KeyRange, u64),
     /// Linearizable.
     Get(Key),
     /// Linearizable.
@@ -201,6 +203,8 @@ pub(crate) enum PeerFound {
     Record(Record, Option<Tid>),
     /// A range, and who is about to write in it.
     Range(RangeRecords, Option<Tid>),
+    /// So many.
+    Count(u64),
     /// The first pass.
     First(Seen),
     /// The records have more bytes than one answer may.

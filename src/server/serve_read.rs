@@ -22,7 +22,7 @@ use vatic_core::{
     id::{GroupId, Tid, Timestamp},
     limits::SCAN_BYTES_MAX,
     meta,
-    read::{Blocked, SnapshotFault},
+    read::{self, Blocked, SnapshotFault},
     rules::Rules,
     value,
 };
@@ -53,6 +53,7 @@ pub(crate) async fn serve(
         read,
         PeerRead::Peek(_)
             | PeerRead::PeekRange(..)
+            | PeerRead::Count(..)
             | PeerRead::Endorsement(_)
             | PeerRead::Disturbed(_)
     );
@@ -176,6 +177,7 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
             let (found, holder) = group.peek_range(view, range, *limit as usize);
             PeerFound::Range(found, holder)
         }
+        PeerRead::Count(range, max) => PeerFound::Count(read::count_in(view, range, *max)),
         PeerRead::Get(key) => PeerFound::Record(group.get(view, key).map_err(blocked)?, None),
         PeerRead::Scan(range, limit) => {
             PeerFound::Range(group.scan(view, range, *limit as usize).map_err(blocked)?, None)

@@ -39,6 +39,7 @@ pub(crate) enum ApiError {
     NoLeader { group: GroupId },
     NotReady,
     QueueFull { limit: &'static str, max: u64 },
+    Overloaded { retry_us: u64 },
     ShuttingDown,
     Deadline { deadline_ms: u64 },
     SnapshotTooOld { at: Timestamp, horizon: Timestamp },
@@ -61,7 +62,11 @@ impl From<ApiError> for Status {
         if let ApiError::RolledBack(outcome) = error {
             return rolled_back(&outcome);
         }
-        let retry = matches!(error, ApiError::QueueFull { .. }).then_some(RETRY_AFTER);
+        let retry = match error {
+            ApiError::QueueFull { .. } => Some(RETRY_AFTER),
+            ApiError::Overloaded { retry_us } => Some(Duration::from_micros(retry_us)),
+            _ => None,
+        };
         let (code, reason, message, metadata) = describe(error);
         let message = clipped(message);
         let metadata: HashMap<String, String> =
@@ -160,6 +165,12 @@ fn describe(error: ApiError) -> (Code, &'static str, String, Details) {
             reason::QUEUE_FULL,
             format!("{limit} is reached; ask again later"),
             vec![("limit", limit.into()), ("max", max.to_string())],
+        ),
+        ApiError::Overloaded { retry_us } => (
+            Code::ResourceExhausted,
+            reason::OVERLOADED,
+            "this node is asked for more than it can do; come back later".into(),
+            vec![("retry_ms", (retry_us / 1_000).to_string())],
         ),
         ApiError::OutcomeUnknown { tid } => (
             Code::Unknown,

@@ -10,7 +10,7 @@ use crate::{
     cluster::Cluster,
     convert,
     foresight::{self, Guide, News},
-    outcome, oversize,
+    load, outcome, oversize,
     peer::{Origin, PeerFound, PeerRead},
     records,
     stage::Stager,
@@ -51,6 +51,7 @@ pub(crate) fn serve(
     let session = Session {
         gateway: gateway.clone(),
         principal,
+        priority: 0,
         out: out.clone(),
         draft: None,
         begun: false,
@@ -75,6 +76,7 @@ pub(crate) fn serve(
 struct Session {
     gateway: Gateway,
     principal: String,
+    priority: u32,
     out: mpsc::Sender<Result<v1::TransactResponse, Status>>,
     draft: Option<Draft>,
     begun: bool,
@@ -157,6 +159,8 @@ impl Session {
             return Err(ApiError::BadFrame { what: "a second begin".into() });
         }
         convert::check_isolation(begin.isolation)?;
+        load::class(begin.priority)?;
+        self.priority = begin.priority;
         self.journey.begin();
         let seed = begin.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
         let mut draft = self.gateway.draft(seed)?;
@@ -258,6 +262,8 @@ impl Session {
                 return Err(ApiError::DigestMismatch { seq, expected, actual });
             }
         }
+        let entering = self.gateway.arrive(self.priority, &self.principal)?;
+        let place = self.gateway.entered(entering, self.ends).await?;
         let Some(draft) = self.draft.take() else { return Ok(Next::End) };
         let groups = draft.groups().len();
         let unused = Stager::new(self.cluster());
@@ -268,6 +274,7 @@ impl Session {
         let origin = Origin::of(&self.principal, 0);
         let finished = outcome::finish(self.cluster(), draft, Some(stager), origin, self.ends);
         let finished = finished.await;
+        place.end(outcome::by_conflict(&finished));
         self.journey.coordinated(sealed);
         let outcome = finished?;
         let judged = self.guide.verdict(verdict).await;

@@ -5,7 +5,9 @@
 
 use crate::{
     api::{self, Gateway, Memory},
-    convert, outcome,
+    convert,
+    load::Entering,
+    outcome,
     peer::Origin,
     pipeline::Places,
     status::ApiError,
@@ -44,7 +46,9 @@ impl TransactionService for Gateway {
         places.take_one()?;
         let principal = api::principal(request.metadata())?;
         let deadline = self.deadline(&request);
-        let outcome = self.submit_once(request.into_inner(), principal, deadline).await?;
+        let request = request.into_inner();
+        let entering = self.arrive(request.priority, &principal)?;
+        let outcome = self.submit_once(request, principal, entering, deadline).await?;
         match outcome.state() {
             State::Committed => Ok(Response::new(v1::SubmitResponse { outcome: Some(outcome) })),
             _ => Err(ApiError::RolledBack(Box::new(outcome)).into()),
@@ -81,12 +85,15 @@ impl Gateway {
         &self,
         request: v1::SubmitRequest,
         principal: String,
+        entering: Entering,
         deadline: Instant,
     ) -> Result<v1::Outcome, ApiError> {
+        let place = self.entered(entering, deadline).await?;
         let mut journey = Journey::begun(&self.cluster);
         let span = journey.span();
         let finished = self.finish_once(request, principal, deadline, &mut journey);
         let finished = finished.instrument(span).await;
+        place.end(outcome::by_conflict(&finished));
         journey.end(match &finished {
             Ok(outcome) => outcome::ending(outcome),
             Err(error) => outcome::ending_of(error),

@@ -1,10 +1,10 @@
 //! The durable queue: tickets happen once, can be waited for, taken back and held up.
 
 use serde_json::Value as Json;
-use vatic_client::{ClientError, Request, TicketState};
+use vatic_client::{Client, ClientError, Limits, Options, Request, TicketState};
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::key::Key;
-use vatic_tests::cluster::Cluster;
+use vatic_tests::cluster::{Cluster, TICKETS_MAX};
 use vatic_tests::command::{vatic, vatic_with_input};
 use vatic_tests::values::{core_key, key, number};
 
@@ -50,8 +50,9 @@ pub(crate) async fn tickets_happen_once_wait_while_paused_and_can_be_taken_back(
     assert_eq!(client.ticket(&low, 300).await.unwrap(), TicketState::Queued);
     let queue = client.queue().await.unwrap();
     assert!(queue.paused && queue.groups.iter().any(|(group, queued)| (*group, *queued) == (1, 2)));
+    let more = fill(cluster).await;
     client.pause_queue(false).await.unwrap();
-    for ticket in [&low, &high] {
+    for ticket in more.iter().chain([&low, &high]) {
         let state = client.ticket(ticket, WAIT_MS).await.unwrap();
         assert!(matches!(state, TicketState::Committed { .. }), "{state:?}");
     }
@@ -61,6 +62,29 @@ pub(crate) async fn tickets_happen_once_wait_while_paused_and_can_be_taken_back(
     let Err(ClientError::Refused(refusal)) = stranger else { panic!("{stranger:?}") };
     assert_eq!(refusal.reason, "BAD_FRAME");
     commands(cluster, &at[1]);
+}
+
+/// Enqueues until there is no room for more.
+async fn fill(cluster: &Cluster) -> Vec<String> {
+    let limits = Limits { attempts_max: 1, ..Limits::production() };
+    let options = Options { limits, ..Options::default() };
+    let client = Client::lazy(cluster.endpoints(), options).unwrap();
+    let partition = cluster.partition(3, 0).await;
+    let mut tickets = Vec::new();
+    // Each gateway counts for itself between two looks at what is there.
+    for number in 0..20 * TICKETS_MAX {
+        let at = core_key(&key("queued", &partition, &number.to_string()));
+        match client.enqueue(None, 0, &[add(&at, 1)]).await {
+            Ok(ticket) => tickets.push(ticket),
+            Err(ClientError::Refused(refusal)) => {
+                assert_eq!(refusal.metadata["limit"], "tickets_max", "{refusal}");
+                assert!(refusal.retry_after.is_some() && tickets.len() as u64 >= TICKETS_MAX);
+                return tickets;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("{} tickets are none too many", tickets.len());
 }
 
 fn commands(cluster: &Cluster, at: &Key) {

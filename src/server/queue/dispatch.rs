@@ -200,7 +200,13 @@ impl Gateway {
     async fn attempt(&self, ticket: &Ticket, entry: Entry, seen: Timestamp) -> Attempt {
         let ends = time::deadline_in(ATTEMPT_MS);
         let origin = Origin::of(&entry.principal, 0);
-        let outcome = match self.resolve(ticket, &entry, seen, origin, ends).await {
+        let Ok(entering) = self.arrive(entry.priority.into(), &entry.principal) else {
+            return Attempt::Again;
+        };
+        let Ok(place) = self.entered(entering, ends).await else { return Attempt::Again };
+        let finished = self.resolve(ticket, &entry, seen, origin, ends).await;
+        place.end(outcome::by_conflict(&finished));
+        let outcome = match finished {
             Ok(outcome) => outcome,
             // What will be no better the next time.
             Err(

@@ -8,10 +8,12 @@
 //! Lost: an entry kind and a table of their own in the group's state (votes, recovery, snapshots
 //! and receipts would all have to know it).
 
+mod counts;
 mod dispatch;
 mod service;
 mod ticket;
 
+pub(crate) use counts::Counts;
 pub(crate) use dispatch::start;
 
 /// Between two looks of a leader at what waits.
@@ -32,5 +34,7 @@ const RESOLVED_KEPT_MS: u64 = 900_000;
 const SWEEP_MS: u64 = 10_000;
 /// How old a leader's knowledge of a pause may be.
 const PAUSED_KNOWN_MS: u64 = 250;
+/// How old a gateway's knowledge may be of how many tickets a group has.
+const COUNT_KNOWN_MS: u64 = 500;
 /// How long it may take to ask.
 const PAUSED_ASKED_MS: u64 = 2_000;

@@ -1,13 +1,13 @@
 //! The queue as clients see it.
 
 use super::{
-    LOOK_AGAIN_MS, LOOKED_MAX,
+    LOOK_AGAIN_MS,
     ticket::{self, Entry, Resolved, Ticket},
 };
 use crate::{
     api::{self, Gateway, Memory},
-    convert,
-    peer::{Origin, PeerFound, PeerRead},
+    convert, load, outcome,
+    peer::Origin,
     status::ApiError,
     time,
 };
@@ -18,7 +18,6 @@ use vatic_core::{
     codec,
     delta::{Delta, Op},
     hash::Hasher,
-    id::GroupId,
     key::Key,
     read::Record,
     request::RequestId,
@@ -84,22 +83,15 @@ impl QueueService for Gateway {
     ) -> Result<Response<v1::QueueStatusResponse>, Status> {
         let deadline = self.deadline(&request);
         let ring = self.cluster.ring().ok_or(ApiError::NotReady)?;
-        let asked = ring.spec().groups.iter().map(|&group| {
-            let range = ticket::queued_range(&ticket::partition_of(&ring, group));
-            async move {
-                let read = PeerRead::PeekRange(range, LOOKED_MAX);
-                match self.cluster.read(group, read, deadline).await? {
-                    PeerFound::Range(found, _) => Ok((group, found.records.len() as u32)),
-                    _ => Err(ApiError::NoLeader { group }),
-                }
-            }
+        let asked = ring.spec().groups.iter().map(|&group| async move {
+            let count = self.count_tickets(group, deadline).await?;
+            let queued = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok::<_, ApiError>(v1::GroupQueue { group: group.0, queued })
         });
-        let counted = futures::future::try_join_all(asked).await?;
-        let groups =
-            counted.into_iter().map(|(GroupId(group), queued)| v1::GroupQueue { group, queued });
+        let groups = futures::future::try_join_all(asked).await?;
         let control = self.read_one(ticket::control_key(), deadline).await?;
         let paused = ticket::is_paused(control.fields.as_ref());
-        Ok(Response::new(v1::QueueStatusResponse { paused, groups: groups.collect() }))
+        Ok(Response::new(v1::QueueStatusResponse { paused, groups }))
     }
 
     async fn pause_queue(
@@ -126,9 +118,9 @@ impl Gateway {
         ends: Instant,
     ) -> Result<Ticket, ApiError> {
         let v1::EnqueueRequest { transitions, priority, request_id } = request;
-        let (limit, max, actual) = ("priority", u64::from(u8::MAX), u64::from(priority));
-        let priority =
-            u8::try_from(priority).map_err(|_| ApiError::Limit { limit, max, actual })?;
+        let priority = load::class(priority)?;
+        let entering = self.arrive(priority.into(), &principal)?;
+        let place = self.entered(entering, ends).await?;
         let deltas = self.checked(transitions)?;
         let ahead = self.clock_ahead_max_ms();
         let owner = principal.clone();
@@ -137,6 +129,7 @@ impl Gateway {
         let ring = self.cluster.ring().ok_or(ApiError::NotReady)?;
         let first: Delta = codec::decode(&deltas[0]).expect("it was checked");
         let home = ring.group_of(&first.key.partition).ok_or(ApiError::NotReady)?;
+        self.take_room(home, ends).await?;
         let (mint, nonce) = match &request {
             Some(request) => (request.mint, told_apart(request)),
             None => (time::now(), rand::random()),
@@ -150,8 +143,9 @@ impl Gateway {
         let entry = Entry { deltas, priority, principal };
         let put = Delta { key: ticket.queued_key(), op: Op::Put(entry.fields()) };
         draft.push(codec::encode(&put), None, None)?;
-        let outcome = crate::outcome::finish(&self.cluster, draft, None, Origin::default(), ends);
-        let outcome = outcome.await?;
+        let finished = outcome::finish(&self.cluster, draft, None, Origin::default(), ends).await;
+        place.end(outcome::by_conflict(&finished));
+        let outcome = finished?;
         match outcome.state() {
             State::Committed => Ok(ticket),
             _ => Err(ApiError::RolledBack(Box::new(outcome))),

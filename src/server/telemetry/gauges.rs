@@ -1,11 +1,11 @@
 //! What is looked up when somebody scrapes, and costs nothing before.
 
 use super::metrics::register;
-use crate::cluster::Cluster;
-use prometheus::{Counter, IntGauge, IntGaugeVec, Opts, Registry};
+use crate::{cluster::Cluster, load::Ingress};
+use prometheus::{Counter, Gauge, IntGauge, IntGaugeVec, Opts, Registry};
 use std::sync::Mutex;
 use vatic_consensus::GroupHandle;
-use vatic_core::{group::Group, id::GroupId, rules::Rules};
+use vatic_core::{conflict::fixed::MILLION, group::Group, id::GroupId, rules::Rules};
 
 /// Clock ticks a second in `/proc/self/stat`: the kernel's fixed unit for user space.
 const TICKS_PER_S: f64 = 100.0;
@@ -20,6 +20,7 @@ pub(crate) struct Gauges {
     log_full: IntGauge,
     groups: GroupGauges,
     store: StoreGauges,
+    load: LoadGauges,
     cpu_seconds: Counter,
     resident_bytes: IntGauge,
     /// One scrape at a time: each sets what all show.
@@ -46,6 +47,14 @@ struct StoreGauges {
     disk_free_bytes: IntGauge,
 }
 
+struct LoadGauges {
+    load: Gauge,
+    share: Gauge,
+    places: IntGauge,
+    running: IntGauge,
+    waiting: IntGauge,
+}
+
 impl Gauges {
     pub(super) fn new(registry: &Registry, node: u32) -> Gauges {
         let gauge = |name, what| gauge(registry, name, what);
@@ -67,6 +76,7 @@ impl Gauges {
                 map_used_bytes: gauge("vatic_store_map_used_bytes", "Pages of LMDB with data."),
                 disk_free_bytes: gauge("vatic_store_disk_free_bytes", "Room left on the disk."),
             },
+            load: LoadGauges::new(registry),
             cpu_seconds,
             resident_bytes: gauge("process_resident_memory_bytes", "Resident memory."),
             turn: Mutex::default(),
@@ -86,6 +96,7 @@ impl Gauges {
         set(&self.operations, cluster.operations.inside());
         set(&self.drivers, cluster.driving.len() as u64);
         set(&self.gateway_bytes, cluster.gateway_bytes.inside());
+        self.load.look_up(&cluster.ingress);
         set(&self.ready, cluster.readiness.lack(cluster).is_none().into());
         set(&self.has_room, cluster.has_room().into());
         set(&self.log_full, cluster.consensus.log_is_full().into());
@@ -102,6 +113,34 @@ impl Gauges {
         self.cpu_seconds.reset();
         self.cpu_seconds.inc_by(cpu_seconds);
         set(&self.resident_bytes, resident_bytes);
+    }
+}
+
+impl LoadGauges {
+    fn new(registry: &Registry) -> LoadGauges {
+        let ratio = |name, what| {
+            let gauge = Gauge::new(name, what).expect("the name is sound");
+            register(registry, &gauge);
+            gauge
+        };
+        let gauge = |name, what| gauge(registry, name, what);
+        LoadGauges {
+            load: ratio("vatic_load", "Of CPU, memory, network, waiting the worst: 0 to 1."),
+            share: ratio("vatic_load_admitted_share", "Which part of those who come is let in."),
+            places: gauge("vatic_load_places", "Transactions that may run here at once."),
+            running: gauge("vatic_load_running", "Transactions that run here."),
+            waiting: gauge("vatic_load_waiting", "Transactions that wait to run here."),
+        }
+    }
+
+    fn look_up(&self, ingress: &Ingress) {
+        let told = ingress.told();
+        let ratio = |ppm: u32| f64::from(ppm) / f64::from(MILLION);
+        self.load.set(ratio(told.load_ppm));
+        self.share.set(ratio(told.share_ppm));
+        set(&self.places, told.places.into());
+        set(&self.running, told.inside.into());
+        set(&self.waiting, told.waiting as u64);
     }
 }
 

@@ -16,6 +16,7 @@ use vatic_core::command::Command;
 pub(crate) struct Metrics {
     pub(crate) recoveries: IntCounter,
     pub(crate) commands: Commands,
+    pub(crate) left_out: IntCounter,
     pub(crate) votes: Votes,
     pub(crate) stages: Stages,
     pub(crate) slow: SlowLog,
@@ -91,11 +92,14 @@ impl Metrics {
         };
         let what = "Transactions left behind that this node set out to decide.";
         let recoveries = counter("vatic_recoveries_total", what);
+        let what = "Transactions that were refused since the node had too many.";
+        let left_out = counter("vatic_load_refused_total", what);
         let what = "Transactions that took longer than slow_transaction_ms.";
         let slow = counter("vatic_slow_transactions_total", what);
         Metrics {
             recoveries,
             commands: Commands::new(&registry),
+            left_out,
             votes: Votes::new(&registry),
             stages: Stages::new(&registry),
             slow: SlowLog::new(&config.limits, slow),

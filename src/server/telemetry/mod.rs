@@ -23,6 +23,9 @@
 //! - `vatic_streams`, `vatic_operations`: open `Transact` streams; other operations in flight
 //! - `vatic_drivers`: sealed transactions that are driven here
 //! - `vatic_gateway_bytes`: deltas of running transactions in memory
+//! - `vatic_load`: from 0 to 1, of CPU, memory, network and waiting whichever is worst;
+//!   `vatic_load_places`, `_running`, `_waiting`: transactions that may run here at once, that do,
+//!   that wait to; `vatic_load_admitted_share`: below 1 in an overload; `vatic_load_refused_total`
 //! - `vatic_ready`: 1 where `/readyz` says so
 //! - `vatic_group_applied_index`, `_committed_index`, `_last_index`, `_flushed_index` by `group`:
 //!   how far the replica has come
