@@ -10,7 +10,7 @@ use vatic_core::key::Key;
 use vatic_core::value::{Scalar, Value};
 
 use crate::anomalies::AnomaliesCommand;
-use crate::bench::{Extent, Policy, Workload};
+use crate::bench::{BenchOverloadArgs, Extent, Policy, Workload};
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
 use crate::queue::{EnqueueArgs, QueueCommand};
@@ -390,6 +390,8 @@ pub(crate) enum ScoreAt {
 pub(crate) enum BenchCommand {
     /// Load a cluster with clients, one operation at a time each, and print what it did and cost
     Run(BenchRunArgs),
+    /// Ask a cluster for half of what it can do, for all and for twice that, and print what it did
+    Overload(BenchOverloadArgs),
     /// Load a cluster in turns, each turn under another policy, and print how they compare
     Compare(BenchCompareArgs),
 }

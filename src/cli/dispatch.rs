@@ -90,6 +90,9 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Verify(VerifyCommand::Cluster) => done(verify::cluster(&settings).await),
         Command::Bench(BenchCommand::Run(args)) => done(bench::run(&args, &settings).await),
+        Command::Bench(BenchCommand::Overload(args)) => {
+            done(bench::overload(&args, &settings).await)
+        }
         Command::Bench(BenchCommand::Compare(args)) => done(bench::compare(&args, &settings).await),
         Command::Replay(args) => done(replay::run(&args, settings.output)),
         Command::Anomalies(asked) => done(anomalies::run(&asked, &settings).await),

@@ -33,6 +33,15 @@ pub(crate) const WAIT_MS: u32 = 2_500;
 /// Longest operation that the histograms tell apart, in microseconds.
 pub(crate) const LATENCY_US_MAX: u64 = 120_000_000;
 
+/// Classes of `overload`, each with its share of a hundred operations, the highest last.
+pub(crate) const CLASSES: [(u8, u32); 3] = [(0, 60), (1, 30), (2, 10)];
+/// What is asked for, in parts of what the cluster can do.
+pub(crate) const RATES: [f64; 3] = [0.5, 1.0, 2.0];
+/// At each of them before anything counts: the cluster finds its limits meanwhile.
+pub(crate) const RAMP_MS: u64 = 6_000;
+/// Operations under way past which the next ones are not begun.
+pub(crate) const UNDER_WAY_MAX: usize = 50_000;
+
 /// A client whose every call ends soon enough for a short measurement.
 pub(crate) fn client_limits() -> Limits {
     Limits { call_ms: 5_000, operation_ms: 10_000, ..Limits::production() }

@@ -1,5 +1,6 @@
 //! `vatic bench run`: how fast a running cluster is, and what it costs. `vatic bench compare`: the
-//! same under several policies, in turns.
+//! same under several policies, in turns. `vatic bench overload`: what it does when it is asked for
+//! more than it can.
 //!
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
@@ -12,6 +13,7 @@ mod cpu;
 mod data;
 mod guarded;
 mod limits;
+mod overload;
 mod play;
 mod policy;
 mod report;
@@ -22,6 +24,7 @@ mod workload;
 mod zipf;
 
 pub(crate) use compare::compare;
+pub(crate) use overload::{BenchOverloadArgs, overload};
 pub(crate) use policy::Policy;
 pub(crate) use run::run;
 pub(crate) use workload::{Extent, Workload};

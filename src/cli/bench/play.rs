@@ -27,12 +27,17 @@ pub(crate) struct Window {
 }
 
 pub(crate) struct Player {
-    pub(crate) pipeline: Pipeline,
+    pub(crate) hand: Hand,
     pub(crate) jobs: Jobs,
-    pub(crate) random: SmallRng,
     pub(crate) tally: Tally,
-    pub(crate) policy: Policy,
     pub(crate) oracle: Arc<Oracle>,
+}
+
+/// Does single attempts at jobs.
+pub(crate) struct Hand {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) random: SmallRng,
+    pub(crate) policy: Policy,
 }
 
 /// What one attempt came to, before it is submitted.
@@ -73,18 +78,10 @@ impl Player {
     }
 
     async fn play(&mut self, job: Job, end: Instant) -> Result<End, ClientError> {
-        let began = Instant::now();
         match job {
-            Job::Get(record) => {
-                self.pipeline.get(&data::key(record)).await?;
-            }
-            Job::Put(record) => {
-                let put = guarded::put(data::key(record), data::value(&mut self.random));
-                self.pipeline.submit(&[put]).await?;
-            }
-            _ => return self.until_committed(job, end).await,
+            Job::Get(_) | Job::Put(_) => self.hand.simple(job).await,
+            _ => self.until_committed(job, end).await,
         }
-        Ok(End::Done(began.elapsed()))
     }
 
     /// Tries until it commits, with jittered pauses. At the end of the window it gives up with the
@@ -94,13 +91,12 @@ impl Player {
         let mut rollbacks = 0;
         let _admitted = self.admitted(job).await;
         loop {
-            // A name for each attempt: what became of one teaches nothing of another.
-            let token = self.random.random_range(1..=u64::MAX);
-            let intent = Intent { token, hold_ms: HOLD_MS, rollbacks, turns: 0, priority: 0 };
-            match self.attempt(job, intent).await? {
+            let intent = self.hand.intent(rollbacks);
+            match self.hand.attempt(job, intent).await? {
                 Attempt::Writes(deltas) => {
                     let began = Instant::now();
-                    match self.pipeline.submit_claimed(token, &deltas).await {
+                    let token = intent.token;
+                    match self.hand.pipeline.submit_claimed(token, &deltas).await {
                         Ok(_) => return Ok(End::Done(began.elapsed())),
                         Err(ClientError::RolledBack(rollback)) if Instant::now() < end => {
                             self.tally.rolled_back(rollback.cause);
@@ -112,7 +108,7 @@ impl Player {
                 Attempt::GaveWay if Instant::now() < end => self.tally.gave_way(),
                 Attempt::GaveWay => return Ok(End::Declined),
             }
-            let pause = self.random.random_range(0..=bound_us);
+            let pause = self.hand.random.random_range(0..=bound_us);
             bound_us = (2 * bound_us).min(BACKOFF_US_MAX);
             sleep(Duration::from_micros(pause)).await;
             rollbacks += 1;
@@ -120,10 +116,44 @@ impl Player {
     }
 
     async fn admitted(&self, job: Job) -> Option<Admitted> {
-        match self.policy {
+        match self.hand.policy {
             Policy::Oracle => Some(self.oracle.admit(&writes_of(job)).await),
             _ => None,
         }
+    }
+}
+
+impl Hand {
+    /// One attempt, from reading to the outcome; an attempt that came to nothing is its end.
+    pub(crate) async fn once(&mut self, job: Job) -> Result<(), ClientError> {
+        if let Job::Get(_) | Job::Put(_) = job {
+            return self.simple(job).await.map(drop);
+        }
+        let intent = self.intent(0);
+        if let Attempt::Writes(deltas) = self.attempt(job, intent).await? {
+            self.pipeline.submit_claimed(intent.token, &deltas).await?;
+        }
+        Ok(())
+    }
+
+    /// What one call does.
+    async fn simple(&mut self, job: Job) -> Result<End, ClientError> {
+        let began = Instant::now();
+        match job {
+            Job::Put(record) => {
+                let put = guarded::put(data::key(record), data::value(&mut self.random));
+                self.pipeline.submit(&[put]).await?;
+            }
+            Job::Get(record) => drop(self.pipeline.get(&data::key(record)).await?),
+            _ => unreachable!("{job:?} takes more than a call"),
+        }
+        Ok(End::Done(began.elapsed()))
+    }
+
+    /// A name for each attempt: what became of one teaches nothing of another.
+    fn intent(&mut self, rollbacks: u32) -> Intent {
+        let token = self.random.random_range(1..=u64::MAX);
+        Intent { token, hold_ms: HOLD_MS, rollbacks, turns: 0, priority: 0 }
     }
 
     /// Reads what the job reads, and says what it would write.

@@ -18,7 +18,7 @@ use super::data;
 use super::limits::{
     ERROR_PAUSE_MS, LAST_MS, LOAD_RETRY_MS, LOADERS, TPCC_ITEMS_MIN, WARM_UP_MS, client_limits,
 };
-use super::play::{Player, Window};
+use super::play::{Hand, Player, Window};
 use super::policy::{Oracle, Policy};
 use super::report::Measured;
 use super::tally::Tally;
@@ -148,11 +148,13 @@ pub(crate) async fn measure(
     let mut clients = JoinSet::new();
     for client in 0..load.clients {
         let player = Player {
-            pipeline: pipeline.clone(),
+            hand: Hand {
+                pipeline: pipeline.clone(),
+                random: SmallRng::seed_from_u64(seed.wrapping_add(u64::from(client))),
+                policy,
+            },
             jobs: Jobs::new(load.workload, seed, client, load.extent()),
-            random: SmallRng::seed_from_u64(seed.wrapping_add(u64::from(client))),
             tally: Tally::new(window.from),
-            policy,
             oracle: oracle.clone(),
         };
         clients.spawn(player.run(window));
