@@ -45,6 +45,7 @@ fn main() -> ExitCode {
             commits::receipt_verifies_and_a_tampered_one_does_not,
             commits::client_digests_are_checked_and_acknowledged,
             commits::aborted_transaction_leaves_nothing,
+            commits::stream_closed_before_its_commit_is_told_that_it_was_rolled_back,
             commits::outcome_can_be_asked_for_through_every_node,
             commits::reads_alone_commit_with_a_receipt,
             conflicts::later_writer_rolls_back_on_stale_read,

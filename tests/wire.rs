@@ -89,6 +89,11 @@ impl Stream {
         let _ = self.frames.send(v1::TransactRequest { frame: None }).await;
     }
 
+    /// Sends no more, and goes on listening.
+    pub fn close(&mut self) {
+        self.frames = mpsc::channel(FRAMES).0;
+    }
+
     /// The next answer, or the error that ends the stream; `None` at its end.
     pub async fn next(&mut self) -> Result<Option<Answer>, Status> {
         let answer = timeout(FRAME_MAX, self.answers.message()).await;

@@ -158,7 +158,7 @@ impl Config {
     }
 
     /// Name and value of settings that nothing works without.
-    fn floors(&self) -> [(&'static str, u64); 21] {
+    fn floors(&self) -> [(&'static str, u64); 26] {
         let (gateway, group) = (&self.limits, &self.group_limits);
         let (consensus, log, store) =
             (&self.consensus_limits, &self.log_limits, &self.store_limits);
@@ -171,7 +171,12 @@ impl Config {
             ("overlay_max_bytes", store.overlay_max_bytes as u64),
             ("readers_max", store.readers_max as u64),
             ("map_bytes", store.map_bytes as u64),
+            ("flush_interval_ms", store.flush_interval_ms),
             ("propose_deadline_ms", gateway.propose_deadline_ms),
+            ("drive_retry_ms", gateway.drive_retry_ms),
+            ("attest_interval_ms", gateway.attest_interval_ms),
+            ("compare_interval_ms", gateway.compare_interval_ms),
+            ("scrub_interval_ms", gateway.scrub_interval_ms),
             ("pipeline_operations_max", gateway.pipeline_operations_max),
             ("message_bytes_max", gateway.message_bytes_max),
             ("delta_bytes_max", gateway.delta_bytes_max),

@@ -126,8 +126,9 @@ impl Session {
                     let max = self.cluster().config.limits.message_bytes_max;
                     return Err(oversize::error(status.message(), max));
                 }
-                // The client is gone, or has closed its side: nothing was voted.
-                Ok(Ok(None) | Err(_)) => return Ok(()),
+                Ok(Ok(None)) => return self.closed().await,
+                // The client is gone: nothing was voted.
+                Ok(Err(_)) => return Ok(()),
             };
             let Some(frame) = frame else {
                 return Err(ApiError::BadFrame { what: "a frame of no known kind".into() });
@@ -342,6 +343,15 @@ impl Session {
             }
             other => Err(other.into()),
         }
+    }
+
+    /// The client has closed its side, and may still listen.
+    async fn closed(&mut self) -> Result<(), ApiError> {
+        if self.draft.is_none() {
+            return Ok(());
+        }
+        let message = "the stream was closed before its commit frame".into();
+        self.roll_back(RollbackCause::ClientAbort, false, message).await.map(drop)
     }
 
     async fn time_out(&mut self, idle: Instant) -> Result<(), ApiError> {

@@ -166,6 +166,19 @@ pub(crate) async fn aborted_transaction_leaves_nothing(cluster: &Cluster) {
     assert!(cluster.client().get(&core_key(&name)).await.unwrap().is_none());
 }
 
+pub(crate) async fn stream_closed_before_its_commit_is_told_that_it_was_rolled_back(
+    cluster: &Cluster,
+) {
+    let name = key("closed", &cluster.partition(1, 1).await, "");
+    let mut stream = Stream::begin(cluster.channel(1)).await;
+    stream.write(put(&name, int(1))).await;
+    stream.acknowledged().await;
+    stream.close();
+    let outcome = stream.outcome().await.unwrap();
+    assert_eq!(rollback(&outcome).cause(), RollbackCause::ClientAbort);
+    assert!(cluster.client().get(&core_key(&name)).await.unwrap().is_none());
+}
+
 pub(crate) async fn outcome_can_be_asked_for_through_every_node(cluster: &Cluster) {
     let keys = keys(cluster, "asked", "").await;
     let committed = put_all(&cluster.client(), &keys, 1).await.unwrap().committed;

@@ -6,7 +6,8 @@
 use std::fs;
 use vatic_core::{conflict::fixed::MILLION, load::Gauges};
 
-/// Share of segments sent again at which a network takes no more: TCP halves its window long before.
+/// Share of segments sent again at which a network takes no more: TCP halves its window long
+/// before.
 const RESENT_FULL_PPM: u64 = 50_000;
 
 /// Remembers the last look: most of these are counters.
