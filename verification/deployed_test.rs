@@ -75,6 +75,11 @@ fn flush_that_writes_the_mark_alone_is_found_out() {
 }
 
 #[test]
+fn purge_that_goes_too_far_is_found_out() {
+    found_out(Seeded::Consensus(vatic_consensus::Bug::PurgedTooFar));
+}
+
+#[test]
 fn broken_cluster_exits_with_five_and_says_how_to_repeat_it() {
     let arguments = ["--level", "2", "--seed", "1", "--broken", "MarkWithoutState"];
     let output = simulate(&arguments);
