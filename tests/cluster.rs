@@ -27,7 +27,7 @@ pub const GROUPS: u32 = 4;
 /// Partitions that a test can ask for in each group.
 const PARTITIONS_PER_GROUP: usize = 4;
 
-/// The node, from 1, that logs every transaction, as JSON.
+/// The node, from 1, that logs every transaction, as JSON, and writes down all that it applies.
 pub const TRACED: u32 = NODES as u32;
 
 /// A stream that sends nothing for so long is rolled back.
@@ -184,6 +184,11 @@ impl Cluster {
     /// Where a node keeps its data.
     pub fn data_dir(&self, at: usize) -> PathBuf {
         self.dir.path().join(format!("node-{}", at + 1))
+    }
+
+    /// Where a node writes down what it applies, if it does.
+    pub fn diaries(&self, at: usize) -> PathBuf {
+        diaries(self.dir.path(), at as u32 + 1)
     }
 
     /// A client of all nodes.
@@ -344,13 +349,20 @@ fn config(
     let home = dir.join(format!("node-{number}"));
     let members = (1..).zip(peers).map(|(node, at)| format!("{{node = {node}, peer = \"{at}\"}}"));
     let members = members.collect::<Vec<_>>().join(", ");
-    let log_format = if number == TRACED { "json" } else { "text" };
+    let traced = match number {
+        TRACED => format!("log_format = \"json\"\nrecord_events = {:?}\n", diaries(dir, number)),
+        _ => "log_format = \"text\"\n".to_owned(),
+    };
     format!(
         "cluster = \"tests\"\nnode = {number}\ndata_dir = {home:?}\nclient_listen = \"{client}\"\n\
          peer_listen = \"{peer}\"\nadmin_listen = \"{admin}\"\n\
-         log_format = \"{log_format}\"\n\
+         {traced}\
          groups = {GROUPS}\nreplicas = {NODES}\nmembers = [{members}]\n"
     )
+}
+
+fn diaries(dir: &std::path::Path, number: u32) -> PathBuf {
+    dir.join(format!("node-{number}.diaries"))
 }
 
 /// The tables of the configuration, with a test's own settings over the usual ones.

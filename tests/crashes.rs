@@ -12,6 +12,8 @@ mod kills;
 mod large;
 #[path = "crashes/overload.rs"]
 mod overload;
+#[path = "crashes/recorded.rs"]
+mod recorded;
 #[path = "crashes/stops.rs"]
 mod stops;
 #[path = "crashes/strangers.rs"]
@@ -47,7 +49,6 @@ fn main() -> ExitCode {
             kills::benchmark_loads_on_while_a_node_dies_and_comes_back,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
             tickets::tickets_happen_once_each_though_their_leader_dies,
-            overload::flooded_node_refuses_some_and_the_highest_class_gets_through,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,
             failpoints::gateway_that_dies_with_a_request_leaves_it_to_be_settled_elsewhere,
@@ -57,6 +58,8 @@ fn main() -> ExitCode {
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,
             strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,
+            overload::flooded_node_refuses_some_and_the_highest_class_gets_through,
+            recorded::recorded_entries_are_played_again_and_an_altered_one_is_named,
         ],
     )
 }

@@ -1,11 +1,15 @@
-//! The command that plays recorded runs again through the core alone.
+//! The command that plays recorded runs again through the core alone: simulated ones, or what real
+//! nodes wrote down.
 
 use crate::{Output, level, parse_range};
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use std::time::Instant;
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 use vatic_core::rules::{Mutant, Rules};
-use vatic_verification::{Conformance, Options, again, conform_all};
+use vatic_verification::{Options, again, conform_all, play_diaries};
 
 #[derive(clap::Args)]
 pub(crate) struct Conform {
@@ -15,6 +19,10 @@ pub(crate) struct Conform {
     /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
     level: u32,
+    /// Play what nodes wrote below this folder, where they were started with `--record-events`,
+    /// instead of simulated runs.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["seeds", "level"])]
+    recorded: Option<PathBuf>,
     /// How many runs at once.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -31,25 +39,65 @@ impl Conform {
         if self.output == Output::Junit {
             bail!("conformance is reported as a table or as JSON");
         }
+        let rules = self.without.as_deref().map(rules_without).transpose()?.unwrap_or_default();
+        let began = Instant::now();
+        let (counts, differences, violated) = match &self.recorded {
+            Some(folder) => self.play_diaries(folder, rules)?,
+            None => self.play_seeds(rules)?,
+        };
+        differences.iter().for_each(|difference| eprintln!("{difference}"));
+        let differences = differences.len() as u64;
+        let (counts, seconds) = (counts.into_iter(), began.elapsed().as_secs_f64());
+        let counts: Vec<_> = counts.chain([("differences", differences)]).collect();
+        match self.output {
+            Output::Json => println!("{}", json(&counts, seconds)),
+            _ => print_table(&counts, seconds),
+        }
+        Ok(!violated && differences == 0)
+    }
+
+    /// What was played, what differed, and whether a seed violates something.
+    fn play_seeds(&self, rules: Rules) -> anyhow::Result<(Counts, Vec<String>, bool)> {
         let options = Options::of(level(self.level));
-        let rules = self.without.as_deref().map(rules_without).transpose()?;
-        let seeds = parse_range(&self.seeds)?;
-        let (count, began) = (seeds.end - seeds.start, Instant::now());
-        let rules = rules.unwrap_or_default();
-        let (runs, conformance) = conform_all(seeds, &options, rules, self.threads);
+        let (runs, conformance) =
+            conform_all(parse_range(&self.seeds)?, &options, rules, self.threads);
         let failed: Vec<_> = runs.iter().filter(|run| !run.violations.is_empty()).collect();
         for run in &failed {
             eprintln!("seed {} violates something: {}", run.seed, again(run.seed, &options));
         }
-        conformance.differences.iter().for_each(|difference| eprintln!("{difference}"));
-        let seconds = began.elapsed().as_secs_f64();
-        match self.output {
-            Output::Json => println!("{}", json(count, &conformance, seconds)),
-            _ => print_table(count, &conformance, seconds),
+        let counts = vec![
+            ("seeds", runs.len() as u64),
+            ("events", conformance.events()),
+            ("commands", conformance.commands),
+            ("queries", conformance.queries),
+            ("coordinator_events", conformance.coordinator_events),
+            ("read_events", conformance.read_events),
+        ];
+        Ok((counts, conformance.differences, !failed.is_empty()))
+    }
+
+    fn play_diaries(
+        &self,
+        folder: &Path,
+        rules: Rules,
+    ) -> anyhow::Result<(Counts, Vec<String>, bool)> {
+        let played = play_diaries(folder, rules, self.threads);
+        let played = played.with_context(|| format!("reading {}", folder.display()))?;
+        if played.files == 0 {
+            bail!("there is no diary below {}", folder.display());
         }
-        Ok(failed.is_empty() && conformance.differences.is_empty())
+        let counts = vec![
+            ("files", played.files),
+            ("entries", played.entries),
+            ("commands", played.commands),
+            ("cut_off", played.cut),
+            ("without_room", played.full),
+        ];
+        Ok((counts, played.differences, false))
     }
 }
+
+type Counts = Vec<(&'static str, u64)>;
 
 fn rules_without(name: &str) -> anyhow::Result<Rules> {
     let mut mutants = Mutant::ALL.into_iter().chain(Mutant::OF_EVIDENCE_AND_RING);
@@ -57,35 +105,19 @@ fn rules_without(name: &str) -> anyhow::Result<Rules> {
     mutant.map(Rules::without).with_context(|| format!("{name} is no rule of the core"))
 }
 
-fn counts(conformance: &Conformance) -> [(&'static str, u64); 5] {
-    [
-        ("events", conformance.events()),
-        ("commands", conformance.commands),
-        ("queries", conformance.queries),
-        ("coordinator_events", conformance.coordinator_events),
-        ("read_events", conformance.read_events),
-    ]
-}
-
-fn print_table(seeds: u64, conformance: &Conformance, seconds: f64) {
+fn print_table(counts: &[(&str, u64)], seconds: f64) {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY).set_header(["", ""]);
-    table.add_row(["seeds", &seeds.to_string()]);
-    for (name, count) in counts(conformance) {
-        table.add_row([name, &count.to_string()]);
+    for (name, count) in counts {
+        table.add_row([name.to_string(), count.to_string()]);
     }
-    table.add_row(["differences", &conformance.differences.len().to_string()]);
     println!("{table}");
     println!("in {seconds:.1} s");
 }
 
-fn json(seeds: u64, conformance: &Conformance, seconds: f64) -> serde_json::Value {
-    let mut json = serde_json::json!({
-        "seeds": seeds,
-        "differences": conformance.differences.len(),
-        "seconds": seconds,
-    });
-    for (name, count) in counts(conformance) {
+fn json(counts: &[(&str, u64)], seconds: f64) -> serde_json::Value {
+    let mut json = serde_json::json!({ "seconds": seconds });
+    for &(name, count) in counts {
         json[name] = count.into();
     }
     json

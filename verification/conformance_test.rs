@@ -2,8 +2,15 @@
 //! the whole core, and what plays them again lacks a rule. That there is none otherwise is seen on
 //! the batches of `simulation_test.rs` and `deployed_test.rs`.
 
-use std::ops::Range;
-use vatic_core::rules::{Mutant, Rules};
+use std::{fs, ops::Range, path::Path, process::Command};
+use vatic_core::{
+    codec, command,
+    diary::Page,
+    group::Group,
+    id::{GroupId, Timestamp},
+    memory::MemoryState,
+    rules::{Mutant, Rules},
+};
 use vatic_verification::{Options, conform_all};
 
 const SEEDS: Range<u64> = 1..31;
@@ -28,4 +35,46 @@ fn coordinator_that_lacks_a_rule_acts_differently() {
 fn read_that_lacks_a_rule_acts_differently() {
     differs_without(Mutant::SinglePassRead);
     differs_without(Mutant::ReadSkipsUndecided);
+}
+
+/// What a node would write down of a group whose clock is raised a few times.
+fn diary() -> Vec<u8> {
+    let (id, mut state) = (GroupId(1), MemoryState::default());
+    let mut group = Group::open(id, &state, Rules::default());
+    let mut diary = Page::opened(id, []).to_bytes();
+    for index in 1..=3 {
+        let command = codec::encode(&command::Command::Advance { to: Timestamp(index * 10) });
+        let replies = group.apply_entry(&mut state, index, [command.as_slice()]);
+        let replies: Vec<Vec<u8>> =
+            replies.expect("no contradiction").iter().map(codec::encode).collect();
+        diary.extend(Page::entry(index, &[command], group.chain(), Some(&replies)).to_bytes());
+    }
+    diary
+}
+
+fn conform(folder: &Path) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_vatic-verification"))
+        .args(["conform", "--output", "json", "--recorded"])
+        .arg(folder)
+        .output()
+        .expect("the binary runs");
+    let [stdout, stderr] = [output.stdout, output.stderr].map(String::from_utf8);
+    (output.status.code(), stdout.expect("UTF-8") + &stderr.expect("UTF-8"))
+}
+
+#[test]
+fn diaries_of_a_node_are_played_again_and_an_altered_one_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_ne!(conform(folder.path()).0, Some(0), "an empty folder shows nothing");
+    let (sound, altered) =
+        (folder.path().join("group-1-1.diary"), folder.path().join("group-1-2.diary"));
+    let mut diary = diary();
+    fs::write(sound, &diary).expect("it is written");
+    let (code, told) = conform(folder.path());
+    assert!(code == Some(0) && told.contains("\"entries\":3"), "{told}");
+    *diary.last_mut().expect("it is not empty") ^= 1;
+    fs::write(altered, &diary).expect("it is written");
+    let (code, told) = conform(folder.path());
+    assert!(code == Some(5) && told.contains("\"differences\":1"), "{told}");
+    assert!(told.contains("group-1-2.diary: page 4 at byte "), "{told}");
 }

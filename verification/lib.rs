@@ -30,7 +30,7 @@ mod trace;
 mod violation;
 mod world;
 
-pub use conformance::{Conformance, conform, conform_all};
+pub use conformance::{Conformance, Diaries, conform, conform_all, play_diaries};
 pub use faults::{Fault, Faults};
 pub use hunt::{Broken, Catch, Hunts, hunt, hunt_all};
 pub use misfortune::Family;

@@ -207,6 +207,9 @@ pub(crate) struct StartArgs {
     /// What clients are told to connect to, `http://HOST:PORT` [default: where it listens]
     #[arg(long, env = "VATIC_CLIENT_ENDPOINT")]
     pub(crate) client_endpoint: Option<String>,
+    /// Where to write down all that is applied, for the verifier to play it again [default: none]
+    #[arg(long, env = "VATIC_RECORD_EVENTS", value_name = "DIR")]
+    pub(crate) record_events: Option<PathBuf>,
     /// Every node, this one too, as `NODE=PEER_HOST:PORT`; repeated, or separated by commas
     /// [default: this node alone]
     #[arg(long = "member", env = "VATIC_MEMBERS", value_delimiter = ',', value_parser = member)]

@@ -41,6 +41,7 @@ fn config(args: &StartArgs, mut table: Table) -> Result<Config, Failed> {
 /// What was said on the command line or in the environment wins.
 fn overlay(args: &StartArgs, table: &mut Table) {
     let data_dir = args.data_dir.as_ref().map(|path| path.display().to_string());
+    let record_events = args.record_events.as_ref().map(|path| path.display().to_string());
     let texts = [
         ("cluster", &args.cluster),
         ("data_dir", &data_dir),
@@ -48,6 +49,7 @@ fn overlay(args: &StartArgs, table: &mut Table) {
         ("peer_listen", &args.peer_listen),
         ("admin_listen", &args.admin_listen),
         ("client_endpoint", &args.client_endpoint),
+        ("record_events", &record_events),
     ];
     for (name, text) in texts {
         if let Some(text) = text {

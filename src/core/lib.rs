@@ -20,6 +20,7 @@ pub mod command;
 pub mod conflict;
 pub mod coordinator;
 pub mod delta;
+pub mod diary;
 pub mod disturbed;
 pub mod draft;
 pub mod expected;
@@ -75,6 +76,8 @@ mod codec_test;
 mod coordinator_test;
 #[cfg(test)]
 mod delta_test;
+#[cfg(test)]
+mod diary_test;
 #[cfg(test)]
 mod disturbed_test;
 #[cfg(test)]

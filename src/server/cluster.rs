@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     conflicts::Conflicts,
     convert,
+    diary::Diaries,
     divergence::SetAside,
     drive::Driving,
     lanes::KeyLanes,
@@ -47,6 +48,7 @@ pub(crate) struct Cluster {
     pub(crate) consensus: Node,
     pub(crate) store: vatic_store::Store,
     pub(crate) groups: BTreeMap<GroupId, GroupHandle>,
+    pub(crate) diaries: Option<Diaries>,
     pub(crate) peers: PeerClients,
     pub(crate) ring: watch::Sender<Option<Arc<Ring>>>,
     pub(crate) registry: RwLock<BTreeMap<u32, NodeRecord>>,
@@ -104,6 +106,7 @@ impl Cluster {
         consensus: Node,
         store: vatic_store::Store,
         groups: BTreeMap<GroupId, GroupHandle>,
+        diaries: Option<Diaries>,
     ) -> Cluster {
         let others = config.members.iter().filter(|member| member.node != config.node);
         let addresses = others.map(|member| (member.node, member.peer.clone())).collect();
@@ -119,6 +122,7 @@ impl Cluster {
             consensus,
             store,
             groups,
+            diaries,
             ring,
             registry: RwLock::default(),
             settled: Settled::default(),

@@ -35,6 +35,10 @@ pub struct Config {
     /// What clients are told to connect to, `http://host:port`; the listening address if not set.
     #[serde(default)]
     pub client_endpoint: Option<String>,
+    /// Where this node writes down all that it applies, for `vatic-verification conform --recorded`
+    /// to play it again; nowhere if not set.
+    #[serde(default)]
+    pub record_events: Option<PathBuf>,
     /// All nodes of the cluster, this one too. The same on every node.
     pub members: Vec<Member>,
     /// Number of data groups. The same on every node; it counts at the first start alone.
@@ -118,6 +122,7 @@ impl Config {
             peer_listen: peer_listen.clone(),
             admin_listen: None,
             client_endpoint: None,
+            record_events: None,
             members: vec![Member { node: 1, peer: peer_listen }],
             groups: default_groups(),
             replicas: default_replicas(),

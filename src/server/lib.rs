@@ -23,6 +23,7 @@ mod config;
 mod conflict_service;
 mod conflicts;
 mod convert;
+mod diary;
 mod divergence;
 mod drive;
 mod foresight;

@@ -105,6 +105,8 @@ pub struct Limits {
     pub warning_look_ms: u64,
     /// Streams that strayed from their forecasts which are kept to be asked for.
     pub anomalies_max: u64,
+    /// What the folder of diaries may hold, where they are kept (`record_events`).
+    pub diaries_bytes_max: u64,
 }
 
 impl Limits {
@@ -158,6 +160,7 @@ impl Limits {
             forecast_steps_max: 512,
             warning_look_ms: 50,
             anomalies_max: 256,
+            diaries_bytes_max: 256 << 20,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     cluster::Cluster,
     compare,
     config::{Config, ConfigError},
+    diary::Diaries,
     foresight::Foresight,
     identity, load, oversize,
     peer_service::PeerService,
@@ -136,7 +137,7 @@ impl Server {
             let listener = bind("admin_listen", address).await?;
             tasks.spawn(admin::serve(listener, watched.clone()));
         }
-        let Disk { files, log, store, signer, damaged } = open_disk(&config).await?;
+        let Disk { files, log, store, signer, damaged, diaries } = open_disk(&config).await?;
         let service = PeerService::default();
         let routes = Routes::new(
             NodeServiceServer::new(service.clone())
@@ -144,8 +145,9 @@ impl Server {
                 .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX),
         );
         let consensus = start_consensus(&config, peers, log, store.clone(), routes).await?;
-        let groups = open_groups(&config, &consensus, &damaged).await?;
-        let cluster = Arc::new(Cluster::new(config, endpoint, signer, consensus, store, groups));
+        let groups = open_groups(&config, &consensus, &damaged, &diaries).await?;
+        let cluster = Cluster::new(config, endpoint, signer, consensus, store, groups, diaries);
+        let cluster = Arc::new(cluster);
         let foresight = Foresight::start(&cluster.config.limits);
         let foresight = foresight.map_err(|source| io_error("a thread to learn on", source))?;
         cluster.metrics.include(files.collectors());
@@ -224,12 +226,16 @@ struct Disk {
     signer: Signer,
     /// Groups whose state is damaged.
     damaged: BTreeSet<u32>,
+    /// None where nobody wants them.
+    diaries: Option<Diaries>,
 }
 
 async fn open_disk(config: &Config) -> Result<Disk, ServerError> {
     let dir = config.data_dir.clone();
     let (log_limits, store_limits) = (config.log_limits.clone(), config.store_limits.clone());
     let (cluster, node) = (config.cluster.clone(), config.node);
+    let (diaries, diaries_bytes_max) =
+        (config.record_events.clone(), config.limits.diaries_bytes_max);
     let opening = move || {
         let io = |source| io_error(&dir.display().to_string(), source);
         std::fs::create_dir_all(&dir).map_err(io)?;
@@ -242,7 +248,10 @@ async fn open_disk(config: &Config) -> Result<Disk, ServerError> {
             Store::open_with(dir.join("state"), store_limits, rebuild::on_fatal(dir.clone()))
                 .map_err(|error| ServerError::Store(error.to_string()))?;
         let damaged = rebuild::damaged(&dir, &store).map_err(io)?;
-        Ok(Disk { files, log, store, signer: Signer::new(cluster, node, key), damaged })
+        let diaries = diaries.map(|folder| Diaries::open(folder, diaries_bytes_max));
+        let diaries = diaries.transpose().map_err(|source| io_error("record_events", source))?;
+        let signer = Signer::new(cluster, node, key);
+        Ok(Disk { files, log, store, signer, damaged, diaries })
     };
     let opened = tokio::task::spawn_blocking(opening).await;
     opened.map_err(|error| ServerError::Store(error.to_string()))?
@@ -270,6 +279,7 @@ async fn open_groups(
     config: &Config,
     consensus: &Node,
     damaged: &BTreeSet<u32>,
+    diaries: &Option<Diaries>,
 ) -> Result<BTreeMap<GroupId, GroupHandle>, ServerError> {
     let mut groups = BTreeMap::new();
     for group in (0..=config.groups).map(GroupId) {
@@ -277,7 +287,7 @@ async fn open_groups(
         if !nodes.contains(&config.node) {
             continue;
         }
-        let handle = rebuild::open(config, consensus, group, damaged).await?;
+        let handle = rebuild::open(config, consensus, group, damaged, diaries).await?;
         groups.insert(group, handle);
     }
     Ok(groups)

@@ -4,7 +4,13 @@
 //! died of damage that it met while it read, a note in its directory makes the next start look for
 //! all of it first, and what is damaged serves nobody from the start.
 
-use crate::{cluster::Cluster, config::Config, machine::Machine, node::ServerError, placement};
+use crate::{
+    cluster::Cluster,
+    config::Config,
+    diary::{Diaries, Scribe},
+    node::ServerError,
+    placement,
+};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -51,7 +57,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 }
 
 async fn look_after(cluster: &Arc<Cluster>, id: GroupId, standing: Standing) {
-    let machine = Machine::new(id);
+    let machine = Scribe::new(id, cluster.diaries.clone());
     let begun = match standing {
         Standing::Displaced { next_generation } => {
             let members = founders(&cluster.config, id);
@@ -85,8 +91,11 @@ pub(crate) async fn open(
     consensus: &vatic_consensus::Node,
     group: GroupId,
     damaged: &BTreeSet<u32>,
+    diaries: &Option<Diaries>,
 ) -> Result<GroupHandle, ServerError> {
-    let (founders, machine) = (founders(config, group), Machine::new(group));
+    // A diary begins with the whole state, which cannot be read where it is damaged.
+    let diaries = diaries.clone().filter(|_| !damaged.contains(&group.0));
+    let (founders, machine) = (founders(config, group), Scribe::new(group, diaries));
     let opened = consensus.create_group(group.0, 1, &founders, machine).await;
     let handle = opened.map_err(|error| ServerError::Consensus(error.to_string()))?;
     if damaged.contains(&group.0) {

@@ -7,11 +7,16 @@
 //! taken out between them. Shell, network and misfortune are not there when it is played again, so
 //! nothing of them can have decided what the core did, and nothing that it keeps in memory across
 //! crashes and restarts can.
+//!
+//! A real node writes down less, and that where it matters: each entry with the chain after it, in
+//! diaries that are played again in the same manner.
 
+mod diaries;
 mod play;
 mod replay;
 mod tape;
 
+pub use diaries::{Diaries, play_diaries};
 pub(crate) use play::{Beginning, Taped};
 pub(crate) use tape::{Asked, Tape};
 
