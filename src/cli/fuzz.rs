@@ -1,7 +1,7 @@
 //! The parsers of the command line, for fuzzing: bytes in, and whether they were taken for
 //! something.
 
-use crate::{receipt_file, script};
+use crate::{receipt_file, script, start};
 
 /// A transaction script.
 pub fn script(bytes: &[u8]) -> bool {
@@ -17,4 +17,14 @@ pub fn script(bytes: &[u8]) -> bool {
 /// A receipt file, verified without keys.
 pub fn receipt_file(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| receipt_file::verify_text(text, None).is_ok())
+}
+
+/// A node's configuration file. What holds together is written and read again.
+pub fn config_file(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(table) = text.parse::<toml::Table>() else { return false };
+    let Ok(config) = start::checked(table) else { return false };
+    let again = toml::Table::try_from(&config).expect("what was read is written");
+    assert!(start::checked(again).is_ok(), "and holds together still");
+    true
 }

@@ -31,6 +31,11 @@ pub(crate) async fn run(args: &StartArgs, file: Option<&Path>) -> anyhow::Result
 fn config(args: &StartArgs, mut table: Table) -> Result<Config, Failed> {
     overlay(args, &mut table);
     complete(&mut table);
+    checked(table)
+}
+
+/// A whole table as a configuration that holds together.
+pub(crate) fn checked(table: Table) -> Result<Config, Failed> {
     let config: Config = Value::Table(table).try_into().map_err(|error: toml::de::Error| {
         Failed::usage(format!("configuration: {}", error.message()))
     })?;

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! cargo +nightly fuzz run --fuzz-dir tests/fuzz --features libfuzzer TARGET
-//! cargo test -p vatic-fuzz --features node             # VATIC_FUZZ_TRIES=N for more mutants
-//! cargo run -p vatic-fuzz --features node --bin corpus # the samples that the corpus begins with
+//! cargo test -p vatic-fuzz             # VATIC_FUZZ_TRIES=N for more mutants
+//! cargo run -p vatic-fuzz --bin corpus # the samples that the corpus begins with
 //! ```
 
 mod mutate;

@@ -7,6 +7,7 @@ use vatic_core::body::{Body, Part};
 use vatic_core::codec;
 use vatic_core::command::{Applied, Command, Decision, Vote};
 use vatic_core::delta::{Delta, Expect, Op};
+use vatic_core::diary::Page;
 use vatic_core::draft::Draft;
 use vatic_core::group::Group;
 use vatic_core::hash::Hash;
@@ -143,6 +144,34 @@ pub(crate) fn keys() -> Vec<Vec<u8>> {
     let (body, _) = sealed(5, &[GroupId(1)]);
     samples.extend([body.tid.to_bytes().to_vec(), body.tid.to_string().into_bytes()]);
     samples
+}
+
+/// A group that is opened over some state and applies an entry.
+pub(crate) fn diaries() -> Vec<Vec<u8>> {
+    let (id, mut state) = group();
+    let mut group = Group::open(id, &state, Default::default());
+    let mut diary = Page::opened(id, state.0.clone()).to_bytes();
+    let index = group.chain().index + 1;
+    let command = codec::encode(&Command::Advance { to: Timestamp(7_000) });
+    let replies = group.apply_entry(&mut state, index, [&command[..]]).expect("no contradiction");
+    let replies: Vec<Vec<u8>> = replies.iter().map(codec::encode).collect();
+    diary.extend(Page::entry(index, &[command], group.chain(), Some(&replies)).to_bytes());
+    diary.extend(Page::Full.to_bytes());
+    vec![diary]
+}
+
+/// A node alone with everything as usual, and one of three with limits of its own.
+#[cfg(feature = "node")]
+pub(crate) fn config_files() -> Vec<Vec<u8>> {
+    let own = "node = 1\ndata_dir = \"data\"\nclient_listen = \"127.0.0.1:7400\"\n\
+               peer_listen = \"127.0.0.1:7500\"\n";
+    let alone = "members = [{node = 1, peer = \"127.0.0.1:7500\"}]\n";
+    let three = "cluster = \"c\"\ngroups = 2\nreplicas = 3\nrecord_events = \"diaries\"\n\
+                 members = [{node = 1, peer = \"a:1\"}, {node = 2, peer = \"b:1\"}, \
+                 {node = 3, peer = \"c:1\"}]\n\n[limits]\nstream_idle_ms = 5000\n\n\
+                 [group_limits]\nrecords_bytes_max = 4096\n\n[consensus_limits]\n\
+                 heartbeat_ms = 100\n";
+    [alone, three].map(|rest| format!("{own}{rest}").into_bytes()).into()
 }
 
 #[cfg(feature = "node")]

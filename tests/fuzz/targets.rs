@@ -7,6 +7,7 @@ use vatic_core::body::{Body, Part};
 use vatic_core::codec;
 use vatic_core::command::{Applied, Command};
 use vatic_core::delta::Delta;
+use vatic_core::diary::play;
 use vatic_core::group::Group;
 use vatic_core::id::{Tid, Timestamp};
 use vatic_core::key::Key;
@@ -61,6 +62,7 @@ const PARTS: &[Target] = &[
     Target { name: "body", run: body, samples: sample::bodies },
     Target { name: "delta", run: delta, samples: sample::deltas },
     Target { name: "receipt", run: receipt, samples: sample::receipts },
+    Target { name: "diary", run: diary, samples: sample::diaries },
     Target { name: "key", run: key, samples: sample::keys },
 ];
 
@@ -89,6 +91,7 @@ const NODE: &[Target] = &[
     },
     Target { name: "script", run: vatic::fuzz::script, samples: sample::scripts },
     Target { name: "receipt_file", run: vatic::fuzz::receipt_file, samples: sample::receipt_files },
+    Target { name: "config_file", run: vatic::fuzz::config_file, samples: sample::config_files },
 ];
 
 /// One after the other.
@@ -151,6 +154,17 @@ fn receipt(bytes: &[u8]) -> bool {
     let _ = receipt.positions();
     assert_eq!(Receipt::from_bytes(&codec::encode(&receipt)), Ok(receipt));
     true
+}
+
+/// What a node wrote down is played again; of a mutant the page that differs is named.
+fn diary(bytes: &[u8]) -> bool {
+    match play(bytes, Default::default()) {
+        Ok(played) => played.pages > 0,
+        Err(difference) => {
+            assert!(difference.at < bytes.len(), "it lies in the diary");
+            false
+        }
+    }
 }
 
 fn key(bytes: &[u8]) -> bool {
