@@ -208,8 +208,9 @@ impl Config {
         let learn_share_percent = self.limits.learn_share_percent;
         let vatic_core::limits::Limits { range_records_max, outcome_ttl_us, .. } =
             self.group_limits;
-        let chunk_bytes = stage_chunk_bytes + delta_bytes_max + FRAMING_BYTES;
-        let entry_bytes = command_bytes_max + batch_bytes_max + FRAMING_BYTES;
+        let framed = |a: u64, b: u64| a.saturating_add(b).saturating_add(FRAMING_BYTES);
+        let chunk_bytes = framed(stage_chunk_bytes, delta_bytes_max);
+        let entry_bytes = framed(command_bytes_max, batch_bytes_max);
         [
             ("node", u64::from(self.node), self.node > 0, "at least 1"),
             ("groups", u64::from(self.groups), (1..=1024).contains(&self.groups), "1 to 1024"),
