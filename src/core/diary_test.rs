@@ -34,7 +34,7 @@ fn pages() -> Vec<Page> {
         let replies: Vec<Vec<u8>> =
             replies.expect("no contradiction").iter().map(codec::encode).collect();
         let heard = (index != 2).then_some(replies.as_slice());
-        pages.push(Page::entry(index, &[command.clone()], group.chain(), heard));
+        pages.push(Page::entry(index, core::slice::from_ref(command), group.chain(), heard));
         if index == 1 {
             pages.push(Page::opened(ONE, state.0.clone()));
             group = Group::open(ONE, &state, Rules::default());

@@ -11,7 +11,7 @@ use vatic_core::{
 use vatic_proto::v1;
 
 use crate::convert;
-use crate::peer::{PeerFound, PeerRead, PeerReply, PeerRequest};
+use crate::peer::{Origin, PeerFound, PeerRead, PeerReply, PeerRequest};
 
 /// A question of a peer.
 pub fn peer_request(bytes: &[u8]) -> bool {
@@ -59,7 +59,7 @@ pub fn peer_requests() -> Vec<Vec<u8>> {
     let key = Key::new("account", "ada", "").expect("a valid key");
     let command = Command::Advance { to: Timestamp(9) };
     let samples = [
-        PeerRequest::Propose { group, command },
+        PeerRequest::Propose { group, command, origin: Origin::default() },
         PeerRequest::Read { group, read: PeerRead::Peek(key.clone()) },
         PeerRequest::Read { group, read: PeerRead::GetAt(key, Timestamp(7)) },
         PeerRequest::Settled { group, tids: Vec::new() },

@@ -126,7 +126,9 @@ pub(crate) fn receipt_files() -> Vec<Vec<u8>> {
         });
         serde_json::to_vec_pretty(&file).expect("it is JSON")
     };
-    vectors().iter().step_by(9).map(file).collect()
+    // The others do not verify.
+    let complete = |case: &&serde_json::Value| case["expect"]["complete"] == true;
+    vectors().iter().filter(complete).map(file).collect()
 }
 
 /// Keys of those who signed none of what is made up.
