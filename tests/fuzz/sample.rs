@@ -15,6 +15,8 @@ use vatic_core::id::{GroupId, Timestamp};
 use vatic_core::key::Key;
 use vatic_core::limits::Limits;
 use vatic_core::memory::MemoryState;
+#[cfg(feature = "node")]
+use vatic_core::receipt::Receipt;
 use vatic_core::ring::{Ring, RingSpec};
 use vatic_core::sign::{PublicKey, TrustedKeys};
 use vatic_core::value::{Fields, Scalar, Value};
@@ -117,10 +119,13 @@ pub(crate) fn sent(count: u64) -> Vec<Vec<u8>> {
 #[cfg(feature = "node")]
 pub(crate) fn receipt_files() -> Vec<Vec<u8>> {
     let file = |case: &serde_json::Value| {
+        let encoded = hex::decode(case["encoded"].as_str().expect("it is text"));
+        let receipt = Receipt::from_bytes(&encoded.expect("it is hexadecimal"));
+        let receipt = receipt.expect("it is a receipt");
         let file = serde_json::json!({
             "format": 1,
-            "transaction_id": case["receipt"]["body"]["tid"],
-            "commit_version": case["receipt"]["ts"],
+            "transaction_id": receipt.body.tid.to_string(),
+            "commit_version": receipt.ts.0,
             "deltas": case["deltas"],
             "receipt": case["encoded"],
         });
