@@ -18,10 +18,15 @@ struct Binary {
     features: &'static [&'static str],
 }
 
+/// The selection of packages, test crates included, in which a test is built. Features are unified
+/// over a selection: with another one nearly every crate would be built a second time.
+const AS_TESTS_ARE: &[&str] = &["--workspace", "--test", "crashes"];
+const ALONE: &[&str] = &["--package", "vatic"];
+
 /// Where the binary with failpoints is, fresh.
 pub fn program() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-        Binary { name: "vatic-failpoints", features: &["--features", "failpoints"] }.fresh()
+        Binary { name: "vatic-failpoints", features: &["--features", "vatic/failpoints"] }.fresh()
     });
     &PROGRAM
 }
@@ -42,24 +47,27 @@ impl Binary {
         let test = std::env::current_exe().expect("a process knows its program");
         // TARGET/PROFILE/deps/TEST, or TARGET/PROFILE/COMMAND
         let folder = test.parent().expect("a program lies in a folder");
-        let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
-        let profile = profile.expect("deps lies in a profile").to_owned();
+        let (profile, selection) = match folder.ends_with("deps") {
+            true => (folder.parent().expect("deps lies in a profile"), AS_TESTS_ARE),
+            false => (folder, ALONE),
+        };
         let binary = profile.join(self.name);
         if fs::metadata(&binary).and_then(|found| found.modified()).ok() < newest_source() {
-            self.build(&profile);
+            self.build(profile, selection);
         }
         assert!(binary.is_file(), "cargo built no {}", binary.display());
         binary
     }
 
-    fn build(&self, profile: &Path) {
+    fn build(&self, profile: &Path, selection: &[&str]) {
         let name = profile.file_name().expect("a profile has a name").to_string_lossy();
         let name = if name == "debug" { "dev" } else { &name };
         let target = profile.parent().expect("a profile lies in a target folder");
         eprintln!("building the binary `{}` (profile {name})", self.name);
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args(["build", "--package", "vatic", "--bin", self.name])
+            .args(["build", "--bin", self.name])
+            .args(selection)
             .args(self.features)
             .args(["--profile", name])
             .arg("--target-dir")
