@@ -214,7 +214,7 @@ pub(crate) struct StartArgs {
     /// [default: this node alone]
     #[arg(long = "member", env = "VATIC_MEMBERS", value_delimiter = ',', value_parser = member)]
     pub(crate) members: Vec<Member>,
-    /// Data groups, when the cluster is first started [default: 4]
+    /// Data groups, the same on all nodes and at every start [default: 4]
     #[arg(long, env = "VATIC_GROUPS")]
     pub(crate) groups: Option<u32>,
     /// Replicas of each group, when the cluster is first started [default: 3]

@@ -41,10 +41,11 @@ pub struct Config {
     pub record_events: Option<PathBuf>,
     /// All nodes of the cluster, this one too. The same on every node.
     pub members: Vec<Member>,
-    /// Number of data groups. The same on every node; it counts at the first start alone.
+    /// Number of data groups. The same on every node and at every start.
     #[serde(default = "default_groups")]
     pub groups: u32,
-    /// Replicas of each group, at most the number of nodes. The same on every node.
+    /// Replicas of each group, at most the number of nodes. The same on every node and at every
+    /// start.
     #[serde(default = "default_replicas")]
     pub replicas: u32,
     /// Bounds and times of gateway and drivers.

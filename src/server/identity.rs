@@ -1,9 +1,10 @@
 //! Whose data directory it is, and the key that the node signs with.
 //!
 //! Both are written once, at the first start. A directory belongs to one node for good: another
-//! node's votes and log must not be taken for its own, and its signatures must stay its own.
+//! node's votes and log must not be taken for its own, and its signatures must stay its own. So do
+//! the counts that say which groups have a replica here: with others, some would stay closed.
 
-use crate::node::ServerError;
+use crate::{config::Config, node::ServerError};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -17,9 +18,12 @@ const KEY: &str = "node.key";
 const KEY_BYTES: usize = 32;
 
 /// Checks that the directory is this node's, or makes it so.
-pub(crate) fn check(dir: &Path, cluster: &str, node: u32) -> Result<(), ServerError> {
+pub(crate) fn check(config: &Config) -> Result<(), ServerError> {
+    let dir = &config.data_dir;
     let path = dir.join(IDENTITY);
-    let identity = format!("vatic 1\ncluster {cluster}\nnode {node}\n");
+    let Config { cluster, node, groups, replicas, .. } = config;
+    let identity =
+        format!("vatic 1\ncluster {cluster}\nnode {node}\ngroups {groups}\nreplicas {replicas}\n");
     match fs::read_to_string(&path) {
         Ok(found) if found == identity => Ok(()),
         Ok(found) => {
@@ -85,10 +89,19 @@ mod tests {
     #[test]
     fn broken_key_and_foreign_directory_are_refused_by_path() {
         let dir = tempfile::tempdir().unwrap();
-        check(dir.path(), "one", 1).unwrap();
-        check(dir.path(), "one", 1).unwrap();
-        let foreign = check(dir.path(), "one", 2).unwrap_err().to_string();
-        assert!(foreign.contains(IDENTITY), "{foreign}");
+        let own = Config::single(dir.path().to_owned(), "h:1".to_owned(), "h:2".to_owned());
+        check(&own).unwrap();
+        check(&own).unwrap();
+        let others = [
+            Config { cluster: "another".to_owned(), ..own.clone() },
+            Config { node: 2, ..own.clone() },
+            Config { groups: own.groups - 1, ..own.clone() },
+            Config { replicas: own.replicas - 1, ..own.clone() },
+        ];
+        for other in others {
+            let refused = check(&other).unwrap_err().to_string();
+            assert!(refused.contains(IDENTITY), "{refused}");
+        }
         fs::write(dir.path().join(KEY), "not a key").unwrap();
         let broken = key(dir.path()).unwrap_err().to_string();
         assert!(broken.contains(KEY), "{broken}");

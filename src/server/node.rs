@@ -74,7 +74,7 @@ pub enum ServerError {
         /// What came of it.
         source: io::Error,
     },
-    /// The data directory is another node's.
+    /// The data directory is another node's, or was made with other counts of groups or replicas.
     #[error("{path} says {found:?}, this node is {expected:?}")]
     Identity {
         /// The file that says whose directory it is.
@@ -233,13 +233,13 @@ struct Disk {
 async fn open_disk(config: &Config) -> Result<Disk, ServerError> {
     let dir = config.data_dir.clone();
     let (log_limits, store_limits) = (config.log_limits.clone(), config.store_limits.clone());
-    let (cluster, node) = (config.cluster.clone(), config.node);
+    let (cluster, node, own) = (config.cluster.clone(), config.node, config.clone());
     let (diaries, diaries_bytes_max) =
         (config.record_events.clone(), config.limits.diaries_bytes_max);
     let opening = move || {
         let io = |source| io_error(&dir.display().to_string(), source);
         std::fs::create_dir_all(&dir).map_err(io)?;
-        identity::check(&dir, &cluster, node)?;
+        identity::check(&own)?;
         let key = identity::key(&dir)?;
         let files = Arc::new(FileDisk::open(dir.join("log")).map_err(io)?);
         let log = Log::open(files.clone(), log_limits)
