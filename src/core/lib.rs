@@ -21,6 +21,7 @@ pub mod conflict;
 pub mod coordinator;
 pub mod delta;
 pub mod diary;
+pub mod dispatch;
 pub mod disturbed;
 pub mod draft;
 pub mod expected;
@@ -46,6 +47,7 @@ pub mod ring;
 pub mod rules;
 pub mod sign;
 pub mod state;
+pub mod ticket;
 pub mod tolerance;
 pub mod value;
 pub mod verdict;
@@ -79,6 +81,8 @@ mod delta_test;
 #[cfg(test)]
 mod diary_test;
 #[cfg(test)]
+mod dispatch_test;
+#[cfg(test)]
 mod disturbed_test;
 #[cfg(test)]
 mod draft_test;
@@ -106,6 +110,8 @@ mod ring_test;
 mod stale_test;
 #[cfg(test)]
 mod strategies_test;
+#[cfg(test)]
+mod ticket_test;
 #[cfg(test)]
 mod tolerance_test;
 #[cfg(test)]

@@ -67,6 +67,16 @@ pub enum Mutant {
     TurnPastWaiters,
     /// Who has waited too long has no right of way.
     AgeIgnored,
+    /// What resolves a ticket does not expect it to be there.
+    TicketUnexpected,
+    /// A ticket whose attempt came to nothing counts as under way.
+    TicketNotWokenUp,
+    /// A ticket that has waited too long has no right of way.
+    TicketAgeIgnored,
+    /// Tickets go by their age alone.
+    TicketPriorityIgnored,
+    /// Tickets are begun though the queue is paused.
+    PauseIgnored,
 }
 
 #[cfg(feature = "mutants")]
@@ -110,6 +120,15 @@ impl Mutant {
         Mutant::TurnNotPassedOn,
         Mutant::TurnPastWaiters,
         Mutant::AgeIgnored,
+    ];
+
+    /// Those of the durable queue.
+    pub const OF_TICKETS: [Mutant; 5] = [
+        Mutant::TicketUnexpected,
+        Mutant::TicketNotWokenUp,
+        Mutant::TicketAgeIgnored,
+        Mutant::TicketPriorityIgnored,
+        Mutant::PauseIgnored,
     ];
 }
 

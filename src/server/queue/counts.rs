@@ -3,7 +3,7 @@
 //!
 //! Why no exact count: no vote depends on it. Each gateway may let in a little more than the limit.
 
-use super::{COUNT_KNOWN_MS, ticket};
+use super::COUNT_KNOWN_MS;
 use crate::{
     api::Gateway,
     peer::{PeerFound, PeerRead},
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Mutex};
 use tokio::time::Instant;
-use vatic_core::id::GroupId;
+use vatic_core::{id::GroupId, ticket};
 
 /// By group: so many, and until when that is taken for true.
 #[derive(Default)]

@@ -2,31 +2,31 @@
 //! became of them for a while.
 
 use super::{
-    ATTEMPT_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAUSE_MS, PAUSED_ASKED_MS, PAUSED_KNOWN_MS,
-    RESOLVED_KEPT_MS, RUNNING_MAX, SWEEP_MS,
-    ticket::{self, Entry, Resolved, Ticket},
+    ATTEMPT_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAUSED_ASKED_MS, PAUSED_KNOWN_MS, RESOLVED_KEPT_MS,
+    SWEEP_MS,
 };
 use crate::{
     api::Gateway,
-    outcome,
+    convert, outcome,
     peer::{Origin, PeerFound, PeerRead},
     status::ApiError,
     time,
 };
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
+use std::collections::{BTreeMap, HashMap};
+use tokio::{
+    task::{Id, JoinSet},
+    time::Instant,
 };
-use tokio::{task::JoinSet, time::Instant};
 use vatic_consensus::GroupHandle;
 use vatic_core::{
     codec,
     delta::{Delta, Op},
+    dispatch::{self, After, Dispatch, DispatchLimits, Now},
     group::Group,
     id::{GroupId, Timestamp},
     read::Record,
     rules::Rules,
+    ticket::{self, Entry, Resolved, Ticket},
 };
 use vatic_proto::v1::{self, outcome::State};
 
@@ -38,8 +38,11 @@ pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
             gateway: gateway.clone(),
             id,
             handle: handle.clone(),
-            running: BTreeSet::new(),
-            waits: BTreeMap::new(),
+            dispatch: Dispatch::new(DispatchLimits::production(), Rules::default()),
+            attempts: JoinSet::new(),
+            under_way: HashMap::new(),
+            began: Instant::now(),
+            looks: Instant::now(),
             place: None,
             paused: (false, Instant::now()),
             sweeps: time::deadline_in(SWEEP_MS),
@@ -52,9 +55,14 @@ struct Dispatcher {
     gateway: Gateway,
     id: GroupId,
     handle: GroupHandle,
-    running: BTreeSet<Ticket>,
-    /// Tickets that conflicted: how often, and when they are tried again.
-    waits: BTreeMap<Ticket, (u32, Instant)>,
+    dispatch: Dispatch,
+    /// Whether each came to its end.
+    attempts: JoinSet<bool>,
+    /// Whose they are.
+    under_way: HashMap<Id, Ticket>,
+    began: Instant,
+    /// When it looks again.
+    looks: Instant,
     /// Where its tickets lie, by the ring of an epoch.
     place: Option<(u64, String)>,
     /// Whether the queue is paused, and until when that is known.
@@ -62,36 +70,30 @@ struct Dispatcher {
     sweeps: Instant,
 }
 
-/// How an attempt of a ticket ended.
-enum Attempt {
-    /// It is resolved, here or elsewhere.
-    Over,
-    /// A conflict, or nobody knows.
-    Again,
-}
-
 impl Dispatcher {
     async fn run(mut self) {
-        let mut attempts = JoinSet::new();
         loop {
             tokio::select! {
                 biased;
-                Some(ended) = attempts.join_next() => {
-                    // A panic is told by the runtime; the ticket is looked at again.
-                    let Ok((ticket, attempt)) = ended else { continue };
-                    self.ended(ticket, attempt);
+                Some(ended) = self.attempts.join_next_with_id() => {
+                    match ended {
+                        Ok((id, over)) => self.ended(id, over),
+                        // A panic is told by the runtime; the ticket is tried again.
+                        Err(error) => self.ended(error.id(), false),
+                    }
                     continue;
                 }
-                () = tokio::time::sleep(Duration::from_millis(LOOK_AGAIN_MS)) => {}
+                () = tokio::time::sleep_until(self.looks) => {}
             }
+            self.looks = time::deadline_in(LOOK_AGAIN_MS);
             let cluster = &self.gateway.cluster;
             let serves = self.handle.is_leader() && !cluster.set_aside.contains(self.id);
             if !serves || cluster.is_draining() {
-                self.waits.clear();
+                self.dispatch.deposed();
                 continue;
             }
             let Some(partition) = self.partition() else { continue };
-            self.look(&partition, &mut attempts).await;
+            self.look(&partition).await;
             if Instant::now() >= self.sweeps {
                 self.sweeps = time::deadline_in(SWEEP_MS);
                 self.sweep(&partition).await;
@@ -108,58 +110,40 @@ impl Dispatcher {
         self.place.as_ref().map(|(_, partition)| partition.clone())
     }
 
-    fn ended(&mut self, ticket: Ticket, attempt: Attempt) {
-        self.running.remove(&ticket);
-        match attempt {
-            Attempt::Over => drop(self.waits.remove(&ticket)),
-            Attempt::Again => {
-                let (count, _) = self.waits.get(&ticket).copied().unwrap_or((0, Instant::now()));
-                let [first_ms, longest_ms] = PAUSE_MS;
-                let pause_ms = (first_ms << count.min(16)).min(longest_ms);
-                let again =
-                    time::deadline_in(rand::random_range(first_ms..=pause_ms.max(first_ms)));
-                self.waits.insert(ticket, (count + 1, again));
-            }
-        }
+    fn now(&self) -> Now {
+        Now { clock: time::now(), us: self.began.elapsed().as_micros() as u64 }
     }
 
-    /// Starts what is due, as far as there is room.
-    async fn look(&mut self, partition: &str, attempts: &mut JoinSet<(Ticket, Attempt)>) {
-        let room = RUNNING_MAX.saturating_sub(self.running.len());
-        if room == 0 {
+    fn ended(&mut self, id: Id, over: bool) {
+        let Some(ticket) = self.under_way.remove(&id) else { return };
+        let now = self.now();
+        self.dispatch.ended(ticket, !over, now, rand::random());
+    }
+
+    /// Begins what is due, as far as there is room.
+    async fn look(&mut self, partition: &str) {
+        if !self.dispatch.has_room() {
             return;
         }
-        let (now, clock) = (Instant::now(), time::now());
-        let waiting = self.waiting(partition);
-        self.waits.retain(|ticket, _| waiting.iter().any(|(waits, ..)| waits == ticket));
-        let due = waiting.into_iter().filter(|(ticket, ..)| {
-            let waits = self.waits.get(ticket).is_some_and(|(_, again)| *again > now);
-            !waits && !self.running.contains(ticket)
-        });
-        let mut due: Vec<_> = due.collect();
-        if due.is_empty() || self.is_paused().await {
-            return;
-        }
-        due.sort_by_cached_key(|(ticket, entry, _)| {
-            let (aged, priority, Reverse(sort)) = ticket.rank(entry.priority, clock);
-            Reverse((aged, priority, Reverse(sort.to_owned())))
-        });
-        for (ticket, entry, version) in due.into_iter().take(room) {
-            self.running.insert(ticket.clone());
-            let gateway = self.gateway.clone();
-            attempts.spawn(async move {
-                let attempt = gateway.attempt(&ticket, entry, version).await;
-                (ticket, attempt)
-            });
+        let mut waiting = self.waiting(partition);
+        let paused = !waiting.is_empty() && self.is_paused().await;
+        let queued: Vec<(Ticket, u8)> =
+            waiting.iter().map(|(ticket, (entry, _))| (ticket.clone(), entry.priority)).collect();
+        let now = self.now();
+        for ticket in self.dispatch.begin(&queued, paused, now) {
+            let (entry, seen) = waiting.remove(&ticket).expect("it waits");
+            let (gateway, named) = (self.gateway.clone(), ticket.clone());
+            let attempt = async move { gateway.attempt(&named, entry, seen).await };
+            self.under_way.insert(self.attempts.spawn(attempt).id(), ticket);
         }
     }
 
     /// The oldest tickets that wait, as they are applied here.
-    fn waiting(&self, partition: &str) -> Vec<(Ticket, Entry, Timestamp)> {
+    fn waiting(&self, partition: &str) -> BTreeMap<Ticket, (Entry, Timestamp)> {
         let records = self.records(&ticket::queued_range(partition));
         let read = records.into_iter().filter_map(|record| {
             let entry = Entry::read(record.fields.as_ref()?)?;
-            Some((Ticket::at(&record.key), entry, record.version))
+            Some((Ticket::at(&record.key), (entry, record.version)))
         });
         read.collect()
     }
@@ -196,15 +180,14 @@ impl Dispatcher {
 }
 
 impl Gateway {
-    /// Has a ticket happen, or resolves it as one that cannot.
-    async fn attempt(&self, ticket: &Ticket, entry: Entry, seen: Timestamp) -> Attempt {
+    /// Has a ticket happen, or resolves it as one that cannot. Whether it is resolved.
+    async fn attempt(&self, ticket: &Ticket, entry: Entry, seen: Timestamp) -> bool {
         let ends = time::deadline_in(ATTEMPT_MS);
-        let origin = Origin::of(&entry.principal, 0);
         let Ok(entering) = self.arrive(entry.priority.into(), &entry.principal) else {
-            return Attempt::Again;
+            return false;
         };
-        let Ok(place) = self.entered(entering, ends).await else { return Attempt::Again };
-        let finished = self.resolve(ticket, &entry, seen, origin, ends).await;
+        let Ok(place) = self.entered(entering, ends).await else { return false };
+        let finished = self.resolve(ticket, &entry, seen, ends).await;
         place.end(outcome::by_conflict(&finished));
         let outcome = match finished {
             Ok(outcome) => outcome,
@@ -214,24 +197,17 @@ impl Gateway {
                 | ApiError::BadDelta { .. }
                 | ApiError::BadFrame { .. }
                 | ApiError::Limit { .. }),
-            ) => return self.give_up(ticket, seen, &error.said(), ends).await,
-            Err(_) => return Attempt::Again,
+            ) => return self.give_up(ticket, seen, error.said(), ends).await,
+            Err(_) => return false,
         };
-        match (outcome.state(), outcome.rollback) {
-            (State::Committed, _) => Attempt::Over,
-            (State::RolledBack, Some(rollback)) => {
-                let at = rollback.key.as_ref().map(|key| (&key.collection, &key.sort));
-                let own = ticket.queued_key();
-                if at == Some((&own.collection, &own.sort)) && !rollback.retryable {
-                    // Somebody else resolved it.
-                    return Attempt::Over;
-                }
-                match rollback.retryable {
-                    true => Attempt::Again,
-                    false => self.give_up(ticket, seen, &rollback.message, ends).await,
-                }
-            }
-            _ => Attempt::Again,
+        let (State::RolledBack, Some(rollback)) = (outcome.state(), outcome.rollback) else {
+            return outcome.state == i32::from(State::Committed);
+        };
+        let at = rollback.key.and_then(|key| convert::key(Some(key)).ok());
+        match dispatch::after_rollback(ticket, at.as_ref(), rollback.retryable) {
+            After::Over => true,
+            After::Again => false,
+            After::GiveUp => self.give_up(ticket, seen, rollback.message, ends).await,
         }
     }
 
@@ -240,20 +216,15 @@ impl Gateway {
         ticket: &Ticket,
         entry: &Entry,
         seen: Timestamp,
-        origin: Origin,
         ends: Instant,
     ) -> Result<v1::Outcome, ApiError> {
+        let origin = Origin::of(&entry.principal, 0);
         let mut draft = self.draft(None)?;
         draft.touch(&ticket.queued_key())?;
-        let tid = draft.tid().expect("it touched a record");
-        let [expect, delete, put] = ticket.resolving(seen, &Resolved::Committed(tid));
-        for delta in [expect, delete] {
-            draft.push(codec::encode(&delta), None, None)?;
+        let outcome = Resolved::Committed(draft.tid().expect("it touched a record"));
+        for delta in ticket.resolving(seen, &entry.deltas, &outcome, Rules::default()) {
+            draft.push(delta, None, None)?;
         }
-        for delta in &entry.deltas {
-            draft.push(delta.clone(), None, None)?;
-        }
-        draft.push(codec::encode(&put), None, None)?;
         outcome::finish(&self.cluster, draft, None, origin, ends).await
     }
 
@@ -261,16 +232,14 @@ impl Gateway {
         &self,
         ticket: &Ticket,
         seen: Timestamp,
-        message: &str,
+        message: String,
         ends: Instant,
-    ) -> Attempt {
-        let outcome = Resolved::RolledBack(message.to_owned());
-        let deltas = ticket.resolving(seen, &outcome).iter().map(codec::encode).collect();
-        match self.transact(deltas, Origin::default(), ends).await {
-            Ok(outcome) if outcome.state() == State::Committed => Attempt::Over,
-            // Resolved elsewhere meanwhile, or not yet: the next look tells.
-            _ => Attempt::Again,
-        }
+    ) -> bool {
+        let outcome = Resolved::RolledBack(message);
+        let deltas = ticket.resolving(seen, &[], &outcome, Rules::default());
+        let ended = self.transact(deltas, Origin::default(), ends).await;
+        // Resolved elsewhere meanwhile, or not yet: the next look tells.
+        ended.is_ok_and(|outcome| outcome.state() == State::Committed)
     }
 
     /// Encoded deltas as one transaction.

@@ -1,9 +1,6 @@
 //! The queue as clients see it.
 
-use super::{
-    LOOK_AGAIN_MS,
-    ticket::{self, Entry, Resolved, Ticket},
-};
+use super::LOOK_AGAIN_MS;
 use crate::{
     api::{self, Gateway, Memory},
     convert, load, outcome,
@@ -21,6 +18,8 @@ use vatic_core::{
     key::Key,
     read::Record,
     request::RequestId,
+    rules::Rules,
+    ticket::{self, Entry, Resolved, Ticket},
 };
 use vatic_proto::v1::{self, TicketState, outcome::State, queue_service_server::QueueService};
 
@@ -66,8 +65,8 @@ impl QueueService for Gateway {
                 let state = self.ticket(&ticket, deadline).await?.state;
                 return Ok(Response::new(v1::CancelTicketResponse { state }));
             }
-            let deltas = ticket.resolving(queued.version, &Resolved::Cancelled);
-            let deltas = deltas.iter().map(codec::encode).collect();
+            let cancelled = Resolved::Cancelled;
+            let deltas = ticket.resolving(queued.version, &[], &cancelled, Rules::default());
             // Refused: its dispatcher was faster, or is at it. The next look tells.
             self.transact(deltas, Origin::default(), deadline).await?;
             if Instant::now() >= deadline {

@@ -1,0 +1,159 @@
+//! Which tickets a leader begins, and when it tries one again.
+//!
+//! All that it knows of a ticket beside the state is here, in its memory, and lost with it: that it
+//! is under way, or how often it was tried and when it is due again. A new leader begins what it
+//! finds in the state; what the old one has under way meanwhile loses its vote, or wins it
+//! ([`crate::ticket`]).
+//!
+//! Order: what has waited past `aged_us` before all others, oldest first; else by priority, then by
+//! age. So nothing waits longer than `aged_us` and what was there before it.
+//!
+//! Invariants: at most `running_max` under way at once; a ticket is not begun twice by one leader
+//! at the same time; whoever is in the queue and not under way will be due.
+
+use crate::{
+    id::Timestamp,
+    key::Key,
+    rules::{Rules, broken},
+    ticket::Ticket,
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use core::cmp::Reverse;
+
+/// Bounds of one group's dispatch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DispatchLimits {
+    /// Most tickets under way at once.
+    pub running_max: usize,
+    /// What has waited for so long goes before all others.
+    pub aged_us: u64,
+    /// Pauses between two attempts of a ticket that conflicts: the first, and the longest.
+    pub pause_us: [u64; 2],
+}
+
+impl DispatchLimits {
+    /// What a node runs with.
+    pub fn production() -> DispatchLimits {
+        let pause_us = [10_000, 1_000_000];
+        DispatchLimits { running_max: 32, aged_us: 60_000_000, pause_us }
+    }
+
+    /// So small that a model meets them.
+    pub fn simulation() -> DispatchLimits {
+        DispatchLimits { running_max: 1, aged_us: 2, pause_us: [1, 1] }
+    }
+}
+
+/// The moment of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Now {
+    /// The wall clock, by which tickets are minted.
+    pub clock: Timestamp,
+    /// Microseconds on the node's monotonic clock.
+    pub us: u64,
+}
+
+/// What becomes of a ticket after an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum After {
+    /// It is resolved, here or elsewhere.
+    Over,
+    /// Others were in its way, or nobody knows: it is tried again.
+    Again,
+    /// It cannot happen: it is resolved as that.
+    GiveUp,
+}
+
+/// The tickets of one group that its leader has to do with.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Dispatch {
+    limits: DispatchLimits,
+    rules: Rules,
+    running: BTreeSet<Ticket>,
+    /// Those that were tried: how often, and when they are due again.
+    waits: BTreeMap<Ticket, (u32, u64)>,
+}
+
+/// What a rollback of its attempt says of a ticket: over which record, and whether the same
+/// transaction may well commit when it is begun anew.
+pub fn after_rollback(ticket: &Ticket, at: Option<&Key>, retryable: bool) -> After {
+    match retryable {
+        true => After::Again,
+        // It is not there any more as it was seen: somebody else resolved it.
+        false if at == Some(&ticket.queued_key()) => After::Over,
+        false => After::GiveUp,
+    }
+}
+
+impl Dispatch {
+    /// Of a group whose leader knows nothing yet.
+    pub fn new(limits: DispatchLimits, rules: Rules) -> Dispatch {
+        Dispatch { limits, rules, running: BTreeSet::new(), waits: BTreeMap::new() }
+    }
+
+    /// Whether more may be begun.
+    pub fn has_room(&self) -> bool {
+        self.running.len() < self.limits.running_max
+    }
+
+    /// Begins what is due, as far as there is room: of what waits in the queue, with its priority.
+    pub fn begin(&mut self, queued: &[(Ticket, u8)], paused: bool, now: Now) -> Vec<Ticket> {
+        let known: BTreeSet<&Ticket> = queued.iter().map(|(ticket, _)| ticket).collect();
+        self.waits.retain(|ticket, _| known.contains(ticket));
+        if paused && !broken!(self.rules, PauseIgnored) {
+            return Vec::new();
+        }
+        let is_due = |ticket: &Ticket| {
+            let waits = self.waits.get(ticket).is_some_and(|(_, again_us)| *again_us > now.us);
+            !waits && !self.running.contains(ticket)
+        };
+        let mut due: Vec<&(Ticket, u8)> =
+            queued.iter().filter(|(ticket, _)| is_due(ticket)).collect();
+        due.sort_by_cached_key(|(ticket, priority)| self.rank(ticket, *priority, now.clock));
+        let room = self.limits.running_max.saturating_sub(self.running.len());
+        let begun: Vec<Ticket> =
+            due.into_iter().take(room).map(|(ticket, _)| ticket.clone()).collect();
+        self.running.extend(begun.iter().cloned());
+        begun
+    }
+
+    /// An attempt has ended. `drawn` is chance: those that were in each other's way do not try
+    /// again in step.
+    pub fn ended(&mut self, ticket: Ticket, again: bool, now: Now, drawn: u64) {
+        if !(again && broken!(self.rules, TicketNotWokenUp)) {
+            self.running.remove(&ticket);
+        }
+        if !again {
+            self.waits.remove(&ticket);
+            return;
+        }
+        let tries = self.waits.get(&ticket).map_or(0, |(tries, _)| *tries);
+        let [first_us, longest_us] = self.limits.pause_us;
+        let most_us = (first_us << tries.min(16)).clamp(first_us, longest_us.max(first_us));
+        let pause_us = first_us + drawn % (most_us - first_us + 1);
+        self.waits.insert(ticket, (tries + 1, now.us + pause_us));
+    }
+
+    /// It leads no more: another one tries what is left. What is under way ends by itself.
+    pub fn deposed(&mut self) {
+        self.waits.clear();
+    }
+
+    /// Who goes first: the smaller.
+    fn rank(
+        &self,
+        ticket: &Ticket,
+        priority: u8,
+        clock: Timestamp,
+    ) -> (Reverse<(bool, u8)>, Ticket) {
+        let aged_us =
+            if broken!(self.rules, TicketAgeIgnored) { u64::MAX } else { self.limits.aged_us };
+        let aged = ticket.mint().is_some_and(|mint| clock.0.saturating_sub(mint.0) > aged_us);
+        let priority = if broken!(self.rules, TicketPriorityIgnored) { 0 } else { priority };
+        // Tickets are ordered as they were minted.
+        (Reverse((aged, if aged { 0 } else { priority })), ticket.clone())
+    }
+}

@@ -1,0 +1,76 @@
+//! Tickets begin in order, one attempt each at a time, and are tried again.
+
+use crate::{
+    dispatch::{After, Dispatch, DispatchLimits, Now, after_rollback},
+    id::Timestamp,
+    rules::Rules,
+    ticket::Ticket,
+};
+use alloc::{borrow::ToOwned, vec, vec::Vec};
+
+const LIMITS: DispatchLimits =
+    DispatchLimits { running_max: 2, aged_us: 1_000, pause_us: [10, 40] };
+
+fn ticket(mint: u64) -> Ticket {
+    Ticket::new("q3".to_owned(), Timestamp(mint), 0)
+}
+
+fn at(us: u64) -> Now {
+    Now { clock: Timestamp(us), us }
+}
+
+fn dispatch() -> Dispatch {
+    Dispatch::new(LIMITS, Rules::default())
+}
+
+#[test]
+fn higher_priority_goes_first_and_what_waited_long_before_all() {
+    let queued = vec![(ticket(100), 1), (ticket(200), 1), (ticket(300), 2), (ticket(90), 1)];
+    assert_eq!(dispatch().begin(&queued, false, at(400)), vec![ticket(300), ticket(90)]);
+    assert_eq!(dispatch().begin(&queued, false, at(1_101)), vec![ticket(90), ticket(100)]);
+}
+
+#[test]
+fn no_more_are_under_way_than_may_be_and_none_twice() {
+    let queued: Vec<_> = (0..4).map(|mint| (ticket(mint), 0)).collect();
+    let mut dispatch = dispatch();
+    assert_eq!(dispatch.begin(&queued, false, at(10)), vec![ticket(0), ticket(1)]);
+    assert!(!dispatch.has_room());
+    assert_eq!(dispatch.begin(&queued, false, at(10)), vec![]);
+    dispatch.ended(ticket(1), false, at(11), 0);
+    assert_eq!(dispatch.begin(&queued[2..], false, at(11)), vec![ticket(2)]);
+}
+
+#[test]
+fn ticket_that_conflicts_is_tried_again_after_ever_longer_pauses() {
+    let queued = vec![(ticket(0), 0)];
+    let mut dispatch = dispatch();
+    let mut now_us = 0;
+    for most_us in [10, 20, 40, 40] {
+        assert_eq!(dispatch.begin(&queued, false, at(now_us)), vec![ticket(0)]);
+        // The longest that can be drawn.
+        dispatch.ended(ticket(0), true, at(now_us), most_us - 10);
+        assert_eq!(dispatch.begin(&queued, false, at(now_us + most_us - 1)), vec![]);
+        now_us += most_us;
+    }
+    dispatch.deposed();
+    assert_eq!(dispatch.begin(&queued, false, at(0)), vec![ticket(0)], "it leads anew");
+}
+
+#[test]
+fn paused_queue_begins_nothing() {
+    let queued = vec![(ticket(0), 0)];
+    let mut dispatch = dispatch();
+    assert_eq!(dispatch.begin(&queued, true, at(5)), vec![]);
+    assert_eq!(dispatch.begin(&queued, false, at(5)), vec![ticket(0)]);
+}
+
+#[test]
+fn rollback_over_the_ticket_itself_means_that_another_was_faster() {
+    let (own, other) = (ticket(1).queued_key(), ticket(2).queued_key());
+    let after = |at, retryable| after_rollback(&ticket(1), at, retryable);
+    assert_eq!(after(Some(&own), false), After::Over);
+    assert_eq!(after(Some(&own), true), After::Again);
+    assert_eq!(after(Some(&other), false), After::GiveUp);
+    assert_eq!(after(None, false), After::GiveUp);
+}
