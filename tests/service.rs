@@ -55,6 +55,7 @@ fn main() -> ExitCode {
             conflicts::counters_raised_by_everybody_lose_nothing,
             explained::conflict_that_is_met_is_told_with_who_and_where,
             explained::explanation_changes_nothing_and_names_each_record,
+            explained::model_that_is_not_there_is_not_pinned,
             queue::tickets_happen_once_wait_while_paused_and_can_be_taken_back,
             requests::request_repeated_through_another_node_is_answered_with_the_original,
             requests::requests_sent_at_once_apply_once,

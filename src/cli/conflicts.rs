@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use vatic_client::{Conflict, Model, RecordOutlook};
+use vatic_client::{Conflict, Model, RecordOutlook, SharedModel, SharedModels};
 use vatic_core::id::Tid;
 use vatic_core::key::Key;
 
@@ -23,8 +23,10 @@ const RECORD_COLUMNS: [&str; 7] =
 const CONFLICT_COLUMNS: [&str; 7] =
     ["at_unix_ms", "key", "cause", "transaction_id", "other_transaction_id", "foreseen", "lost_ms"];
 const TOP_COLUMNS: [&str; 5] = ["key", "conflicts", "lost_ms", "in_turn", "would_have_helped"];
-const MODEL_COLUMNS: [&str; 6] =
-    ["node", "mode", "version", "labels", "promotions", "switched_off"];
+const MODEL_COLUMNS: [&str; 7] =
+    ["node", "mode", "version", "labels", "promotions", "switched_off", "shared"];
+const SHARED_COLUMNS: [&str; 5] = ["version", "node", "labels", "weights", "pinned"];
+const WEIGHT_COLUMNS: [&str; 3] = ["feature", "of", "log_odds"];
 /// Conflicts that `top` counts.
 const TOP_OF: u32 = 1_000;
 
@@ -63,6 +65,20 @@ pub(crate) enum ConflictsCommand {
 pub(crate) enum ModelCommand {
     /// The conflict model of each node
     Ls,
+    /// The models that the cluster keeps for all nodes, or what one of them counts
+    Show {
+        /// Its version [default: all of them, in a line each]
+        #[arg(value_name = "VERSION")]
+        number: Option<u64>,
+    },
+    /// Have all nodes use one version
+    Pin {
+        /// Its version, or `newest`: the newest, where it does better than a node's own
+        #[arg(value_name = "VERSION")]
+        number: String,
+    },
+    /// Have all nodes use the version before the one in force
+    Rollback,
 }
 
 /// What a script would meet. Its reads are no claims: a record counts if it is written or expected.
@@ -114,10 +130,60 @@ pub(crate) async fn conflicts(
 }
 
 pub(crate) async fn model(command: &ModelCommand, settings: &Settings) -> anyhow::Result<()> {
-    let ModelCommand::Ls = command;
-    let models = settings.connect().await?.models().await?;
-    let rows: Vec<Json> = models.iter().map(of_model).collect();
-    Ok(output::list(settings.output, &MODEL_COLUMNS, &rows)?)
+    let client = settings.connect().await?;
+    match command {
+        ModelCommand::Ls => {
+            let rows: Vec<Json> = client.models().await?.iter().map(of_model).collect();
+            Ok(output::list(settings.output, &MODEL_COLUMNS, &rows)?)
+        }
+        ModelCommand::Show { number } => {
+            let found = client.shared_models().await?;
+            show(&found, *number, settings.output)
+        }
+        ModelCommand::Pin { number } if number == "newest" => Ok(client.pin_model(None).await?),
+        ModelCommand::Pin { number } => {
+            let bad = |_| Failed::usage(format!("{number:?} is neither a version nor `newest`"));
+            Ok(client.pin_model(Some(number.parse().map_err(bad)?)).await?)
+        }
+        ModelCommand::Rollback => {
+            let found = client.shared_models().await?;
+            let Some(before) = before(&found) else {
+                return Err(Failed::usage("there is no model before it".to_owned()).into());
+            };
+            client.pin_model(Some(before)).await?;
+            Ok(output::object(settings.output, &json!({ "pinned": before }))?)
+        }
+    }
+}
+
+fn show(found: &SharedModels, version: Option<u64>, form: Output) -> anyhow::Result<()> {
+    let Some(version) = version else {
+        let rows: Vec<Json> = found.models.iter().map(|model| of_shared(model, found)).collect();
+        return Ok(output::list(form, &SHARED_COLUMNS, &rows)?);
+    };
+    let Some(model) = found.models.iter().find(|model| model.version == version) else {
+        return Err(Failed::usage(format!("there is no model of version {version}")).into());
+    };
+    let row = |(feature, of, log_odds): &(u32, String, f64)| json!({ "feature": feature, "of": of, "log_odds": log_odds });
+    let rows: Vec<Json> = model.weights.iter().map(row).collect();
+    Ok(output::list(form, &WEIGHT_COLUMNS, &rows)?)
+}
+
+/// The version before the one in force, of those that are kept.
+fn before(found: &SharedModels) -> Option<u64> {
+    let newest = found.models.last()?.version;
+    let in_force = found.pinned.unwrap_or(newest);
+    found.models.iter().rev().map(|model| model.version).find(|version| *version < in_force)
+}
+
+fn of_shared(model: &SharedModel, found: &SharedModels) -> Json {
+    json!({
+        "version": model.version,
+        "node": model.node_id,
+        "labels": model.labels,
+        "weights": model.weights.len(),
+        "pinned": found.pinned == Some(model.version),
+    })
 }
 
 /// Records by what conflicts on them cost.
@@ -187,6 +253,7 @@ fn of_model(model: &Model) -> Json {
         "reverts": model.reverts,
         "switched_off": model.switched_off.join(" "),
         "factors_active": model.factors_active,
+        "shared": model.shared,
     })
 }
 

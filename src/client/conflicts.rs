@@ -99,6 +99,32 @@ pub struct Model {
     pub switched_off: Vec<String>,
     /// Whether the collaborative filter is part of it.
     pub factors_active: bool,
+    /// Whether it uses the cluster's model in place of its own.
+    pub shared: bool,
+}
+
+/// The models that the cluster keeps for all nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SharedModels {
+    /// Ascending by version.
+    pub models: Vec<SharedModel>,
+    /// The version that all nodes use.
+    pub pinned: Option<u64>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SharedModel {
+    /// From 1.
+    pub version: u64,
+    /// Who learnt it.
+    pub node_id: u64,
+    /// Outcomes that it was learnt from.
+    pub labels: u64,
+    /// Log-odds where all features are zero.
+    pub bias: f64,
+    /// Of each feature that counts: its place, its kind, its log-odds a unit.
+    pub weights: Vec<(u32, String, f64)>,
 }
 
 impl Client {
@@ -155,6 +181,29 @@ impl Client {
             .await?;
         Ok(answer.models.into_iter().map(model).collect())
     }
+
+    /// The models that the cluster keeps for all nodes.
+    pub async fn shared_models(&self) -> Result<SharedModels, ClientError> {
+        let (answer, _) = self
+            .call("SharedModels", None, |node| {
+                let request = self.request(v1::SharedModelsRequest {});
+                let mut service = self.conflict_service(&node);
+                async move { service.shared_models(request).await }
+            })
+            .await?;
+        let models = answer.models.into_iter().map(shared_model).collect();
+        Ok(SharedModels { models, pinned: answer.pinned })
+    }
+
+    /// Has all nodes use one version; `None`: the newest, where it does better than their own.
+    pub async fn pin_model(&self, version: Option<u64>) -> Result<(), ClientError> {
+        let asked = self.call("PinModel", None, |node| {
+            let request = self.request(v1::PinModelRequest { version });
+            let mut service = self.conflict_service(&node);
+            async move { service.pin_model(request).await }
+        });
+        asked.await.map(drop)
+    }
 }
 
 fn conflict(met: v1::Conflict) -> Result<Conflict, Malformed> {
@@ -198,5 +247,17 @@ fn model(model: v1::Model) -> Model {
         reverts: model.reverts,
         switched_off: model.switched_off,
         factors_active: model.factors_active,
+        shared: model.shared,
+    }
+}
+
+fn shared_model(shared: v1::SharedModel) -> SharedModel {
+    let weights = shared.weights.into_iter();
+    SharedModel {
+        version: shared.version,
+        node_id: shared.node_id,
+        labels: shared.labels,
+        bias: shared.bias,
+        weights: weights.map(|weight| (weight.feature, weight.of, weight.log_odds)).collect(),
     }
 }

@@ -39,7 +39,9 @@ mod transaction;
 pub use anomalies::{Anomaly, AnomalyFeed};
 pub use client::{Client, Options, Routing};
 pub use cluster::{Cluster, Divergence, Group, Member, Replica, Role};
-pub use conflicts::{Conflict, Conflicts, Model, Outlook, RecordOutlook};
+pub use conflicts::{
+    Conflict, Conflicts, Model, Outlook, RecordOutlook, SharedModel, SharedModels,
+};
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};
 pub use foresight::{Disturbance, Forecast, Foresight, Notice, Verdict, Warning};

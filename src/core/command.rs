@@ -7,6 +7,7 @@ use crate::{
     body::{Body, Fault, Part},
     chain::Transition,
     checkpoint::Checkpoint,
+    conflict::Model,
     delta::Rejection,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
@@ -139,6 +140,18 @@ pub enum MetaCommand {
         /// Its policy.
         policy: Policy,
     },
+    /// A conflict model that a node learnt: it gets the next version, and the oldest beyond a few
+    /// go.
+    PublishModel {
+        /// Who learnt it.
+        node: u64,
+        /// From so many outcomes.
+        labels: u64,
+        /// What it learnt.
+        model: Box<Model>,
+    },
+    /// The version that all nodes use; `None`: the newest, where it does better than their own.
+    PinModel(Option<u64>),
 }
 
 /// What a collection asks for.
@@ -316,6 +329,8 @@ pub enum Refusal {
         /// The last entry that is attested.
         attested: u64,
     },
+    /// There is no model of that version any more, or it is none that could be scored with.
+    NoModel,
 }
 
 /// A group cannot go on: two decisions contradict, or a commit arrived without a Yes vote.

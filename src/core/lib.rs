@@ -45,6 +45,7 @@ pub mod receipt;
 pub mod request;
 pub mod ring;
 pub mod rules;
+pub mod shelf;
 pub mod sign;
 pub mod state;
 pub mod ticket;
@@ -106,6 +107,8 @@ mod receipt_test;
 mod recovery_test;
 #[cfg(test)]
 mod ring_test;
+#[cfg(test)]
+mod shelf_test;
 #[cfg(test)]
 mod stale_test;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What group 0 keeps: the ring, the nodes, the collections' policies.
+//! What group 0 keeps: the ring, the nodes, the collections' policies, shared models.
 //!
 //! The ring is one value that only ever follows its own epoch; nodes and policies are replaced
 //! whole. Data groups learn of a new ring by a `Configure` command of their own.
@@ -7,6 +7,7 @@ use crate::{
     command::{MetaCommand, Policy, Refusal, Reply},
     ring::RingSpec,
     rules::{Rules, broken},
+    shelf,
     sign::PublicKey,
     state::{Read, State},
     tables,
@@ -69,6 +70,10 @@ pub(crate) fn apply(state: &mut impl State, command: &MetaCommand, rules: Rules)
         MetaCommand::SetPolicy { collection, policy } => {
             tables::save(state, tables::meta(&format!("policy/{collection}")), policy);
         }
+        MetaCommand::PublishModel { node, labels, model } => {
+            return shelf::publish(state, (*node, *labels), model);
+        }
+        MetaCommand::PinModel(version) => return shelf::pin(state, *version),
     }
     Reply::Done
 }

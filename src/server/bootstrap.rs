@@ -3,6 +3,7 @@
 
 use crate::{
     cluster::Cluster,
+    conflicts,
     peer::{PeerFound, PeerRead},
     time,
 };
@@ -31,8 +32,9 @@ pub(crate) async fn follow_meta(cluster: Arc<Cluster>) {
 async fn look(cluster: &Arc<Cluster>) -> bool {
     let deadline = time::deadline_in(LOOK_DEADLINE_MS);
     let found = cluster.read(GroupId::META, PeerRead::Meta, deadline).await;
-    let Ok(PeerFound::Meta { ring, nodes }) = found else { return false };
+    let Ok(PeerFound::Meta { ring, nodes, shelf }) = found else { return false };
     adopt_ring(cluster, ring);
+    conflicts::follow(cluster, shelf, deadline).await;
     let own = own_record(cluster);
     let registered = nodes.contains(&own);
     let all = nodes.len() == cluster.config.members.len();

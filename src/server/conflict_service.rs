@@ -3,7 +3,7 @@
 use crate::{
     api::{self, Gateway},
     convert,
-    peer::{NodeConflicts, Origin, PeerReply, PeerRequest},
+    peer::{NodeConflicts, Origin, PeerFound, PeerRead, PeerReply, PeerRequest},
     status::ApiError,
 };
 use std::{
@@ -12,7 +12,13 @@ use std::{
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
-use vatic_core::{codec, conflict::fixed::MILLION, delta::Delta, id::GroupId};
+use vatic_core::{
+    codec,
+    command::{Command, MetaCommand, Reply},
+    conflict::fixed::MILLION,
+    delta::Delta,
+    id::GroupId,
+};
 use vatic_proto::v1::{self, conflict_service_server::ConflictService};
 
 const CONFLICTS_MAX: u32 = 1_000;
@@ -95,6 +101,36 @@ impl ConflictService for Gateway {
         let (known, unreachable_nodes) = self.conflicts_known(0, deadline).await;
         let models = known.iter().map(|(node, known)| convert::model(*node, known)).collect();
         Ok(Response::new(v1::ModelsResponse { models, unreachable_nodes }))
+    }
+
+    async fn shared_models(
+        &self,
+        request: Request<v1::SharedModelsRequest>,
+    ) -> Result<Response<v1::SharedModelsResponse>, Status> {
+        let (group, deadline) = (GroupId::META, self.deadline(&request));
+        let found = self.cluster.read(group, PeerRead::Models, deadline).await;
+        let PeerFound::Models(shelf, models) = found.map_err(ApiError::from)? else {
+            return Err(ApiError::NoLeader { group }.into());
+        };
+        let models = models.iter().map(convert::shared_model).collect();
+        Ok(Response::new(v1::SharedModelsResponse { models, pinned: shelf.pinned }))
+    }
+
+    async fn pin_model(
+        &self,
+        request: Request<v1::PinModelRequest>,
+    ) -> Result<Response<v1::PinModelResponse>, Status> {
+        let deadline = self.deadline(&request);
+        let version = request.into_inner().version;
+        let command = Command::Meta(MetaCommand::PinModel(version));
+        let applied = self.cluster.propose(GroupId::META, command, deadline).await;
+        match applied.map_err(ApiError::from)?.reply {
+            Reply::Done => Ok(Response::new(v1::PinModelResponse {})),
+            _ => {
+                let what = format!("there is no model of version {}", version.unwrap_or(0));
+                Err(ApiError::BadFrame { what }.into())
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use vatic_core::{
     body::Fault,
     codec,
     command::{Cause, Why},
-    conflict::{Advice, Course},
+    conflict::{Advice, Course, Group, Term, fixed},
     delta::{Delta, Expect, Op, Rejection},
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
@@ -20,6 +20,7 @@ use vatic_core::{
     receipt::Receipt,
     request::RequestId,
     ring::RingSpec,
+    shelf::SharedModel,
     value::{Fields, Scalar, Value},
 };
 use vatic_proto::v1::{self, delta::Operation, expect_operation::Condition, value::Kind};
@@ -157,6 +158,28 @@ pub(crate) fn model(node: u32, known: &NodeConflicts) -> v1::Model {
         reverts: known.reverts,
         switched_off: switched_off.collect(),
         factors_active: known.factors_active,
+        shared: known.shared,
+    }
+}
+
+pub(crate) fn shared_model(shared: &SharedModel) -> v1::SharedModel {
+    let units = |q16: i32| f64::from(q16) / f64::from(fixed::ONE);
+    let model = &shared.model;
+    let used = model.terms.iter().enumerate().filter(|(_, term)| term.weight != 0);
+    let weight = |(at, term): (usize, &Term)| v1::Weight {
+        feature: at as u32,
+        of: Group::of(at).name().to_owned(),
+        log_odds: units(term.weight),
+        low: units(term.low),
+        high: units(term.high),
+    };
+    v1::SharedModel {
+        version: shared.version,
+        node_id: shared.node,
+        labels: shared.labels,
+        bias: units(model.bias),
+        weights: used.map(weight).collect(),
+        factors_active: model.factors.is_some(),
     }
 }
 

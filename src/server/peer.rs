@@ -20,6 +20,7 @@ use vatic_core::{
     receipt::Receipt,
     request::{Held, RequestId},
     ring::RingSpec,
+    shelf::{SharedModel, Shelf},
 };
 
 /// A question to one group's leader, or to a node.
@@ -94,8 +95,12 @@ pub(crate) enum PeerRead {
     Outcome(Tid),
     /// The signatures over an entry.
     Endorsement(u64),
-    /// What group 0 keeps.
+    /// What group 0 keeps, but for models.
     Meta,
+    /// A shared model, by its version.
+    Model(u64),
+    /// All of them.
+    Models,
     /// Which versions, read by a stream that runs, do not stand or may soon not.
     Disturbed(Vec<KeyRead>),
 }
@@ -148,6 +153,8 @@ pub(crate) struct NodeConflicts {
     pub(crate) reverts: u64,
     pub(crate) switched_off: Vec<Group>,
     pub(crate) factors_active: bool,
+    /// Whether it uses the cluster's model.
+    pub(crate) shared: bool,
     /// The newest first.
     pub(crate) conflicts: Vec<Met>,
 }
@@ -222,7 +229,11 @@ pub(crate) enum PeerFound {
     /// The signatures over the entry, once a majority's are there.
     Endorsement(Option<Box<Endorsement>>),
     /// What group 0 keeps.
-    Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord> },
+    Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord>, shelf: Shelf },
+    /// A shared model, if it is kept.
+    Model(Option<Box<SharedModel>>),
+    /// Which there are, ascending by version.
+    Models(Shelf, Vec<SharedModel>),
     /// Those that do not, or may not.
     Disturbed(Vec<Disturbed>),
 }

@@ -24,7 +24,7 @@ use vatic_core::{
     meta,
     read::{self, Blocked, SnapshotFault},
     rules::Rules,
-    value,
+    shelf, value,
 };
 use vatic_store::View;
 
@@ -221,7 +221,12 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
             PeerFound::Outcome(Box::new(outcome))
         }
         PeerRead::Disturbed(reads) => PeerFound::Disturbed(group.disturbed(view, reads)),
-        PeerRead::Meta => PeerFound::Meta { ring: meta::ring(view), nodes: meta::nodes(view) },
+        PeerRead::Meta => {
+            let (ring, nodes) = (meta::ring(view), meta::nodes(view));
+            PeerFound::Meta { ring, nodes, shelf: shelf::shelf(view) }
+        }
+        PeerRead::Model(version) => PeerFound::Model(shelf::model(view, *version).map(Box::new)),
+        PeerRead::Models => PeerFound::Models(shelf::shelf(view), shelf::models(view)),
     })
 }
 

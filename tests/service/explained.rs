@@ -94,3 +94,18 @@ pub(crate) async fn explanation_changes_nothing_and_names_each_record(cluster: &
     let too_many = vatic(cluster.endpoints(), &["conflicts", "ls", "--limit", "1001"]);
     assert_eq!(too_many.code, 2, "{too_many:?}");
 }
+
+/// Which models there are hangs on what the other tests teach; what is asked for must be there.
+pub(crate) async fn model_that_is_not_there_is_not_pinned(cluster: &Cluster) {
+    let client = cluster.client();
+    let found = client.shared_models().await.unwrap();
+    assert_eq!(found.pinned, None);
+    let refused = client.pin_model(Some(u64::MAX)).await;
+    let Err(ClientError::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.reason, "BAD_FRAME");
+    client.pin_model(None).await.unwrap();
+    let shown = vatic(cluster.endpoints(), &["model", "show", "--output", "json"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let wrong = vatic(cluster.endpoints(), &["model", "pin", "oldest"]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+}

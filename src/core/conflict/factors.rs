@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const RANK: usize = 8;
 
 /// The factors, in Q12.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Factors {
     /// Of users, by id.
     pub users: BTreeMap<u64, [i16; RANK]>,

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// What one feature counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Term {
     /// Log-odds for each unit of the feature, Q16.
     pub weight: i32,
@@ -24,7 +24,7 @@ pub struct Term {
 }
 
 /// From raw log-odds z and residual r to those that are meant: `slope · z + residual · r + offset`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Calibration {
     /// Q16, positive: calibration keeps the order of scores.
     pub slope: i32,
@@ -41,7 +41,7 @@ impl Default for Calibration {
 }
 
 /// A model that was fitted elsewhere.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Model {
     /// Ascends with each model that a loop makes.
     pub version: u64,

@@ -15,12 +15,14 @@ mod fit;
 mod learner;
 mod lineage;
 pub mod measure;
+mod offered;
 mod random;
 mod rules;
 mod sample;
 mod train;
 
 pub use learner::{Learner, Mode, Status};
+pub use offered::Offered;
 pub use rules::Rules;
 pub use sample::Sample;
 
@@ -32,5 +34,7 @@ mod fixed_test;
 mod learner_test;
 #[cfg(test)]
 mod measure_test;
+#[cfg(test)]
+mod offered_test;
 #[cfg(test)]
 mod synthetic_test;

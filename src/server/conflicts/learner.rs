@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 use vatic_core::conflict::{Label, Model};
-use vatic_learn::conflict::{Learner, Mode, Rules, Sample, Status};
+use vatic_learn::conflict::{Learner, Mode, Offered, Rules, Sample, Status};
 
 /// Labels that may wait for a fit to end.
 const WAITING_MAX: usize = 4_096;
@@ -27,17 +27,24 @@ pub(crate) struct Learning {
 }
 
 struct Learnt {
-    model: RwLock<Arc<Model>>,
+    /// What this node learnt, and from how many labels.
+    own: RwLock<(Arc<Model>, u64)>,
+    /// What the cluster has, if that is known.
+    offered: Mutex<Option<Offered>>,
+    /// That of both which is used.
+    used: RwLock<Arc<Model>>,
     status: Mutex<Status>,
 }
 
 impl Learning {
     pub(crate) fn start(node: u32) -> Learning {
-        let rules = Rules { window_labels: WINDOW_LABELS, ..Rules::production() };
-        let learner = Learner::new(rules, u64::from(node));
+        let learner = Learner::new(rules(), u64::from(node));
         let (labels, taught) = sync_channel(WAITING_MAX);
+        let model = Arc::new(learner.model().clone());
         let learnt = Arc::new(Learnt {
-            model: RwLock::new(Arc::new(learner.model().clone())),
+            own: RwLock::new((model.clone(), 0)),
+            offered: Mutex::default(),
+            used: RwLock::new(model),
             status: Mutex::new(learner.status()),
         });
         let teaches = learnt.clone();
@@ -49,7 +56,20 @@ impl Learning {
 
     /// The model to score with.
     pub(crate) fn model(&self) -> Arc<Model> {
-        self.learnt.model.read().expect("no holder panics").clone()
+        self.learnt.used.read().expect("no holder panics").clone()
+    }
+
+    /// What this node learnt that others may use, and from how many labels.
+    pub(super) fn to_share(&self) -> Option<(Arc<Model>, u64)> {
+        let mode = self.learnt.status.lock().expect("no holder panics").mode;
+        let own = self.learnt.own.read().expect("no holder panics").clone();
+        (mode == Mode::Full).then_some(own)
+    }
+
+    /// The cluster's model, or none.
+    pub(super) fn offer(&self, offered: Option<Offered>) {
+        *self.learnt.offered.lock().expect("no holder panics") = offered;
+        self.learnt.choose();
     }
 
     pub(crate) fn learn(&self, label: Label, now_us: u64) {
@@ -76,6 +96,7 @@ impl Learning {
             reverts: status.reverts,
             switched_off: status.switched_off,
             factors_active: status.factors_active,
+            shared: self.learnt.uses_shared(),
             conflicts,
         }
     }
@@ -83,16 +104,45 @@ impl Learning {
 
 impl Learnt {
     fn run(&self, mut learner: Learner, labels: &Receiver<Sample>) {
+        let rules = rules();
         while let Ok(sample) = labels.recv() {
-            learner.learn(sample);
-            let model = learner.model();
-            let current = self.model.read().expect("no holder panics").clone();
-            let named = |model: &Model| (model.version, model.revision);
-            // The running rate has no version, and is no model to choose by.
-            if named(&current) != named(model) {
-                *self.model.write().expect("no holder panics") = Arc::new(model.clone());
+            if let Some(offered) = self.offered.lock().expect("no holder panics").as_mut() {
+                // Before anybody has learnt from it.
+                offered.note(&sample, learner.model(), learner.prior_model(), &rules);
             }
-            *self.status.lock().expect("no holder panics") = learner.status();
+            learner.learn(sample);
+            self.know(&learner);
+            self.choose();
         }
     }
+
+    fn know(&self, learner: &Learner) {
+        let (model, status) = (learner.model(), learner.status());
+        let mut own = self.own.write().expect("no holder panics");
+        let named = |model: &Model| (model.version, model.revision);
+        // The running rate has no version, and is no model to choose by.
+        if named(&own.0) != named(model) {
+            own.0 = Arc::new(model.clone());
+        }
+        own.1 = status.labels;
+        *self.status.lock().expect("no holder panics") = status;
+    }
+
+    fn choose(&self) {
+        let (own, labels) = self.own.read().expect("no holder panics").clone();
+        let offered = self.offered.lock().expect("no holder panics");
+        let offered = offered.as_ref().filter(|offered| offered.is_used(labels));
+        let chosen = offered.map_or(own, |offered| offered.model.clone());
+        *self.used.write().expect("no holder panics") = chosen;
+    }
+
+    fn uses_shared(&self) -> bool {
+        let labels = self.own.read().expect("no holder panics").1;
+        let offered = self.offered.lock().expect("no holder panics");
+        offered.as_ref().is_some_and(|offered| offered.is_used(labels))
+    }
+}
+
+fn rules() -> Rules {
+    Rules { window_labels: WINDOW_LABELS, ..Rules::production() }
 }

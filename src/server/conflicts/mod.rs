@@ -2,7 +2,8 @@
 //!
 //! The core says what is known of a claim or a vote and what it means; here are its clock, its
 //! lock, and a thread that learns. A node knows the conflicts of the groups that it leads, and
-//! learns from those: a new leader begins with its own model and without its predecessor's present.
+//! learns from those: a new leader begins without its predecessor's present. Models are shared
+//! through group 0.
 //!
 //! Nothing here decides whether a transaction commits.
 
@@ -10,8 +11,10 @@
 mod conflicts_test;
 mod history;
 mod learner;
+mod shared;
 
 pub(crate) use history::Met;
+pub(crate) use shared::follow;
 
 use crate::{
     peer::{NodeConflicts, Origin, Outlook, PeerReply},
@@ -19,6 +22,7 @@ use crate::{
 };
 use history::History;
 use learner::Learning;
+use shared::Sharing;
 use std::sync::Mutex;
 use vatic_core::{
     codec,
@@ -46,6 +50,7 @@ pub(crate) struct Conflicts {
     node: u32,
     present: Mutex<Present>,
     learning: Learning,
+    sharing: Mutex<Sharing>,
     history: Mutex<History>,
 }
 
@@ -86,6 +91,7 @@ impl Conflicts {
             node,
             present: Mutex::new(present),
             learning: Learning::start(node),
+            sharing: Mutex::default(),
             history: Mutex::default(),
         }
     }
