@@ -7,6 +7,7 @@
 //! Invariant: between entries nothing is gathered (it would be lost with the process).
 
 use crate::{
+    codec,
     command::Reply,
     group::Group,
     id::{Tid, Timestamp},
@@ -34,8 +35,13 @@ impl Group {
 
     /// Writes what was gathered.
     pub(crate) fn write_garbage(&mut self, state: &mut impl State) {
-        for (after_us, items) in core::mem::take(&mut self.gathered) {
+        for (after_us, mut items) in core::mem::take(&mut self.gathered) {
             let due = self.head.clock.plus_us(after_us);
+            if items.len() > ROW_ITEMS_MAX {
+                // Rows are collected in the order of their first items: an older version must not
+                // outlive the tombstone that hides it.
+                items.sort_by_cached_key(codec::encode);
+            }
             items.chunks(ROW_ITEMS_MAX).for_each(|items| write_row(state, due, items));
         }
     }

@@ -92,11 +92,15 @@ mod fixture_test;
 #[cfg(test)]
 mod footprint_test;
 #[cfg(test)]
+mod garbage_test;
+#[cfg(test)]
 mod key_test;
 #[cfg(test)]
 mod lane_test;
 #[cfg(test)]
 mod merkle_test;
+#[cfg(test)]
+mod multiread_test;
 #[cfg(test)]
 mod protocol_test;
 #[cfg(test)]

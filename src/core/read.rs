@@ -217,6 +217,10 @@ impl Group {
                 return Err(Blocked { by: writer.tid });
             }
         }
+        if since < self.head.horizon {
+            // What came and went since may have been collected.
+            return Ok(false);
+        }
         let trusts_absence = broken!(self.rules, SecondPassTrustsAbsence);
         let records_max = self.config.limits.range_records_max;
         Ok(reads.iter().all(|read| {
