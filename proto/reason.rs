@@ -22,8 +22,6 @@ pub const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
 /// ABORTED: a rollback; the `vatic.v1.Outcome` is in the details beside the ErrorInfo.
 /// Metadata: `cause`, `key`, `transaction_id`.
 pub const ROLLED_BACK: &str = "ROLLED_BACK";
-/// UNAVAILABLE: ask another node. Metadata: `group`, `leader_node`, `leader_endpoint`.
-pub const NOT_LEADER: &str = "NOT_LEADER";
 /// UNAVAILABLE: the group elects; ask again. Metadata: `group`.
 pub const NO_LEADER: &str = "NO_LEADER";
 /// UNAVAILABLE: this node drains; ask another.
@@ -39,7 +37,8 @@ pub const SNAPSHOT_TOO_OLD: &str = "SNAPSHOT_TOO_OLD";
 pub const SNAPSHOT_TOO_NEW: &str = "SNAPSHOT_TOO_NEW";
 /// DATA_LOSS: the client's digest and the node's differ. Metadata: `seq`, `expected`, `actual`.
 pub const DIGEST_MISMATCH: &str = "DIGEST_MISMATCH";
-/// DEADLINE_EXCEEDED: nothing was committed. Metadata: `deadline_ms`.
+/// DEADLINE_EXCEEDED. Metadata: `deadline_ms`, and nothing was committed; or `group`, whose leader
+/// had no answer yet, for an undecided transaction in the way, say.
 pub const DEADLINE: &str = "DEADLINE";
 /// UNKNOWN: sealed, and the answer was lost: ask GetOutcome. Metadata: `transaction_id`.
 pub const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";

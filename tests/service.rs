@@ -58,6 +58,7 @@ fn main() -> ExitCode {
             explained::model_that_is_not_there_is_not_pinned,
             queue::tickets_happen_once_wait_while_paused_and_can_be_taken_back,
             requests::request_repeated_through_another_node_is_answered_with_the_original,
+            requests::request_that_undid_what_it_expects_is_answered_with_the_original,
             requests::requests_sent_at_once_apply_once,
             requests::expired_request_is_refused,
             refusals::malformed_transitions_are_refused_and_leave_nothing,

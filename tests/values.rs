@@ -45,6 +45,12 @@ pub fn expect_version(key: &v1::Key, version: u64) -> v1::Delta {
     operation(key, Operation::Expect(v1::ExpectOperation { condition }))
 }
 
+/// Rolls back unless there is no record.
+pub fn expect_absent(key: &v1::Key) -> v1::Delta {
+    let condition = Some(v1::expect_operation::Condition::Absent(true));
+    operation(key, Operation::Expect(v1::ExpectOperation { condition }))
+}
+
 /// Any operation on a record.
 pub fn operation(key: &v1::Key, operation: Operation) -> v1::Delta {
     v1::Delta { key: Some(key.clone()), operation: Some(operation) }

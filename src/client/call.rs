@@ -1,8 +1,8 @@
 //! One unary call: to whom, how long, and how often.
 //!
-//! The loop is the same for all calls: ask the likely leader, follow the hint of a refusal, let a
-//! dead endpoint rest, pause with jitter, and stop at the operation's deadline. Only calls that
-//! may be repeated come through here: reads, and writes with a request id.
+//! The loop is the same for all calls: ask the likely leader, let a dead endpoint rest, pause with
+//! jitter, and stop at the operation's deadline. Only calls that may be repeated come through here:
+//! reads, and writes with a request id.
 
 use std::future::Future;
 use std::time::Duration;
@@ -27,7 +27,6 @@ pub(crate) struct Attempts<'a> {
     client: &'a Client,
     backoff: Backoff,
     end: Instant,
-    wanted: Option<String>,
 }
 
 impl<'a> Attempts<'a> {
@@ -37,7 +36,6 @@ impl<'a> Attempts<'a> {
             client,
             backoff: Backoff::new(limits),
             end: Instant::now() + Duration::from_millis(limits.operation_ms),
-            wanted: None,
         }
     }
 
@@ -45,12 +43,12 @@ impl<'a> Attempts<'a> {
     pub(crate) fn node(&self, partition: Option<&str>) -> Node {
         let inner = &self.client.inner;
         let learnt = partition.and_then(|partition| inner.routes.find(partition));
-        inner.pool.pick(self.wanted.as_deref().or(learnt.as_deref()))
+        inner.pool.pick(learnt.as_deref())
     }
 
     /// The same where the caller knows who likely leads.
     pub(crate) fn node_or(&self, leader: Option<&str>) -> Node {
-        self.client.inner.pool.pick(self.wanted.as_deref().or(leader))
+        self.client.inner.pool.pick(leader)
     }
 
     /// Takes note of a failure; waits, or answers false where there is no attempt left.
@@ -64,7 +62,6 @@ impl<'a> Attempts<'a> {
         if matches!(error, ClientError::Unreachable { .. } | ClientError::Deadline { .. }) {
             node.into_iter().for_each(|node| inner.pool.failed(&node.endpoint));
         }
-        self.wanted = error.leader_endpoint().map(str::to_owned);
         // Who has too much to do leads all the same.
         if let Some(partition) = partition.filter(|_| error.retry_after().is_none()) {
             inner.routes.forget(partition);

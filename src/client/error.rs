@@ -173,18 +173,6 @@ impl ClientError {
         }
     }
 
-    /// Who should be asked instead, where the error says so.
-    pub(crate) fn leader_endpoint(&self) -> Option<&str> {
-        match self {
-            ClientError::Refused(refusal) => refusal
-                .metadata
-                .get("leader_endpoint")
-                .map(String::as_str)
-                .filter(|endpoint| !endpoint.is_empty()),
-            _ => None,
-        }
-    }
-
     /// How long the server wants to be left alone.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -87,6 +87,9 @@ pub(crate) enum CallError {
     /// Nobody who leads the group answered in time.
     #[error("group {group} has no leader that answers")]
     NoLeader { group: GroupId },
+    /// The group's leader had no answer by the deadline.
+    #[error("the leader of group {group} had no answer by the deadline")]
+    Late { group: GroupId },
     /// A command is larger than an entry may be.
     #[error("the command has {command_bytes} bytes, command_bytes_max is {limit_bytes}")]
     TooLarge { limit_bytes: u64, command_bytes: u64 },
@@ -245,6 +248,7 @@ impl Cluster {
     ) -> Result<PeerReply, CallError> {
         let mut pauses = RETRY_PAUSES_MS.iter();
         let mut pause_ms = 0;
+        let mut late = false;
         // Once an answer was lost the question may have had its effect: a refusal says nothing.
         while Instant::now() < deadline {
             let node = self.guess(group);
@@ -253,13 +257,20 @@ impl Cluster {
             } else {
                 self.peers.call(node, &request, deadline).await
             };
+            late = matches!(reply, Some(PeerReply::Late)) || late && reply.is_none();
             match reply {
                 Some(PeerReply::NotLeader { leader }) => self.learn(group, node, leader),
-                Some(PeerReply::TooLarge { limit_bytes, command_bytes }) => {
+                Some(PeerReply::TooLarge { limit_bytes, command_bytes }) if !in_doubt => {
                     return Err(CallError::TooLarge { limit_bytes, command_bytes });
                 }
                 Some(PeerReply::Full) if !in_doubt => return Err(CallError::Full { group }),
-                Some(PeerReply::Full | PeerReply::Late | PeerReply::Stopping) | None => {
+                Some(
+                    PeerReply::TooLarge { .. }
+                    | PeerReply::Full
+                    | PeerReply::Late
+                    | PeerReply::Stopping,
+                )
+                | None => {
                     in_doubt = true;
                     self.learn(group, node, None);
                 }
@@ -269,7 +280,7 @@ impl Cluster {
             let pause = Duration::from_millis(rand::random_range(1..=pause_ms));
             tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
         }
-        Err(CallError::NoLeader { group })
+        Err(if late { CallError::Late { group } } else { CallError::NoLeader { group } })
     }
 
     /// A group that this node leads, as far as it knows, and may answer for.

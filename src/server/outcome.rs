@@ -44,7 +44,7 @@ pub(crate) async fn finish(
         }
         Ok(finished) => Some(finished),
         // The seal may have arrived: it may commit yet.
-        Err(CallError::NoLeader { .. }) => None,
+        Err(CallError::NoLeader { .. } | CallError::Late { .. }) => None,
     };
     stager.into_iter().for_each(Stager::sealed);
     let finished = finished.ok_or(ApiError::OutcomeUnknown { tid })?;
@@ -233,7 +233,7 @@ async fn rolled_back(
 ) -> Result<v1::Outcome, ApiError> {
     let held = match (&cause.why, claim) {
         (Why::RequestHeld { by }, _) => Some(*by),
-        (Why::Locked { key, .. }, Some(claim)) if key.collection == request::COLLECTION => {
+        (why, Some(claim)) if may_be_its_own(why) => {
             same_request(cluster, &claim, deadline).await?
         }
         _ => None,
@@ -247,6 +247,16 @@ async fn rolled_back(
         };
     }
     Ok(with_rollback(cluster, tid, convert::rollback(cause)))
+}
+
+/// Whether another attempt at the same request may have made what stood in the way: it expected what
+/// that one has changed, say. What is worth another attempt need not be asked: that one is told.
+fn may_be_its_own(why: &Why) -> bool {
+    match why {
+        Why::Rejected { .. } | Why::Quota { .. } => true,
+        Why::Locked { key, .. } => key.collection == request::COLLECTION,
+        _ => false,
+    }
 }
 
 /// Who committed this very request, once whoever is at it has been decided.

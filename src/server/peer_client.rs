@@ -30,6 +30,10 @@ use vatic_proto::peer::v1::{
 };
 
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Largest question: a message holds it, and what frames it.
+const QUESTION_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
+/// That an answer will be late must be heard before the deadline.
+const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// Questions share a message up to this size.
 const SHARED_BYTES_MAX: usize = 1 << 20;
 /// Questions that may wait for a stream; whoever asks more waits.
@@ -88,8 +92,14 @@ impl PeerClients {
             | PeerRequest::Conflicts { .. } => Kind::Reads,
         };
         let lane = self.lane(node, kind)?;
-        let body = codec::encode(request).into();
-        let question = Question { id: 0, deadline_ms: left.as_millis() as u32, body };
+        let body: prost::bytes::Bytes = codec::encode(request).into();
+        if body.len() > QUESTION_BYTES_MAX {
+            // The stream would break, and with it what others ask.
+            let (limit_bytes, command_bytes) = (QUESTION_BYTES_MAX as u64, body.len() as u64);
+            return Some(PeerReply::TooLarge { limit_bytes, command_bytes });
+        }
+        let deadline_ms = left.saturating_sub(ANSWER_MARGIN).as_millis() as u32;
+        let question = Question { id: 0, deadline_ms, body };
         let (answer, answered) = oneshot::channel();
         let asking = async {
             lane.send(Asked { question, answer }).await.ok()?;

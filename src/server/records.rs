@@ -27,6 +27,8 @@ const VOTE_PAUSE_MAX_MS: u64 = 50;
 
 /// Chunks that may wait for a slow client.
 const OUT_CHUNKS: usize = 4;
+/// How long an error waits for a client that takes nothing.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 #[tonic::async_trait]
 impl RecordService for Gateway {
@@ -57,17 +59,19 @@ impl RecordService for Gateway {
         let group = self.group_of(&range.partition)?;
         let limit_ms = self.cluster.config.limits.stream_age_max_ms;
         let asked_ms = if deadline_ms == 0 { limit_ms } else { u64::from(deadline_ms) };
-        let deadline = time::deadline_in(asked_ms.min(limit_ms));
+        let deadline_ms = asked_ms.min(limit_ms);
+        let deadline = time::deadline_in(deadline_ms);
         let (out, chunks) = mpsc::channel(OUT_CHUNKS);
-        let scan = Scan { gateway: self.clone(), group, range, limit, deadline, out: out.clone() };
+        let (gateway, to) = (self.clone(), out.clone());
+        let scan = Scan { gateway, group, range, limit, deadline_ms, deadline, out: to };
         tokio::spawn(async move {
             let done = match at {
                 Some(at) => scan.snapshot(Timestamp(at)).await,
                 None => scan.linearizable().await,
             };
             if let Err(error) = done {
-                // A client that is gone needs no answer.
-                let _ = out.send(Err(error.into())).await;
+                // A client that is gone, or takes nothing, needs no answer.
+                let _ = tokio::time::timeout(LAST_WORD, out.send(Err(error.into()))).await;
             }
         });
         Ok(Response::new(ReceiverStream::new(chunks)))
@@ -242,6 +246,7 @@ struct Scan {
     group: GroupId,
     range: KeyRange,
     limit: u32,
+    deadline_ms: u64,
     deadline: Instant,
     out: mpsc::Sender<Result<v1::ScanResponse, Status>>,
 }
@@ -255,7 +260,7 @@ impl Scan {
         let read = PeerRead::Scan(self.range.clone(), limit.min(max));
         let found = self.page(read, None).await?;
         if !found.more || found.records.len() as u64 == limit {
-            self.send(found.records, true).await;
+            self.send(found.records, true).await?;
             return Ok(());
         }
         let read = PeerRead::SnapshotOf(self.range.clone());
@@ -275,7 +280,7 @@ impl Scan {
             left -= found.records.len() as u64;
             let end = !found.more || left == 0;
             let next = found.covered.to.clone();
-            if !self.send(found.records, end).await {
+            if !self.send(found.records, end).await? {
                 return Ok(());
             }
             match next {
@@ -293,8 +298,8 @@ impl Scan {
         }
     }
 
-    /// Whether the client still takes chunks.
-    async fn send(&self, records: Vec<Record>, end: bool) -> bool {
+    /// Whether the client is still there; one that takes no more chunks is told so.
+    async fn send(&self, records: Vec<Record>, end: bool) -> Result<bool, ApiError> {
         let per_chunk = self.gateway.cluster.config.limits.scan_chunk_records.max(1) as usize;
         let mut records = records.into_iter().filter_map(convert::to_record).peekable();
         loop {
@@ -304,9 +309,10 @@ impl Scan {
             let route = end.then(|| outcome::route(&self.gateway.cluster, self.group));
             let chunk = Ok(v1::ScanResponse { records: chunk, end, route });
             let sent = tokio::time::timeout_at(self.deadline, self.out.send(chunk)).await;
-            let taken = matches!(sent, Ok(Ok(())));
-            if last || !taken {
-                return taken;
+            let late = |_| ApiError::Deadline { deadline_ms: self.deadline_ms };
+            let there = sent.map_err(late)?.is_ok();
+            if last || !there {
+                return Ok(there);
             }
         }
     }

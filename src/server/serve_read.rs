@@ -13,7 +13,7 @@ use crate::{
     peer::{PeerFound, PeerRead, PeerReply},
     time,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use vatic_consensus::{GroupHandle, RaftId, ReadError};
 use vatic_core::{
@@ -68,7 +68,10 @@ pub(crate) async fn serve(
                 return PeerReply::NotLeader { leader: hint.map(|hint| hint.id.node()) };
             }
             Ok(Err(ReadError::Stopped)) => return PeerReply::Stopping,
-            Ok(Err(ReadError::NoQuorum { .. })) | Err(_) => return PeerReply::Late,
+            // It does not know whether it leads.
+            Ok(Err(ReadError::NoQuorum { .. })) | Err(_) => {
+                return PeerReply::NotLeader { leader: None };
+            }
         }
     }
     let reader = Reader { cluster, id: group, handle, replica };
@@ -113,7 +116,7 @@ impl Reader<'_> {
         }
         let mut pauses = LOOK_PAUSES_MS.iter();
         let mut pause_ms = 0;
-        let recovers = time::deadline_in(self.cluster.config.limits.recover_after_ms);
+        let mut holders = BTreeMap::new();
         loop {
             let (_, view) = self.handle.serving_view().filter(|(id, _)| *id == self.replica)?;
             let wait = match answer(self.id, &view, read) {
@@ -122,12 +125,17 @@ impl Reader<'_> {
             };
             drop(view);
             match wait {
-                Wait::For(tid) if Instant::now() >= recovers => self.recover(tid).await,
+                Wait::For(tid) => {
+                    let recover_after_ms = self.cluster.config.limits.recover_after_ms;
+                    let due = || time::deadline_in(recover_after_ms);
+                    if Instant::now() >= *holders.entry(tid).or_insert_with(due) {
+                        self.recover(tid).await;
+                    }
+                }
                 Wait::ForClock(at) => match self.advance(at).await {
                     Ok(()) => {}
                     Err(fault) => return Some(PeerFound::Snapshot(fault)),
                 },
-                Wait::For(_) => {}
             }
             pause_ms = pauses.next().copied().unwrap_or(pause_ms);
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;

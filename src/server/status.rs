@@ -42,6 +42,7 @@ pub(crate) enum ApiError {
     Overloaded { retry_us: u64 },
     ShuttingDown,
     Deadline { deadline_ms: u64 },
+    Late { group: GroupId },
     SnapshotTooOld { at: Timestamp, horizon: Timestamp },
     SnapshotTooNew { at: Timestamp, clock: Timestamp },
     OutcomeUnknown { tid: Tid },
@@ -124,6 +125,7 @@ impl From<CallError> for ApiError {
     fn from(error: CallError) -> ApiError {
         match error {
             CallError::NoLeader { group } => ApiError::NoLeader { group },
+            CallError::Late { group } => ApiError::Late { group },
             CallError::TooLarge { limit_bytes, command_bytes } => ApiError::Limit {
                 limit: "command_bytes_max",
                 max: limit_bytes,
@@ -182,6 +184,7 @@ fn describe(error: ApiError) -> (Code, &'static str, String, Details) {
             describe_snapshot(error)
         }
         ApiError::NoLeader { .. }
+        | ApiError::Late { .. }
         | ApiError::NotReady
         | ApiError::ShuttingDown
         | ApiError::Deadline { .. } => describe_unavailable(error),
@@ -244,6 +247,15 @@ fn describe_unavailable(error: ApiError) -> (Code, &'static str, String, Details
             reason::DEADLINE,
             format!("the deadline of {deadline_ms} ms passed; nothing was committed"),
             vec![("deadline_ms", deadline_ms.to_string())],
+        ),
+        ApiError::Late { group } => (
+            Code::DeadlineExceeded,
+            reason::DEADLINE,
+            format!(
+                "the leader of group {group} had no answer by the deadline: an undecided \
+                     transaction may be in the way"
+            ),
+            vec![("group", group.to_string())],
         ),
         other => unreachable!("{other:?} does not say unavailable"),
     }

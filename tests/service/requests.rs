@@ -6,7 +6,7 @@ use tonic::Code;
 use vatic_client::{Outcome, OutcomeOf, Request};
 use vatic_proto::v1;
 use vatic_tests::cluster::{Cluster, NODES};
-use vatic_tests::values::{add, core_key, fields, key, number, transitions};
+use vatic_tests::values::{add, core_key, expect_absent, fields, key, number, transitions};
 use vatic_tests::wire::{self, committed, refused};
 
 fn now_ms() -> u64 {
@@ -48,6 +48,38 @@ pub(crate) async fn request_repeated_through_another_node_is_answered_with_the_o
     }
     let found = cluster.client().get(&core_key(&name)).await.unwrap();
     assert_eq!(number(found.as_ref()), 5);
+}
+
+/// Its own effect stands in its way when it is repeated: in the group that knows of the request, in
+/// another one that is asked first, and in one that is asked last.
+pub(crate) async fn request_that_undid_what_it_expects_is_answered_with_the_original(
+    cluster: &Cluster,
+) {
+    for (turn, route, touched) in [(0, 1, &[1][..]), (1, 1, &[1, 2]), (2, 2, &[1, 2])] {
+        let mut deltas = Vec::new();
+        for group in touched {
+            let name = key("undone", &cluster.partition(*group, 0).await, &turn.to_string());
+            deltas.extend([expect_absent(&name), add(&name, 1)]);
+        }
+        let route_key = cluster.partition(route, 0).await;
+        let id = format!("undoes {turn}").into_bytes().into();
+        let request = v1::SubmitRequest {
+            request_id: Some(v1::RequestId { id, route_key, mint_unix_ms: now_ms() }),
+            transitions: transitions(deltas),
+            ..Default::default()
+        };
+        let mut ids = Vec::new();
+        for at in [0, 1, 2] {
+            let mut service = wire::transactions(cluster.channel(at));
+            let outcome = service.submit(request.clone()).await.unwrap().into_inner().outcome;
+            let outcome = outcome.unwrap();
+            committed(&outcome);
+            assert_eq!(outcome.replayed, at > 0);
+            ids.push(outcome.transaction_id);
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 1, "one attempt committed, and all name it");
+    }
 }
 
 pub(crate) async fn requests_sent_at_once_apply_once(cluster: &Cluster) {
