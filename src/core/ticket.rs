@@ -197,7 +197,7 @@ impl Entry {
 }
 
 impl Resolved {
-    fn fields(&self) -> Fields {
+    pub(crate) fn fields(&self) -> Fields {
         let text = |text: &str| Value::One(Scalar::String(text.to_owned()));
         match self {
             Resolved::Committed(tid) => Fields::from([
