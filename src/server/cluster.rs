@@ -94,8 +94,8 @@ pub(crate) enum CallError {
     #[error("the command has {command_bytes} bytes, command_bytes_max is {limit_bytes}")]
     TooLarge { limit_bytes: u64, command_bytes: u64 },
     /// The group's leader has no room for new work.
-    #[error("the leader of group {group} has no room on its disk")]
-    Full { group: GroupId },
+    #[error("the leader of group {group} has no room: {limit} is {max}")]
+    Full { group: GroupId, limit: String, max: u64 },
 }
 
 /// Pauses between two tries: short at first, since most errors are a leader that just moved.
@@ -248,7 +248,7 @@ impl Cluster {
     ) -> Result<PeerReply, CallError> {
         let mut pauses = RETRY_PAUSES_MS.iter();
         let mut pause_ms = 0;
-        let mut late = false;
+        let mut late = true;
         // Once an answer was lost the question may have had its effect: a refusal says nothing.
         while Instant::now() < deadline {
             let node = self.guess(group);
@@ -263,10 +263,12 @@ impl Cluster {
                 Some(PeerReply::TooLarge { limit_bytes, command_bytes }) if !in_doubt => {
                     return Err(CallError::TooLarge { limit_bytes, command_bytes });
                 }
-                Some(PeerReply::Full) if !in_doubt => return Err(CallError::Full { group }),
+                Some(PeerReply::Full { limit, max }) if !in_doubt => {
+                    return Err(CallError::Full { group, limit, max });
+                }
                 Some(
                     PeerReply::TooLarge { .. }
-                    | PeerReply::Full
+                    | PeerReply::Full { .. }
                     | PeerReply::Late
                     | PeerReply::Stopping,
                 )

@@ -152,8 +152,8 @@ impl Cluster {
         deadline: Instant,
     ) -> PeerReply {
         let adds_work = matches!(command, Command::Vote(_) | Command::Stage { .. });
-        if adds_work && !self.has_room() {
-            return PeerReply::Full;
+        if let Some((limit, max)) = self.shortage().filter(|_| adds_work) {
+            return PeerReply::Full { limit: limit.to_owned(), max };
         }
         if let Command::Vote(vote) = command {
             // Another node's clock may run ahead, and the group's would follow it for good.
@@ -200,8 +200,8 @@ impl Cluster {
         if !handle.is_leader() {
             return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
         }
-        if !self.has_room() {
-            return PeerReply::Full;
+        if let Some((limit, max)) = self.shortage() {
+            return PeerReply::Full { limit: limit.to_owned(), max };
         }
         let limit_bytes = self.config.consensus_limits.command_bytes_max as u64;
         let part_bytes = parts.iter().map(codec::encoded_bytes).max().unwrap_or(0);
@@ -254,9 +254,12 @@ impl Cluster {
         read.await.unwrap_or(PeerReply::Stopping)
     }
 
-    /// Whether new work fits; decisions are proposed all the same.
-    pub(crate) fn has_room(&self) -> bool {
-        self.store.has_room() && !self.consensus.log_is_full()
+    /// What new work finds too little of, the limit's name and value; decisions are proposed all the
+    /// same.
+    pub(crate) fn shortage(&self) -> Option<(&'static str, u64)> {
+        let reserve = self.config.store_limits.disk_reserve_bytes;
+        let log = || self.consensus.log_is_full().then_some(("disk_reserve_bytes", reserve));
+        self.store.shortage().or_else(log)
     }
 
     /// What this node knows of its own replicas.

@@ -323,11 +323,15 @@ async fn serve_clients(
 ) -> Result<(), ServerError> {
     let bytes_max = gateway.cluster.config.limits.message_bytes_max;
     let message_bytes_max = bytes_max as usize;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the descriptors are those that this build compiled");
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let sound = "the descriptors are those that this build compiled";
+    let reflection = described().build_v1().expect(sound);
+    // What many clients still ask for.
+    let reflection_before = described().build_v1alpha().expect(sound);
     // The builder's own option does not reach sockets that it is handed.
     let sockets = TcpIncoming::from(listener).with_nodelay(Some(true));
     let served = Transport::builder()
@@ -336,6 +340,7 @@ async fn serve_clients(
         .layer(MapResponseLayer::new(move |answer| oversize::named(answer, bytes_max)))
         .add_service(health)
         .add_service(reflection)
+        .add_service(reflection_before)
         .add_service(
             TransactionServiceServer::new(gateway.clone())
                 .max_decoding_message_size(message_bytes_max),

@@ -22,7 +22,7 @@ use vatic_core::{
     draft::Draft,
     id::{GroupId, Tid, Timestamp},
     receipt::Receipt,
-    request::{self, Claim, Held, RequestId},
+    request::{Claim, Held, RequestId},
 };
 use vatic_proto::v1::{self, outcome::State};
 
@@ -233,9 +233,9 @@ async fn rolled_back(
 ) -> Result<v1::Outcome, ApiError> {
     let held = match (&cause.why, claim) {
         (Why::RequestHeld { by }, _) => Some(*by),
-        (why, Some(claim)) if may_be_its_own(why) => {
-            same_request(cluster, &claim, deadline).await?
-        }
+        // Another attempt at it may be what stood in the way: what that one changed is not as this
+        // one expects.
+        (_, Some(claim)) => same_request(cluster, &claim, deadline).await?,
         _ => None,
     };
     if let Some(by) = held {
@@ -247,16 +247,6 @@ async fn rolled_back(
         };
     }
     Ok(with_rollback(cluster, tid, convert::rollback(cause)))
-}
-
-/// Whether another attempt at the same request may have made what stood in the way: it expected what
-/// that one has changed, say. What is worth another attempt need not be asked: that one is told.
-fn may_be_its_own(why: &Why) -> bool {
-    match why {
-        Why::Rejected { .. } | Why::Quota { .. } => true,
-        Why::Locked { key, .. } => key.collection == request::COLLECTION,
-        _ => false,
-    }
 }
 
 /// Who committed this very request, once whoever is at it has been decided.

@@ -1,12 +1,15 @@
-//! A message over `message_bytes_max` is refused by name.
+//! What the transport refuses before any service sees it: a message over `message_bytes_max`, and one
+//! that is none.
 //!
-//! The transport refuses it before any service sees it, with a bare OUT_OF_RANGE; here that becomes
-//! what every other limit answers. Nothing of ours answers OUT_OF_RANGE itself.
+//! It says so with a bare OUT_OF_RANGE or INTERNAL; here that becomes what every other refusal of
+//! bad input answers. Nothing of ours answers OUT_OF_RANGE itself.
 
 use crate::status::{self, ApiError};
 use tonic::{Code, body::Body};
 
 const STATUS: &str = "grpc-status";
+/// How the transport begins what it says of bytes that do not parse.
+const NO_MESSAGE: &str = "failed to decode Protobuf message";
 
 /// Says it in the head of a refused call's answer; any other answer is left as it is.
 pub(crate) fn named(
@@ -14,18 +17,22 @@ pub(crate) fn named(
     max: u64,
 ) -> tonic::codegen::http::Response<Body> {
     let code = answer.headers().get(STATUS).map(|code| Code::from_bytes(code.as_bytes()));
-    if code != Some(Code::OutOfRange) {
-        return answer;
-    }
-    error(&status::message(answer.headers()), max).into_http()
+    let refused = code.and_then(|code| error(code, &status::message(answer.headers()), max));
+    refused.map_or(answer, ApiError::into_http)
 }
 
-/// The same for a stream that meets such a message later than in its first one.
-pub(crate) fn error(said: &str, max: u64) -> ApiError {
-    ApiError::Limit {
-        limit: "message_bytes_max",
-        max,
-        actual: found_bytes(said).unwrap_or(max + 1),
+/// The same for a stream that meets such a message later than in its first one; `None` where it is
+/// something else that ended it.
+pub(crate) fn error(code: Code, said: &str, max: u64) -> Option<ApiError> {
+    match code {
+        Code::OutOfRange => {
+            let actual = found_bytes(said).unwrap_or(max + 1);
+            Some(ApiError::Limit { limit: "message_bytes_max", max, actual })
+        }
+        Code::Internal if said.starts_with(NO_MESSAGE) => {
+            Some(ApiError::BadFrame { what: said.to_owned() })
+        }
+        _ => None,
     }
 }
 

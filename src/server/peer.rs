@@ -135,7 +135,7 @@ pub(crate) enum PeerReply {
     /// The command is larger than an entry may be.
     TooLarge { limit_bytes: u64, command_bytes: u64 },
     /// The log or the disk is full: only decisions go through.
-    Full,
+    Full { limit: String, max: u64 },
     /// The node is closing.
     Stopping,
 }

@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 use vatic_proto::v1::{
     OperationResult, PipelineRequest, PipelineResponse, pipeline_service_server::PipelineService,
 };
@@ -87,11 +87,12 @@ impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
                 message = inbound.message(), if room => match message {
                     Ok(Some(message)) => self.take(message, max)?,
                     Ok(None) => open = false,
-                    Err(status) if status.code() == Code::OutOfRange => {
-                        return Err(oversize::error(status.message(), message_bytes_max as u64));
+                    Err(status) => {
+                        let max = message_bytes_max as u64;
+                        let refused = oversize::error(status.code(), status.message(), max);
+                        // None: the client is gone. What was proposed goes on in its own drivers.
+                        return refused.map_or(Ok(()), Err);
                     }
-                    // The client is gone. What was proposed goes on in drivers of its own.
-                    Err(_) => return Ok(()),
                 },
                 permit = out.reserve(), if !self.ready.is_empty() => match permit {
                     Ok(permit) => permit.send(Ok(response(&mut self.ready, message_bytes_max))),

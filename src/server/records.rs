@@ -7,7 +7,11 @@ use crate::{
     status::ApiError,
     time,
 };
-use std::{collections::BTreeMap, time::Duration};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -19,6 +23,7 @@ use vatic_core::{
     multiread::{MultiRead, ReadEffect, ReadEvent, Seen, Wanted},
     read::{RangeRecords, Record, SnapshotFault},
     rules::Rules,
+    value,
 };
 use vatic_proto::v1::{self, outcome::State, record_service_server::RecordService};
 
@@ -27,6 +32,8 @@ const VOTE_PAUSE_MAX_MS: u64 = 50;
 
 /// Chunks that may wait for a slow client.
 const OUT_CHUNKS: usize = 4;
+/// Reads of one set at a snapshot that are under way together.
+const READS_AT_ONCE: usize = 16;
 /// How long an error waits for a client that takes nothing.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -96,7 +103,9 @@ impl RecordService for Gateway {
             Some(at) => (self.get_all_at(&keys, Timestamp(at), deadline).await?, 1),
             None => self.get_all(&keys, deadline).await?,
         };
-        // A key may be asked for twice.
+        // A key may be asked for twice, and counts as often.
+        let sizes = keys.iter().filter_map(|key| found.get(key)).map(size_bytes);
+        check_size(sizes.sum())?;
         let reads = keys.iter().filter_map(|key| found.get(key).cloned());
         let reads = reads.map(|record| convert::record_read(record, false)).collect();
         Ok(Response::new(v1::ReadSetResponse { reads, passes }))
@@ -133,12 +142,19 @@ impl Gateway {
         at: Timestamp,
         deadline: Instant,
     ) -> Result<BTreeMap<Key, Record>, ApiError> {
-        let reads = keys.iter().map(|key| async move {
+        let distinct: BTreeSet<Key> = keys.iter().cloned().collect();
+        let reads = distinct.into_iter().map(|key| async move {
             let group = self.group_of(&key.partition)?;
-            self.get_one(group, key.clone(), Some(at), deadline).await
+            self.get_one(group, key, Some(at), deadline).await
         });
-        let records = futures::future::try_join_all(reads).await?;
-        Ok(records.into_iter().map(|record| (record.key.clone(), record)).collect())
+        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        let (mut found, mut bytes) = (BTreeMap::new(), 0);
+        while let Some(record) = reads.try_next().await? {
+            bytes += size_bytes(&record);
+            check_size(bytes)?;
+            found.insert(record.key.clone(), record);
+        }
+        Ok(found)
     }
 
     /// A strict read: the core says what to ask and when it is an answer.
@@ -187,10 +203,7 @@ impl Gateway {
             (ReadEffect::Read { attempt, .. }, PeerFound::First(seen)) => {
                 Ok(ReadEvent::Saw { group, attempt, seen })
             }
-            (_, PeerFound::TooLarge { actual }) => {
-                let (limit, max) = ("scan_bytes_max", SCAN_BYTES_MAX);
-                Err(ApiError::Limit { limit, max, actual })
-            }
+            (_, PeerFound::TooLarge { actual }) => Err(too_large(actual)),
             (ReadEffect::Check { attempt, reads, .. }, PeerFound::Stands(stands)) => {
                 if stands.is_err() {
                     self.wait_for_writers(group, reads, deadline).await?;
@@ -318,6 +331,19 @@ impl Scan {
     }
 }
 
+fn size_bytes(record: &Record) -> u64 {
+    record.fields.as_ref().map_or(0, value::size_bytes)
+}
+
+/// Refuses a set of records that is larger than one answer.
+fn check_size(bytes: u64) -> Result<(), ApiError> {
+    if bytes > SCAN_BYTES_MAX { Err(too_large(bytes)) } else { Ok(()) }
+}
+
+fn too_large(actual: u64) -> ApiError {
+    ApiError::Limit { limit: "scan_bytes_max", max: SCAN_BYTES_MAX, actual }
+}
+
 /// Refuses a scan that a limit cut though the caller set none, or set a higher one.
 pub(crate) fn check_whole(found: &RangeRecords, asked: u32, max: u64) -> Result<(), ApiError> {
     let records = found.records.len() as u64;
@@ -327,11 +353,7 @@ pub(crate) fn check_whole(found: &RangeRecords, asked: u32, max: u64) -> Result<
     if records >= max {
         return Err(ApiError::Limit { limit: "scan_records_max", max, actual: max + 1 });
     }
-    Err(ApiError::Limit {
-        limit: "scan_bytes_max",
-        max: SCAN_BYTES_MAX,
-        actual: SCAN_BYTES_MAX + 1,
-    })
+    Err(too_large(SCAN_BYTES_MAX + 1))
 }
 
 fn by_key(seen: BTreeMap<GroupId, Seen>) -> BTreeMap<Key, Record> {

@@ -39,6 +39,7 @@ pub(crate) enum ApiError {
     NoLeader { group: GroupId },
     NotReady,
     QueueFull { limit: &'static str, max: u64 },
+    NoRoom { limit: String, max: u64 },
     Overloaded { retry_us: u64 },
     ShuttingDown,
     Deadline { deadline_ms: u64 },
@@ -64,7 +65,7 @@ impl From<ApiError> for Status {
             return rolled_back(&outcome);
         }
         let retry = match error {
-            ApiError::QueueFull { .. } => Some(RETRY_AFTER),
+            ApiError::QueueFull { .. } | ApiError::NoRoom { .. } => Some(RETRY_AFTER),
             ApiError::Overloaded { retry_us } => Some(Duration::from_micros(retry_us)),
             _ => None,
         };
@@ -131,7 +132,7 @@ impl From<CallError> for ApiError {
                 max: limit_bytes,
                 actual: command_bytes,
             },
-            CallError::Full { .. } => ApiError::QueueFull { limit: "disk_reserve_bytes", max: 0 },
+            CallError::Full { limit, max, .. } => ApiError::NoRoom { limit, max },
         }
     }
 }
@@ -167,6 +168,12 @@ fn describe(error: ApiError) -> (Code, &'static str, String, Details) {
             reason::QUEUE_FULL,
             format!("{limit} is reached; ask again later"),
             vec![("limit", limit.into()), ("max", max.to_string())],
+        ),
+        ApiError::NoRoom { limit, max } => (
+            Code::ResourceExhausted,
+            reason::QUEUE_FULL,
+            format!("a node has no room: {limit} of {max} is reached; ask again later"),
+            vec![("limit", limit), ("max", max.to_string())],
         ),
         ApiError::Overloaded { retry_us } => (
             Code::ResourceExhausted,

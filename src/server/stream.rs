@@ -20,7 +20,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use tracing::Instrument;
 use vatic_core::{
     draft::{Draft, DraftError},
@@ -122,13 +122,13 @@ impl Session {
             let frame = match received {
                 Err(_) => return self.time_out(idle).await,
                 Ok(Ok(Some(v1::TransactRequest { frame }))) => frame,
-                Ok(Err(status)) if status.code() == Code::OutOfRange => {
-                    let max = self.cluster().config.limits.message_bytes_max;
-                    return Err(oversize::error(status.message(), max));
-                }
                 Ok(Ok(None)) => return self.closed().await,
-                // The client is gone: nothing was voted.
-                Ok(Err(_)) => return Ok(()),
+                Ok(Err(status)) => {
+                    let max = self.cluster().config.limits.message_bytes_max;
+                    let refused = oversize::error(status.code(), status.message(), max);
+                    // None: the client is gone. Nothing was voted.
+                    return refused.map_or(Ok(()), Err);
+                }
             };
             let Some(frame) = frame else {
                 return Err(ApiError::BadFrame { what: "a frame of no known kind".into() });

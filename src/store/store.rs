@@ -160,11 +160,20 @@ impl Store {
     /// Whether new work should be admitted. To be asked before proposing: what is in the log
     /// already must fit, or the node stops.
     pub fn has_room(&self) -> bool {
+        self.shortage().is_none()
+    }
+
+    /// What new work finds too little of: the limit's name and value.
+    pub fn shortage(&self) -> Option<(&'static str, u64)> {
         let (usage, limits) = (self.usage(), &self.shared.limits);
-        usage.overlay_bytes < usage.overlay_max_bytes
-            && usage.map_used_bytes + limits.map_reserve_bytes as u64 <= usage.map_bytes
-            && usage.disk_free_bytes >= limits.disk_reserve_bytes
-            && !usage.disk_full
+        if usage.overlay_bytes >= usage.overlay_max_bytes {
+            return Some(("overlay_max_bytes", usage.overlay_max_bytes as u64));
+        }
+        if usage.map_used_bytes + limits.map_reserve_bytes as u64 > usage.map_bytes {
+            return Some(("map_bytes", usage.map_bytes));
+        }
+        let full = usage.disk_full || usage.disk_free_bytes < limits.disk_reserve_bytes;
+        full.then_some(("disk_reserve_bytes", limits.disk_reserve_bytes))
     }
 
     /// What the store counts. What it takes is in [`Store::usage`].

@@ -98,7 +98,7 @@ impl Gauges {
         set(&self.gateway_bytes, cluster.gateway_bytes.inside());
         self.load.look_up(&cluster.ingress);
         set(&self.ready, cluster.readiness.lack(cluster).is_none().into());
-        set(&self.has_room, cluster.has_room().into());
+        set(&self.has_room, cluster.shortage().is_none().into());
         set(&self.log_full, cluster.consensus.log_is_full().into());
         let usage = cluster.store.usage();
         set(&self.store.overlay_bytes, usage.overlay_bytes as u64);
