@@ -47,6 +47,11 @@ fn second_pass_that_ignores_locks_is_caught_as_a_cycle() {
 }
 
 #[test]
+fn second_pass_that_trusts_absence_is_caught_as_a_cycle() {
+    mutant(Mutant::SecondPassTrustsAbsence, Check::StrictSerializability);
+}
+
+#[test]
 fn reads_that_skip_undecided_writes_are_caught_as_a_cycle() {
     mutant(Mutant::ReadSkipsUndecided, Check::StrictSerializability);
 }

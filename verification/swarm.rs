@@ -14,6 +14,8 @@ pub(crate) struct Swarm {
     pub(crate) nodes: usize,
     pub(crate) replicas: usize,
     pub(crate) clients: usize,
+    /// Clients beside these for whom records of several groups come and go together.
+    pub(crate) together: usize,
     pub(crate) limits: Limits,
     pub(crate) network: Network,
     pub(crate) chaos: Chaos,
@@ -86,6 +88,8 @@ pub(crate) struct ClientHabits {
     pub(crate) twin: u32,
     /// The gateway does not know the group's limits.
     pub(crate) lax: u32,
+    /// The gateway is late to ask one of the groups that it reads together.
+    pub(crate) dawdle: u32,
 }
 
 /// How groups forget.
@@ -120,6 +124,7 @@ impl Swarm {
             nodes,
             replicas: rng.between(2, 3) as usize,
             clients: rng.between(3, 7) as usize,
+            together: *rng.pick(&[0, 2, 4, 6]),
             limits: limits(rng),
             network: network(rng),
             chaos: chaos(rng),
@@ -221,6 +226,7 @@ fn client(rng: &mut Rng) -> ClientHabits {
         forge: maybe32(rng, 60),
         twin: maybe32(rng, 100),
         lax: maybe32(rng, 300),
+        dawdle: maybe32(rng, 500),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A directed graph that is searched for a cycle.
 
+use std::mem;
+
 /// Nodes are numbers; edges carry the reason why one comes before the other.
 #[derive(Default)]
 pub(super) struct Graph {
@@ -20,6 +22,28 @@ impl Graph {
             self.before[to].push((from, why));
             self.after[from].push(to);
         }
+    }
+
+    /// Everything that must come before a node.
+    pub(super) fn all_before(&self, node: usize) -> Vec<bool> {
+        self.reached(node, |at| self.before[at].iter().map(|&(earlier, _)| earlier))
+    }
+
+    /// Everything that must come after a node.
+    pub(super) fn all_after(&self, node: usize) -> Vec<bool> {
+        self.reached(node, |at| self.after[at].iter().copied())
+    }
+
+    fn reached<I>(&self, from: usize, steps: impl Fn(usize) -> I) -> Vec<bool>
+    where
+        I: Iterator<Item = usize>,
+    {
+        let mut reached = vec![false; self.before.len()];
+        let mut open = vec![from];
+        while let Some(node) = open.pop() {
+            open.extend(steps(node).filter(|&next| !mem::replace(&mut reached[next], true)));
+        }
+        reached
     }
 
     /// Some cycle: its nodes, each with the reason why it comes before the next one.
@@ -79,6 +103,13 @@ mod tests {
         let cycle = graph(6, &[(0, 1), (1, 2), (2, 3), (3, 1), (3, 4), (4, 5)]).cycle();
         let nodes: Vec<usize> = cycle.expect("a cycle").iter().map(|&(node, _)| node).collect();
         assert!([[1, 2, 3], [2, 3, 1], [3, 1, 2]].contains(&nodes[..].try_into().expect("three")));
+    }
+
+    #[test]
+    fn what_lies_before_and_after_a_node_is_found_across_steps() {
+        let graph = graph(5, &[(0, 1), (1, 2), (0, 3), (3, 4)]);
+        assert_eq!(graph.all_after(1), [false, false, true, false, false]);
+        assert_eq!(graph.all_before(4), [true, false, false, true, false]);
     }
 
     #[test]

@@ -3,16 +3,20 @@
 //! history is right iff these edges, with the order of real time, have no cycle.
 //!
 //! An absent record has no version, so a strict read of one may lie in several places of the key's
-//! chain; it counts only where real time leaves one. Transactions are placed by their timestamps,
-//! which the commit order's own check vouches for.
+//! chain. Those that contradict what is known fall away; where one is left, that is known too.
+//! Transactions are placed by their timestamps, which the commit order's own check vouches for.
 
-use super::{at, graph::Graph, replay::Replay};
+use super::{
+    at,
+    graph::Graph,
+    replay::{Replay, Version},
+};
 use crate::{
     event::Learned,
     history::{History, Observed},
     violation::{Check, Violation},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 use vatic_core::{hash::Hash, id::Timestamp, key::Key};
 
 /// An operation as the graph sees it.
@@ -31,7 +35,16 @@ struct Search<'a> {
     nodes: Vec<Node<'a>>,
     writers: BTreeMap<Hash, usize>,
     graph: Graph,
+    absences: Vec<Absence<'a>>,
     faults: Vec<String>,
+}
+
+/// A strict read that found nothing under a key, and has no place in its chain yet.
+struct Absence<'a> {
+    node: usize,
+    chain: &'a [Version],
+    /// How many writes it may have behind it.
+    places: Vec<usize>,
 }
 
 pub(super) fn check(history: &History, replay: &Replay) -> Vec<Violation> {
@@ -39,6 +52,7 @@ pub(super) fn check(history: &History, replay: &Replay) -> Vec<Violation> {
     search.order_writes();
     search.order_reads();
     search.order_by_real_time();
+    search.order_absences();
     if let Some(cycle) = search.graph.cycle() {
         let name = |node: usize| search.nodes.get(node).map_or("…", |node| node.name.as_str());
         let steps: Vec<String> =
@@ -55,6 +69,7 @@ impl<'a> Search<'a> {
             nodes: Vec::new(),
             writers: BTreeMap::new(),
             graph: Graph::default(),
+            absences: Vec::new(),
             faults: Vec::new(),
         };
         for (ts, attempt) in history.committed() {
@@ -115,21 +130,28 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// A reader comes after the writer of what it saw and before the writer of what came next.
     fn order_read(&mut self, node: usize, key: &Key, version: Timestamp) {
         let chain = self.replay.chains.get(key).map_or(&[][..], Vec::as_slice);
-        let place = match version {
-            Timestamp::ZERO => self.place_of_absence(node, key),
-            _ => match chain.iter().position(|written| written.ts == version) {
-                Some(at) => Some(at + 1),
+        if version != Timestamp::ZERO {
+            return match chain.iter().position(|written| written.ts == version) {
+                Some(at) => self.order_at(node, chain, at + 1),
                 None => {
                     let name = &self.nodes[node].name;
                     self.faults.push(format!("{name} saw {key} at {version}, which none wrote"));
-                    None
                 }
-            },
-        };
-        let Some(place) = place else { return };
+            };
+        }
+        if let Some(ts) = self.nodes[node].ts {
+            let place = chain.iter().take_while(|version| version.ts < ts).count();
+            return self.order_at(node, chain, place);
+        }
+        let absent = |&place: &usize| place == 0 || chain[place - 1].fields.is_none();
+        let places = (0..=chain.len()).filter(absent).collect();
+        self.absences.push(Absence { node, chain, places });
+    }
+
+    /// A reader comes after the writer of what it saw and before the writer of what came next.
+    fn order_at(&mut self, node: usize, chain: &[Version], place: usize) {
         if let Some(seen) = place.checked_sub(1) {
             self.graph.add_edge(self.writers[&chain[seen].by], node, "seen");
         }
@@ -138,24 +160,32 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// How many writes of a key an operation that found it absent has behind it, if that is sure.
-    fn place_of_absence(&self, node: usize, key: &Key) -> Option<usize> {
-        let chain = self.replay.chains.get(key).map_or(&[][..], Vec::as_slice);
-        let reader = &self.nodes[node];
-        if let Some(ts) = reader.ts {
-            return Some(chain.iter().take_while(|version| version.ts < ts).count());
+    fn order_absences(&mut self) {
+        let mut open = mem::take(&mut self.absences);
+        loop {
+            let before = open.len();
+            open.retain(|absence| !self.settle(absence));
+            if open.len() == before {
+                return;
+            }
         }
-        let writer = |place: usize| &self.nodes[self.writers[&chain[place].by]];
-        let mut places = (0..=chain.len()).filter(|&place| {
-            let absent = place == 0 || chain[place - 1].fields.is_none();
-            let begun = place == 0
-                || reader.returned_us.is_none_or(|end| writer(place - 1).invoked_us <= end);
-            let over = place < chain.len()
-                && writer(place).returned_us.is_some_and(|end| end < reader.invoked_us);
-            absent && begun && !over
+    }
+
+    /// Whether a place is sure by now. Where none is left any of them shows the contradiction.
+    fn settle(&mut self, absence: &Absence<'a>) -> bool {
+        let Absence { node, chain, places } = absence;
+        let (earlier, later) = (self.graph.all_before(*node), self.graph.all_after(*node));
+        let writer = |version: &Version| self.writers[&version.by];
+        let mut left = places.iter().copied().filter(|&place| {
+            let begun = place == 0 || !later[writer(&chain[place - 1])];
+            begun && chain.get(place).is_none_or(|next| !earlier[writer(next)])
         });
-        let first = places.next()?;
-        places.next().is_none().then_some(first)
+        let place = left.next().unwrap_or(places[0]);
+        if left.next().is_some() {
+            return false;
+        }
+        self.order_at(*node, chain, place);
+        true
     }
 
     /// What was over before something else began comes before it. Moments in between keep the

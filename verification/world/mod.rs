@@ -20,6 +20,7 @@ mod serve;
 mod setup;
 mod sweep;
 mod tamper;
+mod together;
 mod transaction;
 mod workload;
 
@@ -82,6 +83,8 @@ pub(crate) struct World {
     ring: Arc<Ring>,
     accounts: Vec<Key>,
     items: Vec<Key>,
+    /// A record of each of several groups.
+    together: Vec<Key>,
     operations: BTreeMap<u64, Operation>,
     coordinations: BTreeMap<u64, Coordination>,
     last_id: u64,

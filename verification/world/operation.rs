@@ -59,7 +59,7 @@ impl World {
             return self.after(limits::RETRY_US, Event::NextOperation { client });
         };
         let id = self.fresh_id();
-        let task = self.draw_task(node);
+        let task = self.draw_task(client, node);
         let invoked_us = self.now;
         let operation =
             Operation { id, client, node, invoked_us, step: 0, blocked_since: None, task };

@@ -132,8 +132,12 @@ impl World {
             Some(_) => return self.vote_instead(operation),
             None => {}
         }
+        let dawdle = if self.healed { 0 } else { self.swarm.client.dawdle };
         for (group, (attempt, query)) in open {
-            self.query_leader(operation, group, attempt, query);
+            // It is asked when the operation's timer finds it open.
+            if !self.rng.chance(dawdle) {
+                self.query_leader(operation, group, attempt, query);
+            }
         }
         Flow::Waits
     }

@@ -3,6 +3,7 @@
 use super::{
     Node, World,
     cluster::{Entry, Proposal, Replica, SimGroup},
+    together,
 };
 use crate::{
     event::{Event, Learned, Proposed},
@@ -50,6 +51,7 @@ impl World {
         nodes.iter_mut().for_each(|node| node.up = !deployed);
         let accounts = (0..swarm.client.accounts).map(|n| key("account", n, 0)).collect();
         let items = (0..swarm.client.items).map(|n| key("item", n / 3, n % 3)).collect();
+        let together = together::keys(&ring, swarm.limits.participants_max as usize);
         let mut world = World {
             options,
             swarm,
@@ -74,6 +76,7 @@ impl World {
             ring,
             accounts,
             items,
+            together,
             operations: BTreeMap::new(),
             coordinations: BTreeMap::new(),
             last_id: 0,
@@ -160,7 +163,7 @@ impl World {
     }
 
     pub(super) fn schedule_first(&mut self) {
-        for client in 0..self.swarm.clients {
+        for client in 0..self.swarm.clients + self.swarm.together {
             let delay = self.rng.below(5_000);
             self.after(delay, Event::NextOperation { client });
         }

@@ -53,7 +53,10 @@ pub(super) enum Step {
 }
 
 impl World {
-    pub(super) fn draw_task(&mut self, node: usize) -> Task {
+    pub(super) fn draw_task(&mut self, client: usize, node: usize) -> Task {
+        if client >= self.swarm.clients {
+            return self.draw_together();
+        }
         let mix = self.swarm.mix.clone();
         let weights = [
             mix.transfer,
@@ -284,7 +287,7 @@ impl World {
 }
 
 impl Plan {
-    fn of(steps: Vec<Step>) -> Plan {
+    pub(super) fn of(steps: Vec<Step>) -> Plan {
         Plan {
             steps,
             request: None,
@@ -309,7 +312,7 @@ impl Step {
     }
 }
 
-fn write(key: &Key, op: Op) -> Step {
+pub(super) fn write(key: &Key, op: Op) -> Step {
     Step::Write(delta(key, op))
 }
 
