@@ -4,6 +4,7 @@ use crate::{
     check::{Effort, Report, check},
     commit::{model::Spine, plan::Scenario, scenarios},
     digest::{self, model::Scroll},
+    dispatch::{self, model::Desk},
     lane::{self, model::Track},
     narrate::Narrated,
     ring::{self, model::Orbit},
@@ -30,6 +31,7 @@ pub struct Entry {
 enum Subject {
     Commit(Box<Scenario>),
     Digest(Box<digest::scenarios::Scenario>),
+    Dispatch(Box<dispatch::scenarios::Scenario>),
     Lane(Box<lane::scenarios::Scenario>),
     Ring(Box<ring::scenarios::Scenario>),
 }
@@ -48,7 +50,9 @@ pub fn all() -> Vec<Entry> {
     let digests = digest::scenarios::all().into_iter().map(digest);
     let rings = ring::scenarios::all().into_iter().map(ring);
     let lanes = lane::scenarios::all().into_iter().map(lane);
-    scenarios::all().into_iter().map(commit).chain(digests).chain(rings).chain(lanes).collect()
+    let queues = dispatch::scenarios::all().into_iter().map(queue);
+    let commits = scenarios::all().into_iter().map(commit);
+    commits.chain(digests).chain(rings).chain(lanes).chain(queues).collect()
 }
 
 /// The model of this name.
@@ -62,6 +66,7 @@ impl Entry {
         match &self.subject {
             Subject::Commit(scenario) => visit.visit(Spine::new(Scenario::clone(scenario), rules)),
             Subject::Ring(scenario) => visit.visit(Orbit::new((**scenario).clone(), rules)),
+            Subject::Dispatch(scenario) => visit.visit(Desk::new((**scenario).clone(), rules)),
             Subject::Lane(scenario) => visit.visit(Track::new((**scenario).clone(), rules)),
             Subject::Digest(scenario) => visit.visit(Scroll::new((**scenario).clone(), rules)),
         }
@@ -117,4 +122,11 @@ fn lane(scenario: lane::scenarios::Scenario) -> Entry {
     let bounds = scenario.bounds();
     let subject = Subject::Lane(scenario.into());
     Entry { name, about, bounds, unique_states, by_command, subject }
+}
+
+fn queue(scenario: dispatch::scenarios::Scenario) -> Entry {
+    let dispatch::scenarios::Scenario { name, about, unique_states, .. } = scenario;
+    let bounds = scenario.bounds();
+    let subject = Subject::Dispatch(scenario.into());
+    Entry { name, about, bounds, unique_states, by_command: false, subject }
 }

@@ -69,6 +69,9 @@ models_close! {
     raced_ring_holds_in_every_state: "ring-raced";
     turns_of_a_lane_hold_in_every_state: "lane-turns";
     pairs_of_turns_hold_in_every_state: "lane-pairs";
+    tickets_hold_in_every_state_whoever_leads: "dispatch-leaders";
+    order_of_tickets_holds_in_every_state: "dispatch-order";
+    paused_tickets_hold_in_every_state: "dispatch-pauses";
 }
 
 /// These have not been closed yet since their bounds were last set.

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod check;
 pub mod commit;
 pub mod digest;
+pub mod dispatch;
 pub mod explore;
 pub mod lane;
 pub mod memo;

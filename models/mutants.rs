@@ -8,6 +8,9 @@ use crate::{
     check::{Effort, Report},
     commit::property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
+    dispatch::property::{
+        DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED,
+    },
     lane::property::{FAIR, USEFUL, WOKEN},
     ring::property::{EPOCHS, FORWARD, OWNED},
 };
@@ -63,12 +66,18 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::TurnNotPassedOn, "lane-turns", WOKEN),
     catch(Mutant::TurnPastWaiters, "lane-turns", FAIR),
     catch(Mutant::AgeIgnored, "lane-turns", FAIR),
+    catch(Mutant::TicketUnexpected, "dispatch-leaders", HAPPENS_ONCE),
+    catch(Mutant::TicketUnexpected, "dispatch-leaders", KEPT_BACK),
+    catch(Mutant::TicketNotWokenUp, "dispatch-leaders", DUE),
+    catch(Mutant::TicketAgeIgnored, "dispatch-order", DUE_FIRST),
+    catch(Mutant::TicketPriorityIgnored, "dispatch-order", DUE_FIRST),
+    catch(Mutant::PauseIgnored, "dispatch-pauses", PAUSED),
 ];
 
 /// Every mutant that there is.
 pub fn all() -> impl Iterator<Item = Mutant> {
     let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_LANES);
-    Mutant::ALL.into_iter().chain(others)
+    Mutant::ALL.into_iter().chain(others).chain(Mutant::OF_TICKETS)
 }
 
 /// The mutant of this name.

@@ -59,4 +59,9 @@ mutants_are_caught! {
     decision_that_wakes_nobody_leaves_them_waiting: TurnNotPassedOn;
     turn_past_those_who_wait_is_unfair: TurnPastWaiters;
     age_that_counts_for_nothing_is_unfair: AgeIgnored;
+    ticket_that_is_not_expected_happens_twice: TicketUnexpected;
+    ticket_that_is_not_woken_up_waits_for_ever: TicketNotWokenUp;
+    age_of_a_ticket_that_counts_for_nothing_is_unfair: TicketAgeIgnored;
+    priority_of_a_ticket_that_counts_for_nothing_is_unfair: TicketPriorityIgnored;
+    pause_that_nobody_minds_is_none: PauseIgnored;
 }

@@ -1,0 +1,179 @@
+//! What must hold of tickets in every state, and what must be reachable.
+
+use crate::dispatch::model::{Desk, What, World};
+use stateright::Property;
+use std::cmp::Reverse;
+use vatic_core::{
+    dispatch::{Dispatch, DispatchLimits, Now},
+    id::Timestamp,
+    ticket::{Resolved, Ticket},
+    value::{Fields, Scalar, Value},
+};
+
+/// To be violated, or the others could hold because nothing ever happens.
+pub const NOTHING: &str = "no ticket ever happens";
+/// Exactly once, and as it is said.
+pub const ONCE: &str = "a ticket happens once, and then it is said to have";
+/// Taking back is final.
+pub const FINAL: &str = "what was taken back does not happen";
+/// No lost wake-up: nothing starves.
+pub const DUE: &str = "whoever waits is under way with the leader, or will be due there";
+/// Priority is respected, and ageing.
+pub const FAIR: &str = "what is begun is what is due first";
+/// A pause holds.
+pub const PAUSED: &str = "who knows of a pause begins nothing";
+/// Bounded work.
+pub const BOUNDED: &str = "no node has more under way than it may, and no ticket twice";
+/// The core's own invariants.
+pub const SOUND: &str = "the group is whole";
+
+/// A kind of state that a scenario must reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Witness {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether a state is one.
+    pub shows: fn(&Desk, &World) -> bool,
+}
+
+macro_rules! witnesses {
+    ($($(#[$doc:meta])* $id:ident = $name:literal: $shows:expr;)*) => {
+        $($(#[$doc])* pub const $id: Witness = Witness { name: $name, shows: $shows };)*
+    };
+}
+
+witnesses! {
+    /// What exactly-once is about.
+    BEATEN = "an attempt finds that its ticket is resolved": |_, world| world.beaten;
+    /// Two leaders at it.
+    BOTH = "two nodes have one ticket under way": |_, world| {
+        let of = |node| world.flights.iter().filter(move |flight| flight.of == Some(node));
+        of(0).any(|one| of(1).any(|other| one.ticket == other.ticket))
+    };
+    /// All come to an end.
+    EMPTY = "the queue is empty, and something happened after a fault": |desk, world| {
+        let happened = (0..desk.tickets.len()).any(|at| desk.happened(&world.site, at) > 0);
+        let faulty = world.faults < desk.scenario.faults;
+        desk.queued(&world.site).is_empty() && happened && faulty
+    };
+    /// What cannot happen is told.
+    GIVEN_UP = "a ticket is rolled back for good": |desk, world| {
+        let resolved = (0..desk.tickets.len()).filter_map(|at| desk.resolved(&world.site, at));
+        resolved.into_iter().any(|resolved| matches!(resolved, Resolved::RolledBack(_)))
+    };
+    /// Taking back does something.
+    CANCELLED = "a ticket is taken back": |_, world| world.cancelled.contains(&true);
+    /// Ageing does something.
+    AGED = "what waited too long goes before what has priority": |_, world| world.aged;
+    /// A pause is got over.
+    RESUMED = "all happen though the queue was paused": |desk, world| {
+        let paused = world.pauses == 0 && desk.scenario.pauses > 1 && !world.paused;
+        paused && (0..desk.tickets.len()).all(|at| desk.happened(&world.site, at) == 1)
+    };
+}
+
+/// The properties that every scenario has.
+pub fn always() -> Vec<Property<Desk>> {
+    vec![
+        Property::always(NOTHING, |desk: &Desk, world: &World| {
+            (0..desk.tickets.len()).all(|at| desk.happened(&world.site, at) == 0)
+        }),
+        Property::always(ONCE, |desk: &Desk, world: &World| {
+            (0..desk.tickets.len()).all(|at| {
+                let said = matches!(desk.resolved(&world.site, at), Some(Resolved::Committed(_)));
+                desk.happened(&world.site, at) == i64::from(said)
+            })
+        }),
+        Property::always(FINAL, |desk: &Desk, world: &World| {
+            let cancelled = world.cancelled.iter().enumerate().filter(|(_, cancelled)| **cancelled);
+            cancelled.into_iter().all(|(at, _)| desk.happened(&world.site, at) == 0)
+        }),
+        Property::always(DUE, is_due),
+        Property::always(FAIR, |_, world: &World| !world.unfair),
+        Property::always(PAUSED, |_, world: &World| !world.unpaused),
+        Property::always(BOUNDED, |desk: &Desk, world: &World| {
+            (0..world.nodes.len()).all(|node| {
+                let of = world.flights.iter().filter(|flight| flight.of == Some(node));
+                let mut tickets: Vec<usize> = of.map(|flight| flight.ticket).collect();
+                let count = tickets.len();
+                tickets.dedup();
+                count <= desk.scenario.running_max && tickets.len() == count
+            })
+        }),
+        Property::always(SOUND, |_, world: &World| {
+            !world.site.is_halted() && !world.site.is_broken_inside()
+        }),
+    ]
+}
+
+/// Time alone makes each ticket due that the leader does not have under way.
+fn is_due(desk: &Desk, world: &World) -> bool {
+    let node = &world.nodes[world.leader];
+    let mut queued: Vec<(Ticket, u8)> = desk
+        .queued(&world.site)
+        .into_iter()
+        .map(|(ticket, entry, _)| (ticket, entry.priority))
+        .collect();
+    let under_way = |ticket: &Ticket| {
+        let number = desk.number(ticket);
+        world.flights.iter().any(|flight| {
+            flight.of == Some(world.leader)
+                && flight.ticket == number
+                && flight.what != What::Cancel
+        })
+    };
+    queued.retain(|(ticket, _)| !under_way(ticket));
+    let mut dispatch = node.dispatch.clone();
+    let late = Now { clock: Timestamp(u64::MAX), us: u64::MAX };
+    // One after the other, as room is made by those under way.
+    queued.iter().all(|waits| {
+        let begun = dispatch.begin(std::slice::from_ref(waits), false, late);
+        let due = begun.len() == 1 || !node.dispatch.has_room() && is_busy(world);
+        begun.into_iter().for_each(|ticket| dispatch.ended(ticket, false, late, 0));
+        due
+    })
+}
+
+/// Whether the leader has something under way, the end of which makes room.
+fn is_busy(world: &World) -> bool {
+    world.flights.iter().any(|flight| flight.of == Some(world.leader))
+}
+
+/// Holds what was begun against the rule, said once more and otherwise: of what was due, the oldest
+/// of those that waited too long; else the one with the highest priority, and of those the oldest.
+pub(crate) fn judge(
+    desk: &Desk,
+    world: &mut World,
+    before: &Dispatch,
+    queued: &[(Ticket, u8)],
+    begun: &[Ticket],
+) {
+    let now = Now { clock: Timestamp(world.now), us: world.now };
+    // Alone, each says whether it is due.
+    let is_due = |waits: &&(Ticket, u8)| {
+        let alone = std::slice::from_ref(*waits);
+        before.has_room() && !before.clone().begin(alone, false, now).is_empty()
+    };
+    let mut due: Vec<(usize, u8)> =
+        queued.iter().filter(is_due).map(|(ticket, class)| (desk.number(ticket), *class)).collect();
+    let aged_us = DispatchLimits::simulation().aged_us;
+    for ticket in begun {
+        let oldest =
+            due.iter().filter(|(at, _)| world.now - (*at as u64).min(world.now) > aged_us).min();
+        let highest = due.iter().max_by_key(|(at, class)| (*class, Reverse(*at)));
+        let expected = oldest.or(highest).copied();
+        let begun = desk.number(ticket);
+        let most = due.iter().map(|(_, class)| *class).max();
+        world.unfair |= expected.map(|(at, _)| at) != Some(begun);
+        world.aged |= oldest.is_some() && most > expected.map(|(_, class)| class);
+        due.retain(|(at, _)| *at != begun);
+    }
+}
+
+/// What a counter shows.
+pub(crate) fn value(fields: &Fields) -> i64 {
+    match fields.get("value") {
+        Some(Value::One(Scalar::I64(value))) => *value,
+        _ => 0,
+    }
+}
