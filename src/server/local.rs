@@ -254,8 +254,8 @@ impl Cluster {
         read.await.unwrap_or(PeerReply::Stopping)
     }
 
-    /// What new work finds too little of, the limit's name and value; decisions are proposed all the
-    /// same.
+    /// What new work finds too little of, the limit's name and value; decisions are proposed all
+    /// the same.
     pub(crate) fn shortage(&self) -> Option<(&'static str, u64)> {
         let reserve = self.config.store_limits.disk_reserve_bytes;
         let log = || self.consensus.log_is_full().then_some(("disk_reserve_bytes", reserve));

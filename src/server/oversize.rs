@@ -1,5 +1,5 @@
-//! What the transport refuses before any service sees it: a message over `message_bytes_max`, and one
-//! that is none.
+//! What the transport refuses before any service sees it: a message over `message_bytes_max`, and
+//! bytes that are no message.
 //!
 //! It says so with a bare OUT_OF_RANGE or INTERNAL; here that becomes what every other refusal of
 //! bad input answers. Nothing of ours answers OUT_OF_RANGE itself.
