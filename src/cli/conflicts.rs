@@ -164,9 +164,12 @@ fn show(found: &SharedModels, version: Option<u64>, form: Output) -> anyhow::Res
     let Some(model) = found.models.iter().find(|model| model.version == version) else {
         return Err(Failed::usage(format!("there is no model of version {version}")).into());
     };
-    let row = |(feature, of, log_odds): &(u32, String, f64)| json!({ "feature": feature, "of": of, "log_odds": log_odds });
-    let rows: Vec<Json> = model.weights.iter().map(row).collect();
+    let rows: Vec<Json> = model.weights.iter().map(of_weight).collect();
     Ok(output::list(form, &WEIGHT_COLUMNS, &rows)?)
+}
+
+fn of_weight((feature, of, log_odds): &(u32, String, f64)) -> Json {
+    json!({ "feature": feature, "of": of, "log_odds": log_odds })
 }
 
 /// The version before the one in force, of those that are kept.
