@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 use tonic::transport::{Channel, Endpoint};
 use vatic_client::{Client, Limits, Options, Routing};
 use vatic_proto::v1;
@@ -174,6 +176,19 @@ impl Cluster {
             self.nodes.lock().expect("no holder panics")[at].died().then_some(())
         })
         .await;
+    }
+
+    /// Whether a node dies of a failpoint within so long: it may not have been the one to meet it.
+    pub async fn dies_within(&self, at: usize, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        loop {
+            self.assert_alive();
+            let died = self.nodes.lock().expect("no holder panics")[at].died();
+            if died || Instant::now() >= end {
+                return died;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Lines of a node's log that hold the text.
