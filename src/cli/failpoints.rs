@@ -1,8 +1,8 @@
 //! The binary `vatic-failpoints`: `vatic` with places where a test can stop or delay it.
 //!
 //! Why a binary of its own: what is built for tests must not be taken for what users run, and the
-//! program proper reads none of this. Built with `--features failpoints` alone; without the feature
-//! nothing of the points is left in the crates.
+//! program proper reads none of this. Built with the feature `failpoints` alone, as the tests are;
+//! without it nothing of the points is left in the crates.
 //!
 //! `FAILPOINTS` holds `POINT=ACTION`, several with `;` between, and is armed before anything runs.
 //! `FAILPOINTS_FILE` names a file of the same form, for a process that runs already: whenever it is
