@@ -54,7 +54,7 @@ async fn seal_until_death(cluster: &Cluster, own_gateway: bool, armed: &str) -> 
             continue;
         }
         if !cluster.dies_within(driver, DEATH_MAX).await {
-            // After the tests before, groups may still go back to the nodes that lead them by rights.
+            // Groups may still be going back to the nodes that lead them by rights.
             println!("  {armed}: another node led by then");
             cluster.disarm(driver, armed).await;
             continue;
