@@ -32,7 +32,7 @@ use vatic_proto::peer::v1::{
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Largest question: a message holds it, and what frames it.
 const QUESTION_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
-/// That an answer will be late must be heard before the deadline.
+/// That an answer will be late must be heard before the deadline. Of a short one, an eighth.
 const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// Questions share a message up to this size.
 const SHARED_BYTES_MAX: usize = 1 << 20;
@@ -98,7 +98,7 @@ impl PeerClients {
             let (limit_bytes, command_bytes) = (QUESTION_BYTES_MAX as u64, body.len() as u64);
             return Some(PeerReply::TooLarge { limit_bytes, command_bytes });
         }
-        let deadline_ms = left.saturating_sub(ANSWER_MARGIN).as_millis() as u32;
+        let deadline_ms = (left - ANSWER_MARGIN.min(left / 8)).as_millis() as u32;
         let question = Question { id: 0, deadline_ms, body };
         let (answer, answered) = oneshot::channel();
         let asking = async {
