@@ -18,6 +18,8 @@ mod forecasts;
 mod metrics;
 #[path = "service/pipelines.rs"]
 mod pipelines;
+#[path = "service/policies.rs"]
+mod policies;
 #[path = "service/queue.rs"]
 mod queue;
 #[path = "service/quota.rs"]
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             explained::conflict_that_is_met_is_told_with_who_and_where,
             explained::explanation_changes_nothing_and_names_each_record,
             explained::model_that_is_not_there_is_not_pinned,
+            policies::collection_that_enforces_forecasts_refuses_what_strays,
             queue::tickets_happen_once_wait_while_paused_and_can_be_taken_back,
             requests::request_repeated_through_another_node_is_answered_with_the_original,
             requests::request_that_undid_what_it_expects_is_answered_with_the_original,

@@ -122,7 +122,7 @@ fn count_footprints(body: &mut Body, parts: &[Part]) -> Option<()> {
         let mut footprint = Footprint::default();
         for transition in &part.transitions {
             let delta: Delta = codec::decode(&transition.delta).ok()?;
-            footprint.add_delta(&delta, transition.delta.len());
+            footprint.add_delta(&delta);
         }
         participant.footprint = footprint;
     }

@@ -39,7 +39,7 @@ impl Ledger {
     pub fn open(place: usize, ring: RingSpec, rules: Rules) -> Ledger {
         let mut state = MemoryState::default();
         let mut group = Group::open(group_id(place), &state, rules);
-        let config = Config { limits: Limits::production(), ring: Some(ring) };
+        let config = Config::new(Limits::production(), Some(ring));
         group.apply(&mut state, &Command::Configure(config)).expect("nothing to contradict");
         group.save(&mut state);
         let heads = vec![group.chain().digest];

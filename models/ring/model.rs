@@ -385,5 +385,5 @@ pub fn spec(epoch: u64, places: &[usize]) -> RingSpec {
 }
 
 fn configure(spec: &RingSpec) -> Command {
-    Command::Configure(Config { limits: Limits::production(), ring: Some(spec.clone()) })
+    Command::Configure(Config::new(Limits::production(), Some(spec.clone())))
 }

@@ -13,6 +13,7 @@ use crate::anomalies::AnomaliesCommand;
 use crate::bench::{BenchOverloadArgs, Extent, Policy, Workload};
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
+use crate::policy::PolicyCommand;
 use crate::queue::{EnqueueArgs, QueueCommand};
 
 /// A replicated transactional store that proves what it committed.
@@ -112,6 +113,9 @@ pub(crate) enum Command {
     /// Print what the nodes learnt of conflicts
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Say what collections ask for
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Print the public keys of the cluster's nodes, to pin
     Keys,
     /// Verify a receipt, or that all replicas agree

@@ -10,8 +10,8 @@ use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand}
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::{
-    anomalies, bench, conflicts, demo, dev, keys, logging, queue, records, replay, start, status,
-    txn, verify,
+    anomalies, bench, conflicts, demo, dev, keys, logging, policy, queue, records, replay, start,
+    status, txn, verify,
 };
 
 /// Runs the command line of this process.
@@ -83,6 +83,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Queue(command) => queue::queue(&command, &settings).await,
         Command::Explain(args) => done(conflicts::explain(&args, &settings).await),
         Command::Conflicts(command) => done(conflicts::conflicts(&command, &settings).await),
+        Command::Policy(command) => done(policy::policy(&command, &settings).await),
         Command::Model(command) => done(conflicts::model(&command, &settings).await),
         Command::Keys => done(keys::run(&settings).await),
         Command::Verify(VerifyCommand::Receipt { file, keys }) => {

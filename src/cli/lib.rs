@@ -19,6 +19,7 @@ mod keys;
 mod logging;
 mod notices;
 mod output;
+mod policy;
 mod queue;
 mod receipt_file;
 mod records;

@@ -91,6 +91,13 @@ fn of_warning(warning: &Warning) -> Json {
     })
 }
 
+/// Says how a transaction was judged, where it was.
+pub(crate) fn add_verdict(result: &mut Json, verdict: Option<&Verdict>) {
+    if let Some(verdict) = verdict {
+        result["verdict"] = of_verdict(verdict);
+    }
+}
+
 pub(crate) fn of_verdict(verdict: &Verdict) -> Json {
     json!({
         "valid": verdict.valid,
@@ -100,6 +107,9 @@ pub(crate) fn of_verdict(verdict: &Verdict) -> Json {
         "distance": verdict.distance,
         "score": verdict.score,
         "tolerance": verdict.tolerance,
-        "forecaster": verdict.forecaster,
+        "spread": verdict.spread,
+        "round_trip_us": verdict.round_trip.as_micros() as u64,
+        "mean_round_trip_us": verdict.mean_round_trip.as_micros() as u64,
+        "in_flight": verdict.in_flight,
     })
 }

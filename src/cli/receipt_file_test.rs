@@ -27,6 +27,7 @@ pub(crate) fn committed(by: i64) -> Committed {
         segments: vec![Segment { group, first: 1, last: 1, before: seed, after: head }],
         participants: vec![Participant { group, part: Hash::ZERO, footprint }],
         claim: None,
+        judgement: None,
     };
     let proof = Proof {
         group,
@@ -43,6 +44,7 @@ pub(crate) fn committed(by: i64) -> Committed {
         version: Timestamp(8),
         participants: vec![group],
         replayed: false,
+        verdict: None,
         evidence: Evidence { deltas: vec![delta], receipt: codec::encode(&receipt) },
     }
 }

@@ -11,6 +11,7 @@ use vatic_core::key::{Key, KeyRange};
 use crate::args::{AddArgs, DelArgs, FieldsArgs, GetArgs, Output, ScanArgs};
 use crate::exit::Failed;
 use crate::json;
+use crate::notices;
 use crate::output;
 use crate::settings::Settings;
 
@@ -104,11 +105,13 @@ async fn submit(deltas: Vec<Delta>, settings: &Settings) -> anyhow::Result<()> {
 
 /// A commit as it is printed.
 pub(crate) fn of_commit(committed: &Committed) -> Json {
-    json!({
+    let mut result = json!({
         "transaction_id": committed.tid.to_string(),
         "commit_version": committed.version.0,
         "groups": committed.participants.iter().map(|group| group.0).collect::<Vec<_>>(),
-    })
+    });
+    notices::add_verdict(&mut result, committed.verdict.as_ref());
+    result
 }
 
 #[cfg(test)]

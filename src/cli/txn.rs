@@ -10,7 +10,7 @@ use vatic_client::{ClientError, Committed, Foresight, Outcome, OutcomeOf, Rollba
 use crate::args::{Asked, Output, TxnArgs};
 use crate::exit::{Exit, Failed};
 use crate::json;
-use crate::notices::Teller;
+use crate::notices::{self, Teller};
 use crate::output;
 use crate::receipt_file;
 use crate::records::of_commit;
@@ -111,7 +111,7 @@ fn of_receipt(committed: &Committed) -> anyhow::Result<Json> {
 }
 
 pub(crate) fn of_rollback(rollback: &Rollback) -> Json {
-    json!({
+    let mut result = json!({
         "transaction_id": rollback.tid.map(|tid| tid.to_string()),
         "state": "rolled_back",
         "cause": rollback.cause.name(),
@@ -121,7 +121,9 @@ pub(crate) fn of_rollback(rollback: &Rollback) -> Json {
         "other_transaction_id": rollback.other.map(|tid| tid.to_string()),
         "retryable": rollback.retryable,
         "message": rollback.message,
-    })
+    });
+    notices::add_verdict(&mut result, rollback.verdict.as_ref());
+    result
 }
 
 /// The steps of a script.

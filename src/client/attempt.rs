@@ -357,8 +357,8 @@ impl Attempt {
             }
             Answer::Outcome(frame) => {
                 let outcome = frame.outcome.ok_or_else(|| self.broke("an empty outcome"))?;
+                let verdict = outcome.verdict.map(convert::verdict_in);
                 self.outcome = Some(outcome);
-                let verdict = frame.verdict.map(convert::verdict_in);
                 verdict.into_iter().for_each(|verdict| self.notice(Notice::Verdict(verdict)));
                 Err(self.ended())
             }

@@ -13,6 +13,7 @@ use tonic::{Response, Status};
 use vatic_proto::v1::anomaly_service_client::AnomalyServiceClient;
 use vatic_proto::v1::cluster_service_client::ClusterServiceClient;
 use vatic_proto::v1::conflict_service_client::ConflictServiceClient;
+use vatic_proto::v1::policy_service_client::PolicyServiceClient;
 use vatic_proto::v1::queue_service_client::QueueServiceClient;
 use vatic_proto::v1::record_service_client::RecordServiceClient;
 use vatic_proto::v1::transaction_service_client::TransactionServiceClient;
@@ -143,6 +144,10 @@ impl Client {
         ConflictServiceClient::new(node.channel.clone())
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(bytes_max)
+    }
+
+    pub(crate) fn policy_service(&self, node: &Node) -> PolicyServiceClient<Channel> {
+        PolicyServiceClient::new(node.channel.clone())
     }
 
     pub(crate) fn queue_service(&self, node: &Node) -> QueueServiceClient<Channel> {

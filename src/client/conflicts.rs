@@ -13,7 +13,7 @@ use crate::outcome::Rollback;
 use crate::submit;
 
 /// The newest conflicts, as the leaders saw them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Conflicts {
     /// The newest first.
     pub conflicts: Vec<Conflict>,
@@ -22,7 +22,7 @@ pub struct Conflicts {
 }
 
 /// A vote that met a conflict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Conflict {
     /// Microseconds since 1970, by the clock of the node that saw it.
     pub at_us: u64,

@@ -4,6 +4,8 @@
 //! sends is checked for shape here; a message that lacks a part is a broken protocol, not a
 //! default.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use vatic_core::hash::Hash;
 use vatic_core::id::{GroupId, Tid, Timestamp};
@@ -82,6 +84,7 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
                 version: Timestamp(outcome.commit_version),
                 participants: receipt.participants.into_iter().map(GroupId).collect(),
                 replayed: outcome.replayed,
+                verdict: outcome.verdict.map(verdict_in),
                 evidence: Evidence { deltas, receipt: receipt.encoded.to_vec() },
             })))
         }
@@ -95,7 +98,8 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
 }
 
 pub(crate) fn rollback(outcome: &v1::Outcome) -> Option<Rollback> {
-    Some(rollback_in(outcome.rollback.as_ref()?, &outcome.transaction_id))
+    let rollback = rollback_in(outcome.rollback.as_ref()?, &outcome.transaction_id);
+    Some(Rollback { verdict: outcome.verdict.map(verdict_in), ..rollback })
 }
 
 /// Why the transaction with this id was rolled back.
@@ -109,6 +113,7 @@ pub(crate) fn rollback_in(rollback: &v1::Rollback, transaction_id: &[u8]) -> Rol
         other: Tid::from_bytes(&rollback.other_transaction_id),
         message: rollback.message.clone(),
         retryable: rollback.retryable,
+        verdict: None,
     }
 }
 
@@ -146,6 +151,7 @@ pub(crate) fn warning_in(frame: v1::WarningFrame) -> Result<Option<Warning>, Mal
 }
 
 pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
+    let us = Duration::from_micros;
     Verdict {
         valid: verdict.valid,
         transitions: verdict.transitions,
@@ -154,7 +160,10 @@ pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
         distance: verdict.distance,
         score: verdict.score,
         tolerance: verdict.tolerance,
-        forecaster: verdict.forecaster,
+        spread: verdict.spread,
+        round_trip: us(verdict.round_trip_us),
+        mean_round_trip: us(verdict.mean_round_trip_us),
+        in_flight: verdict.in_flight,
     }
 }
 

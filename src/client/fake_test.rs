@@ -272,7 +272,7 @@ impl Play {
     }
 
     async fn end(&self, outcome: v1::Outcome) {
-        self.say(Answer::Outcome(v1::OutcomeFrame { outcome: Some(outcome), verdict: None })).await;
+        self.say(Answer::Outcome(v1::OutcomeFrame { outcome: Some(outcome) })).await;
     }
 
     async fn say(&self, answer: Answer) {
@@ -330,6 +330,7 @@ fn receipt(tid: Tid, seed: Hash, deltas: &[Bytes]) -> Receipt {
         segments: if count == 0 { vec![] } else { vec![segment] },
         participants: vec![participant],
         claim: None,
+        judgement: None,
     };
     let proof = Proof {
         group,

@@ -4,6 +4,7 @@
 //! may be none: a node that has just started has learnt nothing yet.
 
 use std::fmt;
+use std::time::Duration;
 
 use vatic_core::id::{Tid, Timestamp};
 use vatic_core::key::Key;
@@ -76,8 +77,8 @@ pub enum Disturbance {
     Locked,
 }
 
-/// How a sealed transaction ended, against the last forecast made at or before half of it. An
-/// observation: an invalid one commits like any other.
+/// How a transaction ended, against the last forecast made at or before half of it. What an invalid
+/// one comes to is its collections' policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// Whether the distance was tolerated.
@@ -94,8 +95,14 @@ pub struct Verdict {
     pub score: f64,
     /// The largest score that was tolerated; `None` while too few were judged, and all are valid.
     pub tolerance: Option<f64>,
-    /// Whose forecast it was.
-    pub forecaster: String,
+    /// How far off the forecast was expected to be, in steps, which what follows widens.
+    pub spread: f64,
+    /// The last round trip to the participant that was farthest from its mean; zero: not measured.
+    pub round_trip: Duration,
+    /// Its mean.
+    pub mean_round_trip: Duration,
+    /// Streams that were open at the gateway.
+    pub in_flight: u32,
 }
 
 impl Disturbance {

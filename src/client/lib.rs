@@ -25,6 +25,7 @@ mod limits;
 mod outcome;
 mod overlay;
 mod pipeline;
+mod policies;
 mod pool;
 mod queue;
 mod reads;

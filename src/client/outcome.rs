@@ -6,6 +6,7 @@ use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::key::Key;
 
 use crate::evidence::Evidence;
+use crate::foresight::Verdict;
 
 /// The answer to the question how a transaction ended.
 #[derive(Debug, Clone)]
@@ -29,12 +30,14 @@ pub struct Committed {
     pub participants: Vec<GroupId>,
     /// True: it is the outcome of an earlier attempt at the same request.
     pub replayed: bool,
+    /// How it was judged, if it was.
+    pub verdict: Option<Verdict>,
     /// The receipt with what was sent. Asked for by id alone, nothing that was sent is in it.
     pub evidence: Evidence,
 }
 
 /// A rollback: why, and over what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rollback {
     /// The attempt.
     pub tid: Option<Tid>,
@@ -52,6 +55,8 @@ pub struct Rollback {
     pub message: String,
     /// Whether the same transaction, begun anew, may commit.
     pub retryable: bool,
+    /// How it was judged, if it was.
+    pub verdict: Option<Verdict>,
 }
 
 /// Why a transaction was rolled back: `vatic.v1.RollbackCause`.

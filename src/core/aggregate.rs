@@ -11,6 +11,7 @@ use crate::{
     id::Timestamp,
     receipt::{Proof, Receipt},
     rules::{Rules, broken},
+    verdict::Judgement,
 };
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub(crate) struct AggregateRef<'a> {
 pub struct OutcomeRead {
     /// Where it stands.
     pub standing: Standing,
+    /// How it was judged, if it was.
+    pub judgement: Option<Judgement>,
     /// The receipt, for a commit.
     pub receipt: Option<Receipt>,
 }

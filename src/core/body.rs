@@ -12,6 +12,7 @@ use crate::{
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyError, KeyRange},
     request::Claim,
+    verdict::Judgement,
 };
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Body {
     pub participants: Vec<Participant>,
     /// The request that this attempt serves, if the caller named one.
     pub claim: Option<Claim>,
+    /// What was forecast of it and how it was judged, if it was.
+    pub judgement: Option<Judgement>,
 }
 
 /// One participant in a body.
@@ -95,6 +98,12 @@ pub enum Fault {
     Part {
         /// The group that was asked.
         group: GroupId,
+    },
+    /// The verdict is not what the forecast and the footprint give.
+    #[error("the verdict on transaction {tid} is not what its forecast and its footprint give")]
+    Judgement {
+        /// The id.
+        tid: Tid,
     },
     /// The segments or the transitions do not chain.
     #[error(transparent)]
@@ -163,14 +172,17 @@ impl core::fmt::Display for LimitName {
 }
 
 impl Body {
-    /// The digest that names this body: `H("vatic/body/v1"; …)`, framed as [`crate::hash`] says,
+    /// The digest that names this body: `H("vatic/body/v2"; …)`, framed as [`crate::hash`] says,
     /// over the transaction id's 20 bytes as a byte string, the seal's seed, count and head; the
     /// number of segments and of each group, first, last, before, after; the number of participants
     /// and of each group, part, the number of its footprint's cells and each one's place and count
     /// (two's complement); 0, or where it serves a request 1, principal, id, route, mint, group,
-    /// content.
+    /// content; 0, or where it was judged 1, class, the number of the forecast footprint's cells,
+    /// each one's place and sum (two's complement), its count, prefix and spread, the count that
+    /// came, the verdict as 1 (valid) or 0, distance, spread, score, tolerance and prefix, round trip, mean round trip,
+    /// missing partial digests, transactions in flight.
     pub fn digest(&self) -> Hash {
-        let hasher = Hasher::new("vatic/body/v1")
+        let hasher = Hasher::new("vatic/body/v2")
             .bytes(&self.tid.to_bytes())
             .hash(&self.seal.seed)
             .u64(self.seal.count)
@@ -191,7 +203,11 @@ impl Body {
                 participant.footprint.feed(hasher)
             },
         );
-        feed_claim(self.claim.as_ref(), hasher).finish()
+        let hasher = feed_claim(self.claim.as_ref(), hasher);
+        match &self.judgement {
+            None => hasher.u64(0).finish(),
+            Some(judgement) => judgement.feed(hasher.u64(1)).finish(),
+        }
     }
 
     /// The participants' group ids, ascending.

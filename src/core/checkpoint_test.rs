@@ -39,7 +39,7 @@ fn sign(checkpoint: &Checkpoint, nodes: &[u64]) -> Vec<NodeSignature> {
 }
 
 fn small(groups: &mut Groups) {
-    let config = Config { limits: Limits::simulation(), ring: None };
+    let config = Config::new(Limits::simulation(), None);
     for group in [ONE, TWO] {
         groups.apply(group, &[Command::Configure(config.clone())]);
     }
@@ -254,7 +254,7 @@ fn heads_are_trimmed_to_the_limit_and_late_attestation_starts_where_they_do() {
     groups.apply(ONE, &[Command::Advance { to: Timestamp(1) }]);
     assert_eq!(attest(&mut groups, ONE, late, &[1, 2]), Reply::Done);
     let config = Limits { heads_max: 4, ..Limits::simulation() };
-    groups.apply(ONE, &[Command::Configure(Config { limits: config, ring: None })]);
+    groups.apply(ONE, &[Command::Configure(Config::new(config, None))]);
     let (machine, state) = &groups.groups[&ONE];
     assert_eq!(machine.heads(state, 0..=u64::MAX, usize::MAX).len(), 4);
 }

@@ -9,10 +9,12 @@ use crate::{
     checkpoint::Checkpoint,
     conflict::Model,
     delta::Rejection,
+    expected::Score,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     limits::Limits,
+    policy::{Policies, Policy},
     receipt::Proof,
     ring::RingSpec,
     sign::{NodeSignature, PublicKey},
@@ -115,6 +117,15 @@ pub struct Config {
     pub limits: Limits,
     /// The ring in force; without one, ownership is not checked.
     pub ring: Option<RingSpec>,
+    /// What collections ask for.
+    pub policies: Policies,
+}
+
+impl Config {
+    /// Without policies.
+    pub fn new(limits: Limits, ring: Option<RingSpec>) -> Config {
+        Config { limits, ring, policies: Policies::default() }
+    }
 }
 
 /// Changes to what group 0 keeps.
@@ -152,14 +163,6 @@ pub enum MetaCommand {
     },
     /// The version that all nodes use; `None`: the newest, where it does better than their own.
     PinModel(Option<u64>),
-}
-
-/// What a collection asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-pub enum Policy {
-    /// Conflicting transactions roll back with a typed cause.
-    #[default]
-    Optimistic,
 }
 
 /// What applying a command answers.
@@ -305,6 +308,15 @@ pub enum Why {
     OtherBody,
     /// A participant can no longer vote, and this one had not been decided.
     Abandoned,
+    /// It is not what was forecast of it, and a collection that it writes enforces forecasts.
+    Unforeseen {
+        /// The collection.
+        collection: String,
+        /// How far it is from its forecast.
+        score: Score,
+        /// How far it may be.
+        tolerance: Score,
+    },
 }
 
 /// Why a housekeeping command is not applied.
@@ -316,6 +328,16 @@ pub enum Refusal {
     Epoch {
         /// The present epoch.
         present: u64,
+    },
+    /// The policies are older than those in force.
+    Policies {
+        /// Their version.
+        present: u64,
+    },
+    /// As many collections as may have a policy of their own have one.
+    PoliciesFull {
+        /// [`crate::policy::POLICIES_MAX`].
+        limit: u64,
     },
     /// Only group 0 takes this.
     NotMeta,

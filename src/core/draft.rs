@@ -9,6 +9,7 @@ use crate::{
     chain::{self, Seal, Segment, Transition},
     codec::{self, DecodeError},
     delta::{Delta, Rejection},
+    expected::Score,
     footprint::Footprint,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
@@ -17,6 +18,7 @@ use crate::{
     read::{RangeRecords, Record},
     request::Claim,
     ring::Ring,
+    verdict::{Conditions, Forecast, Judgement},
 };
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
@@ -32,6 +34,7 @@ pub struct Draft {
     segments: Vec<Segment>,
     parts: BTreeMap<GroupId, DraftPart>,
     claim: Option<Claim>,
+    judgement: Option<Judgement>,
     /// Bytes of all deltas so far.
     delta_bytes: u64,
 }
@@ -146,6 +149,7 @@ impl Draft {
             segments: Vec::new(),
             parts: BTreeMap::new(),
             claim: None,
+            judgement: None,
             delta_bytes: 0,
         }
     }
@@ -254,7 +258,7 @@ impl Draft {
         seen(&parsed);
         self.extend_segment(group, next, expected);
         let part = self.parts.entry(group).or_default();
-        part.footprint.add_delta(&parsed, delta.len());
+        part.footprint.add_delta(&parsed);
         part.carried_bytes += delta.len() as u64;
         part.deltas.entry(parsed.key.clone()).or_default().push(parsed);
         part.transitions.push(Transition { seq: next, delta });
@@ -262,6 +266,32 @@ impl Draft {
         self.seal.head = expected;
         self.delta_bytes = delta_bytes;
         Ok(Accepted { seq: next, digest: expected, group })
+    }
+
+    /// The records that it read or has deltas on, the first `most` of each group, with the versions
+    /// that it read; 0 where it read none.
+    pub fn touched(&self, most: usize) -> Vec<(GroupId, Vec<KeyRead>)> {
+        let of = |(group, part): (&GroupId, &DraftPart)| {
+            let unread = part.deltas.keys().filter(|key| !part.reads.contains_key(key));
+            let unread = unread.map(|key| (key, &Timestamp::ZERO));
+            let all = part.reads.iter().chain(unread).take(most);
+            let all = all.map(|(key, &version)| KeyRead { key: key.clone(), version });
+            (*group, all.collect())
+        };
+        self.parts.iter().map(of).collect()
+    }
+
+    /// Judges the whole by what was forecast of it; part of its body from here on.
+    pub fn judge(
+        &mut self,
+        class: u64,
+        forecast: Forecast,
+        given: (Conditions, Score),
+    ) -> &Judgement {
+        let mut footprint = Footprint::default();
+        self.parts.values().for_each(|part| footprint.add(&part.footprint));
+        let judged = Judgement::of(class, forecast, given, (&footprint, &self.seal));
+        self.judgement.insert(judged)
     }
 
     /// Takes the transitions that a group's vote would have to carry, once they have at least
@@ -296,8 +326,9 @@ impl Draft {
             participants.push(Participant { group, part: part.digest(), footprint });
             parts.push(part);
         }
-        let (seal, segments, claim) = (self.seal, self.segments, self.claim);
-        Ok((Body { tid, seal, segments, participants, claim }, parts))
+        let (seal, segments) = (self.seal, self.segments);
+        let (claim, judgement) = (self.claim, self.judgement);
+        Ok((Body { tid, seal, segments, participants, claim, judgement }, parts))
     }
 
     fn touch_partition(&mut self, partition: &str) -> Result<GroupId, DraftError> {

@@ -59,7 +59,7 @@ proptest! {
         for (at, delta) in deltas.iter().enumerate() {
             let sent = bytes(delta);
             digest = link(&digest, at as u64 + 1, &sent);
-            footprint.add_delta(delta, sent.len());
+            footprint.add_delta(delta);
             let accepted = draft.push(sent, Some(at as u64 + 1), Some(digest)).unwrap();
             prop_assert_eq!(Some(accepted.group), groups.ring.group_of(&delta.key.partition));
         }

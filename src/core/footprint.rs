@@ -14,8 +14,6 @@ use serde::{Deserialize, Serialize};
 pub const ROWS: usize = 4;
 /// Buckets in a row.
 pub const BUCKETS: usize = 64;
-/// Partitions fall into this many buckets as tokens.
-const PARTITION_BUCKETS: u64 = 32;
 
 /// A sparse count sketch: cell `row * 64 + bucket` to its sum.
 ///
@@ -74,21 +72,9 @@ impl Token {
 }
 
 impl Footprint {
-    /// Adds the tokens of one delta: (collection, operation, field) for each field, (collection,
-    /// partition bucket), and the log2 class of its size.
-    pub fn add_delta(&mut self, delta: &Delta, delta_bytes: usize) {
-        let collection = &delta.key.collection;
-        self.add_operation(delta);
-        let bucket = Hasher::new("bucket").bytes(delta.key.partition.as_bytes()).finish().0[0];
-        let bucket = u64::from(bucket) % PARTITION_BUCKETS;
-        self.add_token(Token::of(Hasher::new("part").bytes(collection.as_bytes()).u64(bucket)));
-        let class = u64::from(usize::BITS - delta_bytes.leading_zeros());
-        self.add_token(Token::of(Hasher::new("size").u64(class)));
-    }
-
-    /// Adds (collection, operation, field) for each field of a delta alone: what can be foreseen of
-    /// a stream, where partitions and sizes are chance.
-    pub fn add_operation(&mut self, delta: &Delta) {
+    /// Adds the tokens of one delta: (collection, operation, field) for each field. Partitions and
+    /// sizes are not counted: they are chance, which no forecast can be held to.
+    pub fn add_delta(&mut self, delta: &Delta) {
         let (collection, op) = (&delta.key.collection, delta.op.name());
         let fields = delta.op.fields();
         if fields.is_empty() {

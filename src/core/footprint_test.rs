@@ -11,7 +11,7 @@ use proptest::{collection, prelude::*, sample::Index};
 
 fn footprint(deltas: &[Delta]) -> Footprint {
     let mut footprint = Footprint::default();
-    deltas.iter().for_each(|delta| footprint.add_delta(delta, 10));
+    deltas.iter().for_each(|delta| footprint.add_delta(delta));
     footprint
 }
 

@@ -43,7 +43,7 @@ impl Group {
         for (&seq, bytes) in &transitions {
             let delta: Delta = codec::decode(bytes).map_err(|_| Fault::Delta { seq })?;
             self.check_key(&delta.key)?;
-            footprint.add_delta(&delta, bytes.len());
+            footprint.add_delta(&delta);
             deltas.push((seq, delta));
         }
         for read in &part.reads {
@@ -60,6 +60,12 @@ impl Group {
         let listed = body.participants.iter().find(|participant| participant.group == self.id);
         if listed.is_none_or(|listed| listed.footprint != footprint) {
             return Err(Fault::Part { group: self.id });
+        }
+        let judged = body.judgement.as_ref();
+        if judged.is_some_and(|judged| !judged.holds(&body.footprint(), &body.seal))
+            && !broken!(self.rules, JudgementUnchecked)
+        {
+            return Err(Fault::Judgement { tid: body.tid });
         }
         Ok(Checked { deltas })
     }

@@ -92,8 +92,8 @@ impl Undecided {
 impl Group {
     /// Opens a group on what its state holds.
     pub fn open(id: GroupId, state: &impl Read, rules: Rules) -> Group {
-        let config = tables::load_config(state)
-            .unwrap_or(Config { limits: Limits::production(), ring: None });
+        let config =
+            tables::load_config(state).unwrap_or_else(|| Config::new(Limits::production(), None));
         let mut head: Head = tables::load(state, tables::HEAD).unwrap_or_default();
         if broken!(rules, RestartForgetsWatermark) {
             head.watermark = None;
@@ -108,8 +108,8 @@ impl Group {
     /// As [`Group::open`] for one view's reads: cheap, since it neither lays out the ring nor
     /// counts locks. Nothing may be applied with it.
     pub fn of_view(id: GroupId, view: &impl Read, rules: Rules) -> Group {
-        let config = tables::load_config(view)
-            .unwrap_or(Config { limits: Limits::production(), ring: None });
+        let config =
+            tables::load_config(view).unwrap_or_else(|| Config::new(Limits::production(), None));
         let head = tables::load(view, tables::HEAD).unwrap_or_default();
         let (census, gathered) = (Census::default(), Gathered::default());
         Group { id, head, config, census, gathered, ring: None, rules }
@@ -339,6 +339,10 @@ impl Group {
         let next = config.ring.as_ref().map_or(0, |ring| ring.epoch);
         if next < present && !broken!(self.rules, RingGoesBack) {
             return Reply::Refused(Refusal::Epoch { present });
+        }
+        let present = self.config.policies.version;
+        if config.policies.version < present {
+            return Reply::Refused(Refusal::Policies { present });
         }
         tables::save(state, tables::CONFIG.to_vec(), config);
         self.ring = laid_out(config);

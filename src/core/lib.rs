@@ -39,6 +39,7 @@ pub mod memory;
 pub mod merkle;
 pub mod meta;
 pub mod multiread;
+pub mod policy;
 pub mod quota;
 pub mod read;
 pub mod receipt;
@@ -121,5 +122,7 @@ mod strategies_test;
 mod ticket_test;
 #[cfg(test)]
 mod tolerance_test;
+#[cfg(test)]
+mod validation_test;
 #[cfg(test)]
 mod verdict_test;

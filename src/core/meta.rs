@@ -4,7 +4,8 @@
 //! whole. Data groups learn of a new ring by a `Configure` command of their own.
 
 use crate::{
-    command::{MetaCommand, Policy, Refusal, Reply},
+    command::{MetaCommand, Refusal, Reply},
+    policy,
     ring::RingSpec,
     rules::{Rules, broken},
     shelf,
@@ -44,11 +45,6 @@ pub fn nodes(state: &impl Read) -> Vec<NodeRecord> {
     nodes
 }
 
-/// A collection's policy; the default where none was set.
-pub fn policy(state: &impl Read, collection: &str) -> Policy {
-    tables::load(state, &tables::meta(&format!("policy/{collection}"))).unwrap_or_default()
-}
-
 pub(crate) fn apply(state: &mut impl State, command: &MetaCommand, rules: Rules) -> Reply {
     match command {
         MetaCommand::PutNode { node, client_addr, peer_addr, public_key } => {
@@ -68,7 +64,7 @@ pub(crate) fn apply(state: &mut impl State, command: &MetaCommand, rules: Rules)
             tables::save(state, tables::meta("ring"), spec);
         }
         MetaCommand::SetPolicy { collection, policy } => {
-            tables::save(state, tables::meta(&format!("policy/{collection}")), policy);
+            return policy::set(state, collection, *policy);
         }
         MetaCommand::PublishModel { node, labels, model } => {
             return shelf::publish(state, (*node, *labels), model);

@@ -22,7 +22,7 @@ fn limited(records_bytes_max: u64) -> Groups {
     let mut groups = Groups::new(2);
     let limits = Limits { records_bytes_max, ..Limits::simulation() };
     for group in [ONE, TWO] {
-        groups.apply(group, &[Command::Configure(Config { limits: limits.clone(), ring: None })]);
+        groups.apply(group, &[Command::Configure(Config::new(limits.clone(), None))]);
     }
     groups
 }
@@ -128,7 +128,7 @@ fn decision_is_applied_where_the_limit_was_lowered_after_its_vote() {
         assert!(matches!(standing(&mut groups, *group, vote), Standing::Yes { .. }));
     }
     let limits = Limits { records_bytes_max: 1, ..Limits::simulation() };
-    groups.apply(ONE, &[Command::Configure(Config { limits, ring: None })]);
+    groups.apply(ONE, &[Command::Configure(Config::new(limits, None))]);
     let ts = groups.groups[&ONE].0.clock().max(groups.groups[&TWO].0.clock());
     decide(&mut groups, ONE, tid, Decision::Committed { ts });
     assert_eq!(quota(&groups, ONE), Quota { held: bytes_of(&one), promised: 0 });

@@ -245,7 +245,10 @@ impl Group {
     pub fn outcome(&self, state: &impl Read, tid: Tid) -> OutcomeRead {
         let kept = tables::load_kept(state, tid);
         let standing = self.standing_of(tid, kept.as_ref().map(|kept| kept.txn.clone()));
-        OutcomeRead { standing, receipt: kept.and_then(|kept| self.receipt(state, kept)) }
+        let body = kept.as_ref().and_then(|kept| kept.aggregate.as_ref()?.body.as_ref());
+        let judgement = body.and_then(|body| body.judgement.clone());
+        let receipt = kept.and_then(|kept| self.receipt(state, kept));
+        OutcomeRead { standing, judgement, receipt }
     }
 
     /// Whether this group still answers for a transaction whose home it is.

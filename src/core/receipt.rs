@@ -14,7 +14,7 @@
 //!    seal's count and head.
 //! 2. *Segments.* They cover 1 to count without a gap, each `before` is the digest where the last
 //!    one ended (first: the seed), the last `after` is the seal's head.
-//! 3. *Body.* `b = H("vatic/body/v1"; …)` as [`Body::digest`] lists the fields.
+//! 3. *Body.* `b = H("vatic/body/v2"; …)` as [`Body::digest`] lists the fields.
 //! 4. *Votes.* There is one proof for each participant of the body, in its order, and the largest
 //!    `ts` is the receipt's. For each proof, with the transaction id's 20 bytes:
 //!    - `effect = H("vatic/vote/v1"; group, tid, b, ts, images)`;

@@ -59,7 +59,7 @@ fn rollback_that_comes_before_any_vote_drops_the_stage() {
 fn repeated_stage_at_the_limit_changes_nothing() {
     let mut state = MemoryState::default();
     let mut group = Group::open(ONE, &state, Rules::default());
-    let config = Config { limits: Limits::simulation(), ring: None };
+    let config = Config::new(Limits::simulation(), None);
     group.apply(&mut state, &Command::Configure(config)).expect("no decision");
     let most = Limits::simulation().transitions_max;
     let transition = |seq| Transition { seq, delta: vec![seq as u8] };

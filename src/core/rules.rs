@@ -49,6 +49,12 @@ pub enum Mutant {
     DigestUnchecked,
     /// A part need not be the one that the body lists.
     PartUnchecked,
+    /// A verdict need not be what its forecast gives.
+    JudgementUnchecked,
+    /// What was not foreseen commits, whatever a collection's policy says.
+    EnforcesNothing,
+    /// A score is folded where a No is recorded, and again with its decision.
+    FoldedUndecided,
     /// The record of a rollback yields a receipt too.
     ReceiptOfRollback,
     /// A ring need not follow the one before it.
@@ -112,6 +118,10 @@ impl Mutant {
         Mutant::RingGoesBack,
         Mutant::OwnerUnchecked,
     ];
+
+    /// Those of validation.
+    pub const OF_VALIDATION: [Mutant; 3] =
+        [Mutant::JudgementUnchecked, Mutant::EnforcesNothing, Mutant::FoldedUndecided];
 
     /// Those of the key lane.
     pub const OF_LANES: [Mutant; 5] = [

@@ -16,6 +16,7 @@
 //! | `s` | tid, seq | a staged delta |
 //! | `n` | log index | digest: the chain head after that entry, for the last `heads_max` |
 //! | `q` | last log index | [`Attested`]: a signed checkpoint and its heads |
+//! | `v` | – | [`Tolerance`](crate::tolerance::Tolerance): what verdicts are held to |
 //! | `m` | name | what group 0 keeps |
 
 use crate::{
@@ -191,6 +192,7 @@ impl Place {
 
 pub(crate) const CONFIG: &[u8] = b"c";
 pub(crate) const HEAD: &[u8] = b"o";
+pub(crate) const TOLERANCE: &[u8] = b"v";
 pub(crate) const LATEST: u8 = b'r';
 pub(crate) const GARBAGE: u8 = b'g';
 pub(crate) const TXN: u8 = b't';

@@ -24,6 +24,9 @@
 use crate::{
     expected::{STEP, Score},
     hash::Hash,
+    state::{Read, State},
+    tables,
+    verdict::Judgement,
 };
 use alloc::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
@@ -79,6 +82,18 @@ impl Default for Tolerance {
 pub fn with_tie(score: Score, digest: &Hash) -> Score {
     let drawn = u64::from(u16::from_be_bytes([digest.0[0], digest.0[1]]));
     score.saturating_add(1 + ((drawn * (TIE - 1)) >> 16))
+}
+
+/// What a group tolerates, by the scores that it folded.
+pub fn of_group(state: &impl Read) -> Tolerance {
+    tables::load(state, tables::TOLERANCE).unwrap_or_default()
+}
+
+/// Folds a decided transaction's score into what its home group tolerates.
+pub(crate) fn fold_into(state: &mut impl State, judged: &Judgement) {
+    let mut tolerance = of_group(state);
+    tolerance.fold(judged.class, judged.verdict.score);
+    tables::save(state, tables::TOLERANCE.to_vec(), &tolerance);
 }
 
 impl Tolerance {

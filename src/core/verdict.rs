@@ -1,13 +1,16 @@
 //! The verdict: whether a transaction ended as was forecast, and what follows from it.
 //!
-//! The gateway computes it before voting; it travels in the entries as the fixed-point data below,
-//! which is all that is needed to compute it again. Judged is the last forecast that was made at or
-//! before half of the final count.
+//! The gateway computes it before voting; it travels in the body as the fixed-point data below,
+//! which is all that is needed to compute it again, as every participant does. Judged is the last
+//! forecast that was made at or before half of the final count. The home group folds each score
+//! into what is tolerated from then on, once, where its first decision is recorded.
 
 use crate::{
+    chain::Seal,
     expected::{Expected, STEP, Score},
     footprint::Footprint,
-    hash::Hash,
+    hash::{Hash, Hasher},
+    policy::Validation,
     tolerance::with_tie,
 };
 use serde::{Deserialize, Serialize};
@@ -62,18 +65,18 @@ pub struct Verdict {
     pub conditions: Conditions,
 }
 
-/// What an invalid transaction comes to, by its collections' policy.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
-pub enum Policy {
-    /// It is logged, and goes on.
-    Observe,
-    /// It is tried out first, and goes on by the strategy that costs least.
-    #[default]
-    Resolve,
-    /// It is rolled back.
-    Enforce,
+/// What a transaction was judged by, and how: the part of its body that says whether it ended as
+/// was foreseen.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Judgement {
+    /// Which transactions count as alike: each class has a tolerance.
+    pub class: u64,
+    /// What was forecast.
+    pub forecast: Forecast,
+    /// How many transitions came.
+    pub count: u64,
+    /// What came of it.
+    pub verdict: Verdict,
 }
 
 /// What to do with a transaction before it votes.
@@ -85,6 +88,44 @@ pub enum Action {
     DryRun,
     /// Roll back: it is not what was forecast.
     RollBack,
+}
+
+impl Judgement {
+    /// Judges what came by its forecast, as [`Verdict::judge`] does.
+    pub fn of(
+        class: u64,
+        forecast: Forecast,
+        (conditions, tolerance): (Conditions, Score),
+        (actual, seal): (&Footprint, &Seal),
+    ) -> Judgement {
+        let verdict = Verdict::judge(&forecast, actual, conditions, tolerance, &seal.head);
+        Judgement { class, forecast, count: seal.count, verdict }
+    }
+
+    /// Whether the verdict is what forecast, conditions and tolerance make of what came.
+    pub fn holds(&self, actual: &Footprint, seal: &Seal) -> bool {
+        let Judgement { class, forecast, .. } = self;
+        let Verdict { conditions, tolerance, .. } = self.verdict;
+        let given = (conditions, tolerance);
+        *self == Judgement::of(*class, forecast.clone(), given, (actual, seal))
+    }
+
+    /// Feeds all of it, as [`crate::body::Body::digest`] lists it.
+    pub(crate) fn feed(&self, hasher: Hasher) -> Hasher {
+        let Judgement { class, forecast, count, verdict } = self;
+        let cells = forecast.footprint.cells();
+        let hasher = hasher.u64(*class).u64(forecast.footprint.cells().count() as u64);
+        let hasher = cells.fold(hasher, |hasher, (cell, sum)| {
+            hasher.u64(u64::from(cell)).u64(i64::from(sum) as u64)
+        });
+        let Verdict { valid, distance, spread, score, tolerance, prefix, conditions } = *verdict;
+        let Conditions { rtt_us, rtt_mean_us, missing_partials, in_flight } = conditions;
+        let hasher =
+            hasher.u64(forecast.count).u64(forecast.prefix).u64(forecast.spread).u64(*count);
+        let hasher = hasher.u64(u64::from(valid)).u64(distance).u64(spread).u64(score);
+        let hasher = hasher.u64(tolerance).u64(prefix).u64(rtt_us).u64(rtt_mean_us);
+        hasher.u64(u64::from(missing_partials)).u64(u64::from(in_flight))
+    }
 }
 
 impl Verdict {
@@ -129,12 +170,12 @@ pub fn score(distance: Score, spread: Score) -> Score {
 
 /// What a policy makes of a verdict. What ended just as forecast is never rolled back: of the few
 /// that a broken tie alone calls invalid, it makes a note.
-pub fn action(policy: Policy, verdict: &Verdict) -> Action {
-    match (verdict.valid, policy) {
-        (true, _) | (false, Policy::Observe) => Action::Proceed,
-        (false, Policy::Resolve) => Action::DryRun,
-        (false, Policy::Enforce) if verdict.distance == 0 => Action::Proceed,
-        (false, Policy::Enforce) => Action::RollBack,
+pub fn action(validation: Validation, verdict: &Verdict) -> Action {
+    match (verdict.valid, validation) {
+        (true, _) | (false, Validation::Observe) => Action::Proceed,
+        (false, Validation::Resolve) => Action::DryRun,
+        (false, Validation::Enforce) if verdict.distance == 0 => Action::Proceed,
+        (false, Validation::Enforce) => Action::RollBack,
     }
 }
 

@@ -4,7 +4,8 @@ use crate::{
     expected::{Expected, STEP},
     footprint::{Footprint, Token},
     hash::Hasher,
-    verdict::{Action, Conditions, Forecast, Policy, Verdict, action, score},
+    policy::Validation,
+    verdict::{Action, Conditions, Forecast, Verdict, action, score},
 };
 use alloc::{format, vec::Vec};
 use proptest::{collection, prelude::*};
@@ -107,13 +108,13 @@ fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
     };
     let (valid, invalid) = (judge(&[1, 3], 9 * STEP), judge(&[1, 3, 3], STEP / 8));
     assert!(valid.valid && !invalid.valid);
-    for policy in [Policy::Observe, Policy::Resolve, Policy::Enforce] {
-        assert_eq!(action(policy, &valid), Action::Proceed);
+    for validation in [Validation::Observe, Validation::Resolve, Validation::Enforce] {
+        assert_eq!(action(validation, &valid), Action::Proceed);
     }
-    assert_eq!(action(Policy::Observe, &invalid), Action::Proceed);
-    assert_eq!(action(Policy::Resolve, &invalid), Action::DryRun);
-    assert_eq!(action(Policy::Enforce, &invalid), Action::RollBack);
+    assert_eq!(action(Validation::Observe, &invalid), Action::Proceed);
+    assert_eq!(action(Validation::Resolve, &invalid), Action::DryRun);
+    assert_eq!(action(Validation::Enforce, &invalid), Action::RollBack);
     let exact = judge(&[1, 2], 0);
     assert!(!exact.valid, "a broken tie is above a tolerance of nothing");
-    assert_eq!(action(Policy::Enforce, &exact), Action::Proceed);
+    assert_eq!(action(Validation::Enforce, &exact), Action::Proceed);
 }

@@ -22,10 +22,13 @@ use crate::{
     rules::broken,
     state::{Read, State},
     tables::{self, Garbage, Image, KeptRef, Place, Prepared, Stored, Txn, VoteCast},
+    tolerance,
     value::{Fields, Scalar, Value},
+    verdict::{self, Action, Judgement, Verdict},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
+    string::String,
     vec::Vec,
 };
 
@@ -213,6 +216,10 @@ impl Group {
         if aggregate.is_some() && txn.decision.is_some() {
             self.list(Garbage::Outcome(tid), self.config.limits.outcome_ttl_us);
         }
+        if txn.decision.is_some() || broken!(self.rules, FoldedUndecided) {
+            let judged = aggregate.and_then(|aggregate| aggregate.body?.judgement.as_ref());
+            judged.into_iter().for_each(|judged| tolerance::fold_into(state, judged));
+        }
         tables::save(state, tables::txn(tid), &KeptRef { txn, place, aggregate });
     }
 
@@ -224,6 +231,7 @@ impl Group {
         part: &Part,
         checked: Checked,
     ) -> Result<Judged, Why> {
+        self.check_foreseen(body, &checked)?;
         let claim = body.claim.as_ref().filter(|claim| claim.group == self.id);
         let claimed = claim.map(|claim| claim.request.key());
         let (writes, reads) = touched(part, &checked, claimed.as_ref());
@@ -239,6 +247,25 @@ impl Group {
         }
         self.head.quota.check(judged.growth, &self.config.limits)?;
         Ok(Judged { reads, ranges, ..judged })
+    }
+
+    /// What is not what was forecast of it is rolled back where a collection that it writes here
+    /// enforces that.
+    fn check_foreseen(&self, body: &Body, checked: &Checked) -> Result<(), Why> {
+        let Some(Judgement { verdict, .. }) = &body.judgement else { return Ok(()) };
+        let strays = |collection: &&String| {
+            let validation = self.config.policies.of(collection).validation;
+            verdict::action(validation, verdict) == Action::RollBack
+        };
+        let written = checked.deltas.iter().filter(|(_, delta)| delta.op.writes());
+        let mut collections = written.map(|(_, delta)| &delta.key.collection);
+        match collections.find(strays).filter(|_| !broken!(self.rules, EnforcesNothing)) {
+            None => Ok(()),
+            Some(collection) => {
+                let Verdict { score, tolerance, .. } = *verdict;
+                Err(Why::Unforeseen { collection: collection.clone(), score, tolerance })
+            }
+        }
     }
 
     fn held_reads(&self, reads: &BTreeSet<&Key>, part: &Part) -> (Vec<Key>, Vec<KeyRange>) {

@@ -32,8 +32,9 @@ pub(crate) async fn follow_meta(cluster: Arc<Cluster>) {
 async fn look(cluster: &Arc<Cluster>) -> bool {
     let deadline = time::deadline_in(LOOK_DEADLINE_MS);
     let found = cluster.read(GroupId::META, PeerRead::Meta, deadline).await;
-    let Ok(PeerFound::Meta { ring, nodes, shelf }) = found else { return false };
+    let Ok(PeerFound::Meta { ring, nodes, shelf, policies }) = found else { return false };
     adopt_ring(cluster, ring);
+    cluster.know_policies(policies);
     conflicts::follow(cluster, shelf, deadline).await;
     let own = own_record(cluster);
     let registered = nodes.contains(&own);

@@ -36,6 +36,7 @@ use vatic_core::{
     hash::Hash,
     id::{GroupId, Tid},
     meta::NodeRecord,
+    policy::Policies,
     ring::Ring,
 };
 use vatic_sync::{Door, Flights};
@@ -52,6 +53,7 @@ pub(crate) struct Cluster {
     pub(crate) peers: PeerClients,
     pub(crate) ring: watch::Sender<Option<Arc<Ring>>>,
     pub(crate) registry: RwLock<BTreeMap<u32, NodeRecord>>,
+    policies: RwLock<Arc<Policies>>,
     pub(crate) settled: Settled,
     pub(crate) lanes: KeyLanes,
     pub(crate) conflicts: Conflicts,
@@ -128,6 +130,7 @@ impl Cluster {
             diaries,
             ring,
             registry: RwLock::default(),
+            policies: RwLock::default(),
             settled: Settled::default(),
             lanes: KeyLanes::default(),
             conflicts: Conflicts::new(config.node),
@@ -306,6 +309,19 @@ impl Cluster {
         let registry = self.registry.read().expect("no holder panics");
         let endpoint = registry.get(&leader).map(|record| record.client_addr.clone());
         (leader, endpoint.unwrap_or_default())
+    }
+
+    /// What collections ask for, as far as this node has heard.
+    pub(crate) fn policies(&self) -> Arc<Policies> {
+        self.policies.read().expect("no holder panics").clone()
+    }
+
+    /// Group 0 has these policies.
+    pub(crate) fn know_policies(&self, policies: Policies) {
+        let mut known = self.policies.write().expect("no holder panics");
+        if known.version < policies.version {
+            *known = Arc::new(policies);
+        }
     }
 
     /// The ring, once this node knows it.

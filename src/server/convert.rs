@@ -2,6 +2,7 @@
 
 use crate::{
     conflicts::Met,
+    foresight::convert::steps,
     peer::{NodeConflicts, NodeStatus, Outlook},
     status::ApiError,
     time,
@@ -272,6 +273,16 @@ pub(crate) fn rollback(cause: &Cause) -> v1::Rollback {
         Why::Abandoned => {
             plain(C::Recovered, true, format!("group {at} ended it without a vote: begin anew"))
         }
+        Why::Unforeseen { collection, score, tolerance } => plain(
+            C::ForecastMismatch,
+            false,
+            format!(
+                "it is not what was forecast of it: its score is {:.2}, {:.2} is tolerated, and \
+                 collection {collection} enforces forecasts",
+                steps(*score),
+                steps(*tolerance)
+            ),
+        ),
         Why::OtherBody => plain(
             C::BodyMismatch,
             false,
@@ -294,6 +305,7 @@ pub(crate) fn fault(fault: &Fault) -> Result<v1::Rollback, ApiError> {
         }
         Fault::WrongGroup { .. } => return Err(ApiError::NotReady),
         Fault::BodyMismatch { .. } => v1::RollbackCause::BodyMismatch,
+        Fault::Judgement { .. } => v1::RollbackCause::ForecastMismatch,
         Fault::Participants { .. } | Fault::Part { .. } | Fault::Chain(_) => {
             v1::RollbackCause::ChainBroken
         }

@@ -45,6 +45,7 @@ mod peer_client;
 mod peer_service;
 mod pipeline;
 mod placement;
+mod policy_service;
 mod queue;
 mod quick;
 mod rebuild;

@@ -45,6 +45,9 @@ pub struct Limits {
     pub drive_age_max_ms: u64,
     /// Whoever is blocked by an undecided transaction for so long recovers it.
     pub recover_after_ms: u64,
+    /// How long an invalid transaction waits, before its votes, for whoever decides on what it
+    /// touches.
+    pub resolve_wait_ms: u64,
     /// Pause between two looks of a leader at what lies around.
     pub sweep_interval_ms: u64,
     /// Transactions minted so long ago may be forgotten; above every stream's age.
@@ -131,6 +134,7 @@ impl Limits {
             drive_retry_ms: 100,
             drive_age_max_ms: 30_000,
             recover_after_ms: 1_000,
+            resolve_wait_ms: 100,
             sweep_interval_ms: 1_000,
             forget_after_ms: 90_000,
             snapshot_retention_ms: 60_000,

@@ -47,8 +47,8 @@ use vatic_proto::{
     v1::{
         anomaly_service_server::AnomalyServiceServer, cluster_service_server::ClusterServiceServer,
         conflict_service_server::ConflictServiceServer,
-        pipeline_service_server::PipelineServiceServer, queue_service_server::QueueServiceServer,
-        record_service_server::RecordServiceServer,
+        pipeline_service_server::PipelineServiceServer, policy_service_server::PolicyServiceServer,
+        queue_service_server::QueueServiceServer, record_service_server::RecordServiceServer,
         transaction_service_server::TransactionServiceServer,
     },
 };
@@ -303,6 +303,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         ClusterServiceServer::<Gateway>::NAME,
         ConflictServiceServer::<Gateway>::NAME,
         QueueServiceServer::<Gateway>::NAME,
+        PolicyServiceServer::<Gateway>::NAME,
         AnomalyServiceServer::<Gateway>::NAME,
     ] {
         health.set_service_status(service, status).await;
@@ -354,6 +355,7 @@ async fn serve_clients(
         )
         .add_service(AnomalyServiceServer::new(gateway.clone()))
         .add_service(ClusterServiceServer::new(gateway.clone()))
+        .add_service(PolicyServiceServer::new(gateway.clone()))
         .add_service(
             ConflictServiceServer::new(gateway.clone())
                 .max_decoding_message_size(message_bytes_max),

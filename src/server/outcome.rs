@@ -5,7 +5,7 @@
 
 use crate::{
     cluster::{CallError, Cluster},
-    convert,
+    convert, foresight,
     peer::{Finished, Origin, PeerFound, PeerRead},
     receipt,
     stage::Stager,
@@ -36,6 +36,7 @@ pub(crate) async fn finish(
 ) -> Result<v1::Outcome, ApiError> {
     let (body, parts) = draft.finish()?;
     let (tid, claim) = (body.tid, body.claim.clone());
+    let judged = body.judgement.as_ref().map(foresight::convert::verdict);
     let coordinated = cluster.coordinate(body, parts, origin, deadline).await;
     let finished = match coordinated {
         // Nobody voted: what was staged is freed here.
@@ -55,7 +56,9 @@ pub(crate) async fn finish(
             Ok(committed(cluster, tid, ts, &receipt))
         }
         Answer::Decided(Decision::RolledBack(cause)) => {
-            rolled_back(cluster, tid, &cause, claim, deadline).await
+            let outcome = rolled_back(cluster, tid, &cause, claim, deadline).await?;
+            let verdict = outcome.verdict.clone().or(judged);
+            Ok(v1::Outcome { verdict, ..outcome })
         }
         Answer::Fault(fault) => Ok(with_rollback(cluster, tid, convert::fault(&fault)?)),
         Answer::Forgotten => Err(ApiError::OutcomeUnknown { tid }),
@@ -85,7 +88,8 @@ async fn known(
         return Ok(unknown(cluster, tid));
     }
     let found = receipt::read(cluster, tid, deadline).await;
-    let OutcomeRead { standing, receipt } = found.ok_or(ApiError::NoLeader { group: tid.home })?;
+    let OutcomeRead { standing, judgement, receipt } =
+        found.ok_or(ApiError::NoLeader { group: tid.home })?;
     match standing {
         Standing::Decided(Decision::Committed { ts })
         | Standing::Stale(Some(Decision::Committed { ts })) => {
@@ -95,7 +99,11 @@ async fn known(
         }
         Standing::Decided(Decision::RolledBack(cause))
         | Standing::Stale(Some(Decision::RolledBack(cause)))
-        | Standing::No(cause) => Ok(with_rollback(cluster, tid, convert::rollback(&cause))),
+        | Standing::No(cause) => {
+            let verdict = judgement.as_ref().map(foresight::convert::verdict);
+            let outcome = with_rollback(cluster, tid, convert::rollback(&cause));
+            Ok(v1::Outcome { verdict, ..outcome })
+        }
         Standing::None | Standing::Yes { .. } | Standing::Stale(None) => Ok(unknown(cluster, tid)),
     }
 }
@@ -204,6 +212,7 @@ fn committed(cluster: &Cluster, tid: Tid, ts: Timestamp, receipt: &Receipt) -> v
         transaction_id: convert::tid(tid),
         commit_version: ts.0,
         receipt: Some(convert::receipt(receipt)),
+        verdict: receipt.body.judgement.as_ref().map(foresight::convert::verdict),
         route: Some(route(cluster, tid.home)),
         ..v1::Outcome::default()
     }

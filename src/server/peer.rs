@@ -16,11 +16,13 @@ use vatic_core::{
     key::{Key, KeyRange},
     meta::NodeRecord,
     multiread::{Seen, Wanted},
+    policy::Policies,
     read::{RangeRecords, Record, SnapshotFault},
     receipt::Receipt,
     request::{Held, RequestId},
     ring::RingSpec,
     shelf::{SharedModel, Shelf},
+    tolerance::Tolerance,
 };
 
 /// A question to one group's leader, or to a node.
@@ -103,6 +105,8 @@ pub(crate) enum PeerRead {
     Models,
     /// Which versions, read by a stream that runs, do not stand or may soon not.
     Disturbed(Vec<KeyRead>),
+    /// What it tolerates of scores.
+    Tolerance,
 }
 
 /// The answer to a [`PeerRequest`].
@@ -229,13 +233,15 @@ pub(crate) enum PeerFound {
     /// The signatures over the entry, once a majority's are there.
     Endorsement(Option<Box<Endorsement>>),
     /// What group 0 keeps.
-    Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord>, shelf: Shelf },
+    Meta { ring: Option<RingSpec>, nodes: Vec<NodeRecord>, shelf: Shelf, policies: Policies },
     /// A shared model, if it is kept.
     Model(Option<Box<SharedModel>>),
     /// Which there are, ascending by version.
     Models(Shelf, Vec<SharedModel>),
     /// Those that do not, or may not.
     Disturbed(Vec<Disturbed>),
+    /// By the scores that the group folded.
+    Tolerance(Box<Tolerance>),
 }
 
 /// A finished transaction as its driver saw it.

@@ -21,10 +21,10 @@ use vatic_core::{
     group::Group,
     id::{GroupId, Tid, Timestamp},
     limits::SCAN_BYTES_MAX,
-    meta,
+    meta, policy,
     read::{self, Blocked, SnapshotFault},
     rules::Rules,
-    shelf, value,
+    shelf, tolerance, value,
 };
 use vatic_store::View;
 
@@ -56,6 +56,7 @@ pub(crate) async fn serve(
             | PeerRead::Count(..)
             | PeerRead::Endorsement(_)
             | PeerRead::Disturbed(_)
+            | PeerRead::Tolerance
     );
     let needs_index = !peeks && snapshot_time(&read).is_none();
     if !needs_index && !handle.is_leader() {
@@ -231,8 +232,10 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
         PeerRead::Disturbed(reads) => PeerFound::Disturbed(group.disturbed(view, reads)),
         PeerRead::Meta => {
             let (ring, nodes) = (meta::ring(view), meta::nodes(view));
-            PeerFound::Meta { ring, nodes, shelf: shelf::shelf(view) }
+            let (shelf, policies) = (shelf::shelf(view), policy::policies(view));
+            PeerFound::Meta { ring, nodes, shelf, policies }
         }
+        PeerRead::Tolerance => PeerFound::Tolerance(Box::new(tolerance::of_group(view))),
         PeerRead::Model(version) => PeerFound::Model(shelf::model(view, *version).map(Box::new)),
         PeerRead::Models => PeerFound::Models(shelf::shelf(view), shelf::models(view)),
     })

@@ -236,6 +236,7 @@ impl Session {
         self.memory.take(delta.len() as u64)?;
         let (draft, guide) = (self.draft.as_mut().ok_or_else(no_begin)?, &mut self.guide);
         let accepted = draft.push_seen(delta, Some(seq), digest, |delta| guide.step(delta))?;
+        self.guide.touch(&self.gateway.cluster, accepted.group);
         let ends = self.ends;
         if let Some(draft) = self.draft.as_mut() {
             let staging = Instant::now();
@@ -265,26 +266,25 @@ impl Session {
         }
         let entering = self.gateway.arrive(self.priority, &self.principal)?;
         let place = self.gateway.entered(entering, self.ends).await?;
-        let Some(draft) = self.draft.take() else { return Ok(Next::End) };
+        let Some(mut draft) = self.draft.take() else { return Ok(Next::End) };
         let groups = draft.groups().len();
         let unused = Stager::new(self.cluster());
         let stager = std::mem::replace(&mut self.stager, unused);
         self.journey.know(&draft);
         let sealed = Instant::now();
-        let verdict = self.guide.seal(&draft, self.cluster().streams.inside());
+        foresight::judge(&self.gateway.cluster, &mut self.guide, &mut draft, self.ends).await;
         let origin = Origin::of(&self.principal, 0);
         let finished = outcome::finish(self.cluster(), draft, Some(stager), origin, self.ends);
         let finished = finished.await;
         place.end(outcome::by_conflict(&finished));
         self.journey.coordinated(sealed);
         let outcome = finished?;
-        let judged = self.guide.verdict(verdict).await;
         // Those that came too late for the client to make use of are told all the same.
         while let Some(told) = self.guide.forecast() {
             let frame = foresight::convert::forecast(&told, groups);
             self.send(transact_response::Frame::Forecast(frame)).await;
         }
-        self.send_outcome(outcome, judged.as_ref().map(foresight::convert::verdict)).await;
+        self.send_outcome(outcome).await;
         Ok(Next::End)
     }
 
@@ -305,7 +305,7 @@ impl Session {
                     let tid = self.draft.as_ref().and_then(Draft::tid);
                     let rollback = foresight::convert::stale_read(&found);
                     let outcome = outcome::of_rollback(self.cluster(), tid, rollback);
-                    self.send_outcome(outcome, None).await;
+                    self.send_outcome(outcome).await;
                     return Next::End;
                 }
             }
@@ -372,7 +372,7 @@ impl Session {
         let tid = self.draft.as_ref().and_then(Draft::tid);
         self.announce().await;
         let outcome = outcome::before_seal(self.cluster(), tid, cause, retryable, message);
-        self.send_outcome(outcome, None).await;
+        self.send_outcome(outcome).await;
         Ok(Next::End)
     }
 
@@ -389,9 +389,9 @@ impl Session {
         self.send(transact_response::Frame::Begun(begun)).await;
     }
 
-    async fn send_outcome(&mut self, outcome: v1::Outcome, verdict: Option<v1::Verdict>) {
+    async fn send_outcome(&mut self, outcome: v1::Outcome) {
         self.journey.end(outcome::ending(&outcome));
-        let frame = v1::OutcomeFrame { outcome: Some(outcome), verdict };
+        let frame = v1::OutcomeFrame { outcome: Some(outcome) };
         self.send(transact_response::Frame::Outcome(frame)).await;
     }
 

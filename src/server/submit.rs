@@ -6,6 +6,7 @@
 use crate::{
     api::{self, Gateway, Memory},
     convert,
+    foresight::{self, Guide},
     load::Entering,
     outcome,
     peer::Origin,
@@ -110,9 +111,11 @@ impl Gateway {
     ) -> Result<v1::Outcome, ApiError> {
         let mut memory = Memory::new(&self.cluster);
         let origin = Origin::of(&principal, request.token);
-        let draft = self.submitted(request, principal, &mut memory)?;
+        let mut guide = Guide::at_once(&self.foresight, &principal, &self.cluster);
+        let mut draft = self.submitted(request, principal, &mut memory, &mut guide)?;
         journey.know(&draft);
         let sealed = Instant::now();
+        foresight::judge(&self.cluster, &mut guide, &mut draft, deadline).await;
         let finished = outcome::finish(&self.cluster, draft, None, origin, deadline).await;
         journey.coordinated(sealed);
         finished
@@ -123,6 +126,7 @@ impl Gateway {
         request: v1::SubmitRequest,
         principal: String,
         memory: &mut Memory,
+        guide: &mut Guide,
     ) -> Result<Draft, ApiError> {
         convert::check_isolation(request.isolation)?;
         let seed = request.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
@@ -147,7 +151,7 @@ impl Gateway {
             draft.claim(request, convert::content(&deltas))?;
         }
         for (delta, (seq, digest)) in deltas.into_iter().zip(placed) {
-            draft.push(delta, Some(seq), digest)?;
+            draft.push_seen(delta, Some(seq), digest, |delta| guide.step(delta))?;
         }
         Ok(draft)
     }

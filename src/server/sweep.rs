@@ -82,8 +82,10 @@ impl Sweep {
         }
         let Some(ring) = self.cluster.ring() else { return false };
         let limits = self.cluster.config.group_limits.clone();
-        let config = Config { limits, ring: Some(ring.spec().clone()) };
-        if *group.config() == config {
+        let policies = (*self.cluster.policies()).clone();
+        let config = Config { limits, ring: Some(ring.spec().clone()), policies };
+        let older = config.policies.version < group.config().policies.version;
+        if older || *group.config() == config {
             return true;
         }
         self.propose(Command::Configure(config)).await;

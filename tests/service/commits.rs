@@ -13,6 +13,7 @@ use vatic_proto::v1::{self, RollbackCause, transact_request::Frame};
 use vatic_proto::v1::{transact_response::Frame as Answer, transition::Body};
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
 use vatic_tests::values::{core_key, fields, int, key, number, put};
+use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{self, Stream, rollback};
 
 /// One key in each data group.
@@ -97,10 +98,14 @@ pub(crate) async fn receipt_verifies_and_a_tampered_one_does_not(cluster: &Clust
     let pinned = cluster.client().cluster(false).await.unwrap().trusted_keys();
     let first = evidence.verify_signed(&pinned).unwrap();
     assert!(matches!(first, Assurance::Incomplete(_)), "leaders alone sign the first reply");
-    let asked = cluster.client().outcome(OutcomeOf::Transaction(committed.tid)).await.unwrap();
-    let Outcome::Committed(asked) = asked else { panic!("{asked:?}") };
-    let complete = Evidence { receipt: asked.evidence.receipt, ..evidence };
-    assert_eq!(complete.verify_signed(&pinned), Ok(Assurance::Complete));
+    let complete = until("a majority of each group's replicas has signed", SOON, || async {
+        let asked = cluster.client().outcome(OutcomeOf::Transaction(committed.tid)).await.unwrap();
+        let Outcome::Committed(asked) = asked else { panic!("{asked:?}") };
+        let receipt = asked.evidence.receipt;
+        let complete = Evidence { receipt, ..evidence.clone() };
+        (complete.verify_signed(&pinned) == Ok(Assurance::Complete)).then_some(complete)
+    })
+    .await;
     tampered_receipts_do_not_verify(&complete, &pinned);
 }
 

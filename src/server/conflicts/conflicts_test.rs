@@ -25,7 +25,8 @@ fn vote(nonce: u64, key: &Key) -> Vote {
     let delta = codec::encode(&Delta { key: key.clone(), op: Op::Put(Fields::new()) });
     let tid = Tid { mint: Timestamp(nonce), home: GROUP, nonce };
     let seal = Seal { seed: Hash::ZERO, count: 1, head: Hash::ZERO };
-    let body = Body { tid, seal, segments: vec![], participants: vec![], claim: None };
+    let body =
+        Body { tid, seal, segments: vec![], participants: vec![], claim: None, judgement: None };
     let transitions = vec![Transition { seq: 1, delta }];
     let part = Part { group: GROUP, reads: vec![], ranges: vec![], transitions };
     Vote { body, part, hint: Timestamp::ZERO }

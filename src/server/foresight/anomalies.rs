@@ -1,12 +1,11 @@
 //! The last streams that did not end as was forecast of them, and who waits for the next.
 
-use super::judge::Judged;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use vatic_core::{anomaly::Anomaly, id::Tid};
+use vatic_core::{anomaly::Anomaly, id::Tid, verdict::Judgement};
 
 /// Clients that may wait for anomalies of one node at once.
 pub(crate) const WATCHERS_MAX: u64 = 64;
@@ -16,7 +15,7 @@ pub(crate) const WATCHERS_MAX: u64 = 64;
 pub(crate) struct Found {
     pub(crate) tid: Tid,
     pub(crate) class: String,
-    pub(crate) judged: Judged,
+    pub(crate) judgement: Judgement,
     pub(crate) anomaly: Anomaly,
     /// Tokens by name, each with how many more there were than expected.
     pub(crate) strays: Vec<(String, f64)>,

@@ -1,14 +1,9 @@
 //! What is foreseen, as clients are told it. In steps, where the inside counts in fixed point.
 
-use super::{
-    anomalies::Strange,
-    guide::Wants,
-    judge::{Judged, told},
-    study::Told,
-};
+use super::{anomalies::Strange, guide::Wants, judge::told, study::Told};
 use crate::convert;
 use std::sync::Arc;
-use vatic_core::{disturbed::Disturbed, expected::STEP};
+use vatic_core::{disturbed::Disturbed, expected::STEP, verdict::Judgement};
 use vatic_proto::v1::{self, warning_frame::What};
 
 /// Shares of one that a million is.
@@ -61,17 +56,21 @@ pub(crate) fn stale_read(disturbed: &Disturbed) -> v1::Rollback {
     }
 }
 
-pub(crate) fn verdict(judged: &Judged) -> v1::Verdict {
-    let verdict = &judged.verdict;
+pub(crate) fn verdict(judgement: &Judgement) -> v1::Verdict {
+    let Judgement { forecast, count, verdict, .. } = judgement;
+    let conditions = verdict.conditions;
     v1::Verdict {
         valid: verdict.valid,
         transitions: verdict.prefix,
-        expected_transitions: judged.expected,
-        actual_transitions: judged.actual,
+        expected_transitions: forecast.count,
+        actual_transitions: *count,
         distance: steps(verdict.distance),
         score: steps(verdict.score),
         tolerance: told(verdict.tolerance).map(steps),
-        forecaster: judged.forecaster.into(),
+        spread: steps(verdict.spread),
+        round_trip_us: conditions.rtt_us,
+        mean_round_trip_us: conditions.rtt_mean_us,
+        in_flight: conditions.in_flight,
     }
 }
 
@@ -83,13 +82,14 @@ pub(crate) fn anomaly(strange: &Arc<Strange>) -> v1::Anomaly {
         at_unix_ms: strange.at_unix_ms,
         transaction_id: convert::tid(found.tid),
         class: found.class.clone(),
-        verdict: Some(verdict(&found.judged)),
+        verdict: Some(verdict(&found.judgement)),
         p_value: f64::from(found.anomaly.p_ppm) / MILLION,
         drifting: found.anomaly.drifting(),
         strays: found.strays.iter().map(stray).collect(),
     }
 }
 
-fn steps(score: u64) -> f64 {
+/// In steps.
+pub(crate) fn steps(score: u64) -> f64 {
     score as f64 / STEP as f64
 }

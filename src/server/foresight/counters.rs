@@ -17,11 +17,14 @@ pub(crate) struct Counters {
     pub(crate) busy: IntCounter,
     pub(crate) valid: IntCounter,
     pub(crate) invalid: IntCounter,
-    /// Not there when the outcome was.
+    /// The forecast was not there at the seal.
     pub(crate) late: IntCounter,
+    /// Tried out first, and who was in the way let go, or not in time.
+    pub(crate) freed: IntCounter,
+    pub(crate) blocked: IntCounter,
     pub(crate) overwritten: IntCounter,
     pub(crate) locked: IntCounter,
-    all: [IntCounterVec; 4],
+    all: [IntCounterVec; 5],
 }
 
 impl Counters {
@@ -34,6 +37,8 @@ impl Counters {
         let forecasts = vec("vatic_forecasts_total", "Forecasts asked for by streams.", "result");
         let verdicts = vec("vatic_verdicts_total", "Sealed streams against forecasts.", "verdict");
         let warnings = vec("vatic_warnings_total", "Reads of streams found disturbed.", "what");
+        let resolved =
+            vec("vatic_resolved_total", "Invalid transactions tried out first.", "result");
         Counters {
             learnt: streams.with_label_values(&["learnt"]),
             left_out: streams.with_label_values(&["left_out"]),
@@ -44,9 +49,11 @@ impl Counters {
             valid: verdicts.with_label_values(&["valid"]),
             invalid: verdicts.with_label_values(&["invalid"]),
             late: verdicts.with_label_values(&["late"]),
+            freed: resolved.with_label_values(&["freed"]),
+            blocked: resolved.with_label_values(&["blocked"]),
             overwritten: warnings.with_label_values(&["overwritten"]),
             locked: warnings.with_label_values(&["locked"]),
-            all: [streams, forecasts, verdicts, warnings],
+            all: [streams, forecasts, verdicts, warnings, resolved],
         }
     }
 

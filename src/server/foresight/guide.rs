@@ -1,7 +1,8 @@
 //! A running stream's side of foreseeing: notes its steps and reads, and hears of what is foreseen.
 
 use super::{
-    judge::Judged,
+    counters::Counters,
+    judge::judged_at,
     kinds::Kind,
     learner::{Asked, Foresight},
     study::{Line, Told},
@@ -10,14 +11,21 @@ use super::{
 };
 use crate::{cluster::Cluster, time};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::time::timeout;
 use vatic_core::{
-    delta::Delta, disturbed::Disturbed, draft::Draft, hash::Hasher, id::GroupId, read::Record,
+    delta::Delta,
+    disturbed::Disturbed,
+    draft::Draft,
+    hash::Hasher,
+    id::GroupId,
+    policy::{Policies, Validation},
+    read::Record,
+    verdict::{self, Action},
 };
 use vatic_learn::forecast::ask_at;
 
-/// How long an outcome that is there waits for its verdict.
-const VERDICT_MAX: Duration = Duration::from_millis(100);
+/// How long a seal waits for the forecast that it is judged by, where somebody wants the verdict.
+const FORECAST_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// What a client wants to be told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,10 +46,17 @@ pub(crate) enum News {
 pub(crate) struct Guide {
     foresight: Foresight,
     wants: Wants,
-    /// `None`: nobody asked for forecasts and the learner has enough to do, or there are too many
-    /// steps.
+    policies: Arc<Policies>,
+    /// All its transitions come at once: it is judged by its first.
+    at_once: bool,
+    /// The strictest validation that a collection written so far asks for.
+    validation: Validation,
+    /// `None`: nobody needs to know and the learner has enough to do, or there are too many steps.
     walk: Option<Walk>,
-    line: Option<Arc<Line>>,
+    /// Forecasts are asked for.
+    asks: bool,
+    asked: usize,
+    line: Arc<Line>,
     /// Forecasts that the stream has taken.
     taken: usize,
     watch: Option<Watch>,
@@ -50,24 +65,50 @@ pub(crate) struct Guide {
 impl Guide {
     /// Of a stream that has not begun.
     pub(crate) fn new(foresight: &Foresight) -> Guide {
-        let (wants, foresight) = (Wants::default(), foresight.clone());
-        Guide { foresight, wants, walk: None, line: None, taken: 0, watch: None }
+        Guide {
+            foresight: foresight.clone(),
+            wants: Wants::default(),
+            policies: Arc::default(),
+            at_once: false,
+            validation: Validation::Observe,
+            walk: None,
+            asks: false,
+            asked: 0,
+            line: Arc::default(),
+            taken: 0,
+            watch: None,
+        }
     }
 
     /// The stream begins.
     pub(crate) fn begin(&mut self, wants: Wants, principal: &str, cluster: &Arc<Cluster>) {
         self.wants = wants;
-        let forecasts = wants.forecasts && self.foresight.learns();
-        if forecasts || self.foresight.has_room() {
-            let [a, b, c, d, ..] = Hasher::new("user").bytes(principal.as_bytes()).finish().0;
-            let user = u32::from_be_bytes([a, b, c, d]);
-            self.walk = Some(Walk::new(user, self.foresight.steps_max));
-        } else if self.foresight.learns() {
-            self.foresight.counters.left_out.inc();
+        self.policies = cluster.policies();
+        self.asks = wants.forecasts || self.foresight.has_room();
+        if self.foresight.learns() {
+            if self.asks || self.policies.enforce() {
+                self.walk = Some(self.walk_of(principal));
+            } else {
+                self.foresight.counters.left_out.inc();
+            }
         }
-        self.line = forecasts.then(Arc::default);
         let watches = wants.warnings || wants.abort_early;
         self.watch = watches.then(|| Watch::start(cluster, self.foresight.counters.clone()));
+    }
+
+    /// Of a one-shot: foreseen and learnt from where a collection enforces forecasts, and nowhere
+    /// else, since there may be very many.
+    pub(crate) fn at_once(foresight: &Foresight, principal: &str, cluster: &Cluster) -> Guide {
+        let mut guide = Guide { at_once: true, ..Guide::new(foresight) };
+        guide.policies = cluster.policies();
+        let foreseen = foresight.learns() && guide.policies.enforce();
+        guide.walk = foreseen.then(|| guide.walk_of(principal));
+        guide
+    }
+
+    fn walk_of(&self, principal: &str) -> Walk {
+        let [a, b, c, d, ..] = Hasher::new("user").bytes(principal.as_bytes()).finish().0;
+        Walk::new(u32::from_be_bytes([a, b, c, d]), self.foresight.steps_max)
     }
 
     /// What the client wants.
@@ -84,11 +125,24 @@ impl Guide {
             self.walk = None;
             return;
         }
-        if let (Some(line), Some(class)) = (&self.line, walk.class())
-            && ask_at(walk.steps.len())
+        if delta.op.writes() {
+            self.validation =
+                self.validation.max(self.policies.of(&delta.key.collection).validation);
+        }
+        if let Some(class) = walk.class()
+            && (self.asks || self.validation == Validation::Enforce)
+            && if self.at_once { self.asked == 0 } else { ask_at(walk.steps.len()) }
         {
-            let (steps, line) = (walk.steps.clone(), line.clone());
-            self.foresight.ask(Asked::Forecast { class, steps, line });
+            let seen = if self.at_once { 1 } else { walk.steps.len() };
+            let (steps, line) = (walk.steps[..seen].to_vec(), self.line.clone());
+            self.asked += usize::from(self.foresight.ask(Asked::Forecast { class, steps, line }));
+        }
+    }
+
+    /// A group takes part: what it tolerates will be wanted.
+    pub(crate) fn touch(&self, cluster: &Arc<Cluster>, group: GroupId) {
+        if self.asked > 0 && self.walk.is_some() {
+            self.foresight.tolerances.touch(cluster, group);
         }
     }
 
@@ -97,6 +151,10 @@ impl Guide {
         if let Some(watch) = &self.watch {
             records.into_iter().for_each(|record| watch.add(group, record));
         }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.foresight.counters
     }
 
     /// A frame came.
@@ -110,11 +168,11 @@ impl Guide {
             if let Some(told) = self.forecast() {
                 return News::Forecast(told);
             }
-            let line = self.line.as_deref();
+            let (line, wanted) = (&self.line, self.wants.forecasts);
             let more = async {
-                match line {
-                    Some(line) => line.more.notified().await,
-                    None => std::future::pending().await,
+                match wanted {
+                    true => line.more.notified().await,
+                    false => std::future::pending().await,
                 }
             };
             let watch = self.watch.as_mut();
@@ -134,49 +192,60 @@ impl Guide {
         }
     }
 
-    /// A forecast that was made and not taken.
+    /// A forecast that was made, is wanted and was not taken.
     pub(crate) fn forecast(&mut self) -> Option<Arc<Told>> {
-        let told = self.line.as_ref()?.at(self.taken)?;
+        let told = self.line.at(self.taken).filter(|_| self.wants.forecasts)?;
         self.taken += 1;
         Some(told)
     }
 
-    /// The stream is sealed: it is judged if it was forecast, and may be learnt from.
-    pub(crate) fn seal(&mut self, draft: &Draft, in_flight: u64) -> Verdicts {
+    /// The stream is sealed: it is judged if it was forecast, and may be learnt from. What its
+    /// votes are to be preceded by.
+    pub(crate) async fn judge(&mut self, draft: &mut Draft, in_flight: u64) -> Action {
         self.watch = None;
         let (Some(walk), Some(tid)) = (self.walk.take(), draft.tid()) else {
-            return Verdicts(None);
+            return Action::Proceed;
         };
-        let Some(class) = walk.class() else { return Verdicts(None) };
+        let Some(class) = walk.class() else { return Action::Proceed };
         let ended = Arc::new(Ended {
             tid,
-            head: draft.seal().head,
             class,
             steps: walk.steps,
             kinds: walk.kinds,
             participants: draft.groups().len() as u32,
-            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
         });
-        let verdict = self.line.clone().map(|line| {
-            let (reply, verdict) = oneshot::channel();
-            self.foresight.ask(Asked::Verdict { ended: ended.clone(), line, reply });
-            verdict
-        });
-        self.foresight.teach(ended, verdict.is_some());
-        Verdicts(verdict)
+        if !self.at_once || self.asked > 0 {
+            self.foresight.teach(ended.clone());
+        }
+        let judged_at = if self.at_once { 1 } else { judged_at(ended.steps.len()) };
+        let Some(told) = self.made_at(judged_at).await else {
+            return Action::Proceed;
+        };
+        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        let given = self.foresight.tolerances.given(tid.home, &draft.groups(), class, in_flight);
+        let judgement = Box::new(draft.judge(class, told.outlook.fixed(), given).clone());
+        let action = verdict::action(self.validation, &judgement.verdict);
+        self.foresight.ask(Asked::Judged { ended, told, judgement });
+        action
     }
 
-    /// The verdict, if it comes in time.
-    pub(crate) async fn verdict(&self, verdicts: Verdicts) -> Option<Judged> {
-        match timeout(VERDICT_MAX, verdicts.0?).await {
-            Ok(judged) => judged.ok().flatten(),
-            Err(_) => {
-                self.foresight.counters.late.inc();
-                None
+    /// The forecast from so many steps. Where the client or a policy wants the verdict it is worth
+    /// a wait.
+    async fn made_at(&self, steps: usize) -> Option<Arc<Told>> {
+        let wanted = self.wants.forecasts || self.validation == Validation::Enforce;
+        let made = async {
+            loop {
+                let told = self.line.made_at(steps);
+                if told.is_some() || !wanted || self.line.answered() >= self.asked {
+                    return told;
+                }
+                self.line.more.notified().await;
             }
+        };
+        let told = timeout(FORECAST_WAIT_MAX, made).await.ok().flatten();
+        if told.is_none() && self.line.answered() < self.asked {
+            self.foresight.counters.late.inc();
         }
+        told
     }
 }
-
-/// A verdict that is on its way.
-pub(crate) struct Verdicts(Option<oneshot::Receiver<Option<Judged>>>);

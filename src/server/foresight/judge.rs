@@ -1,4 +1,5 @@
-//! Verdicts on sealed streams: one tolerance for all classes, which learns from each.
+//! Verdicts on sealed streams: which forecast is judged, and what is strange about those that
+//! strayed too far.
 
 use super::{anomalies::Found, classes::Classes, kinds::Kind, walk::Ended};
 use std::{
@@ -9,8 +10,7 @@ use vatic_core::{
     anomaly::residuals,
     expected::{CELL_ONE, Score},
     footprint::Token,
-    tolerance::Tolerance,
-    verdict::{Conditions, Verdict},
+    verdict::Judgement,
 };
 use vatic_learn::forecast::{Outlook, Symbol, ask_at};
 
@@ -19,56 +19,42 @@ const NAMES_MAX: usize = 4_096;
 /// Tokens that are told of a strange stream.
 const STRAYS_MAX: usize = 3;
 
-/// A verdict as clients are told it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Judged {
-    pub(crate) verdict: Verdict,
-    /// How many transitions were expected, and how many came.
-    pub(crate) expected: u64,
-    pub(crate) actual: u64,
-    pub(crate) forecaster: &'static str,
-}
-
-/// Judges, and learns what to tolerate.
+/// Finds what is strange.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    tolerance: Tolerance,
     names: HashMap<Symbol, Arc<Kind>>,
 }
 
 impl Judge {
-    /// Holds a stream against what was forecast of it, and finds what is strange about it where it
-    /// strayed too far.
-    pub(crate) fn judge(
+    /// Counts a judged stream's score among its class's, and finds what is strange about it where
+    /// it strayed too far.
+    pub(crate) fn look(
         &mut self,
         classes: &mut Classes,
         ended: &Ended,
         outlook: &Outlook,
-        forecaster: &'static str,
-    ) -> (Judged, Option<Found>) {
-        let (forecast, actual) = (outlook.fixed(), ended.whole().footprint());
-        // Round trips and missing partials are not measured for streams.
-        let conditions = Conditions { in_flight: ended.in_flight, ..Conditions::default() };
-        let tolerance = self.tolerance.threshold(ended.class);
-        let verdict = Verdict::judge(&forecast, &actual, conditions, tolerance, &ended.head);
-        let alarm = self.tolerance.fold(ended.class, verdict.score);
-        debug_assert_eq!(alarm, !verdict.valid, "judged by the tolerance that it is folded into");
-        let anomaly = classes.of(ended.class).baseline.fold(verdict.score);
-        let (expected, count) = (forecast.count, ended.steps.len() as u64);
-        let judged = Judged { verdict, expected, actual: count, forecaster };
-        let found = (!verdict.valid).then(|| {
-            let tokens = self.tokens(ended, outlook);
-            let asked: Vec<Token> = tokens.keys().copied().collect();
-            let names: Vec<&String> = tokens.values().collect();
-            let strays = residuals(&forecast.footprint, &actual, &asked, STRAYS_MAX);
-            let strays = strays.into_iter().map(|residual| {
-                let more = residual.more as f64 / f64::from(CELL_ONE);
-                (names[residual.at].clone(), more)
-            });
-            let (tid, class, strays) = (ended.tid, ended.class_name(), strays.collect());
-            Found { tid, class, judged, anomaly, strays }
+        judgement: &Judgement,
+    ) -> Option<Found> {
+        let anomaly = classes.of(ended.class).baseline.fold(judgement.verdict.score);
+        if judgement.verdict.valid {
+            return None;
+        }
+        let tokens = self.tokens(ended, outlook);
+        let asked: Vec<Token> = tokens.keys().copied().collect();
+        let names: Vec<&String> = tokens.values().collect();
+        let (forecast, actual) = (&judgement.forecast, ended.whole().footprint());
+        let strays = residuals(&forecast.footprint, &actual, &asked, STRAYS_MAX);
+        let strays = strays.into_iter().map(|residual| {
+            let more = residual.more as f64 / f64::from(CELL_ONE);
+            (names[residual.at].clone(), more)
         });
-        (judged, found)
+        Some(Found {
+            tid: ended.tid,
+            class: ended.class_name(),
+            judgement: judgement.clone(),
+            anomaly,
+            strays: strays.collect(),
+        })
     }
 
     /// Remembers what a stream's steps are called: others may lack them.

@@ -65,7 +65,7 @@ impl Kind {
         let hasher = fields.iter().fold(hasher, |hasher, field| hasher.bytes(field.as_bytes()));
         let [a, b, c, d, ..] = hasher.finish().0;
         let mut footprint = Footprint::default();
-        footprint.add_operation(delta);
+        footprint.add_delta(delta);
         let named = |field: &&str| {
             let token = Token::operation(collection, op, Some(*field));
             (format!("{op} {collection}({field})"), token)

@@ -9,9 +9,9 @@
 use super::{
     anomalies::Anomalies,
     counters::Counters,
-    judge::Judged,
     kinds::Kinds,
-    study::{Line, Study},
+    study::{Line, Study, Told},
+    tolerances::Tolerances,
     walk::Ended,
 };
 use crate::limits::Limits;
@@ -22,7 +22,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use vatic_core::verdict::Judgement;
 use vatic_learn::forecast::Step;
 
 /// Longest rest: the clock of a machine that slept must not stop learning for long.
@@ -32,14 +33,8 @@ const REST_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum Asked {
     /// To forecast it from its first steps.
     Forecast { class: u64, steps: Vec<Step>, line: Arc<Line> },
-    /// To judge it by what it was told.
-    Verdict { ended: Arc<Ended>, line: Arc<Line>, reply: oneshot::Sender<Option<Judged>> },
-}
-
-/// A stream to learn from, and whether it has been judged.
-struct Lesson {
-    ended: Arc<Ended>,
-    judged: bool,
+    /// To take note of its verdict.
+    Judged { ended: Arc<Ended>, told: Arc<Told>, judgement: Box<Judgement> },
 }
 
 /// The learner, as streams reach it. Clones reach the same; the thread ends with the last.
@@ -49,13 +44,14 @@ pub(crate) struct Foresight {
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) anomalies: Arc<Anomalies>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) tolerances: Arc<Tolerances>,
     pub(crate) steps_max: usize,
 }
 
 #[derive(Clone)]
 struct Channels {
     asked: mpsc::Sender<Asked>,
-    lessons: mpsc::Sender<Lesson>,
+    lessons: mpsc::Sender<Arc<Ended>>,
 }
 
 impl Foresight {
@@ -75,7 +71,8 @@ impl Foresight {
         });
         let (channels, kinds) = (started.transpose()?, Arc::new(Kinds::default()));
         let steps_max = limits.forecast_steps_max as usize;
-        Ok(Foresight { channels, kinds, anomalies, counters, steps_max })
+        let tolerances = Arc::default();
+        Ok(Foresight { channels, kinds, anomalies, counters, tolerances, steps_max })
     }
 
     /// For the node's registry.
@@ -93,18 +90,19 @@ impl Foresight {
         self.channels.as_ref().is_some_and(|channels| channels.lessons.capacity() > 0)
     }
 
-    /// Asks, unless too much is asked already.
-    pub(crate) fn ask(&self, asked: Asked) {
+    /// Asks, unless too much is asked already. Whether it did.
+    pub(crate) fn ask(&self, asked: Asked) -> bool {
         let sent = self.channels.as_ref().map(|channels| channels.asked.try_send(asked));
-        if !matches!(sent, Some(Ok(()))) {
+        let sent = matches!(sent, Some(Ok(())));
+        if !sent {
             self.counters.busy.inc();
         }
+        sent
     }
 
     /// Gives a sealed stream to learn from, unless the learner has enough to do.
-    pub(crate) fn teach(&self, ended: Arc<Ended>, judged: bool) {
-        let lesson = Lesson { ended, judged };
-        let sent = self.channels.as_ref().map(|channels| channels.lessons.try_send(lesson));
+    pub(crate) fn teach(&self, ended: Arc<Ended>) {
+        let sent = self.channels.as_ref().map(|channels| channels.lessons.try_send(ended));
         if !matches!(sent, Some(Ok(()))) {
             self.counters.left_out.inc();
         }
@@ -114,7 +112,7 @@ impl Foresight {
 async fn follow(
     mut study: Study,
     mut asks: mpsc::Receiver<Asked>,
-    mut due: mpsc::Receiver<Lesson>,
+    mut due: mpsc::Receiver<Arc<Ended>>,
     share: u32,
 ) {
     let mut rested = Instant::now();
@@ -128,9 +126,9 @@ async fn follow(
                 None => return,
             },
             () = tokio::time::sleep(resting.unwrap_or_default()), if resting.is_some() => {}
-            Some(Lesson { ended, judged }) = due.recv(), if resting.is_none() => {
+            Some(ended) = due.recv(), if resting.is_none() => {
                 let began = Instant::now();
-                study.learn(&ended, judged);
+                study.learn(&ended);
                 let now = Instant::now();
                 rested = now + rest(now - began, share);
             }
@@ -141,9 +139,8 @@ async fn follow(
 fn answer(study: &mut Study, asked: Asked) {
     match asked {
         Asked::Forecast { class, steps, line } => study.forecast(class, &steps, &line),
-        Asked::Verdict { ended, line, reply } => {
-            // A stream that does not wait any more: it was judged all the same.
-            let _ = reply.send(study.judge_told(&ended, &line));
+        Asked::Judged { ended, told, judgement } => {
+            study.judged(&ended, &told.outlook, &judgement);
         }
     }
 }

@@ -5,10 +5,14 @@
 //! `classes` and `judge`) and is reached over bounded channels alone. `watch` looks at what a
 //! stream read. `anomalies` keeps what was strange. `kinds` gives steps their numbers and names.
 //!
-//! Invariants: a stream never waits for the learner before its outcome, and then for a moment that
-//! is bounded; what finds a channel full is left out and counted. Learning takes a fixed share of
-//! one core (`learn_share_percent`). Nothing here decides whether a transaction commits: it ends a
-//! stream early only where the client asked for that, and before its seal.
+//! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
+//! transaction out before its votes.
+//!
+//! Invariants: a stream waits for the learner only at its seal, where its client or a policy wants
+//! the verdict, and for a moment that is bounded; what finds a channel full is left out and
+//! counted. Learning takes a fixed share of one core (`learn_share_percent`). Nothing here decides
+//! whether a transaction commits: the verdict is part of its body, and votes enforce it. A stream
+//! is ended early only where the client asked for that, and before its seal.
 
 mod anomalies;
 mod classes;
@@ -18,13 +22,36 @@ mod guide;
 mod judge;
 mod kinds;
 mod learner;
+mod resolve;
 mod study;
+mod tolerances;
 mod walk;
 mod watch;
 
 pub(crate) use anomalies::{Anomalies, Strange, WATCHERS_MAX as ANOMALY_WATCHERS_MAX};
 pub(crate) use guide::{Guide, News};
 pub(crate) use learner::Foresight;
+
+use crate::cluster::Cluster;
+use std::sync::Arc;
+use tokio::time::Instant;
+use vatic_core::{draft::Draft, verdict::Action};
+
+/// Judges a sealed draft before its votes, where it was forecast, and does what its collections ask
+/// for an invalid one to be preceded by.
+pub(crate) async fn judge(
+    cluster: &Arc<Cluster>,
+    guide: &mut Guide,
+    draft: &mut Draft,
+    ends: Instant,
+) {
+    for group in draft.groups() {
+        guide.touch(cluster, group);
+    }
+    if guide.judge(draft, cluster.streams.inside()).await == Action::DryRun {
+        resolve::wait_until_free(cluster, guide.counters(), draft, ends).await;
+    }
+}
 
 #[cfg(test)]
 mod study_test;

@@ -1,16 +1,12 @@
 //! All that is learnt on this node, and what is made of it. Owned by one thread.
 
 use super::{
-    anomalies::Anomalies,
-    classes::Classes,
-    counters::Counters,
-    judge::{Judge, Judged, judged_at},
-    walk::Ended,
+    anomalies::Anomalies, classes::Classes, counters::Counters, judge::Judge, walk::Ended,
 };
 use crate::time;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
-use vatic_core::footprint::Footprint;
+use vatic_core::{footprint::Footprint, verdict::Judgement};
 use vatic_learn::forecast::{Made, Outlook, Panel, Prefix, Step, ask_at};
 
 /// Streams of a class that must have been learnt before one of it is forecast.
@@ -33,29 +29,47 @@ pub(crate) struct Told {
 /// The forecasts of one stream, between its session and the learner.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    told: Mutex<Vec<Arc<Told>>>,
-    /// Told of each.
+    answers: Mutex<Answers>,
+    /// Told of each answer.
     pub(crate) more: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    told: Vec<Arc<Told>>,
+    /// How often too little was known.
+    unknown: usize,
 }
 
 impl Line {
     /// The forecast at a place, in the order in which they were made.
     pub(crate) fn at(&self, place: usize) -> Option<Arc<Told>> {
-        self.told.lock().expect("no holder panics").get(place).cloned()
-    }
-
-    fn last(&self) -> Option<Arc<Told>> {
-        self.told.lock().expect("no holder panics").last().cloned()
+        self.answers.lock().expect("no holder panics").told.get(place).cloned()
     }
 
     /// The one that was made after so many steps.
-    fn made_at(&self, steps: usize) -> Option<Arc<Told>> {
-        let told = self.told.lock().expect("no holder panics");
-        told.iter().find(|told| told.outlook.prefix == steps).cloned()
+    pub(crate) fn made_at(&self, steps: usize) -> Option<Arc<Told>> {
+        let answers = self.answers.lock().expect("no holder panics");
+        answers.told.iter().find(|told| told.outlook.prefix == steps).cloned()
     }
 
-    fn tell(&self, told: Told) {
-        self.told.lock().expect("no holder panics").push(Arc::new(told));
+    /// How many questions were answered, if only by silence.
+    pub(crate) fn answered(&self) -> usize {
+        let answers = self.answers.lock().expect("no holder panics");
+        answers.told.len() + answers.unknown
+    }
+
+    fn last(&self) -> Option<Arc<Told>> {
+        self.answers.lock().expect("no holder panics").told.last().cloned()
+    }
+
+    fn answer(&self, told: Option<Told>) {
+        let mut answers = self.answers.lock().expect("no holder panics");
+        match told {
+            Some(told) => answers.told.push(Arc::new(told)),
+            None => answers.unknown += 1,
+        }
+        drop(answers);
         self.more.notify_one();
     }
 }
@@ -83,37 +97,37 @@ impl Study {
         let prefix = Prefix { class, steps };
         let Some((outlook, forecaster)) = self.outlook(prefix) else {
             self.counters.unknown.inc();
-            return;
+            return line.answer(None);
         };
         let from = prefix.footprint();
         let strayed = line.last().map(|last| last.outlook.strayed(&last.from, &from, steps.len()));
         let known = self.classes.find(class);
-        line.tell(Told {
+        line.answer(Some(Told {
             outlook,
             forecaster,
             exemplars: known.map_or(0, |class| class.exemplars),
             participants: known.map_or(0, |class| class.participants()),
             strayed,
             from,
-        });
+        }));
         self.counters.forecast.inc();
     }
 
-    /// Judges a sealed stream by the forecast that it was given, if it was given one in time.
-    pub(crate) fn judge_told(&mut self, ended: &Ended, line: &Line) -> Option<Judged> {
-        let told = line.made_at(judged_at(ended.steps.len()))?;
-        Some(self.judge(ended, &told.outlook, told.forecaster))
+    /// Takes note of a verdict.
+    pub(crate) fn judged(&mut self, ended: &Ended, outlook: &Outlook, judgement: &Judgement) {
+        match judgement.verdict.valid {
+            true => self.counters.valid.inc(),
+            false => self.counters.invalid.inc(),
+        }
+        let found = self.judge.look(&mut self.classes, ended, outlook, judgement);
+        if let Some(found) = found {
+            self.anomalies.keep(time::now().0 / 1_000, found);
+        }
     }
 
-    /// Learns from a sealed stream. One that was not judged yet is judged first, by what would have
-    /// been forecast of it: nothing has been learnt from it by then.
-    pub(crate) fn learn(&mut self, ended: &Ended, judged: bool) {
+    /// Learns from a sealed stream.
+    pub(crate) fn learn(&mut self, ended: &Ended) {
         let whole = ended.whole();
-        if !judged
-            && let Some((outlook, name)) = self.outlook(whole.first(judged_at(whole.steps.len())))
-        {
-            self.judge(ended, &outlook, name);
-        }
         let asked = (1..whole.steps.len()).filter(|at| ask_at(*at));
         let made: Vec<Made> = asked.map(|at| self.panel.forecast_all(whole.first(at))).collect();
         self.panel.learn(whole, &made);
@@ -127,17 +141,5 @@ impl Study {
         let champion = self.panel.champion_of(prefix.class);
         let enough = known.exemplars >= EXEMPLARS_MIN;
         enough.then(|| (self.panel.forecast_by(champion, prefix), self.names[champion]))
-    }
-
-    fn judge(&mut self, ended: &Ended, outlook: &Outlook, name: &'static str) -> Judged {
-        let (judged, found) = self.judge.judge(&mut self.classes, ended, outlook, name);
-        match found {
-            Some(found) => {
-                self.counters.invalid.inc();
-                self.anomalies.keep(time::now().0 / 1_000, found);
-            }
-            None => self.counters.valid.inc(),
-        }
-        judged
     }
 }

@@ -3,17 +3,21 @@
 use super::{
     anomalies::Anomalies,
     counters::Counters,
+    judge::judged_at,
     kinds::Kinds,
     study::{Line, Study},
     walk::{Ended, Walk},
 };
 use std::sync::Arc;
 use vatic_core::{
+    chain::Seal,
     delta::{Delta, Op},
-    hash::Hasher,
+    expected::{STEP, Score},
+    hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::Key,
     value::Fields,
+    verdict::{Conditions, Judgement},
 };
 
 const ANOMALIES_MAX: usize = 4;
@@ -48,18 +52,33 @@ impl Node {
         let walk = self.walk(deltas);
         Ended {
             tid: Tid { mint: Timestamp(self.streams), home: GroupId(1), nonce: 0 },
-            head: Hasher::new("test").u64(self.streams).finish(),
             class: walk.class().unwrap(),
             steps: walk.steps,
             kinds: walk.kinds,
             participants: 2,
-            in_flight: 1,
         }
+    }
+
+    /// Forecasts and judges it as its session does.
+    fn judge(&mut self, ended: &Ended, tolerance: Score) -> Option<Judgement> {
+        let line = Line::default();
+        for steps in [1, 2, 4, 8].into_iter().filter(|steps| *steps <= ended.steps.len()) {
+            self.study.forecast(ended.class, &ended.steps[..steps], &line);
+        }
+        let count = ended.steps.len();
+        let told = line.made_at(judged_at(count))?;
+        let head = Hasher::new("test").u64(self.streams).finish();
+        let seal = Seal { seed: Hash::ZERO, count: count as u64, head };
+        let (given, actual) = ((Conditions::default(), tolerance), ended.whole().footprint());
+        let forecast = told.outlook.fixed();
+        let judgement = Judgement::of(ended.class, forecast, given, (&actual, &seal));
+        self.study.judged(ended, &told.outlook, &judgement);
+        Some(judgement)
     }
 
     fn learn(&mut self, deltas: &[Delta]) {
         let ended = self.ended(deltas);
-        self.study.learn(&ended, false);
+        self.study.learn(&ended);
     }
 }
 
@@ -121,16 +140,17 @@ fn stream_that_leaves_its_forecast_strays_by_the_steps_that_are_others() {
 #[test]
 fn strange_stream_is_invalid_and_told_in_words_and_ordinary_ones_are_not() {
     let mut node = Node::new();
-    (0..60).for_each(|_| node.learn(&order(7)));
-    let before = node.counters.invalid.get();
-    assert!(before <= 6, "{before} of 60 ordinary streams");
-    let (ended, line) = (node.ended(&strange()), Line::default());
-    for steps in [1, 2, 4, 8] {
-        node.study.forecast(ended.class, &ended.steps[..steps], &line);
+    for _ in 0..60 {
+        let ended = node.ended(&order(7));
+        let judged = node.judge(&ended, STEP);
+        assert!(judged.is_none_or(|judged| judged.verdict.valid), "it is as all others");
+        node.study.learn(&ended);
     }
-    let judged = node.study.judge_told(&ended, &line).unwrap();
+    let ended = node.ended(&strange());
+    let judged = node.judge(&ended, STEP).unwrap();
     assert!(!judged.verdict.valid && judged.verdict.distance > 0, "{judged:?}");
-    assert_eq!((judged.verdict.prefix, judged.actual), (4, 15), "made at or before half of it");
+    assert_eq!((judged.verdict.prefix, judged.count), (4, 15), "made at or before half of it");
+    assert_eq!((node.counters.valid.get(), node.counters.invalid.get()), (52, 1));
     let kept = node.anomalies.after(0);
     let strange = &kept.last().unwrap().found;
     assert_eq!(strange.class, "put order(total)");
@@ -145,13 +165,15 @@ fn strange_stream_is_invalid_and_told_in_words_and_ordinary_ones_are_not() {
 }
 
 #[test]
-fn stream_without_a_forecast_in_time_is_not_judged_by_one() {
+fn answers_count_whether_or_not_anything_was_known() {
     let mut node = Node::new();
-    (0..30).for_each(|_| node.learn(&order(7)));
     let (ended, line) = (node.ended(&order(7)), Line::default());
-    assert!(node.study.judge_told(&ended, &line).is_none());
-    node.study.forecast(ended.class, &ended.steps, &line);
-    assert!(node.study.judge_told(&ended, &line).is_none(), "that one saw all of it");
+    node.study.forecast(ended.class, &ended.steps[..1], &line);
+    assert_eq!((line.answered(), line.made_at(1).is_some()), (1, false));
+    (0..30).for_each(|_| node.learn(&order(7)));
+    node.study.forecast(ended.class, &ended.steps[..4], &line);
+    assert_eq!((line.answered(), line.made_at(4).is_some()), (2, true));
+    assert!(line.made_at(2).is_none(), "nobody asked then");
 }
 
 #[test]
@@ -159,11 +181,13 @@ fn ring_keeps_the_latest_and_counts_on() {
     let mut node = Node::new();
     (0..60).for_each(|_| node.learn(&order(7)));
     for _ in 0..3 * ANOMALIES_MAX {
-        node.learn(&strange());
+        let ended = node.ended(&strange());
+        node.judge(&ended, STEP).unwrap();
     }
     let kept: Vec<u64> = node.anomalies.after(0).iter().map(|kept| kept.sequence).collect();
     let last = node.counters.invalid.get();
-    assert!(kept.len() <= ANOMALIES_MAX && kept.last() == Some(&last), "{kept:?} of {last}");
+    assert_eq!(last, 3 * ANOMALIES_MAX as u64);
+    assert!(kept.len() == ANOMALIES_MAX && kept.last() == Some(&last), "{kept:?} of {last}");
     assert_eq!(node.anomalies.after(last).len(), 0);
 }
 

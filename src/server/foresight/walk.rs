@@ -2,7 +2,7 @@
 
 use super::kinds::Kind;
 use std::{collections::BTreeMap, sync::Arc};
-use vatic_core::{hash::Hash, id::Tid};
+use vatic_core::id::Tid;
 use vatic_learn::forecast::{Prefix, Step, Symbol};
 
 /// Different steps of one stream: with more it is neither forecast nor learnt, which bounds what a
@@ -41,15 +41,11 @@ impl Walk {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) tid: Tid,
-    /// The chain's head: what breaks ties.
-    pub(crate) head: Hash,
     pub(crate) class: u64,
     pub(crate) steps: Vec<Step>,
     pub(crate) kinds: BTreeMap<Symbol, Arc<Kind>>,
     /// Groups that take part.
     pub(crate) participants: u32,
-    /// Streams that were open beside it.
-    pub(crate) in_flight: u32,
 }
 
 impl Ended {

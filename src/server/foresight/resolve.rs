@@ -1,0 +1,59 @@
+//! Trying a transaction out before its votes: for one that ended other than was forecast, where its
+//! collections ask for that.
+//!
+//! A vote that meets an undecided one is a No; a moment later it may be a Yes. So this looks, at
+//! the leaders, whether somebody is deciding on what the transaction touches, and waits for that, a
+//! bounded while. It decides nothing: what changed meanwhile, or is still taken, is the votes' to
+//! say.
+
+use super::counters::Counters;
+use crate::{
+    cluster::Cluster,
+    peer::{PeerFound, PeerRead},
+    time,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use vatic_core::{body::KeyRead, draft::Draft, id::GroupId};
+
+/// Between two looks.
+const PAUSES_MS: [u64; 4] = [2, 4, 8, 16];
+/// Records of one group that are looked at: the first ones.
+const LOOKED_AT_MAX: usize = 256;
+
+/// Waits until nobody decides on what a transaction touches, at most `resolve_wait_ms`.
+pub(crate) async fn wait_until_free(
+    cluster: &Arc<Cluster>,
+    counters: &Counters,
+    draft: &Draft,
+    ends: Instant,
+) {
+    let ends = ends.min(time::deadline_in(cluster.config.limits.resolve_wait_ms));
+    let touched: Vec<(GroupId, Vec<KeyRead>)> = draft.touched(LOOKED_AT_MAX);
+    let mut pauses = PAUSES_MS.into_iter();
+    let mut pause = Duration::ZERO;
+    loop {
+        let looks = touched.iter().map(|(group, reads)| is_taken(cluster, *group, reads, ends));
+        if !futures::future::join_all(looks).await.contains(&true) {
+            return counters.freed.inc();
+        }
+        pause = pauses.next().map_or(pause, Duration::from_millis);
+        if Instant::now() + pause >= ends {
+            return counters.blocked.inc();
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// A group that does not say counts as free: its vote will say.
+async fn is_taken(
+    cluster: &Arc<Cluster>,
+    group: GroupId,
+    reads: &[KeyRead],
+    ends: Instant,
+) -> bool {
+    match cluster.read(group, PeerRead::Disturbed(reads.to_vec()), ends).await {
+        Ok(PeerFound::Disturbed(found)) => found.iter().any(|found| found.writer.is_some()),
+        _ => false,
+    }
+}

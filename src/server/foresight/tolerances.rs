@@ -1,0 +1,141 @@
+//! What the groups tolerate and how far they are, as this node knows it: asked for again while
+//! streams that will be judged run, never in their way.
+
+use crate::{
+    cluster::Cluster,
+    peer::{PeerFound, PeerRead},
+    time,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::Instant;
+use vatic_core::{expected::Score, id::GroupId, tolerance::Tolerance, verdict::Conditions};
+
+/// How old an answer may be before it is asked for again.
+const FRESH: Duration = Duration::from_millis(500);
+/// Longest wait for an answer.
+const ASK_MAX_MS: u64 = 2_000;
+/// Round trips below this are scheduling, not network.
+const RTT_FLOOR_US: u64 = 1_000;
+/// The mean round trip follows each by this part.
+const RTT_MEAN_PARTS: u64 = 64;
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub(crate) struct Tolerances(Mutex<BTreeMap<GroupId, Known>>);
+
+/// What is known of one group.
+#[derive(Clone, Debug)]
+struct Known {
+    asked: Instant,
+    tolerance: Arc<Tolerance>,
+    /// From question to answer, with all tries between: a lost message or a leader that moved is
+    /// in it.
+    rtt_us: u64,
+    rtt_mean_us: u64,
+}
+
+impl Tolerances {
+    /// A stream touches a group: what is known of it should be fresh when it is sealed.
+    pub(crate) fn touch(self: &Arc<Tolerances>, cluster: &Arc<Cluster>, group: GroupId) {
+        let now = Instant::now();
+        {
+            let mut known = self.0.lock().expect("no holder panics");
+            let known = known.entry(group).or_insert_with(|| Known::nothing(now - FRESH));
+            if now - known.asked < FRESH {
+                return;
+            }
+            known.asked = now;
+        }
+        let (tolerances, cluster) = (self.clone(), cluster.clone());
+        tokio::spawn(async move {
+            let ends = time::deadline_in(ASK_MAX_MS);
+            let found = cluster.read(group, PeerRead::Tolerance, ends).await;
+            let took = now.elapsed();
+            let found = found.ok().and_then(|found| match found {
+                PeerFound::Tolerance(tolerance) => Some(*tolerance),
+                _ => None,
+            });
+            tolerances.know(group, found, took);
+        });
+    }
+
+    /// What a transaction of these groups is held to: its conditions are those of the group that is
+    /// farther than usual by the most.
+    pub(crate) fn given(
+        &self,
+        home: GroupId,
+        groups: &[GroupId],
+        class: u64,
+        in_flight: u32,
+    ) -> (Conditions, Score) {
+        let known = self.0.lock().expect("no holder panics");
+        let measured = groups.iter().filter_map(|group| known.get(group));
+        let measured = measured.filter(|known| known.rtt_mean_us > 0);
+        let worst = measured.max_by_key(|known| known.rtt_us * 1_000 / known.rtt_mean_us);
+        let (rtt_us, rtt_mean_us) = worst.map_or((0, 0), |known| (known.rtt_us, known.rtt_mean_us));
+        let conditions = Conditions { rtt_us, rtt_mean_us, missing_partials: 0, in_flight };
+        let tolerance = known.get(&home).map_or(Score::MAX, |home| home.tolerance.threshold(class));
+        (conditions, tolerance)
+    }
+
+    /// An answer came, or none in time.
+    fn know(&self, group: GroupId, found: Option<Tolerance>, took: Duration) {
+        let rtt_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(RTT_FLOOR_US);
+        let mut known = self.0.lock().expect("no holder panics");
+        let Some(known) = known.get_mut(&group) else { return };
+        known.rtt_mean_us = match known.rtt_mean_us {
+            0 => rtt_us,
+            mean => mean - mean / RTT_MEAN_PARTS + rtt_us / RTT_MEAN_PARTS,
+        };
+        known.rtt_us = rtt_us;
+        if let Some(tolerance) = found {
+            known.tolerance = Arc::new(tolerance);
+        }
+    }
+}
+
+impl Known {
+    fn nothing(asked: Instant) -> Known {
+        Known { asked, tolerance: Arc::default(), rtt_us: 0, rtt_mean_us: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knows(group: u32, round_trips_ms: &[u64]) -> Tolerances {
+        let tolerances = Tolerances::default();
+        let nothing = Known::nothing(Instant::now());
+        tolerances.0.lock().unwrap().insert(GroupId(group), nothing);
+        for ms in round_trips_ms {
+            tolerances.know(GroupId(group), None, Duration::from_millis(*ms));
+        }
+        tolerances
+    }
+
+    #[tokio::test]
+    async fn conditions_are_those_of_the_group_that_is_farthest_from_its_mean() {
+        let tolerances = knows(1, &[10; 4]);
+        let other = knows(2, &[10, 10, 10, 40]).0.into_inner().unwrap();
+        tolerances.0.lock().unwrap().extend(other);
+        let groups = [GroupId(1), GroupId(2)];
+        let (conditions, tolerance) = tolerances.given(GroupId(1), &groups, 7, 3);
+        assert_eq!((conditions.rtt_us, conditions.in_flight), (40_000, 3));
+        assert!(conditions.rtt_mean_us < 11_000, "{conditions:?}");
+        assert_eq!(tolerance, Score::MAX, "nothing was folded yet");
+        let (conditions, _) = tolerances.given(GroupId(1), &groups[..1], 7, 3);
+        assert_eq!((conditions.rtt_us, conditions.rtt_mean_us), (10_000, 10_000));
+    }
+
+    #[tokio::test]
+    async fn round_trips_below_a_millisecond_widen_nothing() {
+        let tolerances = knows(1, &[0, 0, 0]);
+        let (conditions, _) = tolerances.given(GroupId(1), &[GroupId(1)], 7, 0);
+        assert_eq!((conditions.rtt_us, conditions.rtt_mean_us), (1_000, 1_000));
+    }
+}

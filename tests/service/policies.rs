@@ -1,0 +1,110 @@
+//! What collections ask for: transactions that stray from their forecasts, let through or not.
+
+use serde_json::json;
+use vatic_client::{Cause, Client, ClientError, Foresight, Transaction, Verdict};
+use vatic_core::{
+    delta::{Delta, Op},
+    key::Key,
+};
+use vatic_tests::cluster::Cluster;
+use vatic_tests::command::{vatic, vatic_with_input};
+use vatic_tests::values::{core_key, fields, key};
+use vatic_tests::wait::{SOON, until};
+
+/// Transitions of an ordinary transaction, and of a strange one.
+const STEPS: usize = 8;
+const STRANGE: usize = 24;
+
+/// An ordinary transaction, or one that is strange by its steps on a field.
+fn deltas(name: &Key, strange: Option<&str>) -> Vec<Delta> {
+    let put = Op::Put(fields(0));
+    let more = match strange {
+        None => std::iter::repeat_n(Op::Add { field: "value".into(), by: 1 }, STEPS - 1),
+        Some(field) => std::iter::repeat_n(Op::RemoveField(field.into()), STRANGE - 1),
+    };
+    std::iter::once(put).chain(more).map(|op| Delta { key: name.clone(), op }).collect()
+}
+
+async fn stream(txn: &Transaction, deltas: &[Delta]) -> Result<(), ClientError> {
+    for delta in deltas {
+        txn.apply(delta).await?;
+    }
+    Ok(())
+}
+
+/// Runs a stream that asks for forecasts: its id, and how it was judged, if it was.
+async fn run(client: &Client, deltas: &[Delta]) -> Result<(String, Option<Verdict>), ClientError> {
+    let foresight = Foresight { forecasts: true, ..Foresight::default() };
+    let run = client.transaction().foresee(foresight);
+    let done = run.run(|txn| async move { stream(&txn, deltas).await }).await?;
+    Ok((done.committed.tid.to_string(), done.committed.verdict))
+}
+
+fn set(cluster: &Cluster, collection: &str, validation: &str) {
+    let asked = ["policy", "set", collection, "--validation", validation];
+    let done = vatic(cluster.endpoints(), &asked);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+/// Has a node and the home group learn what is ordinary, until not everything is tolerated.
+async fn teach(client: &Client, name: &Key) {
+    until("enough was judged", SOON, || async {
+        let (_, verdict) = run(client, &deltas(name, None)).await.unwrap();
+        verdict?.tolerance
+    })
+    .await;
+}
+
+pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(cluster: &Cluster) {
+    let name = key("enforced", &cluster.partition(3, 2).await, "");
+    let (client, record) = (&cluster.client_of(1), &core_key(&name));
+    teach(client, record).await;
+    set(cluster, "enforced", "enforce");
+    let listed = vatic(cluster.endpoints(), &["policy", "ls", "-o", "json"]).json();
+    let row = json!({"collection": "enforced", "validation": "enforce"});
+    assert!(listed.as_array().unwrap().contains(&row), "{listed}");
+
+    let Err(ClientError::RolledBack(rollback)) = run(client, &deltas(record, Some("odd"))).await
+    else {
+        panic!("a strange one committed");
+    };
+    assert_eq!((rollback.cause, rollback.retryable), (Cause::ForecastMismatch, false));
+    assert!(rollback.message.contains("collection enforced enforces"), "{rollback}");
+    let verdict = rollback.verdict.expect("it was judged");
+    assert!(!verdict.valid && verdict.distance > 3.0, "{verdict:?}");
+    assert!(verdict.tolerance.is_some_and(|most| verdict.score > most), "{verdict:?}");
+    // Its home group keeps how it was judged, and tells through every node.
+    let tid = rollback.tid.unwrap().to_string();
+    for at in 0..vatic_tests::cluster::NODES {
+        let endpoint = &cluster.endpoints()[at..=at];
+        let told = vatic(endpoint, &["txn", "outcome", &tid, "-o", "json"]).json();
+        assert_eq!(
+            (&told["state"], &told["cause"]),
+            (&json!("rolled_back"), &json!("forecast_mismatch"))
+        );
+        assert_eq!(told["verdict"]["score"].as_f64(), Some(verdict.score), "{told}");
+    }
+
+    // A one-shot is judged by the forecast from its first transition.
+    let at_once = client.submit(&deltas(record, Some("odd"))).await;
+    let Err(ClientError::RolledBack(rollback)) = at_once else { panic!("{at_once:?}") };
+    assert_eq!(rollback.cause, Cause::ForecastMismatch);
+    assert_eq!(rollback.verdict.map(|verdict| verdict.transitions), Some(1));
+    until("an ordinary one commits", SOON, || async {
+        client.submit(&deltas(record, None)).await.ok()
+    })
+    .await;
+
+    // Where it is only observed it commits, and its receipt proves how it was judged.
+    set(cluster, "enforced", "observe");
+    let (tid, verdict) = run(client, &deltas(record, Some("odder"))).await.unwrap();
+    assert!(verdict.is_some_and(|verdict| !verdict.valid));
+    let told = vatic(cluster.endpoints(), &["txn", "outcome", &tid, "-o", "json"]).json();
+    assert_eq!((&told["state"], &told["verdict"]["valid"]), (&json!("committed"), &json!(false)));
+    let again = vatic_with_input(
+        cluster.endpoints(),
+        &["policy", "set", "no/such", "--validation", "observe"],
+        "",
+    );
+    assert_ne!(again.code, 0, "a collection's name has no slash: {again:?}");
+}
