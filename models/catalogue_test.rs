@@ -57,6 +57,8 @@ models_close! {
     request_twice_holds_in_every_state: "request-twice";
     abandoned_stage_holds_in_every_state: "abandoned-stage";
     hasty_vote_holds_in_every_state: "hasty-vote";
+    validation_holds_in_every_state: "validation";
+    validation_passed_off_holds_in_every_state: "validation-passed-off";
     leader_change_holds_in_every_state: "leader-change";
     three_groups_hold_in_every_state: "three-groups";
     three_groups_forgotten_hold_in_every_state: "three-groups-forgotten";

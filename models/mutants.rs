@@ -6,7 +6,7 @@
 use crate::{
     catalogue,
     check::{Effort, Report},
-    commit::property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, ONCE, STRICT},
+    commit::property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FOLDED, FORESEEN, ONCE, STRICT},
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
     dispatch::property::{
         DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED,
@@ -51,6 +51,9 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),
+    catch(Mutant::EnforcesNothing, "validation", FORESEEN),
+    catch(Mutant::JudgementUnchecked, "validation-passed-off", FORESEEN),
+    catch(Mutant::FoldedUndecided, "validation", FOLDED),
     catch(Mutant::ChainForkedAtOpen, "receipts-staged", PLACES),
     catch(Mutant::StitchOutOfOrder, "receipts-forged", ISSUED),
     catch(Mutant::StitchOverGap, "receipts-forged", ISSUED),
@@ -77,7 +80,8 @@ pub const CATCHES: &[Catch] = &[
 /// Every mutant that there is.
 pub fn all() -> impl Iterator<Item = Mutant> {
     let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_LANES);
-    Mutant::ALL.into_iter().chain(others).chain(Mutant::OF_TICKETS)
+    let others = others.chain(Mutant::OF_TICKETS).chain(Mutant::OF_VALIDATION);
+    Mutant::ALL.into_iter().chain(others)
 }
 
 /// The mutant of this name.

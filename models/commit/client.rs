@@ -6,7 +6,7 @@
 
 use crate::{
     commit::{
-        plan::{Item, Place, Plan},
+        plan::{Item, Judged, Place, Plan},
         serial::{KeyId, Seen, Write},
         site::Site,
     },
@@ -19,6 +19,7 @@ use vatic_core::{
     command::{Command, Vote},
     delta::{Delta, Op},
     draft::Draft,
+    expected::Score,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
@@ -27,6 +28,7 @@ use vatic_core::{
     request::RequestId,
     ring::{Ring, RingSpec},
     value::Fields,
+    verdict::{Conditions, Forecast},
 };
 
 /// The field that holds a record's value.
@@ -156,11 +158,17 @@ impl Atlas {
             let delta = Delta { key: self.key(key).clone(), op: operation(write) };
             draft.push(codec::encode(&delta), None, None).expect("the delta is valid");
         }
+        if let Some(judged) = plan.judged {
+            judge(&mut draft, judged);
+        }
         self.parts(plan, draft, seen)
     }
 
     fn parts(&self, plan: &Plan, draft: Draft, seen: Seen) -> Sealed {
-        let (body, parts) = draft.finish().expect("something was touched");
+        let (mut body, parts) = draft.finish().expect("something was touched");
+        if plan.judged == Some(Judged::PassedOff) {
+            body.judgement.iter_mut().for_each(|judgement| judgement.verdict.valid = true);
+        }
         let mut sealed = Sealed { body, votes: BTreeMap::new(), stages: BTreeMap::new(), seen };
         for mut part in parts {
             let at = place_of(part.group);
@@ -193,6 +201,12 @@ impl Sealed {
     pub fn places(&self) -> impl Iterator<Item = usize> {
         self.votes.keys().copied()
     }
+}
+
+/// Nothing at all was forecast of it; a tolerance without bounds has it foreseen.
+fn judge(draft: &mut Draft, judged: Judged) {
+    let tolerance = if judged == Judged::Foreseen { Score::MAX } else { 0 };
+    draft.judge(1, Forecast::default(), (Conditions::default(), tolerance));
 }
 
 /// The id of a group, by place.

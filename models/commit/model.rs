@@ -49,9 +49,11 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 use vatic_core::{
-    command::{Command, Standing},
+    command::{Command, Config, Standing},
     coordinator::Event,
     id::Timestamp,
+    limits::Limits,
+    policy::{Policies, Policy, Validation},
     rules::Rules,
 };
 
@@ -149,7 +151,13 @@ impl Model for Spine {
 
     fn init_states(&self) -> Vec<World> {
         let Scenario { plans, readers, recoverers, .. } = &self.scenario;
-        let open = |place| Shared::new(Site::open(group_id(place), self.rules));
+        let open = |place| {
+            let site = Site::open(group_id(place), self.rules);
+            Shared::new(match self.scenario.enforces.contains(&place) {
+                true => site.apply(&self.enforcement(), self.rules).0,
+                false => site,
+            })
+        };
         vec![World {
             sites: (0..self.scenario.groups()).map(open).collect(),
             clients: vec![Shared::new(Client::default()); plans.len()],
@@ -240,6 +248,15 @@ impl Spine {
     pub fn reading<'a>(&'a self, world: &'a World, reader: usize) -> Reading<'a> {
         let plan = &self.scenario.readers[reader];
         Reading { plan, atlas: &self.atlas, sites: &world.sites, rules: self.rules }
+    }
+
+    /// What has a group enforce forecasts in every collection.
+    fn enforcement(&self) -> Command {
+        let policy = Policy { validation: Validation::Enforce };
+        let collections = self.scenario.keys.iter().map(|place| place.collection.to_owned());
+        let set = collections.map(|collection| (collection, policy)).collect();
+        let policies = Policies { version: 1, set };
+        Command::Configure(Config { policies, ..Config::new(Limits::production(), None) })
     }
 
     fn client_steps(&self, world: &World, steps: &mut Vec<Step>) {

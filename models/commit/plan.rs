@@ -45,6 +45,8 @@ pub struct Scenario {
     pub advances: Vec<(usize, u64)>,
     /// Groups that may be told to collect, each with the horizon to reach.
     pub collects: Vec<(usize, u64)>,
+    /// Groups that are told to enforce forecasts, in every collection.
+    pub enforces: Vec<usize>,
     /// What must be found reachable.
     pub witnesses: Vec<Witness>,
     /// How many states there are, where that was found out.
@@ -83,6 +85,19 @@ pub struct Plan {
     pub hasty: bool,
     /// The plan that it is another attempt of: it begins when that one was rolled back.
     pub retries: Option<usize>,
+    /// How it ended, against its forecast; `None`: nothing was forecast.
+    pub judged: Option<Judged>,
+}
+
+/// How a transaction ended, against its forecast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Judged {
+    /// As was foreseen.
+    Foreseen,
+    /// Otherwise.
+    Strange,
+    /// Otherwise, and its gateway says that it did not.
+    PassedOff,
 }
 
 /// One read.
@@ -160,6 +175,7 @@ impl Scenario {
             count(self.recoverers.len(), "recoverer"),
             any(&self.stops, &format!("{} of the coordinators may stop", self.stops.len())),
             any(&self.crashes, "any number of leader crashes"),
+            count(self.enforces.len(), "enforcing group"),
             self.gives_up.then(|| "drivers may give up".into()),
             count(self.forgets.len(), "forgetting group"),
             count(self.late_replies_max, "late reply at a time, any lost or repeated"),

@@ -1,8 +1,9 @@
 //! What must hold in every state.
 
 use crate::commit::{
+    client::{Sealed, place_of},
     model::Spine,
-    plan::{Plan, ReaderKind},
+    plan::{Judged, Plan, ReaderKind, Scenario},
     serial::{Op, Write, explains},
     world::{Outcome, ReadEnd, Verdict, World},
 };
@@ -10,6 +11,7 @@ use stateright::Property;
 use vatic_core::{
     command::{Decision, Standing},
     id::Timestamp,
+    tolerance,
 };
 
 /// No group commits what another rolled back, nobody is told otherwise, and no group halts.
@@ -26,6 +28,11 @@ pub const ONCE: &str = "every commit is applied exactly once";
 /// A snapshot shows exactly the commits up to its time, and the order of commit times is a serial
 /// order.
 pub const CUTS: &str = "snapshots are consistent cuts";
+/// What is not as was foreseen commits nowhere, if a group that it writes in enforces that, whatever
+/// its gateway says.
+pub const FORESEEN: &str = "what strays from its forecast is not committed where that is enforced";
+/// What a home group tolerates is learnt from each of its decided transactions, once.
+pub const FOLDED: &str = "each score is folded once, at home, with the decision";
 /// The core's own invariants and assertions hold, and groups reopen as they were.
 pub const INVARIANTS: &str = "the core's invariants hold";
 
@@ -48,11 +55,45 @@ pub fn always() -> Vec<Property<Spine>> {
         }),
         Property::always(ONCE, applied_once),
         Property::always(CUTS, snapshots_are_cuts),
+        Property::always(FORESEEN, what_strays_is_stopped),
+        Property::always(FOLDED, scores_are_folded_once),
         Property::always(INVARIANTS, |_, world: &World| {
             let sites = world.sites.iter().all(|site| !site.is_broken_inside());
             sites && !world.has_broken_machine()
         }),
     ]
+}
+
+fn what_strays_is_stopped(spine: &Spine, world: &World) -> bool {
+    let Scenario { plans, enforces, .. } = &spine.scenario;
+    let stopped = |plan: &Plan| {
+        let strays = matches!(plan.judged, Some(Judged::Strange | Judged::PassedOff));
+        strays && plan.writes.iter().any(|(key, _)| enforces.contains(&spine.atlas.place(*key)))
+    };
+    plans.iter().enumerate().filter(|(_, plan)| stopped(plan)).all(|(plan, _)| {
+        let acknowledged = world.log.outcomes[plan].and_then(verdict);
+        let known = world.log.decided[plan].iter().flatten().copied().chain(acknowledged);
+        known.into_iter().all(|outcome| outcome == Verdict::RolledBack)
+    })
+}
+
+fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
+    let judged = |at: usize| {
+        let plans = spine.scenario.plans.iter().zip(&world.clients).enumerate();
+        plans.filter(move |(_, (plan, client))| {
+            let home = |sealed: &Sealed| place_of(sealed.tid().home) == at;
+            plan.judged.is_some() && client.sealed.as_deref().is_some_and(home)
+        })
+    };
+    world.sites.iter().enumerate().all(|(at, site)| {
+        let folded = tolerance::of_group(&site.state).decisions() as usize;
+        let decided = |plan: usize| world.log.decided[plan][at].is_some();
+        let most = judged(at).filter(|(plan, _)| decided(*plan)).count();
+        // Where a rollback came before any vote, nobody told the group how it was judged.
+        let voted = |plan: usize| world.log.voted[plan][at];
+        let least = judged(at).filter(|(plan, _)| decided(*plan) && voted(*plan)).count();
+        (least..=most).contains(&folded)
+    })
 }
 
 fn agreement(world: &World) -> bool {

@@ -2,7 +2,7 @@
 
 use super::scenarios::{at, transfer};
 use crate::commit::{
-    plan::{Item, Plan, ReaderKind, ReaderPlan, Scenario},
+    plan::{Item, Judged, Plan, ReaderKind, ReaderPlan, Scenario},
     serial::Write,
     witness::*,
 };
@@ -11,6 +11,8 @@ use crate::commit::{
 pub(super) fn all() -> Vec<Scenario> {
     vec![
         hasty_vote(),
+        validation(),
+        validation_passed_off(),
         leader_change(),
         three_groups(),
         three_groups_forgotten(),
@@ -33,6 +35,49 @@ fn hasty_vote() -> Scenario {
         unique_states: Some(2_798_518),
         ..Scenario::default()
     }
+}
+
+fn validation() -> Scenario {
+    Scenario {
+        name: "validation",
+        about: "a transfer that strays from its forecast and one that does not; one of the groups \
+                enforces forecasts",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![
+            Plan { judged: Some(Judged::Strange), ..transfer(1) },
+            Plan { judged: Some(Judged::Foreseen), ..transfer(2) },
+        ],
+        recoverers: vec![0],
+        enforces: vec![1],
+        stops: vec![0],
+        witnesses: vec![SECOND_COMMITS, STRAYED, FORCED, RECOVERED_ROLLBACK],
+        unique_states: Some(113_532),
+        ..Scenario::default()
+    }
+}
+
+fn validation_passed_off() -> Scenario {
+    Scenario {
+        name: "validation-passed-off",
+        about: "two deposits that stray, one of them passed off as foreseen, and one that does not; \
+                the group enforces forecasts",
+        keys: vec![at(0, "a")],
+        plans: vec![
+            deposit(1, Judged::Strange),
+            deposit(2, Judged::PassedOff),
+            deposit(4, Judged::Foreseen),
+        ],
+        enforces: vec![0],
+        gives_up: true,
+        witnesses: vec![THIRD_COMMITS, STRAYED, REFUSED],
+        unique_states: Some(3_460),
+        ..Scenario::default()
+    }
+}
+
+fn deposit(identity: u64, judged: Judged) -> Plan {
+    let writes = vec![(0, Write::Add(identity as i64))];
+    Plan { identity, writes, judged: Some(judged), ..Plan::default() }
 }
 
 fn leader_change() -> Scenario {

@@ -57,6 +57,9 @@ witnesses! {
     /// The id stands for another body.
     OTHER_BODY = "a transaction rolls back because its id names another body":
         |_, world| rolled_back(world, Reason::OtherBody);
+    /// It strayed.
+    STRAYED = "a transaction rolls back because it strays from its forecast":
+        |_, world| rolled_back(world, Reason::Strayed);
     /// The request was served.
     REQUEST_SERVED = "an attempt rolls back because its request was served":
         |_, world| rolled_back(world, Reason::Request);

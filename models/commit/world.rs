@@ -190,6 +190,8 @@ pub enum Reason {
     OtherBody,
     /// The request was served, or is being served, by another attempt.
     Request,
+    /// It strayed from its forecast, and that is enforced.
+    Strayed,
 }
 
 /// A decision in one group.
@@ -284,6 +286,7 @@ impl From<&Cause> for Reason {
             Why::Forced => Reason::Forced,
             Why::Abandoned => Reason::Abandoned,
             Why::OtherBody => Reason::OtherBody,
+            Why::Unforeseen { .. } => Reason::Strayed,
             Why::RequestHeld { .. } | Why::RequestMismatch { .. } | Why::RequestExpired { .. } => {
                 Reason::Request
             }

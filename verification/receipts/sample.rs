@@ -8,6 +8,8 @@ use vatic_core::{
     command::{Applied, Command, Reply, Vote},
     delta::{Delta, Op},
     draft::Draft,
+    expected::{Expected, STEP},
+    footprint::Footprint,
     group::Group,
     hash::Hash,
     id::{GroupId, Timestamp},
@@ -20,6 +22,7 @@ use vatic_core::{
     rules::Rules,
     sign::{NodeKey, TrustedKeys},
     value::Fields,
+    verdict::{Conditions, Forecast},
 };
 
 /// The cluster that signs.
@@ -50,12 +53,21 @@ struct Forum {
     nonce: u64,
 }
 
+fn expected(deltas: &[Vec<u8>]) -> Footprint {
+    let mut footprint = Footprint::default();
+    for delta in deltas {
+        footprint.add_delta(&codec::decode(delta).expect("a valid delta"));
+    }
+    footprint
+}
+
 /// A node's key; the seed of node n is the byte n, 32 times.
 pub(super) fn node_key(node: u64) -> NodeKey {
     NodeKey::from_seed(&[node as u8; 32])
 }
 
-/// Receipts over one, two and three groups, several of each; those over two serve requests.
+/// Receipts over one, two and three groups, several of each; those over two serve requests, and those over
+/// three are judged.
 pub(super) fn samples() -> Samples {
     let mut forum = Forum::new(3);
     let mut open = Vec::new();
@@ -133,7 +145,8 @@ impl Forum {
         vote(&body, parts.remove(0))
     }
 
-    /// A sealed transaction; with a route it serves a request.
+    /// A sealed transaction; with a route it serves a request. One of more than four transitions is
+    /// judged by a forecast of the first four.
     fn seal(&mut self, deltas: &[Vec<u8>], route: Option<String>) -> (Body, Vec<Part>) {
         self.nonce += 1;
         let (mint, seed) = (Timestamp(1_000 + self.nonce), Hash([self.nonce as u8; 32]));
@@ -146,6 +159,12 @@ impl Forum {
         }
         for delta in deltas {
             draft.push(delta.clone(), None, None).expect("a valid delta");
+        }
+        if deltas.len() > 4 {
+            let forecast = Expected::from(&expected(&deltas[..4]));
+            let forecast = Forecast { footprint: forecast, count: 4, prefix: 2, spread: STEP / 2 };
+            let conditions = Conditions { in_flight: 3, ..Conditions::default() };
+            draft.judge(7, forecast, (conditions, STEP));
         }
         draft.finish().expect("something was touched")
     }

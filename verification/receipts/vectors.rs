@@ -15,6 +15,7 @@ use vatic_core::{
     receipt::{self, Assurance, Proof, Receipt},
     request::Claim,
     sign::TrustedKeys,
+    verdict::Judgement,
 };
 
 /// Where the vectors lie, from this crate's folder.
@@ -160,6 +161,27 @@ fn body(body: &Body) -> Json {
         "segments": segments.collect::<Vec<_>>(),
         "participants": participants.collect::<Vec<_>>(),
         "claim": claim,
+        "judgement": body.judgement.as_ref().map(judgement),
+    })
+}
+
+fn judgement(judged: &Judgement) -> Json {
+    let Judgement { class, forecast, count, verdict } = judged;
+    let cells: Vec<(u8, i32)> = forecast.footprint.cells().collect();
+    let conditions = verdict.conditions;
+    json!({
+        "class": class,
+        "forecast": {
+            "footprint": cells, "count": forecast.count, "prefix": forecast.prefix,
+            "spread": forecast.spread,
+        },
+        "count": count,
+        "verdict": {
+            "valid": verdict.valid, "distance": verdict.distance, "spread": verdict.spread,
+            "score": verdict.score, "tolerance": verdict.tolerance, "prefix": verdict.prefix,
+            "rtt_us": conditions.rtt_us, "rtt_mean_us": conditions.rtt_mean_us,
+            "missing_partials": conditions.missing_partials, "in_flight": conditions.in_flight,
+        },
     })
 }
 

@@ -314,7 +314,7 @@ impl World {
                 Why::RequestMismatch { .. } => Probe::RequestMismatch,
                 Why::RequestExpired { .. } => Probe::RequestExpired,
                 Why::Forced => Probe::NoForced,
-                Why::OtherBody | Why::Abandoned => return,
+                Why::OtherBody | Why::Abandoned | Why::Unforeseen { .. } => return,
             },
             _ => return,
         };

@@ -47,7 +47,7 @@ impl World {
     pub(super) fn outcome_found(
         &mut self,
         operation: &mut Operation,
-        OutcomeRead { standing, receipt }: &OutcomeRead,
+        OutcomeRead { standing, receipt, .. }: &OutcomeRead,
     ) -> Flow {
         let Task::Transaction(held) = &operation.task else { return Flow::Over };
         let sealed = held.sealed.clone().expect("only what was sealed is in doubt");
