@@ -46,6 +46,7 @@ fn main() -> ExitCode {
             stops::vote_without_a_quorum_is_in_the_slow_log_of_its_driver,
             stops::node_asked_to_stop_ends_its_streams_and_hands_leadership_over,
             stops::command_that_ends_in_doubt_names_the_request_that_can_be_asked_for,
+            stops::node_that_lost_its_majority_is_not_ready_until_that_is_back,
             kills::benchmark_loads_on_while_a_node_dies_and_comes_back,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
             tickets::tickets_happen_once_each_though_their_leader_dies,

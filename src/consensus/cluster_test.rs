@@ -142,6 +142,36 @@ async fn leadership_moves_to_the_node_that_it_is_given_to() {
     ));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_without_a_quorum_is_known_but_not_heard() {
+    let cluster = Cluster::start(3, &[1]).await;
+    cluster.put(1, "k=1").await;
+    let nodes = cluster.nodes();
+    let heard = async || {
+        let handles = join_all(nodes.iter().map(|node| cluster.group(*node, 1))).await;
+        handles.iter().map(|handle| handle.leader_heard()).collect::<Vec<_>>()
+    };
+    let leader = cluster.leader(1).await;
+    for silent in [false, true, false] {
+        match silent {
+            true => nodes.iter().for_each(|node| cluster.links.isolate(*node, &nodes)),
+            false => cluster.links.heal(),
+        }
+        eventually("all hear the leader, or nobody does", || async {
+            heard().await.iter().all(|heard| heard.is_none() == silent).then_some(())
+        })
+        .await;
+        assert!(leader.is_leader() || !silent, "nobody has told it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_of_one_replica_hears_itself() {
+    let cluster = Cluster::start(1, &[1]).await;
+    let leader = cluster.leader(1).await;
+    assert_eq!(leader.leader_heard(), Some(leader.id()));
+}
+
 /// Cuts a follower off until it has campaigned, heals, and tells how far the term rose.
 async fn terms_gained_by_a_partition(pre_vote: bool) -> u64 {
     let cluster = Cluster::start(3, &[1]).await;

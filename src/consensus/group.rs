@@ -135,9 +135,15 @@ impl GroupHandle {
         seat.serves().then_some((seat.id, view))
     }
 
-    /// The leader, as far as this replica knows.
+    /// The leader that this replica knew last.
     pub fn leader(&self) -> Option<RaftId> {
         self.leadership_now().leader
+    }
+
+    /// The leader, while it is heard of: at itself, by a quorum that answers; at the others, by
+    /// what it sends. A follower of a leader that has lost its quorum hears it all the same.
+    pub fn leader_heard(&self) -> Option<RaftId> {
+        self.seat().leader_heard()
     }
 
     /// Where to send what only the leader answers; `None` where that is here, or not known.

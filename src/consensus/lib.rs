@@ -17,6 +17,7 @@ mod fatal;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod group;
+mod heard;
 mod limits;
 mod log_store;
 mod machine;

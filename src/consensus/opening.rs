@@ -277,6 +277,7 @@ impl Node {
                 name,
                 incoming: seat.incoming(),
                 serving: seat.serving(),
+                heard: seat.heard(),
             },
             standing: handle.standing_sender(),
             fatal: self.shared.config.fatal.clone(),

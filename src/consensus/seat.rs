@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal as RaftFatal;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -21,6 +22,7 @@ use vatic_sync::Flag;
 use crate::error::{ProposeError, ReadError, TransferError};
 use crate::fatal::Fatal;
 use crate::group::Applied;
+use crate::heard::Heard;
 use crate::limits::Limits;
 use crate::metrics::GroupMetrics;
 use crate::proposer::{self, Proposal};
@@ -41,6 +43,7 @@ pub(crate) struct Seat {
     reads: mpsc::Sender<reader::Waiter>,
     serving: Arc<Flag>,
     stopping: Arc<Flag>,
+    heard: Heard,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -69,6 +72,7 @@ impl Seat {
             reads,
             serving: Arc::new(Flag::new(true)),
             stopping: Arc::new(Flag::new(false)),
+            heard: Heard::default(),
             tasks: Mutex::new(tasks),
         }
     }
@@ -143,6 +147,28 @@ impl Seat {
 
     pub(crate) fn leader_hint(&self) -> Option<LeaderHint> {
         status::hint(&self.raft.server_metrics().borrow_watched())
+    }
+
+    /// What peers' messages note when they come from the leader.
+    pub(crate) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+
+    /// The leader, unless there was silence for as long as an election waits at most.
+    pub(crate) fn leader_heard(&self) -> Option<RaftId> {
+        let leader = self.leadership().leader?;
+        let leads = leader == self.id;
+        let silence = if leads { self.quorum_silence() } else { self.heard.silence() };
+        let bound = Duration::from_millis(self.limits.election_max_ms);
+        silence.filter(|silence| *silence <= bound).map(|_| leader)
+    }
+
+    /// Of a leader: for how long nothing was sent that a quorum has answered.
+    fn quorum_silence(&self) -> Option<Duration> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let alone = metrics.membership_config.voter_ids().eq([self.id]);
+        if alone { Some(Duration::ZERO) } else { Some(metrics.last_quorum_acked?.elapsed()) }
     }
 
     pub(crate) async fn transfer_leader(

@@ -355,11 +355,20 @@ fn group_status(
             .and_then(|status| status.replicas.iter().find(|replica| replica.group.0 == group));
         if let Some(replica) = replica.filter(|replica| replica.term >= term) {
             term = replica.term;
-            leader_node = replica.leader.unwrap_or(leader_node);
+            leader_node = replica.leader.map_or(leader_node, u64::from);
         }
         replicas.push(replica_status(node, replica));
     }
-    v1::Group { group, leader_node: u64::from(leader_node), term, replicas }
+    // A leader that hears no quorum, whom a follower may hear all the same.
+    let denies = |replica: &v1::Replica| {
+        replica.node_id == leader_node
+            && replica.term == term
+            && replica.role() == v1::replica::Role::Candidate
+    };
+    if replicas.iter().any(denies) {
+        leader_node = 0;
+    }
+    v1::Group { group, leader_node, term, replicas }
 }
 
 fn replica_status(node: u32, status: Option<&crate::peer::ReplicaStatus>) -> v1::Replica {

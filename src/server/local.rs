@@ -284,7 +284,7 @@ async fn replica_status(
     handle: GroupHandle,
     with_state_digest: bool,
 ) -> ReplicaStatus {
-    let status = handle.status();
+    let (status, leader) = (handle.status(), handle.leader_heard());
     let view = handle.view();
     let group = Group::of_view(id, &view, Rules::default());
     let undecided = group.undecided(&view).len() as u64;
@@ -302,7 +302,7 @@ async fn replica_status(
     ReplicaStatus {
         group: id,
         generation: status.id.generation(),
-        leader: status.leadership.leader.map(|leader| leader.node()),
+        leader: leader.map(|leader| leader.node()),
         term: status.leadership.term,
         last_log_index: status.last.unwrap_or(0),
         applied_index,

@@ -8,7 +8,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use vatic_core::id::Tid;
 use vatic_proto::v1;
-use vatic_tests::cluster::{Cluster, NODES, SLOW_TRANSACTION_MS};
+use vatic_tests::cluster::{Cluster, GROUPS, NODES, SLOW_TRANSACTION_MS};
 use vatic_tests::command::vatic;
 use vatic_tests::values::{add, core_key, int, key, number, put, transitions};
 use vatic_tests::wait::{SOON, until};
@@ -78,6 +78,45 @@ pub(crate) async fn node_asked_to_stop_ends_its_streams_and_hands_leadership_ove
     cluster.restart(leaving);
     cluster.wait_ready().await;
     cluster.wait_agreed().await;
+}
+
+/// Whether the others hang or are dead, who is left neither says that it is ready nor names leaders
+/// whom nobody hears, its own groups' included.
+pub(crate) async fn node_that_lost_its_majority_is_not_ready_until_that_is_back(cluster: &Cluster) {
+    let staying = cluster.leader(1).await;
+    let others: Vec<usize> = (0..NODES).filter(|at| *at != staying).collect();
+    others.iter().for_each(|at| cluster.pause(*at));
+    lost_majority_is_told(cluster, staying).await;
+    others.iter().for_each(|at| cluster.resume(*at));
+    cluster.wait_ready().await;
+    others.iter().for_each(|at| cluster.kill(*at));
+    lost_majority_is_told(cluster, staying).await;
+    let status = vatic(&cluster.endpoints()[staying..=staying], &["status", "--output", "json"]);
+    let groups = status.json()["groups"].as_array().expect("a list").clone();
+    assert!(groups.iter().all(|group| group["leader"].is_null()), "{status:?}");
+    others.iter().for_each(|at| cluster.restart(*at));
+    cluster.wait_ready().await;
+    until("the node says that it is ready", SOON, || async {
+        let (ready, _) = cluster.admin(staying, "/readyz").await.unwrap();
+        (ready == 200).then_some(())
+    })
+    .await;
+    cluster.wait_agreed().await;
+}
+
+async fn lost_majority_is_told(cluster: &Cluster, staying: usize) {
+    let why = until("the node says that it is not ready", SOON, || async {
+        let (ready, why) = cluster.admin(staying, "/readyz").await.unwrap();
+        (ready == 503).then_some(why)
+    })
+    .await;
+    let groups: Vec<String> = (0..=GROUPS).map(|group| group.to_string()).collect();
+    assert_eq!(why, format!("no leader was heard of: group {}\n", groups.join(", ")));
+    let mut health = HealthClient::new(cluster.channel(staying));
+    let answer = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::NotServing);
+    let seen = cluster.client_of(staying).cluster_locally().await.unwrap();
+    assert!(!seen.ready && seen.groups.iter().all(|group| group.leader.is_none()), "{seen:?}");
 }
 
 /// Whoever gave up can ask later, by what the error said.

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use vatic_sync::Flag;
 
 use crate::group::GroupHandle;
+use crate::heard::Heard;
 use crate::types::{Raft, RaftId};
 
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Target {
     pub(crate) incoming: PathBuf,
     /// False: it must not be made the leader.
     pub(crate) serving: Arc<Flag>,
+    /// Of its leader.
+    pub(crate) heard: Heard,
 }
 
 impl Registry {

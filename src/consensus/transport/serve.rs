@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
+use openraft::raft::AppendEntriesResponse;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -224,10 +225,18 @@ async fn control(target: &Target, kind: Kind, envelope: &Envelope) -> Answer {
         Kind::TransferLeader if !target.serving.is_up() => Err(ReplyStatus::Stopped),
         Kind::Vote => respond(raft.vote(request(body)?).await),
         Kind::PreVote => respond(raft.pre_vote(request(body)?).await),
-        Kind::Heartbeat => respond(raft.append_entries(request(body)?).await),
+        Kind::Heartbeat => heartbeat(target, body).await,
         Kind::TransferLeader => respond(raft.handle_transfer_leader(request(body)?).await),
         _ => Err(ReplyStatus::BadBody),
     }
+}
+
+async fn heartbeat(target: &Target, body: &[u8]) -> Answer {
+    let result = target.raft.append_entries(request(body)?).await;
+    if result.as_ref().is_ok_and(|answer| !matches!(answer, AppendEntriesResponse::HigherVote(_))) {
+        target.heard.note();
+    }
+    respond(result)
 }
 
 /// Whether the membership has a later replica of the same node. The later one exists only because

@@ -62,6 +62,9 @@ async fn run(target: Arc<Target>, steps: mpsc::Receiver<Step>) {
     let mut results = Box::pin(target.raft.stream_append(stream::unfold(input, next_append)));
     while let Some(result) = results.next().await {
         let ticket = unanswered.lock().unwrap_or_else(|p| p.into_inner()).pop_front();
+        if matches!(result, Ok(Ok(_))) {
+            target.heard.note();
+        }
         let answer = match result {
             Ok(result) => Ok(codec::encode(&result)),
             Err(_) => Err(ReplyStatus::Stopped),

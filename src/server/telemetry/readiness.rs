@@ -1,9 +1,9 @@
 //! Whether clients should come here: for `/readyz` and for the gRPC health service alike.
 //!
-//! Ready is a node that knows the ring, is not closing, and sees a configured leader of every group
-//! that it holds. Elections take a second or two, and every node sees the same one: a node that has
-//! been ready stays so for `unready_after_ms` without, or an election would take all nodes away at
-//! once from clients that had better wait.
+//! Ready is a node that knows the ring, is not closing, and hears a configured leader of every
+//! group that it holds; of the others it knows nothing. Elections take a second or two, and every
+//! node sees the same one: a node that has been ready stays so for `unready_after_ms` without, or
+//! an election would take all nodes away at once from clients that had better wait.
 
 use crate::cluster::Cluster;
 use std::{
@@ -19,12 +19,12 @@ use vatic_core::{group::Group, id::GroupId, rules::Rules};
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a node lacks to be ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lack {
     Starting,
     Draining,
     Ring,
-    Leader(GroupId),
+    Leader(Vec<GroupId>),
     Configuration(GroupId),
 }
 
@@ -41,7 +41,7 @@ impl Readiness {
     /// `None` where the node is ready.
     pub(crate) fn lack(&self, cluster: &Cluster) -> Option<Lack> {
         let draining = cluster.is_draining().then_some(Lack::Draining);
-        draining.or(*self.0.lock().expect("no holder panics"))
+        draining.or_else(|| self.0.lock().expect("no holder panics").clone())
     }
 
     fn set(&self, lack: Option<Lack>) {
@@ -62,12 +62,15 @@ where
         let lack = look(&cluster, &mut unconfigured);
         let before = judge.ready;
         let ready = judge.judge(lack.is_some(), Instant::now());
-        cluster.readiness.set(if ready { None } else { lack });
+        let lack = lack.filter(|_| !ready);
         if ready != before {
-            match lack {
-                Some(lack) if !ready => tracing::warn!(%lack, "not ready any more"),
-                _ => tracing::info!("ready"),
+            match &lack {
+                Some(lack) => tracing::warn!(%lack, "not ready any more"),
+                None => tracing::info!("ready"),
             }
+        }
+        cluster.readiness.set(lack);
+        if ready != before {
             tell(ready).await;
         }
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -100,9 +103,10 @@ fn look(cluster: &Cluster, unconfigured: &mut BTreeSet<GroupId>) -> Option<Lack>
     if cluster.ring().is_none() {
         return Some(Lack::Ring);
     }
-    let without = cluster.groups.iter().find(|(_, handle)| handle.leader().is_none());
-    if let Some((&group, _)) = without {
-        return Some(Lack::Leader(group));
+    let without = cluster.groups.iter().filter(|(_, handle)| handle.leader_heard().is_none());
+    let without: Vec<GroupId> = without.map(|(&group, _)| group).collect();
+    if !without.is_empty() {
+        return Some(Lack::Leader(without));
     }
     unconfigured.retain(|&group| {
         let view = cluster.groups[&group].view();
@@ -117,10 +121,14 @@ impl fmt::Display for Lack {
             Lack::Starting => f.write_str("the node is starting"),
             Lack::Draining => f.write_str("the node is closing"),
             Lack::Ring => f.write_str("the ring is not known yet"),
-            Lack::Leader(group) => write!(f, "group {group} has no leader"),
+            Lack::Leader(groups) => write!(f, "no leader was heard of: group {}", listed(groups)),
             Lack::Configuration(group) => write!(f, "group {group} has no configuration yet"),
         }
     }
+}
+
+fn listed(groups: &[GroupId]) -> String {
+    groups.iter().map(GroupId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
