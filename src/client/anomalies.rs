@@ -52,9 +52,10 @@ impl Client {
         limit: u32,
     ) -> Result<Vec<Anomaly>, ClientError> {
         let node = self.inner.pool.pick(Some(endpoint));
-        let request = self.request(v1::ListAnomaliesRequest { limit });
+        let end = self.operation_end();
+        let request = self.request_until(end, v1::ListAnomaliesRequest { limit });
         let mut service = self.anomalies(&node);
-        let asked = self.ask_once("ListAnomalies", &node, service.list_anomalies(request));
+        let asked = self.ask_once("ListAnomalies", &node, end, service.list_anomalies(request));
         let answer = asked.await?;
         let read = |anomaly| convert::anomaly_in(answer.node_id, anomaly);
         let anomalies = answer.anomalies.into_iter().map(read);
@@ -70,10 +71,11 @@ impl Client {
     ) -> Result<AnomalyFeed, ClientError> {
         let node = self.inner.pool.pick(Some(endpoint));
         let message = v1::WatchAnomaliesRequest { after_sequence: after };
+        let end = self.operation_end();
         let mut request = tonic::Request::new(message);
         self.sign(&mut request);
         let mut service = self.anomalies(&node);
-        let asked = self.ask_once("WatchAnomalies", &node, service.watch_anomalies(request));
+        let asked = self.ask_once("WatchAnomalies", &node, end, service.watch_anomalies(request));
         let answers = asked.await?;
         Ok(AnomalyFeed { node, answers })
     }

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) request: Option<Arc<Request>>,
     pub(crate) isolation: v1::Isolation,
     pub(crate) foresight: Foresight,
+    /// When the run is over, with all that it asks afterwards.
+    pub(crate) end: Instant,
 }
 
 #[derive(Debug)]

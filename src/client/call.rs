@@ -3,6 +3,8 @@
 //! The loop is the same for all calls: ask the likely leader, let a dead endpoint rest, pause with
 //! jitter, and stop at the operation's deadline. Only calls that may be repeated come through here:
 //! reads, and writes with a request id.
+//!
+//! Invariant: an operation ends by its deadline with all that it does, whatever became of it.
 
 use std::future::Future;
 use std::time::Duration;
@@ -23,6 +25,9 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::pool::Node;
 
+/// Of a write's time an eighth is kept for asking what became of it.
+const SETTLING_SHARE: u32 = 8;
+
 /// The attempts of one operation: who is asked next, and when it is over.
 pub(crate) struct Attempts<'a> {
     client: &'a Client,
@@ -31,13 +36,15 @@ pub(crate) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(crate) fn new(client: &'a Client) -> Self {
-        let limits = client.limits();
-        Attempts {
-            client,
-            backoff: Backoff::new(limits),
-            end: Instant::now() + Duration::from_millis(limits.operation_ms),
-        }
+    /// As many as there is time for until `end`.
+    pub(crate) fn new(client: &'a Client, end: Instant) -> Self {
+        Attempts { client, backoff: Backoff::new(client.limits()), end }
+    }
+
+    /// The same for what writes: leaves the time to ask what became of an attempt that was lost.
+    pub(crate) fn before_settling(client: &'a Client, end: Instant) -> Self {
+        let left = end.saturating_duration_since(Instant::now());
+        Self::new(client, end - left / SETTLING_SHARE)
     }
 
     /// The node for the next attempt.
@@ -75,13 +82,24 @@ impl<'a> Attempts<'a> {
         true
     }
 
-    /// When the operation as a whole must be over.
+    /// When the last of them must be over.
     pub(crate) fn end(&self) -> Instant {
         self.end
     }
 }
 
 impl Client {
+    /// When an operation that begins now must be over.
+    pub(crate) fn operation_end(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.limits().operation_ms)
+    }
+
+    /// How long one call may take of an operation that ends then.
+    pub(crate) fn call_limit(&self, end: Instant) -> Duration {
+        let left = end.saturating_duration_since(Instant::now());
+        left.min(Duration::from_millis(self.limits().call_ms))
+    }
+
     /// Asks until somebody answers for good. Answers who did.
     pub(crate) async fn call<T, F, Answer>(
         &self,
@@ -93,10 +111,25 @@ impl Client {
         F: Fn(Node) -> Answer,
         Answer: Future<Output = Result<Response<T>, Status>>,
     {
-        let mut attempts = Attempts::new(self);
+        self.call_until(self.operation_end(), what, partition, ask).await
+    }
+
+    /// The same as a part of an operation that ends then.
+    pub(crate) async fn call_until<T, F, Answer>(
+        &self,
+        end: Instant,
+        what: &'static str,
+        partition: Option<&str>,
+        ask: F,
+    ) -> Result<(T, Node), ClientError>
+    where
+        F: Fn(Node) -> Answer,
+        Answer: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut attempts = Attempts::new(self, end);
         loop {
             let node = attempts.node(partition);
-            let error = match self.ask_once(what, &node, ask(node.clone())).await {
+            let error = match self.ask_once(what, &node, end, ask(node.clone())).await {
                 Ok(answer) => return Ok((answer, node)),
                 Err(error) => error,
             };
@@ -107,21 +140,22 @@ impl Client {
         }
     }
 
-    /// One attempt, bounded by the call's deadline.
+    /// One attempt, bounded by the call's deadline and the operation's.
     pub(crate) async fn ask_once<T>(
         &self,
         what: &'static str,
         node: &Node,
+        end: Instant,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, ClientError> {
-        let limit_ms = self.limits().call_ms;
-        match timeout(Duration::from_millis(limit_ms), answer).await {
+        let limit = self.call_limit(end);
+        match timeout(limit, answer).await {
             Ok(Ok(response)) => {
                 self.inner.pool.worked(&node.endpoint);
                 Ok(response.into_inner())
             }
             Ok(Err(status)) => Err(ClientError::from_status(status, &node.endpoint)),
-            Err(_) => Err(ClientError::Deadline { what, limit_ms }),
+            Err(_) => Err(ClientError::Deadline { what, limit_ms: limit.as_millis() as u64 }),
         }
     }
 

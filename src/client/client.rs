@@ -1,8 +1,8 @@
 //! The client itself: endpoints, options, and what is asked in one call.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use vatic_proto::{metadata, v1};
 
@@ -84,6 +84,15 @@ impl Client {
 
     /// How a transaction or request ended. An undecided one is recovered first.
     pub async fn outcome(&self, of: OutcomeOf<'_>) -> Result<Outcome, ClientError> {
+        self.outcome_until(self.operation_end(), of).await
+    }
+
+    /// The same as a part of an operation that ends then.
+    pub(crate) async fn outcome_until(
+        &self,
+        end: Instant,
+        of: OutcomeOf<'_>,
+    ) -> Result<Outcome, ClientError> {
         let (by, partition) = match of {
             OutcomeOf::Transaction(tid) => {
                 let id = bytes::Bytes::copy_from_slice(&tid.to_bytes());
@@ -97,8 +106,8 @@ impl Client {
         };
         let message = v1::GetOutcomeRequest { by: Some(by) };
         let (answer, node) = self
-            .call("GetOutcome", partition.as_deref(), |node| {
-                let request = self.request(message.clone());
+            .call_until(end, "GetOutcome", partition.as_deref(), |node| {
+                let request = self.request_until(end, message.clone());
                 let mut service = self.transactions(&node);
                 async move { service.get_outcome(request).await }
             })
@@ -136,8 +145,13 @@ impl Client {
 
     /// A request with its principal and its `grpc-timeout`.
     pub(crate) fn request<T>(&self, message: T) -> tonic::Request<T> {
+        self.request_until(self.operation_end(), message)
+    }
+
+    /// The same as a part of an operation that ends then.
+    pub(crate) fn request_until<T>(&self, end: Instant, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
-        request.set_timeout(Duration::from_millis(self.limits().call_ms));
+        request.set_timeout(self.call_limit(end));
         self.sign(&mut request);
         request
     }

@@ -39,6 +39,8 @@ pub(crate) enum Act {
     },
     /// Breaks the stream at the seal, and has never heard of the transaction.
     LoseUnheard,
+    /// Says nothing from the seal on, and commits nothing.
+    Hang,
     /// Acknowledges another digest than that of what was sent.
     WrongAck,
     /// Commits with the receipt of another stream.
@@ -52,6 +54,8 @@ pub(crate) struct Book {
     pub(crate) commits: Vec<(Tid, Option<v1::RequestId>, v1::Outcome)>,
     /// Attempts that can no longer commit.
     dead: Vec<Tid>,
+    /// Never answers GetOutcome.
+    pub(crate) mute: bool,
     /// Answers GetOutcome with UNAVAILABLE this many times.
     pub(crate) deaf: u32,
 }
@@ -104,6 +108,9 @@ impl TransactionService for Fake {
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let request = request.into_inner();
+        if self.book.lock().unwrap().script.front() == Some(&Act::Hang) {
+            return std::future::pending().await;
+        }
         let mut book = self.book.lock().unwrap();
         let held = book.commits.iter().find(|(_, id, _)| *id == request.request_id);
         if let Some((.., outcome)) = held {
@@ -128,6 +135,9 @@ impl TransactionService for Fake {
         &self,
         request: Request<v1::GetOutcomeRequest>,
     ) -> Result<Response<v1::GetOutcomeResponse>, Status> {
+        if self.book.lock().unwrap().mute {
+            return std::future::pending().await;
+        }
         let mut book = self.book.lock().unwrap();
         if book.deaf > 0 {
             book.deaf -= 1;
@@ -254,6 +264,7 @@ impl Play {
                 let _ = self.sender.send(Err(Status::unavailable("connection reset"))).await;
             }
             Act::RollBack { retryable } => self.end(rolled_back(self.tid, retryable)).await,
+            Act::Hang => std::future::pending().await,
             Act::RollBackEarly => unreachable!("it ended at the first transition"),
         }
     }

@@ -58,9 +58,10 @@ impl Lane {
         &self,
         call: Call,
         what: &'static str,
-        limit_ms: u64,
+        limit: Duration,
     ) -> Result<OperationResult, ClientError> {
         let (answer, answered) = oneshot::channel();
+        let limit_ms = limit.as_millis() as u64;
         let deadline_ms = u32::try_from(limit_ms).unwrap_or(u32::MAX);
         let operation = Operation { id: 0, deadline_ms, call: Some(call) };
         let asking = async {
@@ -68,7 +69,7 @@ impl Lane {
             self.queue.send(asked).await.map_err(|_| lost(&self.node, false))?;
             answered.await.unwrap_or_else(|_| Err(lost(&self.node, true)))
         };
-        let result = timeout(Duration::from_millis(limit_ms), asking).await;
+        let result = timeout(limit, asking).await;
         result.unwrap_or(Err(ClientError::Deadline { what, limit_ms }))
     }
 }
@@ -108,7 +109,8 @@ impl Far {
             .max_decoding_message_size(limits.message_bytes_max)
             .max_encoding_message_size(limits.message_bytes_max);
         let opening = service.pipeline(request);
-        let answers = self.client.ask_once("Pipeline", &self.node, opening).await?;
+        let end = self.client.operation_end();
+        let answers = self.client.ask_once("Pipeline", &self.node, end, opening).await?;
         Ok(Stream { feed, answers })
     }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use prost::Message;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 use vatic_core::codec;
 use vatic_core::delta::Delta;
@@ -220,10 +221,11 @@ impl Pipeline {
     async fn read(&self, key: &Key, call: Call, what: &'static str) -> Result<Peeked, ClientError> {
         key.check()?;
         let group = self.shared.leaders.group_of(&key.partition);
-        let mut attempts = Attempts::new(&self.shared.client);
+        let client = &self.shared.client;
+        let mut attempts = Attempts::new(client, client.operation_end());
         loop {
             let lane = self.lane(group, &attempts)?;
-            let error = match self.ask(&lane, call.clone(), what).await {
+            let error = match self.ask(&lane, call.clone(), what, attempts.end()).await {
                 Ok((Answer::Read(read), route)) => {
                     self.learn(route);
                     let record = read.record.map(convert::record_in).transpose();
@@ -261,19 +263,21 @@ impl Pipeline {
         let message = self.shared.client.prioritised(submit::message(request, &encoded));
         let message = v1::SubmitRequest { token, ..message };
         let group = self.shared.leaders.group_of(partition);
-        let mut attempts = Attempts::new(&self.shared.client);
+        let end = self.shared.client.operation_end();
+        let mut attempts = Attempts::before_settling(&self.shared.client, end);
         let mut in_doubt = false;
         loop {
             let lane = self.lane(group, &attempts)?;
-            let error = match self.submit_one(&lane, message.clone(), &encoded).await {
-                Ok(committed) => return Ok(committed),
-                Err(error @ (ClientError::RolledBack(_) | ClientError::Evidence(_)))
-                    if !in_doubt =>
-                {
-                    return Err(error);
-                }
-                Err(error) => error,
-            };
+            let error =
+                match self.submit_one(&lane, message.clone(), &encoded, attempts.end()).await {
+                    Ok(committed) => return Ok(committed),
+                    Err(error @ (ClientError::RolledBack(_) | ClientError::Evidence(_)))
+                        if !in_doubt =>
+                    {
+                        return Err(error);
+                    }
+                    Err(error) => error,
+                };
             in_doubt |= error.may_have_happened();
             let again = error.retryable() || in_doubt;
             let allowed = !in_doubt || request.is_some();
@@ -282,7 +286,7 @@ impl Pipeline {
             }
             return match request {
                 Some(request) if in_doubt => {
-                    self.shared.client.settle(request, encoded, error).await
+                    self.shared.client.settle(request, encoded, error, end).await
                 }
                 _ if in_doubt => Err(unknown(error)),
                 _ => Err(error),
@@ -295,8 +299,9 @@ impl Pipeline {
         lane: &Lane,
         message: v1::SubmitRequest,
         encoded: &[Vec<u8>],
+        end: Instant,
     ) -> Result<Committed, ClientError> {
-        let (answer, _) = self.ask(lane, Call::Submit(message), "Submit").await?;
+        let (answer, _) = self.ask(lane, Call::Submit(message), "Submit", end).await?;
         let Answer::Outcome(outcome) = answer else {
             return Err(lane.node().broke("an answer to something else"));
         };
@@ -318,8 +323,9 @@ impl Pipeline {
         lane: &Lane,
         call: Call,
         what: &'static str,
+        end: Instant,
     ) -> Result<(Answer, Option<v1::RouteHint>), ClientError> {
-        let result = lane.ask(call, what, self.shared.client.limits().call_ms).await?;
+        let result = lane.ask(call, what, self.shared.client.call_limit(end)).await?;
         match result.answer.ok_or_else(|| lane.node().broke("a result without answer"))? {
             Answer::Error(error) => {
                 let (code, details) = (Code::from(error.code), error.encode_to_vec());

@@ -101,11 +101,20 @@ impl Client {
 
     /// A range of one partition, chunk by chunk. Failures before the first chunk are retried.
     pub async fn scan(&self, range: &KeyRange, options: ScanOptions) -> Result<Scan, ClientError> {
+        self.scan_until(self.operation_end(), range, options).await
+    }
+
+    async fn scan_until(
+        &self,
+        end: Instant,
+        range: &KeyRange,
+        options: ScanOptions,
+    ) -> Result<Scan, ClientError> {
         Key::new(&range.collection, &range.partition, &range.from)?;
-        let mut attempts = Attempts::new(self);
+        let mut attempts = Attempts::new(self, end);
         loop {
             let node = attempts.node(Some(&range.partition));
-            let error = match self.open_scan(range, options, &node).await {
+            let error = match self.open_scan(range, options, &node, end).await {
                 Ok(scan) => return Ok(scan),
                 Err(error) => error,
             };
@@ -122,9 +131,10 @@ impl Client {
         range: &KeyRange,
         options: ScanOptions,
     ) -> Result<Vec<Record>, ClientError> {
-        let mut attempts = Attempts::new(self);
+        let end = self.operation_end();
+        let mut attempts = Attempts::new(self, end);
         loop {
-            let error = match self.scan(range, options).await?.collect().await {
+            let error = match self.scan_until(end, range, options).await?.collect().await {
                 Ok(records) => return Ok(records),
                 Err(error) => error,
             };
@@ -140,16 +150,20 @@ impl Client {
         range: &KeyRange,
         options: ScanOptions,
         node: &Node,
+        operation_end: Instant,
     ) -> Result<Scan, ClientError> {
         let stream_ms = self.limits().stream_ms;
-        let request = self.request(v1::ScanRequest {
-            range: Some(convert::range_out(range, options.limit)),
-            at: options.at.map(|at| at.0),
-            deadline_ms: u32::try_from(stream_ms).unwrap_or(u32::MAX),
-        });
+        let request = self.request_until(
+            operation_end,
+            v1::ScanRequest {
+                range: Some(convert::range_out(range, options.limit)),
+                at: options.at.map(|at| at.0),
+                deadline_ms: u32::try_from(stream_ms).unwrap_or(u32::MAX),
+            },
+        );
         let end = Instant::now() + Duration::from_millis(stream_ms);
         let mut service = self.records(node);
-        let chunks = self.ask_once("Scan", node, service.scan(request)).await?;
+        let chunks = self.ask_once("Scan", node, operation_end, service.scan(request)).await?;
         Ok(Scan {
             client: self.clone(),
             node: node.clone(),

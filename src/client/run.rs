@@ -134,7 +134,7 @@ impl<'a> Runner<'a> {
         Body: Future<Output = Result<T, ClientError>>,
     {
         let plan = self.plan();
-        let mut attempts = Attempts::new(self.client);
+        let mut attempts = Attempts::before_settling(self.client, plan.end);
         let mut lost: Vec<Lost<T>> = Vec::new();
         let mut count = 0;
         loop {
@@ -186,6 +186,7 @@ impl<'a> Runner<'a> {
                 v1::Isolation::StrictSerializable
             },
             foresight: self.foresight,
+            end: self.client.operation_end(),
         }
     }
 

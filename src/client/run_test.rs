@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use vatic_core::delta::{Delta, Op};
 use vatic_core::key::Key;
@@ -11,6 +12,9 @@ use crate::error::ClientError;
 use crate::fake_test::{Act, Fake};
 use crate::limits::Limits;
 use crate::run::Done;
+
+/// Of an operation that is not answered.
+const OPERATION_MS: u64 = 1_000;
 
 fn client(fake: &Fake) -> Client {
     let options = Options { limits: Limits::simulation(), ..Options::default() };
@@ -94,6 +98,29 @@ async fn lost_answer_that_nobody_settles_is_unknown_and_not_an_ordinary_error() 
     fake.book.lock().unwrap().deaf = u32::MAX;
     let error = add_one(&client(&fake)).await.unwrap_err();
     assert!(matches!(error, ClientError::OutcomeUnknown { tid: Some(_), request: Some(_), .. }));
+}
+
+#[tokio::test]
+async fn operation_with_its_settling_ends_by_its_deadline() {
+    let fake = Fake::start(&[Act::Hang; 40]).await;
+    fake.book.lock().unwrap().mute = true;
+    let limits = Limits {
+        call_ms: OPERATION_MS,
+        stream_ms: OPERATION_MS,
+        operation_ms: OPERATION_MS,
+        ..Limits::simulation()
+    };
+    let options = Options { limits, ..Options::default() };
+    let client = Client::lazy(std::slice::from_ref(&fake.endpoint), options).unwrap();
+    let deltas = [Delta { key: key(), op: Op::Add { field: "n".into(), by: 1 } }];
+    let both = async { tokio::join!(add_one(&client), client.submit(&deltas)) };
+    // With a second deadline for what is asked afterwards it would be twice as long at least.
+    let within = Duration::from_millis(OPERATION_MS * 9 / 5);
+    let (run, submitted) = tokio::time::timeout(within, both).await.expect("it ends in time");
+    for error in [run.err(), submitted.err()] {
+        let unknown = matches!(error, Some(ClientError::OutcomeUnknown { request: Some(_), .. }));
+        assert!(unknown, "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ impl Client {
         lost: &mut Vec<Lost<T>>,
     ) -> Option<Committed> {
         for attempt in std::mem::take(lost) {
-            match self.outcome(OutcomeOf::Transaction(attempt.tid)).await {
+            match self.outcome_until(plan.end, OutcomeOf::Transaction(attempt.tid)).await {
                 Ok(Outcome::Committed(committed)) => {
                     lost.push(attempt);
                     return Some(*committed);
@@ -82,7 +82,7 @@ impl Client {
             }
         }
         let request = plan.request.as_deref().filter(|_| !lost.is_empty())?;
-        match self.outcome(OutcomeOf::Request(request)).await {
+        match self.outcome_until(plan.end, OutcomeOf::Request(request)).await {
             Ok(Outcome::Committed(committed)) => Some(*committed),
             _ => None,
         }
@@ -120,7 +120,7 @@ impl Client {
         if plan.request.is_none() {
             return Claim::Open;
         }
-        let mut attempts = Attempts::new(self);
+        let mut attempts = Attempts::new(self, plan.end);
         let mut own = Vec::new();
         loop {
             let node = attempts.node(Some(&home.partition));

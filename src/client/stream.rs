@@ -46,7 +46,7 @@ impl Wire {
         let mut request = tonic::Request::new(ReceiverStream::new(queue));
         client.sign(&mut request);
         let mut service = client.transactions(&node);
-        let answers = client.ask_once("Transact", &node, service.transact(request)).await?;
+        let answers = client.ask_once("Transact", &node, end, service.transact(request)).await?;
         Ok(Wire { node, frames, answers, end, limit_ms: limits.stream_ms })
     }
 

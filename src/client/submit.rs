@@ -4,6 +4,7 @@
 //! applies it once and repeats the original outcome. A lost answer that nobody settles in time
 //! is reported as unknown, even where a later attempt was refused: an earlier one may still win.
 
+use tokio::time::Instant;
 use vatic_core::codec;
 use vatic_core::delta::Delta;
 use vatic_proto::v1;
@@ -37,11 +38,12 @@ impl Client {
         request.route_by(partition);
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
         let message = self.prioritised(message(Some(request), &encoded));
-        let mut attempts = Attempts::new(self);
+        let end = self.operation_end();
+        let mut attempts = Attempts::before_settling(self, end);
         let mut uncertain = false;
         loop {
             let node = attempts.node(Some(partition));
-            let error = match self.submit_once(&message, &encoded, &node).await {
+            let error = match self.submit_once(&message, &encoded, &node, attempts.end()).await {
                 Ok(committed) => return Ok(committed),
                 Err(error) => error,
             };
@@ -50,7 +52,7 @@ impl Client {
             if !again || !attempts.again(&error, Some(&node), Some(partition)).await {
                 let uncertain = uncertain && !matches!(error, ClientError::Evidence(_));
                 return if uncertain {
-                    self.settle(request, encoded, error).await
+                    self.settle(request, encoded, error, end).await
                 } else {
                     Err(error)
                 };
@@ -63,10 +65,11 @@ impl Client {
         message: &v1::SubmitRequest,
         encoded: &[Vec<u8>],
         node: &Node,
+        end: Instant,
     ) -> Result<Committed, ClientError> {
-        let request = self.request(message.clone());
+        let request = self.request_until(end, message.clone());
         let mut service = self.transactions(node);
-        let answer = self.ask_once("Submit", node, service.submit(request)).await?;
+        let answer = self.ask_once("Submit", node, end, service.submit(request)).await?;
         let outcome = answer.outcome.ok_or_else(|| node.broke("Submit without outcome"))?;
         if let Some(id) = &message.request_id {
             self.learn_route(&id.route_key, outcome.route.clone());
@@ -93,9 +96,10 @@ impl Client {
         request: &Request,
         encoded: Vec<Vec<u8>>,
         last: ClientError,
+        end: Instant,
     ) -> Result<Committed, ClientError> {
         if let Ok(Outcome::Committed(mut committed)) =
-            self.outcome(OutcomeOf::Request(request)).await
+            self.outcome_until(end, OutcomeOf::Request(request)).await
         {
             committed.evidence.deltas = encoded;
             return verified(*committed);
