@@ -2,7 +2,7 @@
 
 use crate::{
     codec,
-    command::{Applied, Command},
+    command::{Applied, Command, Vote},
     delta::{Delta, Op},
     draft::Draft,
     group::Group,
@@ -50,6 +50,18 @@ impl Groups {
     pub(crate) fn draft(&self, nonce: u64) -> Draft {
         let seed = Hash([nonce as u8; 32]);
         Draft::begin(self.ring.clone(), Limits::simulation(), Timestamp(nonce), nonce, seed)
+    }
+
+    /// Commits each delta of the group as a transaction of its own, in one entry.
+    pub(crate) fn commit(&mut self, group: GroupId, first: u64, deltas: &[Vec<u8>]) {
+        let votes = (first..).zip(deltas).map(|(nonce, delta)| {
+            let mut draft = self.draft(nonce);
+            draft.push(delta.clone(), None, None).expect("a sound delta");
+            let (body, mut parts) = draft.finish().expect("it has a delta");
+            Command::Vote(Vote { body, part: parts.remove(0), hint: Timestamp::ZERO }.into())
+        });
+        let votes: Vec<Command> = votes.collect();
+        self.apply(group, &votes);
     }
 
     /// Applies one entry with these commands.

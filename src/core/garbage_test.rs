@@ -2,7 +2,7 @@
 
 use crate::{
     codec,
-    command::{Command, Vote},
+    command::Command,
     delta::{Delta, Op},
     fixture_test::{Groups, put},
     id::{GroupId, Timestamp},
@@ -16,18 +16,6 @@ const ONE: GroupId = GroupId(1);
 /// So many that one entry makes several rows of garbage.
 const RECORDS: u64 = 100;
 
-/// Commits each of these in a transaction of its own, all in one entry.
-fn commit(groups: &mut Groups, first: u64, deltas: &[Vec<u8>]) {
-    let votes = (first..).zip(deltas).map(|(nonce, delta)| {
-        let mut draft = groups.draft(nonce);
-        draft.push(delta.clone(), None, None).unwrap();
-        let (body, mut parts) = draft.finish().unwrap();
-        Command::Vote(Vote { body, part: parts.remove(0), hint: Timestamp::ZERO }.into())
-    });
-    let votes: Vec<Command> = votes.collect();
-    groups.apply(ONE, &votes);
-}
-
 /// A tombstone went before the version that it hid, and a snapshot showed that one.
 #[test]
 fn no_version_outlives_the_tombstone_that_hides_it() {
@@ -36,11 +24,11 @@ fn no_version_outlives_the_tombstone_that_hides_it() {
     let overwritten = Key::new("account", "p", "overwritten").unwrap();
     let mut puts: Vec<Vec<u8>> = (0..RECORDS).map(|n| put(&named(n), 1)).collect();
     puts.push(put(&overwritten, 1));
-    commit(&mut groups, 1, &puts);
+    groups.commit(ONE, 1, &puts);
     let delete = |n| codec::encode(&Delta { key: named(n), op: Op::Delete });
     let deletes = (0..RECORDS).rev().map(delete);
     let second: Vec<Vec<u8>> = [put(&overwritten, 2)].into_iter().chain(deletes).collect();
-    commit(&mut groups, 1_000, &second);
+    groups.commit(ONE, 1_000, &second);
     let horizon = groups.groups[&ONE].0.clock();
     let mut steps = 0;
     while groups.groups[&ONE].0.has_due(&groups.groups[&ONE].1, horizon) {

@@ -3,23 +3,14 @@
 use crate::{
     body::KeyRead,
     codec,
-    command::{Command, Vote},
+    command::Command,
     delta::{Delta, Op},
     fixture_test::{Groups, put},
     id::{GroupId, Timestamp},
     key::Key,
 };
-use alloc::vec::Vec;
 
 const ONE: GroupId = GroupId(1);
-
-fn commit(groups: &mut Groups, nonce: u64, delta: Vec<u8>) {
-    let mut draft = groups.draft(nonce);
-    draft.push(delta, None, None).unwrap();
-    let (body, mut parts) = draft.finish().unwrap();
-    let part = parts.remove(0);
-    groups.apply(ONE, &[Command::Vote(Vote { body, part, hint: Timestamp::ZERO }.into())]);
-}
 
 fn stands(groups: &Groups, key: &Key, since: Timestamp) -> bool {
     let (group, state) = &groups.groups[&ONE];
@@ -34,9 +25,9 @@ fn record_that_came_and_went_is_noticed_even_when_nothing_is_left_of_it() {
     let key = groups.key_in(ONE);
     let since = groups.groups[&ONE].0.clock();
     assert!(stands(&groups, &key, since));
-    commit(&mut groups, 1, put(&key, 1));
+    groups.commit(ONE, 1, &[put(&key, 1)]);
     let deleted = Delta { key: key.clone(), op: Op::Delete };
-    commit(&mut groups, 2, codec::encode(&deleted));
+    groups.commit(ONE, 2, &[codec::encode(&deleted)]);
     assert!(!stands(&groups, &key, since), "its tombstone tells");
     let horizon = groups.groups[&ONE].0.clock();
     groups.apply(ONE, &[Command::Collect { horizon, items_max: 100 }]);
