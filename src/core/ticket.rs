@@ -132,8 +132,8 @@ impl Ticket {
         Key { collection: collection.to_owned(), partition, sort }
     }
 
-    /// What resolves it, encoded: the ticket as it was seen goes, its own deltas happen, if they
-    /// do, and the outcome comes.
+    /// What resolves it, encoded: its own deltas happen, if they do, the ticket as it was seen
+    /// goes, and the outcome comes. Its own first: a refusal numbers them as they were sent.
     pub fn resolving(
         &self,
         seen: Timestamp,
@@ -146,7 +146,7 @@ impl Ticket {
         let expect = (!broken!(rules, TicketUnexpected)).then_some(expect);
         let delete = at(self.queued_key(), Op::Delete);
         let put = at(self.resolved_key(), Op::Put(outcome.fields()));
-        expect.into_iter().chain([delete]).chain(deltas.iter().cloned()).chain([put]).collect()
+        deltas.iter().cloned().chain(expect).chain([delete, put]).collect()
     }
 }
 
