@@ -1,7 +1,7 @@
 //! What the client services share: the gateway's front.
 
 use crate::{cluster::Cluster, foresight::Foresight, status::ApiError, time};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tonic::{Request, metadata::MetadataMap};
 use vatic_core::{draft::Draft, hash::Hash};
@@ -10,6 +10,9 @@ use vatic_sync::Shut;
 
 /// Longest name of who asks, in bytes.
 const PRINCIPAL_BYTES_MAX: usize = 64;
+
+/// How long an error, the last word of a stream, waits for a client that takes nothing.
+pub(crate) const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// The client services of one node.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! Reads outside a transaction: one record, a range, several records over several groups.
 
 use crate::{
-    api::Gateway,
+    api::{Gateway, LAST_WORD},
     convert, outcome,
     peer::{Origin, PeerFound, PeerRead},
     status::ApiError,
@@ -34,8 +34,6 @@ const VOTE_PAUSE_MAX_MS: u64 = 50;
 const OUT_CHUNKS: usize = 4;
 /// Reads of one set at a snapshot that are under way together.
 const READS_AT_ONCE: usize = 16;
-/// How long an error waits for a client that takes nothing.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 #[tonic::async_trait]
 impl RecordService for Gateway {

@@ -6,7 +6,7 @@
 //! the group's leader has it; whether they still hold is decided by the votes.
 
 use crate::{
-    api::{self, Gateway, Memory, Slot},
+    api::{self, Gateway, LAST_WORD, Memory, Slot},
     cluster::Cluster,
     convert,
     foresight::{self, Guide, News},
@@ -18,7 +18,7 @@ use crate::{
     telemetry::journey::Journey,
     time,
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Status, Streaming};
 use tracing::Instrument;
@@ -30,9 +30,6 @@ use vatic_core::{
     read::{RangeRecords, Record},
 };
 use vatic_proto::v1::{self, RollbackCause, transact_request, transact_response};
-
-/// How long past its end a stream's error may wait for a slow client.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Frames that may wait for a slow client before its stream waits for it.
 const OUT_FRAMES: usize = 64;
