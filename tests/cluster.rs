@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
 use tonic::transport::{Channel, Endpoint};
 use vatic_client::{Client, Limits, Options, Routing};
 use vatic_proto::v1;
@@ -19,7 +18,7 @@ use vatic_proto::v1;
 use crate::http;
 use crate::node::Node;
 use crate::values;
-use crate::wait::{SOON, until};
+use crate::wait::{SOON, until, within};
 use crate::wire;
 
 /// Nodes, which are also the replicas of each group.
@@ -171,24 +170,20 @@ impl Cluster {
 
     /// Waits until a node has died of a failpoint.
     pub async fn death(&self, at: usize) {
-        until("a node dies at its failpoint", SOON, || async {
-            self.assert_alive();
-            self.nodes.lock().expect("no holder panics")[at].died().then_some(())
-        })
-        .await;
+        assert!(
+            self.dies_within(at, SOON).await,
+            "node {} lives in spite of its failpoint",
+            at + 1
+        );
     }
 
     /// Whether a node dies of a failpoint within so long: it may not have been the one to meet it.
-    pub async fn dies_within(&self, at: usize, within: Duration) -> bool {
-        let end = Instant::now() + within;
-        loop {
+    pub async fn dies_within(&self, at: usize, time: Duration) -> bool {
+        let died = within(time, || async {
             self.assert_alive();
-            let died = self.nodes.lock().expect("no holder panics")[at].died();
-            if died || Instant::now() >= end {
-                return died;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
+            self.nodes.lock().expect("no holder panics")[at].died().then_some(())
+        });
+        died.await.is_some()
     }
 
     /// Lines of a node's log that hold the text.

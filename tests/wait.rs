@@ -12,16 +12,24 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// Looks until there is something to see. Panics, saying what was awaited, once time is up.
-pub async fn until<T, L>(what: &str, within: Duration, mut look: impl FnMut() -> L) -> T
+pub async fn until<T, L>(what: &str, time: Duration, look: impl FnMut() -> L) -> T
 where
     L: Future<Output = Option<T>>,
 {
-    let end = Instant::now() + within;
+    within(time, look).await.unwrap_or_else(|| panic!("{what}: not within {time:?}"))
+}
+
+/// The same for what may not come: `None` once time is up.
+pub async fn within<T, L>(time: Duration, mut look: impl FnMut() -> L) -> Option<T>
+where
+    L: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + time;
     loop {
-        if let Some(seen) = look().await {
+        let seen = look().await;
+        if seen.is_some() || Instant::now() >= end {
             return seen;
         }
-        assert!(Instant::now() < end, "{what}: not within {within:?}");
         sleep(LOOK_AGAIN).await;
     }
 }
