@@ -117,7 +117,8 @@ impl Reader<'_> {
         }
         let mut pauses = LOOK_PAUSES_MS.iter();
         let mut pause_ms = 0;
-        let mut holders = BTreeMap::new();
+        let recover_after_ms = self.cluster.config.limits.recover_after_ms;
+        let mut holders = Holders::new(Duration::from_millis(recover_after_ms));
         loop {
             let (_, view) = self.handle.serving_view().filter(|(id, _)| *id == self.replica)?;
             let wait = match answer(self.id, &view, read) {
@@ -127,9 +128,7 @@ impl Reader<'_> {
             drop(view);
             match wait {
                 Wait::For(tid) => {
-                    let recover_after_ms = self.cluster.config.limits.recover_after_ms;
-                    let due = || time::deadline_in(recover_after_ms);
-                    if Instant::now() >= *holders.entry(tid).or_insert_with(due) {
+                    if holders.is_overdue(tid, Instant::now()) {
                         self.recover(tid).await;
                     }
                 }
@@ -170,6 +169,23 @@ impl Reader<'_> {
         // Not raised: the next look finds the clock behind again.
         let _ = self.cluster.propose(self.id, command, deadline).await;
         Ok(())
+    }
+}
+
+/// The transactions that a read waits for, each with a time of its own to be decided in: the next
+/// one is not left behind because the one before was slow.
+struct Holders {
+    patience: Duration,
+    due: BTreeMap<Tid, Instant>,
+}
+
+impl Holders {
+    fn new(patience: Duration) -> Holders {
+        Holders { patience, due: BTreeMap::new() }
+    }
+
+    fn is_overdue(&mut self, tid: Tid, now: Instant) -> bool {
+        now >= *self.due.entry(tid).or_insert(now + self.patience)
     }
 }
 
@@ -246,5 +262,23 @@ fn snapshot_fault(fault: SnapshotFault, at: Timestamp) -> Result<PeerFound, Wait
         SnapshotFault::Blocked(Blocked { by }) => Err(Wait::For(by)),
         SnapshotFault::ClockBehind { .. } => Err(Wait::ForClock(at)),
         SnapshotFault::BelowHorizon { .. } => Ok(PeerFound::Snapshot(fault)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_holder_of_a_read_has_its_own_time() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let tid = |nonce| Tid { mint: Timestamp(1), home: GroupId(1), nonce };
+        let mut holders = Holders::new(Duration::from_millis(1_000));
+        assert!(!holders.is_overdue(tid(1), at(0)));
+        assert!(!holders.is_overdue(tid(2), at(900)));
+        assert!(holders.is_overdue(tid(1), at(1_000)));
+        assert!(!holders.is_overdue(tid(2), at(1_000)), "it has held the record for 100 ms");
+        assert!(holders.is_overdue(tid(2), at(1_900)));
     }
 }
