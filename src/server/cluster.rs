@@ -15,7 +15,7 @@ use crate::{
     load::{self, Ingress},
     local::Settled,
     peer::{Finished, Origin, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
-    peer_client::PeerClients,
+    peer_client::{PeerClients, QUESTION_BYTES_MAX},
     placement, queue,
     quick::{self, Quick},
     serve_read,
@@ -92,9 +92,9 @@ pub(crate) enum CallError {
     /// The group's leader had no answer by the deadline.
     #[error("the leader of group {group} had no answer by the deadline")]
     Late { group: GroupId },
-    /// A command is larger than an entry may be.
-    #[error("the command has {command_bytes} bytes, command_bytes_max is {limit_bytes}")]
-    TooLarge { limit_bytes: u64, command_bytes: u64 },
+    /// It is larger than an entry, or than a question to another node, may be.
+    #[error("{what} has {actual} bytes, {limit} is {max}")]
+    TooLarge { what: &'static str, limit: &'static str, max: u64, actual: u64 },
     /// The group's leader has no room for new work.
     #[error("the leader of group {group} has no room: {limit} is {max}")]
     Full { group: GroupId, limit: String, max: u64 },
@@ -261,25 +261,14 @@ impl Cluster {
                 self.peers.call(node, &request, deadline).await
             };
             late = matches!(reply, Some(PeerReply::Late)) || late && reply.is_none();
-            match reply {
-                Some(PeerReply::NotLeader { leader }) => self.learn(group, node, leader),
-                Some(PeerReply::TooLarge { limit_bytes, command_bytes }) if !in_doubt => {
-                    return Err(CallError::TooLarge { limit_bytes, command_bytes });
-                }
-                Some(PeerReply::Full { limit, max }) if !in_doubt => {
-                    return Err(CallError::Full { group, limit, max });
-                }
-                Some(
-                    PeerReply::TooLarge { .. }
-                    | PeerReply::Full { .. }
-                    | PeerReply::Late
-                    | PeerReply::Stopping,
-                )
-                | None => {
+            match (reply.as_ref().and_then(|reply| refusal(group, reply)), reply) {
+                (Some(error), _) if !in_doubt => return Err(error),
+                (_, Some(PeerReply::NotLeader { leader })) => self.learn(group, node, leader),
+                (Some(_), _) | (_, Some(PeerReply::Late | PeerReply::Stopping) | None) => {
                     in_doubt = true;
                     self.learn(group, node, None);
                 }
-                Some(reply) => return Ok(reply),
+                (None, Some(reply)) => return Ok(reply),
             }
             pause_ms = pauses.next().copied().unwrap_or(pause_ms);
             let pause = Duration::from_millis(rand::random_range(1..=pause_ms));
@@ -355,5 +344,24 @@ impl Cluster {
             holders[at % holders.len()]
         });
         self.guesses.lock().expect("no holder panics").insert(group, next);
+    }
+}
+
+/// Where a question is refused for what it is.
+pub(crate) fn refusal(group: GroupId, reply: &PeerReply) -> Option<CallError> {
+    match reply {
+        &PeerReply::TooLarge { limit_bytes: max, command_bytes: actual } => {
+            let (what, limit) = ("the command", "command_bytes_max");
+            Some(CallError::TooLarge { what, limit, max, actual })
+        }
+        &PeerReply::Unsendable { question_bytes: actual } => {
+            let (what, limit) = ("a question to a node", "question_bytes_max");
+            let max = QUESTION_BYTES_MAX as u64;
+            Some(CallError::TooLarge { what, limit, max, actual })
+        }
+        PeerReply::Full { limit, max } => {
+            Some(CallError::Full { group, limit: limit.clone(), max: *max })
+        }
+        _ => None,
     }
 }

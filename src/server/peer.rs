@@ -142,6 +142,8 @@ pub(crate) enum PeerReply {
     Full { limit: String, max: u64 },
     /// The node is closing.
     Stopping,
+    /// Said by the asker to itself: a message to another node does not hold the question.
+    Unsendable { question_bytes: u64 },
 }
 
 /// What a node learnt of the groups that it led, and the newest conflicts that it saw.

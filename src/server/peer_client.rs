@@ -31,7 +31,7 @@ use vatic_proto::peer::v1::{
 
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Largest question: a message holds it, and what frames it.
-const QUESTION_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
+pub(crate) const QUESTION_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
 /// That an answer will be late must be heard before the deadline. Of a short one, an eighth.
 const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// Questions share a message up to this size.
@@ -95,8 +95,7 @@ impl PeerClients {
         let body: prost::bytes::Bytes = codec::encode(request).into();
         if body.len() > QUESTION_BYTES_MAX {
             // The stream would break, and with it what others ask.
-            let (limit_bytes, command_bytes) = (QUESTION_BYTES_MAX as u64, body.len() as u64);
-            return Some(PeerReply::TooLarge { limit_bytes, command_bytes });
+            return Some(PeerReply::Unsendable { question_bytes: body.len() as u64 });
         }
         let deadline_ms = (left - ANSWER_MARGIN.min(left / 8)).as_millis() as u32;
         let question = Question { id: 0, deadline_ms, body };
@@ -229,3 +228,7 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "peer_client_test.rs"]
+mod tests;

@@ -127,11 +127,9 @@ impl From<CallError> for ApiError {
         match error {
             CallError::NoLeader { group } => ApiError::NoLeader { group },
             CallError::Late { group } => ApiError::Late { group },
-            CallError::TooLarge { limit_bytes, command_bytes } => ApiError::Limit {
-                limit: "command_bytes_max",
-                max: limit_bytes,
-                actual: command_bytes,
-            },
+            CallError::TooLarge { limit, max, actual, .. } => {
+                ApiError::Limit { limit, max, actual }
+            }
             CallError::Full { limit, max, .. } => ApiError::NoRoom { limit, max },
         }
     }

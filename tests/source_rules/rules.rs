@@ -85,6 +85,7 @@ const SEAMS: [Seam; 6] = [
             "src/server/outcome.rs",
             "src/server/peek.rs",
             "src/server/peer_client.rs",
+            "src/server/peer_client_test.rs",
             "src/server/peer_service.rs",
             "src/server/pipeline.rs",
             "src/server/policy_service.rs",
