@@ -6,6 +6,7 @@
 
 use crate::{config::Config, node::ServerError};
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
@@ -27,14 +28,29 @@ pub(crate) fn check(config: &Config) -> Result<(), ServerError> {
     match fs::read_to_string(&path) {
         Ok(found) if found == identity => Ok(()),
         Ok(found) => {
-            let (path, expected) = (path.display().to_string(), identity);
-            Err(ServerError::Identity { path, found, expected })
+            let (path, differences) = (path.display().to_string(), differences(&found, &identity));
+            Err(ServerError::Identity { path, differences })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             write_new(dir, IDENTITY, identity.as_bytes()).map_err(|error| failed(&path, error))
         }
         Err(error) => Err(failed(&path, error)),
     }
+}
+
+/// The settings of which the file says something else, in one line.
+fn differences(found: &str, own: &str) -> String {
+    let (there, here) = (settings(found), settings(own));
+    let differ = here.iter().filter(|(name, value)| there.get(*name) != Some(value));
+    let told = differ.map(|(name, value)| {
+        let found = there.get(name).unwrap_or(&"not told");
+        format!("{name} is {found} there and {value} here")
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn settings(text: &str) -> BTreeMap<&str, &str> {
+    text.lines().filter_map(|line| line.split_once(' ')).collect()
 }
 
 /// The node's key: 32 random bytes in hexadecimal that only the node's user can read.
@@ -90,17 +106,21 @@ mod tests {
     fn broken_key_and_foreign_directory_are_refused_by_path() {
         let dir = tempfile::tempdir().unwrap();
         let own = Config::single(dir.path().to_owned(), "h:1".to_owned(), "h:2".to_owned());
+        let own = Config { cluster: "a".to_owned(), groups: 8, replicas: 3, ..own };
         check(&own).unwrap();
         check(&own).unwrap();
         let others = [
-            Config { cluster: "another".to_owned(), ..own.clone() },
-            Config { node: 2, ..own.clone() },
-            Config { groups: own.groups - 1, ..own.clone() },
-            Config { replicas: own.replicas - 1, ..own.clone() },
+            (Config { cluster: "b".to_owned(), ..own.clone() }, "cluster is a there and b here"),
+            (Config { node: 2, ..own.clone() }, "node is 1 there and 2 here"),
+            (
+                Config { groups: 4, replicas: 1, ..own.clone() },
+                "groups is 8 there and 4 here, replicas is 3 there and 1 here",
+            ),
         ];
-        for other in others {
+        let path = dir.path().join(IDENTITY);
+        for (other, differences) in others {
             let refused = check(&other).unwrap_err().to_string();
-            assert!(refused.contains(IDENTITY), "{refused}");
+            assert_eq!(refused, format!("{} is another's: {differences}", path.display()));
         }
         fs::write(dir.path().join(KEY), "not a key").unwrap();
         let broken = key(dir.path()).unwrap_err().to_string();

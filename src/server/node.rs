@@ -75,14 +75,12 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The data directory is another node's, or was made with other counts of groups or replicas.
-    #[error("{path} says {found:?}, this node is {expected:?}")]
+    #[error("{path} is another's: {differences}")]
     Identity {
         /// The file that says whose directory it is.
         path: String,
-        /// What it says.
-        found: String,
-        /// What this node would write.
-        expected: String,
+        /// Each setting that differs, with both values.
+        differences: String,
     },
     /// The log does not open.
     #[error("log: {0}")]
