@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             failpoints::driver_that_dies_after_the_votes_has_committed,
             failpoints::gateway_that_dies_with_a_request_leaves_it_to_be_settled_elsewhere,
             failpoints::request_repeated_while_the_first_attempt_is_in_doubt_is_applied_once,
+            failpoints::vote_of_one_group_in_doubt_is_answered_by_its_recorded_outcome,
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
             strangers::garbage_on_either_port_ends_its_connection_alone,

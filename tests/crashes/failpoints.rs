@@ -11,7 +11,7 @@ use vatic_tests::cluster::{Cluster, NODES, SNAPSHOT_EVERY_ENTRIES};
 use vatic_tests::load::Load;
 use vatic_tests::values::{add, core_key, key, number, transitions};
 use vatic_tests::wait::{SOON, until};
-use vatic_tests::wire::{self, committed};
+use vatic_tests::wire::{self, Stream, committed};
 
 use crate::kills::{Open, both};
 
@@ -207,6 +207,50 @@ pub(crate) async fn request_repeated_while_the_first_attempt_is_in_doubt_is_appl
     let found = client.get(&core_key(&names[1])).await.unwrap();
     assert_eq!(number(found.as_ref()), 1);
     cluster.wait_agreed().await;
+}
+
+/// Its leader dies with the vote applied, and says nothing of it. A gateway that lives asks again,
+/// and must be told of the first time; otherwise the client asks.
+pub(crate) async fn vote_of_one_group_in_doubt_is_answered_by_its_recorded_outcome(
+    cluster: &Cluster,
+) {
+    const GROUP: u32 = 1;
+    // By rights: nobody takes the leadership from it.
+    let leader = GROUP as usize % NODES;
+    let others: Vec<usize> = (0..NODES).filter(|at| *at != leader).collect();
+    let armed = "server::voted=abort";
+    for gateway in [leader, others[0]] {
+        until("the group is led where it belongs", SOON, || async {
+            (cluster.leader(GROUP).await == leader).then_some(())
+        })
+        .await;
+        let name = key("doubtful", &cluster.partition(GROUP, 0).await, &gateway.to_string());
+        let mut stream = Stream::begin(cluster.channel(gateway)).await;
+        stream.write(add(&name, 1)).await;
+        let tid = Tid::from_bytes(&stream.id().await).expect("an id of 20 bytes");
+        stream.acknowledged().await;
+        cluster.arm(leader, armed).await;
+        stream.seal().await;
+        match stream.outcome().await {
+            Ok(outcome) if gateway != leader => assert!(committed(&outcome) > 0),
+            heard => assert!(heard.is_err() && gateway == leader, "{heard:?}"),
+        }
+        cluster.death(leader).await;
+        let applied_once = async |at: usize| {
+            let client = cluster.client_of(at);
+            let outcome = client.outcome(OutcomeOf::Transaction(tid)).await.unwrap();
+            assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+            let found = client.get(&core_key(&name)).await.unwrap();
+            assert_eq!(number(found.as_ref()), 1);
+        };
+        for at in &others {
+            applied_once(*at).await;
+        }
+        cluster.restart(leader);
+        cluster.wait_ready().await;
+        applied_once(leader).await;
+        cluster.wait_agreed().await;
+    }
 }
 
 pub(crate) async fn leader_that_dies_around_fsync_flush_or_apply_loses_nothing(cluster: &Cluster) {
