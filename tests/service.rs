@@ -80,6 +80,7 @@ fn main() -> ExitCode {
             reads::snapshot_too_old_or_too_new_is_refused,
             reads::read_set_never_sees_half_of_a_transfer,
             reads::read_set_answers_in_the_order_asked,
+            reads::read_set_of_too_many_bytes_is_refused_by_name,
             pipelines::operations_of_all_groups_are_answered_each_by_its_id,
             pipelines::error_of_one_operation_is_its_answer_and_ends_nothing_else,
             pipelines::message_with_too_many_operations_ends_the_stream,

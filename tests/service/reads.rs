@@ -6,13 +6,13 @@ use tonic::Code;
 use vatic_client::{Client, ClientError, Refusal, ScanOptions};
 use vatic_core::id::Timestamp;
 use vatic_core::key::{Key, KeyRange};
-use vatic_proto::v1;
+use vatic_proto::v1::{self, delta::Operation};
 use vatic_tests::cluster::{
     Cluster, NODES, SCAN_CHUNK_RECORDS, SCAN_RECORDS_MAX, SNAPSHOT_RETENTION_MS,
 };
-use vatic_tests::values::{fields, key, number};
+use vatic_tests::values::{fields, key, number, operation, text};
 use vatic_tests::wait::until;
-use vatic_tests::wire;
+use vatic_tests::wire::{self, Stream, committed, refused};
 
 async fn fill(client: &Client, collection: &str, partition: &str, count: u64) -> Timestamp {
     let done = client.run(|txn| async move {
@@ -238,6 +238,35 @@ pub(crate) async fn read_set_answers_in_the_order_asked(cluster: &Cluster) {
         assert!(answer.passes > 0);
         let values: Vec<_> = answer.reads.iter().map(vatic_tests::values::wire_number).collect();
         assert_eq!(values, [Some(3), Some(1), Some(2), None, Some(3)]);
+    }
+}
+
+/// Strictly and as of a snapshot alike.
+pub(crate) async fn read_set_of_too_many_bytes_is_refused_by_name(cluster: &Cluster) {
+    const RECORDS: usize = 5;
+    let partition = cluster.partition(2, 0).await;
+    let names: Vec<v1::Key> =
+        (0..RECORDS).map(|sort| key("wide", &partition, &sort.to_string())).collect();
+    // Four are less than `scan_bytes_max` and five are more.
+    let field = text("x".repeat(60_000));
+    let mut stream = Stream::begin(cluster.channel(0)).await;
+    for name in &names {
+        for field_name in 'a'..='o' {
+            let fields = [(field_name.to_string(), field.clone())].into_iter().collect();
+            stream.write(operation(name, Operation::Merge(v1::Fields { fields }))).await;
+        }
+    }
+    let version = committed(&stream.commit().await);
+    for at in [None, Some(version)] {
+        let mut service = wire::records(cluster.channel(0));
+        let mut ask = async |count: usize| {
+            service.read_set(v1::ReadSetRequest { keys: names[..count].to_vec(), at }).await
+        };
+        let refused = refused(&ask(RECORDS).await.unwrap_err());
+        assert_eq!(refused.reason, "LIMIT_EXCEEDED", "{at:?}");
+        assert_eq!(refused.metadata["limit"], "scan_bytes_max", "{at:?}");
+        let answer = ask(RECORDS - 1).await.unwrap().into_inner();
+        assert_eq!(answer.reads.len(), RECORDS - 1);
     }
 }
 
