@@ -30,6 +30,8 @@ mod reads;
 mod refusals;
 #[path = "service/requests.rs"]
 mod requests;
+#[path = "service/small_frames.rs"]
+mod small_frames;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,10 +39,11 @@ use std::time::Duration;
 use vatic_tests::suite::{self, Plan};
 use vatic_tests::tests;
 
+const PLAN: Plan = Plan { threads: 4, deadline: Duration::from_secs(90) };
+
 fn main() -> ExitCode {
-    let plan = Plan { threads: 4, deadline: Duration::from_secs(90) };
     suite::run(
-        plan,
+        PLAN,
         tests![
             commits::commit_over_all_groups_is_seen_through_every_node,
             commits::transaction_reads_its_own_writes,
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
             pipelines::each_workload_of_the_benchmark_runs_and_reports,
             edges::health_and_reflection_answer,
             edges::cluster_tells_members_groups_and_agreement,
+            small_frames::small_frames_sent_ahead_do_not_end_the_connection,
             forecasts::repeated_stream_is_forecast_from_its_first_transitions,
             forecasts::stream_is_warned_before_its_seal_of_what_another_wrote,
             forecasts::stream_that_asks_for_it_ends_before_its_seal,

@@ -57,6 +57,11 @@ use vatic_store::Store;
 /// Messages between nodes carry whole parts: above the largest command.
 const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(5);
+/// What clients may send ahead on a stream and on a connection. Why these: of frames that wait, h2
+/// sums up what each lacks of 256 bytes, and ends a connection where that is more than half of its
+/// window. So one stream cannot get there by frames of 16 bytes, nor can eight by frames of 86.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// hyper's graceful shutdown can hang on a half-closed connection.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 
@@ -336,6 +341,8 @@ async fn serve_clients(
     let served = Transport::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .layer(MapResponseLayer::new(move |answer| oversize::named(answer, bytes_max)))
         .add_service(health)
         .add_service(reflection)
