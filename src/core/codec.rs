@@ -29,7 +29,7 @@ pub enum DecodeError {
 }
 
 /// Room for most of what is encoded: growing from nothing costs a copy at each doubling.
-const ROOM_BYTES: usize = 256;
+const ROOM_BYTES: usize = 512;
 
 /// Bytes that grow behind those that are there already, a run of them at a time.
 struct Sink(Vec<u8>);
@@ -37,11 +37,13 @@ struct Sink(Vec<u8>);
 impl Flavor for Sink {
     type Output = Vec<u8>;
 
+    #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
         self.0.push(byte);
         Ok(())
     }
 
+    #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         self.0.extend_from_slice(bytes);
         Ok(())
