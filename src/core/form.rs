@@ -6,19 +6,19 @@
 
 use crate::{
     body::{Body, Fault, LimitName, Part},
-    chain::{self, ChainFault, Segment, Transition},
+    chain::{self, ChainFault},
     codec,
     delta::Delta,
     footprint::Footprint,
     group::Group,
-    id::{GroupId, Tid},
+    id::GroupId,
     key::{Key, KeyRange},
     limits::RANGES_MAX,
     rules::broken,
     state::Read,
     tables,
 };
-use alloc::{borrow::Cow, collections::BTreeMap, vec::Vec};
+use alloc::{borrow::Cow, vec::Vec};
 
 /// A part whose form has been checked: its deltas, decoded, in stream order.
 pub(crate) struct Checked {
@@ -35,13 +35,11 @@ impl Group {
         self.check_participants(body, part)?;
         self.check_limits(body, part)?;
         self.stitch(body)?;
-        let mine: Vec<&Segment> =
-            body.segments.iter().filter(|segment| segment.group == self.id).collect();
-        let transitions = self.gather(state, body.tid, part, &mine)?;
+        let transitions = self.gather(state, body, part)?;
         let mut deltas = Vec::with_capacity(transitions.len());
         let mut footprint = Footprint::default();
-        for (&seq, bytes) in &transitions {
-            let delta: Delta = codec::decode(bytes).map_err(|_| Fault::Delta { seq })?;
+        for (seq, bytes) in transitions {
+            let delta: Delta = codec::decode(&bytes).map_err(|_| Fault::Delta { seq })?;
             self.check_key(&delta.key)?;
             footprint.add_delta(&delta);
             deltas.push((seq, delta));
@@ -87,9 +85,9 @@ impl Group {
 
     fn check_participants(&self, body: &Body, part: &Part) -> Result<(), Fault> {
         let fault = Fault::Participants { tid: body.tid, group: self.id };
-        let groups = body.groups();
-        let ascending = groups.windows(2).all(|pair| pair[0] < pair[1]);
-        let known = |group: &GroupId| groups.binary_search(group).is_ok();
+        let listed = &body.participants;
+        let ascending = listed.windows(2).all(|pair| pair[0].group < pair[1].group);
+        let known = |group: &GroupId| listed.binary_search_by_key(group, |it| it.group).is_ok();
         let claimed = body.claim.as_ref().is_none_or(|claim| known(&claim.group));
         let segments = body.segments.iter().all(|segment| known(&segment.group));
         if !ascending || !known(&self.id) || !known(&body.tid.home) || !claimed || !segments {
@@ -135,43 +133,54 @@ impl Group {
     fn gather<'a>(
         &self,
         state: &impl Read,
-        tid: Tid,
+        body: &Body,
         part: &'a Part,
-        mine: &[&Segment],
-    ) -> Result<BTreeMap<u64, Cow<'a, [u8]>>, Fault> {
-        let mut transitions = BTreeMap::new();
-        let (from, to) = tables::stage_of(tid);
-        let mut take = |key: &[u8], delta: &[u8]| {
-            let seq = u64::from_be_bytes(key[21..29].try_into().expect("stage keys end in a u64"));
-            transitions.insert(seq, Cow::Owned(delta.to_vec()));
-            true
-        };
+    ) -> Result<Vec<(u64, Cow<'a, [u8]>)>, Fault> {
+        let mut transitions = Vec::with_capacity(part.transitions.len());
         if self.census.staged > 0 {
-            state.scan(&from, &to, &mut take);
+            let (from, to) = tables::stage_of(body.tid);
+            state.scan(&from, &to, &mut |key, delta| {
+                let seq = key[21..29].try_into().expect("stage keys end in a u64");
+                transitions.push((u64::from_be_bytes(seq), Cow::Owned(delta.to_vec())));
+                true
+            });
         }
-        for Transition { seq, delta } in &part.transitions {
-            transitions.insert(*seq, Cow::Borrowed(delta.as_slice()));
-        }
+        let carried = part.transitions.iter();
+        transitions.extend(carried.map(|it| (it.seq, Cow::Borrowed(it.delta.as_slice()))));
+        keep_last_of_each(&mut transitions);
         let (max, value) = (
             self.config.limits.transaction_bytes_max,
-            transitions.values().map(|delta| delta.len() as u64).sum(),
+            transitions.iter().map(|(_, delta)| delta.len() as u64).sum(),
         );
         if value > max {
             return Err(Fault::Limit { limit: LimitName::TransactionBytesMax, max, value });
         }
         let mut taken = 0;
-        for segment in mine {
-            let run = transitions.range(segment.first..=segment.last);
-            let run = run.map(|(&seq, delta)| (seq, &**delta));
+        for segment in body.segments.iter().filter(|segment| segment.group == self.id) {
+            let from = transitions.partition_point(|(seq, _)| *seq < segment.first);
+            let to = transitions.partition_point(|(seq, _)| *seq <= segment.last);
+            let run = transitions[from..to].iter().map(|(seq, delta)| (*seq, &**delta));
             match chain::recompute(segment, run) {
                 Err(ChainFault::Broken { .. }) if broken!(self.rules, DigestUnchecked) => {}
                 recomputed => recomputed.map_err(Fault::Chain)?,
             }
-            taken += (segment.last - segment.first + 1) as usize;
+            taken += to - from;
         }
         if taken != transitions.len() {
             return Err(Fault::Part { group: self.id });
         }
         Ok(transitions)
     }
+}
+
+/// Sorts by number; of several under one number the last stands.
+fn keep_last_of_each<T>(transitions: &mut Vec<(u64, T)>) {
+    transitions.sort_by_key(|(seq, _)| *seq);
+    transitions.dedup_by(|later, kept| {
+        let again = later.0 == kept.0;
+        if again {
+            core::mem::swap(later, kept);
+        }
+        again
+    });
 }
