@@ -16,7 +16,7 @@ use crate::{
     state::{Read, State},
     tables::{self, Txn},
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 
 /// A transaction that keeps the watermark down.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -36,26 +36,31 @@ impl Group {
         watermark: Timestamp,
         settled: &[Tid],
     ) -> Reply {
-        let records = self.records_up_to(state, watermark);
-        // A proposer's clock may run ahead: nothing is forgotten that is not here to be forgotten.
-        let Some((newest, _)) = records.last() else { return Reply::Done };
-        let watermark = watermark.min(newest.mint);
-        for (tid, txn) in &records {
+        let settled: BTreeSet<&Tid> = settled.iter().collect();
+        let (mut newest, mut unsafe_one, mut elsewhere) = (None, None, Vec::new());
+        self.each_record_up_to(state, watermark, |tid, txn| {
+            newest = Some(tid.mint);
             let owed = txn.decision.is_none();
-            let safe = !owed && (!needs_settling(txn) || settled.contains(tid));
+            let safe = !owed && (!needs_settling(&txn) || settled.contains(&tid));
             if !safe && !broken!(self.rules, ForgetUnsettled) {
-                return Reply::Refused(Refusal::Unsettled(*tid));
+                unsafe_one = Some(tid);
             }
+            // What the home group keeps answers "stale" from now on, until its time is over.
+            if tid.home != self.id || broken!(self.rules, ForgetWithoutWatermark) {
+                elsewhere.push(tid);
+            }
+            unsafe_one.is_none()
+        });
+        if let Some(tid) = unsafe_one {
+            return Reply::Refused(Refusal::Unsettled(tid));
         }
+        // A proposer's clock may run ahead: nothing is forgotten that is not here to be forgotten.
+        let Some(newest) = newest else { return Reply::Done };
+        let watermark = watermark.min(newest);
         if !broken!(self.rules, ForgetWithoutWatermark) {
             self.head.watermark = self.head.watermark.max(Some(watermark));
         }
-        for (tid, _) in records {
-            // What the home group keeps answers "stale" from now on, until its time is over.
-            if tid.home != self.id || broken!(self.rules, ForgetWithoutWatermark) {
-                state.delete(&tables::txn(tid));
-            }
-        }
+        elsewhere.iter().for_each(|tid| state.delete(&tables::txn(*tid)));
         self.drop_staged(state, tables::minted(tables::STAGE, None, watermark));
         Reply::Done
     }
@@ -89,22 +94,29 @@ impl Group {
     /// The transactions of several groups that stand in the way of this watermark unless they are
     /// known to be settled, oldest first, each as far as known.
     pub fn unsettled(&self, state: &impl Read, watermark: Timestamp) -> Vec<Unsettled> {
-        let records = self.records_up_to(state, watermark).into_iter();
-        records
-            .filter(|(_, txn)| needs_settling(txn))
-            .map(|(tid, txn)| Unsettled { tid, body: txn.body, participants: txn.participants })
-            .collect()
-    }
-
-    /// What is not forgotten yet and would be by this watermark, oldest first.
-    fn records_up_to(&self, state: &impl Read, watermark: Timestamp) -> Vec<(Tid, Txn)> {
-        let (from, to) = tables::minted(tables::TXN, self.head.watermark, watermark);
-        let mut records = Vec::new();
-        state.scan(&from, &to, &mut |key, value| {
-            records.push((tables::tid_of(key), tables::txn_of(value)));
+        let mut unsettled = Vec::new();
+        self.each_record_up_to(state, watermark, |tid, txn| {
+            if needs_settling(&txn) {
+                let Txn { body, participants, .. } = txn;
+                unsettled.push(Unsettled { tid, body, participants });
+            }
             true
         });
-        records
+        unsettled
+    }
+
+    /// Visits what is not forgotten yet and would be by this watermark, oldest first, until the
+    /// visitor returns `false`.
+    fn each_record_up_to(
+        &self,
+        state: &impl Read,
+        watermark: Timestamp,
+        mut visit: impl FnMut(Tid, Txn) -> bool,
+    ) {
+        let (from, to) = tables::minted(tables::TXN, self.head.watermark, watermark);
+        state.scan(&from, &to, &mut |place, kept| {
+            visit(tables::tid_of(place), tables::txn_of(kept))
+        });
     }
 
     /// Transactions that staged something and have no vote, oldest first.
