@@ -47,21 +47,27 @@ impl Hasher {
     }
 
     /// A byte string: its length as u64, then itself.
+    #[inline]
     #[must_use]
-    pub fn bytes(self, bytes: &[u8]) -> Self {
-        self.u64(bytes.len() as u64).raw(bytes)
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.feed_bytes(bytes);
+        self
     }
 
     /// Eight bytes, big-endian.
+    #[inline]
     #[must_use]
-    pub fn u64(self, value: u64) -> Self {
-        self.raw(&value.to_be_bytes())
+    pub fn u64(mut self, value: u64) -> Self {
+        self.feed_u64(value);
+        self
     }
 
     /// Another digest, 32 bytes without a length.
+    #[inline]
     #[must_use]
-    pub fn hash(self, hash: &Hash) -> Self {
-        self.raw(&hash.0)
+    pub fn hash(mut self, hash: &Hash) -> Self {
+        self.0.update(hash.0);
+        self
     }
 
     /// As [`Hasher::bytes`], in place.
@@ -71,6 +77,7 @@ impl Hasher {
     }
 
     /// As [`Hasher::u64`], in place.
+    #[inline]
     pub(crate) fn feed_u64(&mut self, value: u64) {
         self.0.update(value.to_be_bytes());
     }
@@ -78,10 +85,5 @@ impl Hasher {
     /// Closes the digest.
     pub fn finish(self) -> Hash {
         Hash(self.0.finalize().into())
-    }
-
-    fn raw(mut self, bytes: &[u8]) -> Self {
-        self.0.update(bytes);
-        self
     }
 }
