@@ -100,7 +100,8 @@ impl Conform {
 type Counts = Vec<(&'static str, u64)>;
 
 fn rules_without(name: &str) -> anyhow::Result<Rules> {
-    let mut mutants = Mutant::ALL.into_iter().chain(Mutant::OF_EVIDENCE_AND_RING);
+    let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_VALIDATION);
+    let mut mutants = Mutant::ALL.into_iter().chain(others);
     let mutant = mutants.find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name));
     mutant.map(Rules::without).with_context(|| format!("{name} is no rule of the core"))
 }

@@ -7,9 +7,12 @@ use crate::{Check, Level, Options, Sabotage, Seeded, parallel, run};
 use std::collections::BTreeSet;
 use vatic_core::rules::{Mutant, Rules};
 
-/// Rules that other worlds than the simulated one are for: it has one ring and no lanes, and its
-/// gateways list segments and parts as they were sent. The models break these.
-const ELSEWHERE: [Mutant; 6] = [
+/// Rules that other worlds than the simulated one are for: it has one ring and no lanes, its
+/// gateways list segments and parts as they were sent, and what is folded is held to bounds there,
+/// not counted. The models break these.
+const ELSEWHERE: [Mutant; 8] = [
+    Mutant::FoldedUndecided,
+    Mutant::FoldsCommitsAlone,
     Mutant::PartUnchecked,
     Mutant::StitchOutOfOrder,
     Mutant::StitchOverGap,
@@ -46,6 +49,7 @@ impl Broken {
     /// Everything that the simulation is to find out.
     pub fn all() -> Vec<Broken> {
         let evidence = Mutant::OF_EVIDENCE_AND_RING.into_iter();
+        let evidence = evidence.chain(Mutant::OF_VALIDATION);
         let evidence = evidence.filter(|mutant| !ELSEWHERE.contains(mutant));
         let core = Mutant::ALL.into_iter().chain(evidence).map(Broken::Core);
         let shell = Sabotage::ALL.into_iter().map(Broken::Shell);

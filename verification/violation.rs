@@ -33,6 +33,8 @@ pub enum Check {
     Money,
     /// Altered transitions are refused.
     Tampering,
+    /// Verdicts are enforced and folded.
+    Validation,
     /// After healing, everything is decided.
     Progress,
     /// A term has one leader.
@@ -59,6 +61,7 @@ impl Check {
             Check::Requests => "requests",
             Check::Money => "money",
             Check::Tampering => "tampering",
+            Check::Validation => "validation",
             Check::Progress => "progress",
             Check::Elections => "elections",
             Check::Disks => "disks",

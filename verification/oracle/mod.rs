@@ -18,6 +18,7 @@ mod requests;
 mod snapshots;
 mod strict_serializability;
 mod tampering;
+mod validation;
 
 use crate::{
     violation::{Check, Violation},
@@ -44,6 +45,8 @@ pub(crate) fn judge(world: &mut World) {
         found.extend(tampering::check(&world.history));
         let receipts = receipts::check(world);
         found.extend(receipts);
+        let verdicts = validation::check(world);
+        found.extend(verdicts);
     }
     for Violation { check, detail } in found {
         world.violate(check, detail);

@@ -66,8 +66,8 @@ pub(super) fn node_key(node: u64) -> NodeKey {
     NodeKey::from_seed(&[node as u8; 32])
 }
 
-/// Receipts over one, two and three groups, several of each; those over two serve requests, and those over
-/// three are judged.
+/// Receipts over one, two and three groups, several of each; those over two serve requests, those
+/// over three are judged.
 pub(super) fn samples() -> Samples {
     let mut forum = Forum::new(3);
     let mut open = Vec::new();

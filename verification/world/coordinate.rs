@@ -297,6 +297,7 @@ impl World {
             (Reply::Fault(BodyFault::BodyMismatch { .. }), _) => Probe::BodyMismatch,
             (Reply::Fault(BodyFault::Chain(_)), _) => Probe::FaultChain,
             (Reply::Fault(BodyFault::Limit { .. }), _) => Probe::FaultLimit,
+            (Reply::Fault(BodyFault::Judgement { .. }), _) => Probe::FaultJudgement,
             (Reply::Standing(Standing::Stale(kept)), _) => {
                 if matches!(command, Command::Vote(_)) {
                     self.hit(Probe::LateVote);
@@ -314,7 +315,8 @@ impl World {
                 Why::RequestMismatch { .. } => Probe::RequestMismatch,
                 Why::RequestExpired { .. } => Probe::RequestExpired,
                 Why::Forced => Probe::NoForced,
-                Why::OtherBody | Why::Abandoned | Why::Unforeseen { .. } => return,
+                Why::Unforeseen { .. } => Probe::NoUnforeseen,
+                Why::OtherBody | Why::Abandoned => return,
             },
             _ => return,
         };

@@ -8,6 +8,7 @@ use vatic_core::{
     id::{GroupId, Tid},
     key::{Key, KeyRange},
     read::{RangeRecords, Record},
+    tolerance::{self, Tolerance},
 };
 
 impl World {
@@ -32,6 +33,11 @@ impl World {
     pub(crate) fn keeps_outcome(&self, tid: Tid) -> bool {
         let held = &self.groups[self.group_at(tid.home)].replicas[0];
         held.machine.keeps_outcome(&held.state, tid)
+    }
+
+    /// What a group tolerates of scores.
+    pub(crate) fn final_tolerance(&self, group: GroupId) -> Tolerance {
+        tolerance::of_group(&self.groups[self.group_at(group)].replicas[0].state)
     }
 
     /// A group's chain after an entry.

@@ -12,6 +12,7 @@ mod coordinate;
 mod deployed;
 mod disaster;
 mod ending;
+mod judging;
 mod operation;
 mod reading;
 mod reference;
@@ -52,6 +53,7 @@ use vatic_core::{
 };
 
 pub(crate) use cluster::SimGroup;
+pub(crate) use judging::ENFORCED;
 pub(crate) use serve::found;
 
 pub(crate) struct World {

@@ -99,7 +99,7 @@ impl World {
 
     pub(super) fn configuration(&self) -> Command {
         let (limits, ring) = (self.swarm.limits.clone(), Some(self.ring.spec().clone()));
-        Command::Configure(Config::new(limits, ring))
+        Command::Configure(Config { policies: World::policies(), ..Config::new(limits, ring) })
     }
 
     fn open_accounts(&mut self) {

@@ -234,16 +234,18 @@ impl World {
     /// Ends the stream, perhaps alters it, and hands it on.
     fn seal(&mut self, operation: &mut Operation) -> Flow {
         let held = transaction(operation);
-        let draft = held.draft.take().expect("a stream has begun");
+        let mut draft = held.draft.take().expect("a stream has begun");
         let twin = held.plan.twin.clone().map(|extra| (draft.clone(), extra));
-        let Ok((body, parts)) = draft.finish() else {
+        World::judge(&mut draft);
+        let Ok((mut body, parts)) = draft.finish() else {
             self.hit(Probe::DraftRefused);
             return Flow::Over;
         };
+        let passed_off = World::pass_off(&mut body).then_some(body.tid.home);
         let digest = body.digest();
         let mut sealed = Sealed { body, digest, parts };
         let tampered = if held.plan.tamper { self.tamper(&mut sealed) } else { None };
-        self.record_attempt(operation, &sealed, tampered);
+        self.record_attempt(operation, &sealed, tampered.or(passed_off));
         if let Some((draft, extra)) = twin {
             self.start_twin(operation, draft, extra);
         }
