@@ -10,7 +10,7 @@ use vatic_core::key::Key;
 use vatic_core::value::{Scalar, Value};
 
 use crate::anomalies::AnomaliesCommand;
-use crate::bench::{BenchOverloadArgs, Extent, Policy, Workload};
+use crate::bench::{BenchOverloadArgs, BenchStreamsArgs, Extent, Policy, Workload};
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
 use crate::policy::PolicyCommand;
@@ -401,6 +401,8 @@ pub(crate) enum BenchCommand {
     Overload(BenchOverloadArgs),
     /// Load a cluster in turns, each turn under another policy, and print how they compare
     Compare(BenchCompareArgs),
+    /// Run contended streams in turns, foreseen and not, and print what that is worth
+    Streams(BenchStreamsArgs),
 }
 
 #[derive(Debug, Args)]

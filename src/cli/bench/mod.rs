@@ -1,6 +1,6 @@
 //! `vatic bench run`: how fast a running cluster is, and what it costs. `vatic bench compare`: the
 //! same under several policies, in turns. `vatic bench overload`: what it does when it is asked for
-//! more than it can.
+//! more than it can. `vatic bench streams`: what foreseeing is worth to streams that take their time.
 //!
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
@@ -18,6 +18,7 @@ mod play;
 mod policy;
 mod report;
 mod run;
+mod streams;
 mod tally;
 mod tpcc;
 mod workload;
@@ -27,4 +28,5 @@ pub(crate) use compare::compare;
 pub(crate) use overload::{BenchOverloadArgs, overload};
 pub(crate) use policy::Policy;
 pub(crate) use run::run;
+pub(crate) use streams::{BenchStreamsArgs, streams};
 pub(crate) use workload::{Extent, Workload};

@@ -1,0 +1,317 @@
+//! `vatic bench streams`: contended transactions that take their time, foreseen or not, in turns.
+//!
+//! Each client streams one transaction after the other. A step reads a record, thinks, and adds to
+//! it. Under `off` nobody asks for anything; under `told` forecasts and warnings are asked for, and
+//! only counted; under `early` an attempt ends as soon as it is doomed.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use hdrhistogram::Histogram;
+use rand::rngs::SmallRng;
+use rand::seq::index;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use vatic_client::{
+    Client, ClientError, Foresight, Notice, Observer, Options, Rollback, Transaction,
+};
+use vatic_core::key::Key;
+
+use super::compare::median;
+use super::limits::{ERROR_PAUSE_MS, LATENCY_US_MAX, WARM_UP_MS, client_limits};
+use super::report::{quantile_ms, round};
+use crate::args::Output;
+use crate::exit::Failed;
+use crate::output;
+use crate::settings::Settings;
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchStreamsArgs {
+    /// Streams at once
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub(crate) clients: u32,
+    /// Records that they fight over
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keys: u32,
+    /// Records that each reads and adds to
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) steps: u32,
+    /// How long a client thinks between reading a record and adding to it
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pub(crate) think_ms: u64,
+    /// How long to measure, all turns together
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Turns of each mode
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// What to ask for, the mode that the others are compared with first
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
+    pub(crate) modes: Vec<Mode>,
+    /// Seed of the workload [default: random, printed]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+/// What a stream asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Nothing
+    Off,
+    /// Forecasts and warnings, which are counted
+    Told,
+    /// The same, and to be ended as soon as it is doomed
+    Early,
+}
+
+/// One attempt, while it runs.
+struct Attempt {
+    began: Instant,
+    /// A read was overwritten, and the stream knew before its last step.
+    warned: bool,
+    /// All steps were taken.
+    sealed: bool,
+}
+
+/// What came of a turn.
+struct Tally {
+    committed: u64,
+    aborted: u64,
+    /// Aborted attempts that were warned, and all that were.
+    aborted_warned: u64,
+    warned: u64,
+    /// In attempts that were aborted.
+    wasted: Duration,
+    errors: u64,
+    whole_us: Histogram<u64>,
+}
+
+/// One client's side of a turn.
+struct Diary {
+    mode: Mode,
+    attempt: Mutex<Attempt>,
+    tally: Arc<Mutex<Tally>>,
+}
+
+/// Measures each mode in each round, and prints how they compare with the first.
+pub(crate) async fn streams(args: &BenchStreamsArgs, settings: &Settings) -> anyhow::Result<()> {
+    if args.keys < args.steps {
+        let said = format!("--keys is {}, fewer than --steps, {}", args.keys, args.steps);
+        bail!(Failed::usage(said));
+    }
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let span = Duration::from_secs(args.seconds) / (args.rounds * args.modes.len() as u32);
+    let options = Options { limits: client_limits(), ..Options::default() };
+    let client = Client::connect(&settings.endpoints, options).await?;
+    let mut turns: Vec<Vec<Tally>> = args.modes.iter().map(|_| Vec::new()).collect();
+    for round in 0..args.rounds {
+        let seed = seed.wrapping_add(u64::from(round));
+        for (mode, turns) in args.modes.iter().zip(&mut turns) {
+            let tally = turn(args, *mode, &client, span, seed).await;
+            eprintln!("{}: {:.1} tps", mode.name(), tally.tps(span));
+            if tally.committed == 0 {
+                bail!(Failed::unavailable("no stream committed inside a turn"));
+            }
+            turns.push(tally);
+        }
+    }
+    let rows = args.modes.iter().zip(&turns);
+    let rows: Vec<Json> = rows.map(|(mode, own)| row(*mode, own, &turns[0], span)).collect();
+    let all = json!({
+        "clients": args.clients, "keys": args.keys, "steps": args.steps,
+        "think_ms": args.think_ms, "seconds": args.seconds, "rounds": args.rounds, "seed": seed,
+        "modes": rows,
+    });
+    if settings.output == Output::Table {
+        for row in all["modes"].as_array().into_iter().flatten() {
+            output::object(settings.output, row)?;
+        }
+    }
+    Ok(output::line(&all.to_string())?)
+}
+
+async fn turn(
+    args: &BenchStreamsArgs,
+    mode: Mode,
+    client: &Client,
+    span: Duration,
+    seed: u64,
+) -> Tally {
+    let tally = Arc::new(Mutex::new(Tally::new()));
+    let from = Instant::now() + Duration::from_millis(WARM_UP_MS);
+    let to = from + span;
+    let mut clients = JoinSet::new();
+    for number in 0..args.clients {
+        let mut random = SmallRng::seed_from_u64(seed ^ (u64::from(number) << 32));
+        let (client, tally) = (client.clone(), tally.clone());
+        let (keys, steps) = (args.keys as usize, args.steps as usize);
+        let think = Duration::from_millis(args.think_ms);
+        clients.spawn(async move {
+            while Instant::now() < to {
+                let drawn = index::sample(&mut random, keys, steps);
+                let keys: Vec<Key> = drawn.iter().map(record).collect();
+                let counts = Instant::now() >= from;
+                let unseen = Arc::new(Mutex::new(Tally::new()));
+                let into = if counts { &tally } else { &unseen };
+                if one(&client, mode, &keys, think, into).await.is_err() {
+                    let pause = random.random_range(0..ERROR_PAUSE_MS);
+                    sleep(Duration::from_millis(pause)).await;
+                }
+            }
+        });
+    }
+    while clients.join_next().await.is_some() {}
+    Arc::into_inner(tally).expect("all clients ended").into_inner().expect("no holder panics")
+}
+
+fn record(number: usize) -> Key {
+    Key::new("stream", &format!("s{number}"), "").expect("it is plain")
+}
+
+/// One transaction, until it commits.
+async fn one(
+    client: &Client,
+    mode: Mode,
+    keys: &[Key],
+    think: Duration,
+    tally: &Arc<Mutex<Tally>>,
+) -> Result<(), ClientError> {
+    let began = Instant::now();
+    let attempt = Mutex::new(Attempt::begin());
+    let diary = &Diary { mode, attempt, tally: tally.clone() };
+    let run = client.transaction().foresee(mode.foresight()).observe(diary);
+    let done = run.run(|txn| async move { diary.play(&txn, keys, think).await }).await;
+    let mut tally = tally.lock().expect("no holder panics");
+    match &done {
+        Ok(_) => {
+            let warned = diary.attempt.lock().expect("no holder panics").warned;
+            tally.committed += 1;
+            tally.warned += u64::from(warned);
+            tally.whole_us.saturating_record(began.elapsed().as_micros() as u64);
+        }
+        Err(_) => tally.errors += 1,
+    }
+    done.map(drop)
+}
+
+impl Attempt {
+    fn begin() -> Attempt {
+        Attempt { began: Instant::now(), warned: false, sealed: false }
+    }
+}
+
+impl Diary {
+    async fn play(
+        &self,
+        txn: &Transaction,
+        keys: &[Key],
+        think: Duration,
+    ) -> Result<(), ClientError> {
+        *self.attempt.lock().expect("no holder panics") = Attempt::begin();
+        for key in keys {
+            txn.read(key).await?;
+            self.think(txn, think).await?;
+            txn.add(key, "n", 1).await?;
+        }
+        self.attempt.lock().expect("no holder panics").sealed = true;
+        Ok(())
+    }
+
+    /// Thinks, and listens meanwhile.
+    async fn think(&self, txn: &Transaction, think: Duration) -> Result<(), ClientError> {
+        if self.mode == Mode::Off {
+            sleep(think).await;
+            return Ok(());
+        }
+        let ends = Instant::now() + think;
+        loop {
+            let left = ends.saturating_duration_since(Instant::now());
+            match txn.next_notice(left).await? {
+                Some(notice) => self.note(&notice),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn note(&self, notice: &Notice) {
+        if let Notice::Warning(warning) = notice
+            && warning.what == vatic_client::Disturbance::Overwritten
+        {
+            self.attempt.lock().expect("no holder panics").warned = true;
+        }
+    }
+}
+
+impl Observer for Diary {
+    fn rolled_back(&self, _rollback: &Rollback) {
+        let attempt = self.attempt.lock().expect("no holder panics");
+        // One that was ended before its seal was, of course, told before its last step.
+        let warned = u64::from(attempt.warned || !attempt.sealed);
+        let mut tally = self.tally.lock().expect("no holder panics");
+        tally.aborted += 1;
+        tally.aborted_warned += warned;
+        tally.warned += warned;
+        tally.wasted += attempt.began.elapsed();
+    }
+}
+
+impl Mode {
+    /// In the order in which they are compared.
+    pub(crate) const ALL: [Mode; 3] = [Mode::Off, Mode::Told, Mode::Early];
+
+    fn name(self) -> &'static str {
+        match self {
+            Mode::Off => "off",
+            Mode::Told => "told",
+            Mode::Early => "early",
+        }
+    }
+
+    fn foresight(self) -> Foresight {
+        let asks = self != Mode::Off;
+        Foresight { forecasts: asks, warnings: asks, abort_early: self == Mode::Early }
+    }
+}
+
+impl Tally {
+    fn new() -> Tally {
+        Tally {
+            committed: 0,
+            aborted: 0,
+            aborted_warned: 0,
+            warned: 0,
+            wasted: Duration::ZERO,
+            errors: 0,
+            whole_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("bounds are valid"),
+        }
+    }
+
+    fn tps(&self, span: Duration) -> f64 {
+        self.committed as f64 / span.as_secs_f64()
+    }
+}
+
+/// One mode: medians over its turns. A ratio is taken in each round, against the first mode.
+fn row(mode: Mode, own: &[Tally], first: &[Tally], span: Duration) -> Json {
+    let over = |each: &dyn Fn(&Tally) -> f64| median(own.iter().map(each).collect());
+    let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    let ratio = own.iter().zip(first).map(|(own, first)| own.tps(span) / first.tps(span));
+    json!({
+        "mode": mode.name(),
+        "committed_tps": round(over(&|turn| turn.tps(span)), 1),
+        "ratio": round(median(ratio.collect()), 3),
+        "abort_rate": round(over(&|t| share(t.aborted, t.aborted + t.committed)), 4),
+        "warned_of_aborted": round(over(&|t| share(t.aborted_warned, t.aborted)), 4),
+        "precision": round(over(&|t| share(t.aborted_warned, t.warned)), 4),
+        "wasted_ms_per_commit": round(
+            over(&|t| t.wasted.as_secs_f64() * 1_000.0 / t.committed as f64), 2
+        ),
+        "e2e_p50_ms": over(&|turn| quantile_ms(&turn.whole_us, 0.5)),
+        "e2e_p99_ms": over(&|turn| quantile_ms(&turn.whole_us, 0.99)),
+        "errors": own.iter().map(|turn| turn.errors).sum::<u64>(),
+    })
+}
