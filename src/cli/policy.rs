@@ -38,8 +38,11 @@ pub(crate) async fn policy(command: &PolicyCommand, settings: &Settings) -> anyh
     match command {
         PolicyCommand::Ls => {
             let set = client.validations().await?;
-            let row = |(collection, validation): (String, Validation)| json!({ "collection": collection, "validation": name(validation) });
-            let rows: Vec<Json> = set.into_iter().map(row).collect();
+            let row = |(collection, validation): (&String, &Validation)| {
+                let validation = name(*validation);
+                json!({ "collection": collection, "validation": validation })
+            };
+            let rows: Vec<Json> = set.iter().map(row).collect();
             Ok(output::list(settings.output, &COLUMNS, &rows)?)
         }
         PolicyCommand::Set { collection, validation } => {

@@ -10,7 +10,7 @@ use crate::error::ClientError;
 
 impl Client {
     /// Sets what a transaction that strays from its forecast comes to, if it writes this
-    /// collection. When this returns all groups are held to it.
+    /// collection. When this returns the votes of all groups are held to it.
     pub async fn set_validation(
         &self,
         collection: &str,

@@ -7,7 +7,6 @@
 use crate::{
     config::Config,
     conflicts::Conflicts,
-    convert,
     diary::Diaries,
     divergence::SetAside,
     drive::Driving,
@@ -18,7 +17,7 @@ use crate::{
     peer_client::{PeerClients, QUESTION_BYTES_MAX},
     placement, queue,
     quick::{self, Quick},
-    serve_read,
+    rollback, serve_read,
     signer::Signer,
     telemetry::{metrics::Metrics, readiness::Readiness},
 };
@@ -116,7 +115,7 @@ impl Cluster {
         let others = config.members.iter().filter(|member| member.node != config.node);
         let addresses = others.map(|member| (member.node, member.peer.clone())).collect();
         let (ring, _) = watch::channel(None);
-        let metrics = Metrics::new(&config, &convert::rollback_causes());
+        let metrics = Metrics::new(&config, &rollback::causes());
         metrics.include(consensus.collectors());
         metrics.include(store.collectors());
         Cluster {

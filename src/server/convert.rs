@@ -2,18 +2,16 @@
 
 use crate::{
     conflicts::Met,
-    foresight::convert::steps,
     peer::{NodeConflicts, NodeStatus, Outlook},
+    rollback,
     status::ApiError,
     time,
 };
 use std::collections::BTreeMap;
 use vatic_core::{
-    body::Fault,
     codec,
-    command::{Cause, Why},
     conflict::{Advice, Course, Group, Term, fixed},
-    delta::{Delta, Expect, Op, Rejection},
+    delta::{Delta, Expect, Op},
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
@@ -116,7 +114,7 @@ pub(crate) fn conflict(met: Met) -> v1::Conflict {
         at_unix_us: met.at_us,
         node_id: u64::from(met.node),
         group: met.group.0,
-        rollback: Some(rollback(&met.why)),
+        rollback: Some(rollback::of_cause(&met.why)),
         transaction_id: tid(met.tid),
         claimed: met.claimed,
         in_turn: met.in_turn,
@@ -210,117 +208,6 @@ pub(crate) fn receipt(receipt: &Receipt) -> v1::Receipt {
 
 pub(crate) fn tid(tid: Tid) -> prost::bytes::Bytes {
     tid.to_bytes().to_vec().into()
-}
-
-/// A rollback as clients see it.
-pub(crate) fn rollback(cause: &Cause) -> v1::Rollback {
-    use v1::RollbackCause as C;
-    let at = cause.group;
-    let plain = |cause: C, retryable: bool, message: String| v1::Rollback {
-        cause: cause.into(),
-        retryable,
-        message,
-        ..v1::Rollback::default()
-    };
-    match &cause.why {
-        Why::ReadChanged { key, read, found } => v1::Rollback {
-            key: Some(to_key(key)),
-            expected_version: read.0,
-            actual_version: found.0,
-            ..plain(
-                C::StaleRead,
-                true,
-                format!("{key} was read at version {read} and is now at {found}: begin anew"),
-            )
-        },
-        Why::RangeChanged { range } => {
-            plain(C::StaleRange, true, format!("{range} holds other records now: begin anew"))
-        }
-        Why::Locked { key, by } | Why::RangeLocked { key, by } => v1::Rollback {
-            key: Some(to_key(key)),
-            other_transaction_id: tid(*by),
-            ..plain(C::Locked, true, format!("transaction {by} is deciding on {key}: begin anew"))
-        },
-        Why::Rejected { key, seq, rejection } => v1::Rollback {
-            key: Some(to_key(key)),
-            ..plain(rejected(rejection), false, format!("transition {seq} on {key}: {rejection}"))
-        },
-        Why::Quota { wanted, held, promised, limit } => plain(
-            C::Quota,
-            false,
-            format!(
-                "group {at} would grow by {wanted} bytes: it holds {held}, {promised} are \
-                 promised to transactions that are deciding, and records_bytes_max is {limit}: \
-                 delete records"
-            ),
-        ),
-        Why::RequestHeld { by } | Why::RequestMismatch { by } => v1::Rollback {
-            other_transaction_id: tid(*by),
-            ..plain(
-                C::RequestIdTaken,
-                false,
-                format!("the request id was used by transaction {by}: use a fresh one"),
-            )
-        },
-        Why::RequestExpired { mint, clock } => plain(
-            C::RequestIdExpired,
-            false,
-            format!("the request id was minted at {mint} and expired by {clock}: use a fresh one"),
-        ),
-        Why::Forced => {
-            plain(C::Recovered, true, format!("group {at} did not hear of it in time: begin anew"))
-        }
-        Why::Abandoned => {
-            plain(C::Recovered, true, format!("group {at} ended it without a vote: begin anew"))
-        }
-        Why::Unforeseen { collection, score, tolerance } => plain(
-            C::ForecastMismatch,
-            false,
-            format!(
-                "it is not what was forecast of it: its score is {:.2}, {:.2} is tolerated, and \
-                 collection {collection} enforces forecasts",
-                steps(*score),
-                steps(*tolerance)
-            ),
-        ),
-        Why::OtherBody => plain(
-            C::BodyMismatch,
-            false,
-            format!("group {at} knows another body under this transaction id"),
-        ),
-    }
-}
-
-/// A refusal to vote as clients see it: an error where the input is at fault, else a rollback.
-pub(crate) fn fault(fault: &Fault) -> Result<v1::Rollback, ApiError> {
-    let cause = match fault {
-        Fault::Key(error) => return Err(ApiError::BadKey(error.clone())),
-        Fault::Delta { seq } => {
-            let (seq, what) = (*seq, fault.to_string());
-            return Err(ApiError::BadDelta { seq, what });
-        }
-        Fault::Limit { limit, max, value } => {
-            let limit = limit.name();
-            return Err(ApiError::Limit { limit, max: *max, actual: *value });
-        }
-        Fault::WrongGroup { .. } => return Err(ApiError::NotReady),
-        Fault::BodyMismatch { .. } => v1::RollbackCause::BodyMismatch,
-        Fault::Judgement { .. } => v1::RollbackCause::ForecastMismatch,
-        Fault::Participants { .. } | Fault::Part { .. } | Fault::Chain(_) => {
-            v1::RollbackCause::ChainBroken
-        }
-    };
-    let message = fault.to_string();
-    Ok(v1::Rollback { cause: cause.into(), message, ..v1::Rollback::default() })
-}
-
-/// The names of rollback causes as metrics have them, by their number on the wire.
-pub(crate) fn rollback_causes() -> Vec<String> {
-    let causes = (0..).map_while(|number| v1::RollbackCause::try_from(number).ok());
-    let name = |cause: v1::RollbackCause| {
-        cause.as_str_name().trim_start_matches("ROLLBACK_CAUSE_").to_ascii_lowercase()
-    };
-    causes.map(name).collect()
 }
 
 /// The cluster's replicas by group, from all nodes' accounts; a node that is `None` did not answer.
@@ -490,16 +377,4 @@ fn to_scalar(scalar: Scalar) -> v1::Value {
         Scalar::Bytes(value) => Kind::BytesValue(value.into()),
     };
     v1::Value { kind: Some(kind) }
-}
-
-fn rejected(rejection: &Rejection) -> v1::RollbackCause {
-    match rejection {
-        Rejection::Type { .. } => v1::RollbackCause::TypeMismatch,
-        Rejection::Overflow { .. } => v1::RollbackCause::Overflow,
-        Rejection::Expectation { .. } => v1::RollbackCause::ExpectationFailed,
-        Rejection::RecordSize { .. }
-        | Rejection::RecordFields { .. }
-        | Rejection::ListElements { .. }
-        | Rejection::FieldName { .. } => v1::RollbackCause::RecordTooLarge,
-    }
 }

@@ -46,7 +46,9 @@ fn differences(found: &str, own: &str) -> String {
         let found = there.get(name).unwrap_or(&"not told");
         format!("{name} is {found} there and {value} here")
     });
-    told.collect::<Vec<_>>().join(", ")
+    let more = there.iter().filter(|(name, _)| !here.contains_key(*name));
+    let more = more.map(|(name, value)| format!("{name} is {value} there and unknown here"));
+    told.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 fn settings(text: &str) -> BTreeMap<&str, &str> {

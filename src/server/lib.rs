@@ -51,6 +51,7 @@ mod quick;
 mod rebuild;
 mod receipt;
 mod records;
+mod rollback;
 mod scrub;
 mod serve_read;
 mod signer;

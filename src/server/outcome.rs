@@ -7,7 +7,7 @@ use crate::{
     cluster::{CallError, Cluster},
     convert, foresight,
     peer::{Finished, Origin, PeerFound, PeerRead},
-    receipt,
+    receipt, rollback,
     stage::Stager,
     status::ApiError,
     telemetry::metrics::Ending,
@@ -57,10 +57,11 @@ pub(crate) async fn finish(
         }
         Answer::Decided(Decision::RolledBack(cause)) => {
             let outcome = rolled_back(cluster, tid, &cause, claim, deadline).await?;
-            let verdict = outcome.verdict.clone().or(judged);
+            // An earlier attempt's commit was judged by itself, or not at all.
+            let verdict = if outcome.replayed { outcome.verdict } else { judged };
             Ok(v1::Outcome { verdict, ..outcome })
         }
-        Answer::Fault(fault) => Ok(with_rollback(cluster, tid, convert::fault(&fault)?)),
+        Answer::Fault(fault) => Ok(with_rollback(cluster, tid, rollback::of_fault(&fault)?)),
         Answer::Forgotten => Err(ApiError::OutcomeUnknown { tid }),
     }
 }
@@ -72,8 +73,11 @@ pub(crate) async fn by_tid(
     tid: Tid,
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
-    let waits_ms = cluster.config.limits.receipt_wait_ms;
-    known(cluster, tid, deadline.min(time::deadline_in(waits_ms)), deadline).await
+    let now = Instant::now();
+    // What there is by then is told: half of the caller's time is kept for telling it.
+    let half = now + deadline.saturating_duration_since(now) / 2;
+    let signed_by = half.min(time::deadline_in(cluster.config.limits.receipt_wait_ms));
+    known(cluster, tid, signed_by, deadline).await
 }
 
 /// As [`by_tid`], with what signatures there are by `signed_by`.
@@ -101,7 +105,7 @@ async fn known(
         | Standing::Stale(Some(Decision::RolledBack(cause)))
         | Standing::No(cause) => {
             let verdict = judgement.as_ref().map(foresight::convert::verdict);
-            let outcome = with_rollback(cluster, tid, convert::rollback(&cause));
+            let outcome = with_rollback(cluster, tid, rollback::of_cause(&cause));
             Ok(v1::Outcome { verdict, ..outcome })
         }
         Standing::None | Standing::Yes { .. } | Standing::Stale(None) => Ok(unknown(cluster, tid)),
@@ -255,7 +259,7 @@ async fn rolled_back(
             _ => Err(ApiError::OutcomeUnknown { tid: by }),
         };
     }
-    Ok(with_rollback(cluster, tid, convert::rollback(cause)))
+    Ok(with_rollback(cluster, tid, rollback::of_cause(cause)))
 }
 
 /// Who committed this very request, once whoever is at it has been decided.

@@ -27,7 +27,8 @@ impl PolicyService for Gateway {
         let applied = self.cluster.propose(GroupId::META, Command::Meta(set), deadline).await;
         match applied.map_err(ApiError::from)?.reply {
             Reply::Refused(Refusal::PoliciesFull { limit: max }) => {
-                return Err(ApiError::QueueFull { limit: "policies_max", max }.into());
+                let (limit, actual) = ("policies_max", max + 1);
+                return Err(ApiError::Limit { limit, max, actual }.into());
             }
             _ => spread(&self.cluster, deadline).await?,
         }

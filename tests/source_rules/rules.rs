@@ -91,6 +91,7 @@ const SEAMS: [Seam; 6] = [
             "src/server/policy_service.rs",
             "src/server/queue/",
             "src/server/records.rs",
+            "src/server/rollback.rs",
             "src/server/status.rs",
             "src/server/stream.rs",
             "src/server/submit.rs",

@@ -2,8 +2,7 @@
 
 use super::{
     counters::Counters,
-    judge::judged_at,
-    kinds::Kind,
+    judge::judged_by,
     learner::{Asked, Foresight},
     study::{Line, Told},
     walk::{Ended, Walk},
@@ -11,7 +10,7 @@ use super::{
 };
 use crate::{cluster::Cluster, time};
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use vatic_core::{
     delta::Delta,
     disturbed::Disturbed,
@@ -51,7 +50,7 @@ pub(crate) struct Guide {
     at_once: bool,
     /// The strictest validation that a collection written so far asks for.
     validation: Validation,
-    /// `None`: nobody needs to know and the learner has enough to do, or there are too many steps.
+    /// `None`: nobody needs to know and the learner has enough to do.
     walk: Option<Walk>,
     /// Forecasts are asked for.
     asks: bool,
@@ -84,12 +83,13 @@ impl Guide {
     pub(crate) fn begin(&mut self, wants: Wants, principal: &str, cluster: &Arc<Cluster>) {
         self.wants = wants;
         self.policies = cluster.policies();
-        self.asks = wants.forecasts || self.foresight.has_room();
+        // What it will write is not known yet.
+        let enforce = self.policies.enforce();
+        self.asks = wants.forecasts || enforce || self.foresight.has_room();
         if self.foresight.learns() {
-            if self.asks || self.policies.enforce() {
-                self.walk = Some(self.walk_of(principal));
-            } else {
-                self.foresight.counters.left_out.inc();
+            match self.asks {
+                true => self.walk = Some(self.walk_of(principal)),
+                false => self.foresight.counters.left_out.inc(),
             }
         }
         let watches = wants.warnings || wants.abort_early;
@@ -101,8 +101,8 @@ impl Guide {
     pub(crate) fn at_once(foresight: &Foresight, principal: &str, cluster: &Cluster) -> Guide {
         let mut guide = Guide { at_once: true, ..Guide::new(foresight) };
         guide.policies = cluster.policies();
-        let foreseen = foresight.learns() && guide.policies.enforce();
-        guide.walk = foreseen.then(|| guide.walk_of(principal));
+        guide.asks = foresight.learns() && guide.policies.enforce();
+        guide.walk = guide.asks.then(|| guide.walk_of(principal));
         guide
     }
 
@@ -119,22 +119,18 @@ impl Guide {
     /// A transition was taken.
     pub(crate) fn step(&mut self, delta: &Delta) {
         let Some(walk) = &mut self.walk else { return };
-        let kind: Arc<Kind> = self.foresight.kinds.of(delta);
-        if !walk.step(kind, time::now().0 as i64) {
-            self.foresight.counters.oversized.inc();
-            self.walk = None;
-            return;
-        }
         if delta.op.writes() {
             self.validation =
                 self.validation.max(self.policies.of(&delta.key.collection).validation);
         }
-        if let Some(class) = walk.class()
-            && (self.asks || self.validation == Validation::Enforce)
-            && if self.at_once { self.asked == 0 } else { ask_at(walk.steps.len()) }
-        {
-            let seen = if self.at_once { 1 } else { walk.steps.len() };
-            let (steps, line) = (walk.steps[..seen].to_vec(), self.line.clone());
+        let before = walk.oversized;
+        if !walk.step(self.foresight.kinds.of(delta), time::now().0 as i64) {
+            self.foresight.counters.oversized.inc_by(u64::from(!before));
+            return;
+        }
+        let due = if self.at_once { walk.steps.len() == 1 } else { ask_at(walk.steps.len()) };
+        if let Some(class) = walk.class().filter(|_| self.asks && due) {
+            let (steps, line) = (walk.steps.clone(), self.line.clone());
             self.asked += usize::from(self.foresight.ask(Asked::Forecast { class, steps, line }));
         }
     }
@@ -201,49 +197,60 @@ impl Guide {
 
     /// The stream is sealed: it is judged if it was forecast, and may be learnt from. What its
     /// votes are to be preceded by.
-    pub(crate) async fn judge(&mut self, draft: &mut Draft, in_flight: u64) -> Action {
+    pub(crate) async fn judge(
+        &mut self,
+        cluster: &Arc<Cluster>,
+        draft: &mut Draft,
+        ends: Instant,
+    ) -> Action {
         self.watch = None;
         let (Some(walk), Some(tid)) = (self.walk.take(), draft.tid()) else {
             return Action::Proceed;
         };
-        let Some(class) = walk.class() else { return Action::Proceed };
-        let ended = Arc::new(Ended {
-            tid,
-            class,
-            steps: walk.steps,
-            kinds: walk.kinds,
-            participants: draft.groups().len() as u32,
-        });
-        if !self.at_once || self.asked > 0 {
-            self.foresight.teach(ended.clone());
-        }
-        let judged_at = if self.at_once { 1 } else { judged_at(ended.steps.len()) };
-        let Some(told) = self.made_at(judged_at).await else {
+        let (Some(class), count) = (walk.class(), draft.seal().count as usize) else {
             return Action::Proceed;
         };
-        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        let given = self.foresight.tolerances.given(tid.home, &draft.groups(), class, in_flight);
+        let groups = draft.groups();
+        let participants = groups.len() as u32;
+        let ended = (!walk.oversized).then(|| {
+            let Walk { steps, kinds, .. } = walk;
+            Arc::new(Ended { tid, class, steps, kinds, participants })
+        });
+        let enforced = self.validation == Validation::Enforce;
+        // One-shots may be very many.
+        if let Some(ended) = ended.as_ref().filter(|_| !self.at_once || enforced) {
+            self.foresight.teach(ended.clone());
+        }
+        let ends = ends.min(Instant::now() + FORECAST_WAIT_MAX);
+        let Some(told) = self.made_by(judged_by(count), ends).await else {
+            return Action::Proceed;
+        };
+        let tolerances = &self.foresight.tolerances;
+        if enforced {
+            tolerances.refresh(cluster, tid.home, ends).await;
+        }
+        let in_flight = u32::try_from(cluster.streams.inside()).unwrap_or(u32::MAX);
+        let given = tolerances.given(tid.home, &groups, class, in_flight);
         let judgement = Box::new(draft.judge(class, told.outlook.fixed(), given).clone());
         let action = verdict::action(self.validation, &judgement.verdict);
-        self.foresight.ask(Asked::Judged { ended, told, judgement });
+        if let Some(ended) = ended {
+            self.foresight.ask(Asked::Judged { ended, told, judgement });
+        }
         action
     }
 
-    /// The forecast from so many steps. Where the client or a policy wants the verdict it is worth
-    /// a wait.
-    async fn made_at(&self, steps: usize) -> Option<Arc<Told>> {
+    /// The last forecast from at most so many steps. Where the client or a policy wants the verdict
+    /// it is worth a wait.
+    async fn made_by(&self, steps: usize, ends: Instant) -> Option<Arc<Told>> {
         let wanted = self.wants.forecasts || self.validation == Validation::Enforce;
-        let made = async {
-            loop {
-                let told = self.line.made_at(steps);
-                if told.is_some() || !wanted || self.line.answered() >= self.asked {
-                    return told;
-                }
+        let answered = async {
+            while wanted && self.line.answered() < self.asked {
                 self.line.more.notified().await;
             }
         };
-        let told = timeout(FORECAST_WAIT_MAX, made).await.ok().flatten();
-        if told.is_none() && self.line.answered() < self.asked {
+        let late = timeout_at(ends, answered).await.is_err();
+        let told = self.line.made_by(steps);
+        if late && told.is_none() {
             self.foresight.counters.late.inc();
         }
         told

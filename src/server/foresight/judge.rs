@@ -12,7 +12,7 @@ use vatic_core::{
     footprint::Token,
     verdict::Judgement,
 };
-use vatic_learn::forecast::{Outlook, Symbol, ask_at};
+use vatic_learn::forecast::{Outlook, Symbol};
 
 /// Names of steps that strange streams lack may be among so many; one more, and all are forgotten.
 const NAMES_MAX: usize = 4_096;
@@ -77,9 +77,9 @@ impl Judge {
     }
 }
 
-/// After how many steps the judged forecast was made: the last at or before half of them.
-pub(crate) fn judged_at(steps: usize) -> usize {
-    (1..=steps / 2).rev().find(|at| ask_at(*at)).unwrap_or(1)
+/// After how many steps at most the judged forecast was made: half of them, or the first.
+pub(crate) fn judged_by(steps: usize) -> usize {
+    (steps / 2).max(1)
 }
 
 /// A tolerance as clients are told it: none while everything is tolerated.

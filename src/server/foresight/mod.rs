@@ -48,7 +48,7 @@ pub(crate) async fn judge(
     for group in draft.groups() {
         guide.touch(cluster, group);
     }
-    if guide.judge(draft, cluster.streams.inside()).await == Action::DryRun {
+    if guide.judge(cluster, draft, ends).await == Action::Wait {
         resolve::wait_until_free(cluster, guide.counters(), draft, ends).await;
     }
 }

@@ -47,10 +47,10 @@ impl Line {
         self.answers.lock().expect("no holder panics").told.get(place).cloned()
     }
 
-    /// The one that was made after so many steps.
-    pub(crate) fn made_at(&self, steps: usize) -> Option<Arc<Told>> {
+    /// The last one that was made after at most so many steps.
+    pub(crate) fn made_by(&self, steps: usize) -> Option<Arc<Told>> {
         let answers = self.answers.lock().expect("no holder panics");
-        answers.told.iter().find(|told| told.outlook.prefix == steps).cloned()
+        answers.told.iter().rfind(|told| told.outlook.prefix <= steps).cloned()
     }
 
     /// How many questions were answered, if only by silence.

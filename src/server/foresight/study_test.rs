@@ -3,7 +3,7 @@
 use super::{
     anomalies::Anomalies,
     counters::Counters,
-    judge::judged_at,
+    judge::judged_by,
     kinds::Kinds,
     study::{Line, Study},
     walk::{Ended, Walk},
@@ -66,7 +66,7 @@ impl Node {
             self.study.forecast(ended.class, &ended.steps[..steps], &line);
         }
         let count = ended.steps.len();
-        let told = line.made_at(judged_at(count))?;
+        let told = line.made_by(judged_by(count))?;
         let head = Hasher::new("test").u64(self.streams).finish();
         let seal = Seal { seed: Hash::ZERO, count: count as u64, head };
         let (given, actual) = ((Conditions::default(), tolerance), ended.whole().footprint());
@@ -169,11 +169,11 @@ fn answers_count_whether_or_not_anything_was_known() {
     let mut node = Node::new();
     let (ended, line) = (node.ended(&order(7)), Line::default());
     node.study.forecast(ended.class, &ended.steps[..1], &line);
-    assert_eq!((line.answered(), line.made_at(1).is_some()), (1, false));
+    assert_eq!((line.answered(), line.made_by(1).is_some()), (1, false));
     (0..30).for_each(|_| node.learn(&order(7)));
     node.study.forecast(ended.class, &ended.steps[..4], &line);
-    assert_eq!((line.answered(), line.made_at(4).is_some()), (2, true));
-    assert!(line.made_at(2).is_none(), "nobody asked then");
+    assert_eq!((line.answered(), line.made_by(7).is_some()), (2, true));
+    assert!(line.made_by(3).is_none(), "nobody asked by then");
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(crate) struct Tolerances(Mutex<BTreeMap<GroupId, Known>>);
 #[derive(Clone, Debug)]
 struct Known {
     asked: Instant,
+    answered: Option<Instant>,
     tolerance: Arc<Tolerance>,
     /// From question to answer, with all tries between: a lost message or a leader that moved is
     /// in it.
@@ -51,16 +52,31 @@ impl Tolerances {
             known.asked = now;
         }
         let (tolerances, cluster) = (self.clone(), cluster.clone());
-        tokio::spawn(async move {
-            let ends = time::deadline_in(ASK_MAX_MS);
-            let found = cluster.read(group, PeerRead::Tolerance, ends).await;
-            let took = now.elapsed();
-            let found = found.ok().and_then(|found| match found {
-                PeerFound::Tolerance(tolerance) => Some(*tolerance),
-                _ => None,
-            });
-            tolerances.know(group, found, took);
+        let ends = time::deadline_in(ASK_MAX_MS);
+        tokio::spawn(async move { tolerances.ask(&cluster, group, ends).await });
+    }
+
+    /// Asks a group now, unless it has just answered.
+    pub(crate) async fn refresh(&self, cluster: &Arc<Cluster>, group: GroupId, ends: Instant) {
+        let now = Instant::now();
+        let fresh = {
+            let mut known = self.0.lock().expect("no holder panics");
+            let known = known.entry(group).or_insert_with(|| Known::nothing(now));
+            known.answered.is_some_and(|answered| now - answered < 2 * FRESH)
+        };
+        if !fresh {
+            self.ask(cluster, group, ends).await;
+        }
+    }
+
+    async fn ask(&self, cluster: &Arc<Cluster>, group: GroupId, ends: Instant) {
+        let asked = Instant::now();
+        let found = cluster.read(group, PeerRead::Tolerance, ends).await;
+        let found = found.ok().and_then(|found| match found {
+            PeerFound::Tolerance(tolerance) => Some(*tolerance),
+            _ => None,
         });
+        self.know(group, found, asked.elapsed());
     }
 
     /// What a transaction of these groups is held to: its conditions are those of the group that is
@@ -94,13 +110,15 @@ impl Tolerances {
         known.rtt_us = rtt_us;
         if let Some(tolerance) = found {
             known.tolerance = Arc::new(tolerance);
+            known.answered = Some(Instant::now());
         }
     }
 }
 
 impl Known {
     fn nothing(asked: Instant) -> Known {
-        Known { asked, tolerance: Arc::default(), rtt_us: 0, rtt_mean_us: 0 }
+        let tolerance = Arc::default();
+        Known { asked, answered: None, tolerance, rtt_us: 0, rtt_mean_us: 0 }
     }
 }
 
