@@ -54,6 +54,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::EnforcesNothing, "validation", FORESEEN),
     catch(Mutant::JudgementUnchecked, "validation-passed-off", FORESEEN),
     catch(Mutant::FoldedUndecided, "validation", FOLDED),
+    catch(Mutant::FoldsCommitsAlone, "validation", FOLDED),
     catch(Mutant::ChainForkedAtOpen, "receipts-staged", PLACES),
     catch(Mutant::StitchOutOfOrder, "receipts-forged", ISSUED),
     catch(Mutant::StitchOverGap, "receipts-forged", ISSUED),

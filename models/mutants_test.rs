@@ -67,4 +67,5 @@ mutants_are_caught! {
     unchecked_judgement_lets_a_gateway_pass_off_what_strays: JudgementUnchecked;
     policy_that_enforces_nothing_commits_what_strays: EnforcesNothing;
     score_of_an_undecided_no_is_folded_twice: FoldedUndecided;
+    scores_of_commits_alone_leave_out_what_is_refused: FoldsCommitsAlone;
 }

@@ -5,7 +5,7 @@ use crate::commit::{
     model::Spine,
     plan::{Judged, Plan, ReaderKind, Scenario},
     serial::{Op, Write, explains},
-    world::{Outcome, ReadEnd, Verdict, World},
+    world::{Client, Outcome, ReadEnd, Verdict, World},
 };
 use stateright::Property;
 use vatic_core::{
@@ -28,8 +28,8 @@ pub const ONCE: &str = "every commit is applied exactly once";
 /// A snapshot shows exactly the commits up to its time, and the order of commit times is a serial
 /// order.
 pub const CUTS: &str = "snapshots are consistent cuts";
-/// What is not as was foreseen commits nowhere, if a group that it writes in enforces that, whatever
-/// its gateway says.
+/// What is not as was foreseen commits nowhere, if a group that it writes in enforces that,
+/// whatever its gateway says.
 pub const FORESEEN: &str = "what strays from its forecast is not committed where that is enforced";
 /// What a home group tolerates is learnt from each of its decided transactions, once.
 pub const FOLDED: &str = "each score is folded once, at home, with the decision";
@@ -87,12 +87,14 @@ fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
     };
     world.sites.iter().enumerate().all(|(at, site)| {
         let folded = tolerance::of_group(&site.state).decisions() as usize;
-        let decided = |plan: usize| world.log.decided[plan][at].is_some();
-        let most = judged(at).filter(|(plan, _)| decided(*plan)).count();
         // Where a rollback came before any vote, nobody told the group how it was judged.
-        let voted = |plan: usize| world.log.voted[plan][at];
-        let least = judged(at).filter(|(plan, _)| decided(*plan) && voted(*plan)).count();
-        (least..=most).contains(&folded)
+        let known = |client: &Client| {
+            let tid = client.sealed.as_deref().map(Sealed::tid);
+            tid.is_some_and(|tid| site.group.outcome(&site.state, tid).judgement.is_some())
+        };
+        let decided = |plan: usize| world.log.decided[plan][at].is_some();
+        let due = judged(at).filter(|(plan, (_, client))| decided(*plan) && known(client));
+        folded == due.count()
     })
 }
 

@@ -59,8 +59,8 @@ fn validation() -> Scenario {
 fn validation_passed_off() -> Scenario {
     Scenario {
         name: "validation-passed-off",
-        about: "two deposits that stray, one of them passed off as foreseen, and one that does not; \
-                the group enforces forecasts",
+        about: "two deposits that stray, one of them passed off as foreseen, and one that does \
+                not; the group enforces forecasts",
         keys: vec![at(0, "a")],
         plans: vec![
             deposit(1, Judged::Strange),

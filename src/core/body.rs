@@ -179,8 +179,8 @@ impl Body {
     /// (two's complement); 0, or where it serves a request 1, principal, id, route, mint, group,
     /// content; 0, or where it was judged 1, class, the number of the forecast footprint's cells,
     /// each one's place and sum (two's complement), its count, prefix and spread, the count that
-    /// came, the verdict as 1 (valid) or 0, distance, spread, score, tolerance and prefix, round trip, mean round trip,
-    /// missing partial digests, transactions in flight.
+    /// came, the verdict as 1 (valid) or 0, distance, spread, score, tolerance and prefix, round
+    /// trip, mean round trip, missing partial digests, transactions in flight.
     pub fn digest(&self) -> Hash {
         let hasher = Hasher::new("vatic/body/v2")
             .bytes(&self.tid.to_bytes())

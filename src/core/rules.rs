@@ -55,6 +55,8 @@ pub enum Mutant {
     EnforcesNothing,
     /// A score is folded where a No is recorded, and again with its decision.
     FoldedUndecided,
+    /// What is rolled back is not folded: where forecasts are enforced, nothing invalid counts.
+    FoldsCommitsAlone,
     /// The record of a rollback yields a receipt too.
     ReceiptOfRollback,
     /// A ring need not follow the one before it.
@@ -120,8 +122,12 @@ impl Mutant {
     ];
 
     /// Those of validation.
-    pub const OF_VALIDATION: [Mutant; 3] =
-        [Mutant::JudgementUnchecked, Mutant::EnforcesNothing, Mutant::FoldedUndecided];
+    pub const OF_VALIDATION: [Mutant; 4] = [
+        Mutant::JudgementUnchecked,
+        Mutant::EnforcesNothing,
+        Mutant::FoldedUndecided,
+        Mutant::FoldsCommitsAlone,
+    ];
 
     /// Those of the key lane.
     pub const OF_LANES: [Mutant; 5] = [

@@ -40,7 +40,7 @@ pub const OWN_DECISIONS_MIN: u64 = 200;
 /// With fewer decisions in all nothing is an alarm: there is nothing to compare with.
 pub const DECISIONS_MIN: u64 = 20;
 /// Most classes with a tracker of their own; the one that was idle longest makes room.
-pub const CLASSES_MAX: usize = 256;
+pub const CLASSES_MAX: usize = 64;
 /// Alarms too many or too few, in millionths, that the integrator does not let happen.
 const EXCESS_MAX: i64 = 8 * MILLION;
 /// The integrator's largest correction, in scales.

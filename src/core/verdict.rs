@@ -3,7 +3,7 @@
 //! The gateway computes it before voting; it travels in the body as the fixed-point data below,
 //! which is all that is needed to compute it again, as every participant does. Judged is the last
 //! forecast that was made at or before half of the final count. The home group folds each score
-//! into what is tolerated from then on, once, where its first decision is recorded.
+//! into what is tolerated from then on, once, where its first decision is recorded, as far as it knows the body by then.
 
 use crate::{
     chain::Seal,
@@ -84,8 +84,8 @@ pub struct Judgement {
 pub enum Action {
     /// Vote.
     Proceed,
-    /// Vote after a dry run has shown how.
-    DryRun,
+    /// Vote once nobody is in the way, or after a while.
+    Wait,
     /// Roll back: it is not what was forecast.
     RollBack,
 }
@@ -168,13 +168,13 @@ pub fn score(distance: Score, spread: Score) -> Score {
     u64::try_from(wide / (u128::from(STEP) + u128::from(spread))).unwrap_or(u64::MAX)
 }
 
-/// What a policy makes of a verdict. What ended just as forecast is never rolled back: of the few
-/// that a broken tie alone calls invalid, it makes a note.
+/// What a policy makes of a verdict. What ended just as forecast goes on: that a broken tie alone
+/// calls a few of these invalid is noted.
 pub fn action(validation: Validation, verdict: &Verdict) -> Action {
     match (verdict.valid, validation) {
         (true, _) | (false, Validation::Observe) => Action::Proceed,
-        (false, Validation::Resolve) => Action::DryRun,
-        (false, Validation::Enforce) if verdict.distance == 0 => Action::Proceed,
+        (false, _) if verdict.distance == 0 => Action::Proceed,
+        (false, Validation::Resolve) => Action::Wait,
         (false, Validation::Enforce) => Action::RollBack,
     }
 }

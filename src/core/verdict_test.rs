@@ -112,9 +112,11 @@ fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
         assert_eq!(action(validation, &valid), Action::Proceed);
     }
     assert_eq!(action(Validation::Observe, &invalid), Action::Proceed);
-    assert_eq!(action(Validation::Resolve, &invalid), Action::DryRun);
+    assert_eq!(action(Validation::Resolve, &invalid), Action::Wait);
     assert_eq!(action(Validation::Enforce, &invalid), Action::RollBack);
     let exact = judge(&[1, 2], 0);
     assert!(!exact.valid, "a broken tie is above a tolerance of nothing");
-    assert_eq!(action(Validation::Enforce, &exact), Action::Proceed);
+    for validation in [Validation::Resolve, Validation::Enforce] {
+        assert_eq!(action(validation, &exact), Action::Proceed);
+    }
 }

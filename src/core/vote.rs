@@ -34,7 +34,7 @@ use alloc::{
 
 /// What a Yes would hold and install.
 #[derive(Default)]
-struct Judged {
+struct Granted {
     reads: Vec<Key>,
     ranges: Vec<KeyRange>,
     images: Vec<Image>,
@@ -72,8 +72,8 @@ impl Group {
             Ok(checked) => checked,
             Err(fault) => return (Reply::Fault(fault), None),
         };
-        match self.judge(state, body, part, checked) {
-            Ok(judged) => self.vote_yes(state, body, digest, judged, (*hint, origin)),
+        match self.weigh(state, body, part, checked) {
+            Ok(granted) => self.vote_yes(state, body, digest, granted, (*hint, origin)),
             Err(why) => (self.vote_no(state, body, digest, why), None),
         }
     }
@@ -143,13 +143,13 @@ impl Group {
         state: &mut impl State,
         body: &Body,
         digest: Hash,
-        judged: Judged,
+        granted: Granted,
         (hint, origin): (Timestamp, Option<Origin>),
     ) -> (Reply, Option<YesEffect>) {
         let tid = body.tid;
         let ts = self.head.clock.next().max(hint);
         self.head.clock = ts;
-        let images = Hasher::new("vatic/images/v1").bytes(&codec::encode(&judged.images)).finish();
+        let images = Hasher::new("vatic/images/v1").bytes(&codec::encode(&granted.images)).finish();
         let participants = body.groups();
         let alone = participants.len() == 1;
         let decision = alone.then_some(Decision::Committed { ts });
@@ -163,11 +163,11 @@ impl Group {
         self.keep(state, tid, &txn, place, aggregate);
         self.drop_stage(state, tid);
         if alone {
-            for (image, replaced) in judged.images.iter().zip(judged.replaced) {
+            for (image, replaced) in granted.images.iter().zip(granted.replaced) {
                 self.install_over(state, body.claim.as_ref(), image, replaced, ts);
             }
         } else {
-            let Judged { reads, ranges, images, growth, .. } = judged;
+            let Granted { reads, ranges, images, growth, .. } = granted;
             let prepared = Prepared { body: body.clone(), ts, reads, ranges, images, growth };
             tables::save(state, tables::prepared(tid), &prepared);
             lock::acquire(state, tid, &prepared);
@@ -216,7 +216,12 @@ impl Group {
         if aggregate.is_some() && txn.decision.is_some() {
             self.list(Garbage::Outcome(tid), self.config.limits.outcome_ttl_us);
         }
-        if txn.decision.is_some() || broken!(self.rules, FoldedUndecided) {
+        let folds = match txn.decision {
+            None => broken!(self.rules, FoldedUndecided),
+            Some(Decision::RolledBack(_)) => !broken!(self.rules, FoldsCommitsAlone),
+            Some(Decision::Committed { .. }) => true,
+        };
+        if folds {
             let judged = aggregate.and_then(|aggregate| aggregate.body?.judgement.as_ref());
             judged.into_iter().for_each(|judged| tolerance::fold_into(state, judged));
         }
@@ -224,13 +229,13 @@ impl Group {
     }
 
     /// The rule itself: what a Yes would hold and install, or why it is a No.
-    fn judge(
+    fn weigh(
         &self,
         state: &impl Read,
         body: &Body,
         part: &Part,
         checked: Checked,
-    ) -> Result<Judged, Why> {
+    ) -> Result<Granted, Why> {
         self.check_foreseen(body, &checked)?;
         let claim = body.claim.as_ref().filter(|claim| claim.group == self.id);
         let claimed = claim.map(|claim| claim.request.key());
@@ -241,12 +246,12 @@ impl Group {
         let alone = body.participants.len() == 1;
         let (reads, ranges) =
             if alone { Default::default() } else { self.held_reads(&reads, part) };
-        let mut judged = self.images(state, checked)?;
+        let mut granted = self.images(state, checked)?;
         if let Some(claim) = claim {
-            judged.push(self.claim_image(state, body.tid, claim)?, None, 0);
+            granted.push(self.claim_image(state, body.tid, claim)?, None, 0);
         }
-        self.head.quota.check(judged.growth, &self.config.limits)?;
-        Ok(Judged { reads, ranges, ..judged })
+        self.head.quota.check(granted.growth, &self.config.limits)?;
+        Ok(Granted { reads, ranges, ..granted })
     }
 
     /// What is not what was forecast of it is rolled back where a collection that it writes here
@@ -293,7 +298,7 @@ impl Group {
     }
 
     /// The images of what is written.
-    fn images(&self, state: &impl Read, checked: Checked) -> Result<Judged, Why> {
+    fn images(&self, state: &impl Read, checked: Checked) -> Result<Granted, Why> {
         let mut records: BTreeMap<Key, Touched> = BTreeMap::new();
         for (seq, Delta { key, op }) in checked.deltas {
             let record = records.entry(key).or_insert_with_key(|key| Touched::by(state, key, &op));
@@ -308,11 +313,11 @@ impl Group {
                 }
             }
         }
-        let mut judged = Judged::default();
+        let mut granted = Granted::default();
         for (key, record) in records.into_iter().filter(|(_, record)| record.written) {
-            judged.push(Image { key, fields: record.fields }, record.stored, record.bytes);
+            granted.push(Image { key, fields: record.fields }, record.stored, record.bytes);
         }
-        Ok(judged)
+        Ok(granted)
     }
 
     fn claim_image(&self, state: &impl Read, tid: Tid, claim: &Claim) -> Result<Image, Why> {
@@ -350,7 +355,7 @@ impl Group {
     }
 }
 
-impl Judged {
+impl Granted {
     fn push(&mut self, image: Image, replaced: Option<Vec<u8>>, replaced_bytes: u64) {
         let bytes = quota::record_bytes(&image.key, image.fields.as_ref());
         self.growth += bytes as i64 - replaced_bytes as i64;
