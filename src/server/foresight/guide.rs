@@ -52,7 +52,7 @@ pub(crate) struct Guide {
     validation: Validation,
     /// `None`: nobody needs to know and the learner has enough to do.
     walk: Option<Walk>,
-    /// Forecasts are asked for.
+    /// Forecasts are asked for, whatever it writes.
     asks: bool,
     asked: usize,
     line: Arc<Line>,
@@ -101,8 +101,8 @@ impl Guide {
     pub(crate) fn at_once(foresight: &Foresight, principal: &str, cluster: &Cluster) -> Guide {
         let mut guide = Guide { at_once: true, ..Guide::new(foresight) };
         guide.policies = cluster.policies();
-        guide.asks = foresight.learns() && guide.policies.enforce();
-        guide.walk = guide.asks.then(|| guide.walk_of(principal));
+        let foreseen = foresight.learns() && guide.policies.enforce();
+        guide.walk = foreseen.then(|| guide.walk_of(principal));
         guide
     }
 
@@ -128,9 +128,12 @@ impl Guide {
             self.foresight.counters.oversized.inc_by(u64::from(!before));
             return;
         }
-        let due = if self.at_once { walk.steps.len() == 1 } else { ask_at(walk.steps.len()) };
-        if let Some(class) = walk.class().filter(|_| self.asks && due) {
-            let (steps, line) = (walk.steps.clone(), self.line.clone());
+        let (seen, due) = match self.at_once {
+            true => (1, self.validation == Validation::Enforce && self.asked == 0),
+            false => (walk.steps.len(), self.asks && ask_at(walk.steps.len())),
+        };
+        if let Some(class) = walk.class().filter(|_| due) {
+            let (steps, line) = (walk.steps[..seen].to_vec(), self.line.clone());
             self.asked += usize::from(self.foresight.ask(Asked::Forecast { class, steps, line }));
         }
     }
