@@ -25,6 +25,7 @@ fn descriptor_set_names_every_service() {
             "ClusterService",
             "ConflictService",
             "PipelineService",
+            "PolicyService",
             "QueueService",
             "RecordService",
             "TransactionService",

@@ -84,7 +84,7 @@ fn order() -> Scenario {
         begins: 2,
         ends: 5,
         witnesses: vec![property::AGED, property::GIVEN_UP, property::EMPTY],
-        unique_states: Some(173_314),
+        unique_states: Some(192_510),
         ..Scenario::default()
     }
 }

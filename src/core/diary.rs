@@ -129,6 +129,9 @@ pub enum Why {
     /// Applying it gives other replies.
     #[error("entry {0} is answered differently")]
     Replies(u64),
+    /// It does not come after the one before it.
+    #[error("entry {0} does not come after the one before it")]
+    Order(u64),
     /// Applying it leads elsewhere.
     #[error("entry {0} leads to another chain")]
     Chain(u64),
@@ -156,6 +159,9 @@ pub fn play(diary: &[u8], rules: Rules) -> Result<Played, Difference> {
             Page::Entry { index, commands, chain, replies } => {
                 let unopened = || differs(Why::Unopened(index));
                 let (group, state) = stage.as_mut().ok_or_else(unopened)?;
+                if index <= group.chain().index {
+                    return Err(differs(Why::Order(index)));
+                }
                 played.entries += 1;
                 played.commands += commands.len() as u64;
                 let now = again(group, state, index, &commands, replies.is_some());

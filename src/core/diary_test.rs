@@ -91,5 +91,8 @@ fn entries_that_are_missing_swapped_or_come_before_a_state_differ() {
     let mut swapped = whole.clone();
     swapped.swap(3, 4);
     assert_eq!(played(&swapped).expect_err("an entry comes too early").why, Why::Chain(3));
+    let mut repeated = whole.clone();
+    repeated.insert(4, whole[3].clone());
+    assert_eq!(played(&repeated).expect_err("an entry comes twice").why, Why::Order(2));
     assert_eq!(played(&whole[1..]).expect_err("no state").why, Why::Unopened(1));
 }
