@@ -41,6 +41,8 @@ use vatic_tests::tests;
 
 const PLAN: Plan = Plan { threads: 4, deadline: Duration::from_secs(90) };
 
+const PLAN: Plan = Plan { threads: 4, deadline: Duration::from_secs(90) };
+
 fn main() -> ExitCode {
     suite::run(
         PLAN,

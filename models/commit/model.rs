@@ -153,10 +153,8 @@ impl Model for Spine {
         let Scenario { plans, readers, recoverers, .. } = &self.scenario;
         let open = |place| {
             let site = Site::open(group_id(place), self.rules);
-            Shared::new(match self.scenario.enforces.contains(&place) {
-                true => site.apply(&self.enforcement(), self.rules).0,
-                false => site,
-            })
+            let apply = |site: Site, command| site.apply(&command, self.rules).0;
+            Shared::new(self.founding(place).into_iter().fold(site, apply))
         };
         vec![World {
             sites: (0..self.scenario.groups()).map(open).collect(),
@@ -250,7 +248,12 @@ impl Spine {
         Reading { plan, atlas: &self.atlas, sites: &world.sites, rules: self.rules }
     }
 
-    /// What has a group enforce forecasts in every collection.
+    /// What a group applies before anything else: that it enforces forecasts in every collection,
+    /// if it does.
+    pub fn founding(&self, group: usize) -> Option<Command> {
+        self.scenario.enforces.contains(&group).then(|| self.enforcement())
+    }
+
     fn enforcement(&self) -> Command {
         let policy = Policy { validation: Validation::Enforce };
         let collections = self.scenario.keys.iter().map(|place| place.collection.to_owned());

@@ -35,8 +35,7 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Shared {
-    /// Endpoints of the cluster, `http://HOST:PORT`, separated by commas
-    /// [default: http://127.0.0.1:7400]
+    /// Endpoints, `http://HOST:PORT`, separated by commas [default: http://127.0.0.1:7400]
     #[arg(long, short, global = true, env = "VATIC_ENDPOINTS", value_delimiter = ',')]
     pub(crate) endpoints: Vec<String>,
     /// How results are printed [default: table]

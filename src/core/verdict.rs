@@ -3,7 +3,8 @@
 //! The gateway computes it before voting; it travels in the body as the fixed-point data below,
 //! which is all that is needed to compute it again, as every participant does. Judged is the last
 //! forecast that was made at or before half of the final count. The home group folds each score
-//! into what is tolerated from then on, once, where its first decision is recorded, as far as it knows the body by then.
+//! into what is tolerated from then on, once, where its first decision is recorded, as far as it
+//! knows the body by then.
 
 use crate::{
     chain::Seal,

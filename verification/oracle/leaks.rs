@@ -1,6 +1,6 @@
 //! What is forgotten is gone: once a group has forgotten all transactions and collected all that is
-//! due, it holds its configuration, its head, live records and the newest heads of its chain, and
-//! not a row more.
+//! due, it holds its configuration, its head, live records, the newest heads of its chain and what
+//! it tolerates, and not a row more.
 
 use super::at;
 use crate::{
@@ -12,8 +12,9 @@ use vatic_core::command::{Command, Decision, Reply, Standing};
 /// Past every time-to-live that a seed can draw.
 const FAR_US: u64 = 1_000_000_000;
 
-/// The tables that may hold rows then: configuration, head, latest versions, chain heads.
-const KEPT: &[u8] = b"corn";
+/// The tables that may hold rows then: configuration, head, latest versions, chain heads, what
+/// is tolerated.
+const KEPT: &[u8] = b"cornv";
 
 pub(super) fn check(world: &World) -> Vec<Violation> {
     let mut found = Vec::new();

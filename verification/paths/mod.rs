@@ -102,7 +102,10 @@ impl<S: Shelf> Walker<'_, S> {
         let mut world = self.spine.init_states().remove(0);
         self.spine.take_heard();
         let mut groups: Vec<Group> = (0..world.sites.len()).map(|at| self.open(at)).collect();
-        for (at, group) in groups.iter().enumerate() {
+        for (at, group) in groups.iter_mut().enumerate() {
+            for command in self.spine.founding(at) {
+                group.apply(self.shelf.state(at), &command).map_err(|halt| halt.to_string())?;
+            }
             group.save(self.shelf.state(at));
             self.shelf.publish(at);
         }

@@ -1,6 +1,6 @@
 //! `vatic bench run`: how fast a running cluster is, and what it costs. `vatic bench compare`: the
 //! same under several policies, in turns. `vatic bench overload`: what it does when it is asked for
-//! more than it can. `vatic bench streams`: what foreseeing is worth to streams that take their time.
+//! more than it can. `vatic bench streams`: what foreseeing is worth to streams that take time.
 //!
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
