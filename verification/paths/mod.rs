@@ -103,7 +103,7 @@ impl<S: Shelf> Walker<'_, S> {
         self.spine.take_heard();
         let mut groups: Vec<Group> = (0..world.sites.len()).map(|at| self.open(at)).collect();
         for (at, group) in groups.iter_mut().enumerate() {
-            for command in self.spine.founding(at) {
+            if let Some(command) = self.spine.founding(at) {
                 group.apply(self.shelf.state(at), &command).map_err(|halt| halt.to_string())?;
             }
             group.save(self.shelf.state(at));
