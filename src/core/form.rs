@@ -25,6 +25,9 @@ pub(crate) struct Checked {
     pub(crate) deltas: Vec<(u64, Delta)>,
 }
 
+/// Transitions' bytes by their number, ascending.
+type Numbered<'a> = Vec<(u64, Cow<'a, [u8]>)>;
+
 impl Group {
     pub(crate) fn check(
         &self,
@@ -135,7 +138,7 @@ impl Group {
         state: &impl Read,
         body: &Body,
         part: &'a Part,
-    ) -> Result<Vec<(u64, Cow<'a, [u8]>)>, Fault> {
+    ) -> Result<Numbered<'a>, Fault> {
         let mut transitions = Vec::with_capacity(part.transitions.len());
         if self.census.staged > 0 {
             let (from, to) = tables::stage_of(body.tid);

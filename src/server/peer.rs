@@ -27,6 +27,7 @@ use vatic_core::{
 
 /// A question to one group's leader, or to a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // It lives for one call; boxing would cost more.
 pub(crate) enum PeerRequest {
     /// Replicate a command.
     Propose { group: GroupId, command: Command, origin: Origin },
@@ -111,6 +112,7 @@ pub(crate) enum PeerRead {
 
 /// The answer to a [`PeerRequest`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // It lives for one call; boxing would cost more.
 pub(crate) enum PeerReply {
     /// The command is applied.
     Applied(Proposed),
