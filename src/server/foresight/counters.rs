@@ -19,7 +19,7 @@ pub(crate) struct Counters {
     pub(crate) invalid: IntCounter,
     /// The forecast was not there at the seal.
     pub(crate) late: IntCounter,
-    /// Tried out first, and who was in the way let go, or not in time.
+    /// Tried out first: nobody known was in the way by then, or somebody still was.
     pub(crate) freed: IntCounter,
     pub(crate) blocked: IntCounter,
     pub(crate) overwritten: IntCounter,
