@@ -255,7 +255,7 @@ impl Spine {
     }
 
     fn enforcement(&self) -> Command {
-        let policy = Policy { validation: Validation::Enforce };
+        let policy = Policy { validation: Validation::Enforce, ..Policy::default() };
         let collections = self.scenario.keys.iter().map(|place| place.collection.to_owned());
         let set = collections.map(|collection| (collection, policy)).collect();
         let policies = Policies { version: 1, set };

@@ -7,13 +7,14 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use vatic_client::{Request, RequestError};
 use vatic_core::id::{Tid, TidError};
 use vatic_core::key::Key;
+use vatic_core::strategy::Strategy;
 use vatic_core::value::{Scalar, Value};
 
 use crate::anomalies::AnomaliesCommand;
 use crate::bench::{BenchOverloadArgs, BenchStreamsArgs, Extent, Policy, Workload};
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
-use crate::policy::PolicyCommand;
+use crate::policy::{self, PolicyCommand};
 use crate::queue::{EnqueueArgs, QueueCommand};
 
 /// A replicated transactional store that proves what it committed.
@@ -315,6 +316,9 @@ pub(crate) struct TxnArgs {
     /// Begin anew as soon as a version that was read is overwritten
     #[arg(long)]
     pub(crate) abort_early: bool,
+    /// What to do about conflicts [default: what the collection of the first record says]
+    #[arg(long, value_parser = policy::strategies())]
+    pub(crate) strategy: Option<Strategy>,
 }
 
 #[derive(Debug, Subcommand)]

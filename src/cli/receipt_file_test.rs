@@ -10,6 +10,7 @@ use vatic_core::hash::Hash;
 use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::merkle::Path;
 use vatic_core::receipt::{Proof, Receipt};
+use vatic_core::strategy::Basis;
 
 use crate::receipt_file::{render, verify_text};
 
@@ -28,6 +29,7 @@ pub(crate) fn committed(by: i64) -> Committed {
         participants: vec![Participant { group, part: Hash::ZERO, footprint }],
         claim: None,
         judgement: None,
+        basis: Basis::Reads,
     };
     let proof = Proof {
         group,

@@ -29,6 +29,10 @@ pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<(
     let foresight = Foresight { forecasts, warnings: forecasts, abort_early };
     let teller = Teller::new(settings.output);
     let runner = client.transaction().foresee(foresight).observe(&teller);
+    let runner = match args.strategy {
+        Some(strategy) => runner.strategy(strategy),
+        None => runner,
+    };
     let mut done = runner.run(|txn| play(txn, &steps, &teller)).await?;
     if let Some(path) = &args.receipt_out {
         // The first answer has the leaders' signatures; a majority's come within about a second.
@@ -107,6 +111,7 @@ fn of_receipt(committed: &Committed) -> anyhow::Result<Json> {
     result["transitions"] = json!(receipt.body.seal.count);
     result["seed"] = json!(receipt.body.seal.seed.to_hex());
     result["head"] = json!(receipt.body.seal.head.to_hex());
+    result["basis"] = json!(receipt.body.basis.name());
     Ok(result)
 }
 

@@ -9,6 +9,7 @@ use vatic_core::delta::Delta;
 use vatic_core::hash::Hash;
 use vatic_core::id::Tid;
 use vatic_core::key::{Key, KeyRange};
+use vatic_core::strategy::Strategy;
 use vatic_proto::v1;
 use vatic_proto::v1::transact_request::Frame;
 use vatic_proto::v1::transact_response::Frame as Answer;
@@ -34,7 +35,7 @@ const NOTICES_MAX: usize = 256;
 pub(crate) struct Plan {
     /// Not set: without exactly-once.
     pub(crate) request: Option<Arc<Request>>,
-    pub(crate) isolation: v1::Isolation,
+    pub(crate) strategy: Option<Strategy>,
     pub(crate) foresight: Foresight,
     /// When the run is over, with all that it asks afterwards.
     pub(crate) end: Instant,
@@ -295,10 +296,11 @@ impl Attempt {
             request_id,
             home: None,
             seed: None,
-            isolation: self.plan.isolation.into(),
+            isolation: v1::Isolation::Unspecified.into(),
             deadline_ms: 0,
             foresight: Some(convert::foresight_out(self.plan.foresight)),
             priority: inner.options.priority.into(),
+            strategy: convert::strategy_out(self.plan.strategy).into(),
         };
         self.home = Some(first.clone());
         self.wanted = Some(node.clone());

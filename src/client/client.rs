@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
+use vatic_core::strategy::Strategy;
 use vatic_proto::{metadata, v1};
 
 use crate::cluster::Cluster;
@@ -40,6 +41,8 @@ pub struct Options {
     /// Priority class of what is submitted, 0 to 255: where a node is asked for more than it can
     /// do, the lower are refused first.
     pub priority: u8,
+    /// What is done about conflicts; `None`: what the collection of the first record touched says.
+    pub strategy: Option<Strategy>,
 }
 
 /// Which node is asked first. Each fails over to the others.

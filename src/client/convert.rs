@@ -10,6 +10,8 @@ use bytes::Bytes;
 use vatic_core::hash::Hash;
 use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::key::{Key, KeyRange};
+use vatic_core::policy::{Policy, Validation};
+use vatic_core::strategy::Strategy;
 use vatic_core::value::{Fields, Scalar, Value};
 use vatic_proto::v1;
 
@@ -117,6 +119,39 @@ pub(crate) fn rollback_in(rollback: &v1::Rollback, transaction_id: &[u8]) -> Rol
     }
 }
 
+/// None: that of the collection of the first record that is touched.
+pub(crate) fn strategy_out(strategy: Option<Strategy>) -> v1::Strategy {
+    match strategy {
+        None => v1::Strategy::Unspecified,
+        Some(Strategy::Optimistic) => v1::Strategy::Optimistic,
+        Some(Strategy::Rebase) => v1::Strategy::Rebase,
+        Some(Strategy::Snapshot) => v1::Strategy::Snapshot,
+        Some(Strategy::Lock) => v1::Strategy::Lock,
+        Some(Strategy::LastWriterWins) => v1::Strategy::LastWriterWins,
+    }
+}
+
+pub(crate) fn policy_in(policy: &v1::Policy) -> Result<Policy, Malformed> {
+    let validation = match policy.validation() {
+        v1::Validation::Observe => Validation::Observe,
+        v1::Validation::Resolve => Validation::Resolve,
+        v1::Validation::Enforce => Validation::Enforce,
+        v1::Validation::Unspecified => return Err("a policy without a validation"),
+    };
+    let known = |strategy: &Strategy| strategy_out(Some(*strategy)) == policy.strategy();
+    let strategy = Strategy::ALL.into_iter().find(known);
+    Ok(Policy { validation, strategy: strategy.ok_or("a policy without a strategy")? })
+}
+
+pub(crate) fn validation_out(validation: Option<Validation>) -> v1::Validation {
+    match validation {
+        None => v1::Validation::Unspecified,
+        Some(Validation::Observe) => v1::Validation::Observe,
+        Some(Validation::Resolve) => v1::Validation::Resolve,
+        Some(Validation::Enforce) => v1::Validation::Enforce,
+    }
+}
+
 pub(crate) fn foresight_out(foresight: Foresight) -> v1::Foresight {
     let Foresight { forecasts, warnings, abort_early } = foresight;
     v1::Foresight { forecasts, warnings, abort_early }
@@ -200,6 +235,7 @@ fn cause_in(cause: v1::RollbackCause) -> Cause {
         v1::RollbackCause::Recovered => Cause::Recovered,
         v1::RollbackCause::ClientAbort => Cause::ClientAbort,
         v1::RollbackCause::IdleTimeout => Cause::IdleTimeout,
+        v1::RollbackCause::WriteConflict => Cause::WriteConflict,
     }
 }
 

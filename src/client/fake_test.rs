@@ -19,6 +19,7 @@ use vatic_core::hash::Hash;
 use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::merkle::Path;
 use vatic_core::receipt::{Proof, Receipt};
+use vatic_core::strategy::Basis;
 use vatic_proto::v1;
 use vatic_proto::v1::transact_request::Frame;
 use vatic_proto::v1::transact_response::Frame as Answer;
@@ -342,6 +343,7 @@ fn receipt(tid: Tid, seed: Hash, deltas: &[Bytes]) -> Receipt {
         participants: vec![participant],
         claim: None,
         judgement: None,
+        basis: Basis::Reads,
     };
     let proof = Proof {
         group,

@@ -80,6 +80,7 @@ pub enum Cause {
     Recovered,
     ClientAbort,
     IdleTimeout,
+    WriteConflict,
 }
 
 impl Cause {
@@ -103,6 +104,7 @@ impl Cause {
             Cause::Recovered => "recovered",
             Cause::ClientAbort => "client_abort",
             Cause::IdleTimeout => "idle_timeout",
+            Cause::WriteConflict => "write_conflict",
         }
     }
 }

@@ -260,7 +260,7 @@ impl Pipeline {
         let partition = first.key.partition.as_str();
         request.into_iter().for_each(|request| request.route_by(partition));
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
-        let message = self.shared.client.prioritised(submit::message(request, &encoded));
+        let message = self.shared.client.with_options(submit::message(request, &encoded));
         let message = v1::SubmitRequest { token, ..message };
         let group = self.shared.leaders.group_of(partition);
         let end = self.shared.client.operation_end();

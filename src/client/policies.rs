@@ -2,28 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use vatic_core::policy::Validation;
+use vatic_core::policy::{Policy, PolicyChange};
 use vatic_proto::v1;
 
 use crate::client::Client;
+use crate::convert;
 use crate::error::ClientError;
 
 impl Client {
-    /// Sets what a transaction that strays from its forecast comes to, if it writes this
-    /// collection. When this returns the votes of all groups are held to it.
-    pub async fn set_validation(
+    /// Sets a collection's policy, or a part of it. When this returns the votes of all groups are
+    /// held to it.
+    pub async fn set_policy(
         &self,
         collection: &str,
-        validation: Validation,
+        change: PolicyChange,
     ) -> Result<(), ClientError> {
-        let validation = match validation {
-            Validation::Observe => v1::Validation::Observe,
-            Validation::Resolve => v1::Validation::Resolve,
-            Validation::Enforce => v1::Validation::Enforce,
-        };
         let asked = self.call("SetPolicy", None, |node| {
-            let collection = collection.to_owned();
-            let policy = Some(v1::Policy { collection, validation: validation.into() });
+            let policy = Some(v1::Policy {
+                collection: collection.to_owned(),
+                validation: convert::validation_out(change.validation).into(),
+                strategy: convert::strategy_out(change.strategy).into(),
+            });
             let request = self.request(v1::SetPolicyRequest { policy });
             let mut service = self.policy_service(&node);
             async move { service.set_policy(request).await }
@@ -31,8 +30,8 @@ impl Client {
         asked.await.map(drop)
     }
 
-    /// The collections whose validation is not the default.
-    pub async fn validations(&self) -> Result<BTreeMap<String, Validation>, ClientError> {
+    /// The policies that are not the default, by collection.
+    pub async fn policies(&self) -> Result<BTreeMap<String, Policy>, ClientError> {
         let (answer, node) = self
             .call("ListPolicies", None, |node| {
                 let request = self.request(v1::ListPoliciesRequest {});
@@ -41,15 +40,8 @@ impl Client {
             })
             .await?;
         let read = |policy: v1::Policy| {
-            let validation = match policy.validation() {
-                v1::Validation::Observe => Validation::Observe,
-                v1::Validation::Resolve => Validation::Resolve,
-                v1::Validation::Enforce => Validation::Enforce,
-                v1::Validation::Unspecified => {
-                    return Err(node.broke("a policy without a validation"));
-                }
-            };
-            Ok((policy.collection, validation))
+            let read = convert::policy_in(&policy).map_err(|what| node.broke(what))?;
+            Ok((policy.collection, read))
         };
         answer.policies.into_iter().map(read).collect()
     }

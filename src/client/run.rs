@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vatic_proto::v1;
+use vatic_core::strategy::Strategy;
 
 use crate::attempt::{Attempt, Plan};
 use crate::call::Attempts;
@@ -57,7 +57,7 @@ impl Observer for Silent {}
 pub struct Runner<'a> {
     client: &'a Client,
     exactly_once: bool,
-    snapshot: bool,
+    strategy: Option<Strategy>,
     foresight: Foresight,
     observer: &'a dyn Observer,
 }
@@ -90,7 +90,7 @@ impl Client {
         Runner {
             client: self,
             exactly_once: true,
-            snapshot: false,
+            strategy: self.inner.options.strategy,
             foresight: Foresight::default(),
             observer: &Silent,
         }
@@ -106,10 +106,10 @@ impl<'a> Runner<'a> {
         self
     }
 
-    /// Snapshot isolation in place of strict serializability.
+    /// What is done about conflicts, in place of what the client's options or the collection say.
     #[must_use]
-    pub fn snapshot_isolation(mut self) -> Self {
-        self.snapshot = true;
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = Some(strategy);
         self
     }
 
@@ -180,11 +180,7 @@ impl<'a> Runner<'a> {
     fn plan(&self) -> Plan {
         Plan {
             request: self.exactly_once.then(|| Arc::new(Request::mint())),
-            isolation: if self.snapshot {
-                v1::Isolation::Snapshot
-            } else {
-                v1::Isolation::StrictSerializable
-            },
+            strategy: self.strategy,
             foresight: self.foresight,
             end: self.client.operation_end(),
         }
@@ -198,7 +194,8 @@ impl<'a> Runner<'a> {
         };
         let sealed = Instant::now();
         match attempt.commit().await {
-            Ok(Outcome::Committed(committed)) if Some(committed.tid) == attempt.tid() => {
+            // The gateway may have made attempts of its own.
+            Ok(Outcome::Committed(committed)) if !committed.replayed => {
                 self.observer.committed(sealed.elapsed());
                 let (tid, version) = (committed.tid, committed.version);
                 match committed.evidence.verify_as(tid, attempt.seed(), version) {

@@ -37,7 +37,7 @@ impl Client {
         let partition = first.key.partition.as_str();
         request.route_by(partition);
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
-        let message = self.prioritised(message(Some(request), &encoded));
+        let message = self.with_options(message(Some(request), &encoded));
         let end = self.operation_end();
         let mut attempts = Attempts::before_settling(self, end);
         let mut uncertain = false;
@@ -85,9 +85,11 @@ impl Client {
         }
     }
 
-    /// With this client's priority.
-    pub(crate) fn prioritised(&self, message: v1::SubmitRequest) -> v1::SubmitRequest {
-        v1::SubmitRequest { priority: self.inner.options.priority.into(), ..message }
+    /// With this client's priority and strategy.
+    pub(crate) fn with_options(&self, message: v1::SubmitRequest) -> v1::SubmitRequest {
+        let options = &self.inner.options;
+        let strategy = convert::strategy_out(options.strategy).into();
+        v1::SubmitRequest { priority: options.priority.into(), strategy, ..message }
     }
 
     /// The last word on a request of which some attempt was lost.
@@ -119,9 +121,10 @@ pub(crate) fn message(request: Option<&Request>, encoded: &[Vec<u8>]) -> v1::Sub
         request_id: request.and_then(convert::request_out),
         transitions: transitions(encoded),
         seed: None,
-        isolation: v1::Isolation::StrictSerializable.into(),
+        isolation: v1::Isolation::Unspecified.into(),
         token: 0,
         priority: 0,
+        strategy: v1::Strategy::Unspecified.into(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyError, KeyRange},
     request::Claim,
+    strategy::Basis,
     verdict::Judgement,
 };
 use alloc::vec::Vec;
@@ -32,6 +33,8 @@ pub struct Body {
     pub claim: Option<Claim>,
     /// What was forecast of it and how it was judged, if it was.
     pub judgement: Option<Judgement>,
+    /// What of its reads holds.
+    pub basis: Basis,
 }
 
 /// One participant in a body.
@@ -172,7 +175,7 @@ impl core::fmt::Display for LimitName {
 }
 
 impl Body {
-    /// The digest that names this body: `H("vatic/body/v2"; …)`, framed as [`crate::hash`] says,
+    /// The digest that names this body: `H("vatic/body/v3"; …)`, framed as [`crate::hash`] says,
     /// over the transaction id's 20 bytes as a byte string, the seal's seed, count and head; the
     /// number of segments and of each group, first, last, before, after; the number of participants
     /// and of each group, part, the number of its footprint's cells and each one's place and count
@@ -180,9 +183,10 @@ impl Body {
     /// content; 0, or where it was judged 1, class, the number of the forecast footprint's cells,
     /// each one's place and sum (two's complement), its count, prefix and spread, the count that
     /// came, the verdict as 1 (valid) or 0, distance, spread, score, tolerance and prefix, round
-    /// trip, mean round trip, missing partial digests, transactions in flight.
+    /// trip, mean round trip, missing partial digests, transactions in flight; and what its reads
+    /// stand for: 0 all hold, 1 or rebase, 2 and the snapshot's time, 3 none.
     pub fn digest(&self) -> Hash {
-        let hasher = Hasher::new("vatic/body/v2")
+        let hasher = Hasher::new("vatic/body/v3")
             .bytes(&self.tid.to_bytes())
             .hash(&self.seal.seed)
             .u64(self.seal.count)
@@ -204,10 +208,23 @@ impl Body {
             },
         );
         let hasher = feed_claim(self.claim.as_ref(), hasher);
-        match &self.judgement {
-            None => hasher.u64(0).finish(),
-            Some(judgement) => judgement.feed(hasher.u64(1)).finish(),
-        }
+        let hasher = match &self.judgement {
+            None => hasher.u64(0),
+            Some(judgement) => judgement.feed(hasher.u64(1)),
+        };
+        self.basis.feed(hasher).finish()
+    }
+
+    /// Whether the participants are what each of them would vote on: ascending, and among them the
+    /// home group, the group that keeps the request, and whoever has a segment. So there is one.
+    pub(crate) fn is_well_formed(&self) -> bool {
+        let listed = &self.participants;
+        let takes_part =
+            |group: GroupId| listed.binary_search_by_key(&group, |listed| listed.group).is_ok();
+        listed.windows(2).all(|pair| pair[0].group < pair[1].group)
+            && takes_part(self.tid.home)
+            && self.claim.as_ref().is_none_or(|claim| takes_part(claim.group))
+            && self.segments.iter().all(|segment| takes_part(segment.group))
     }
 
     /// The participants' group ids, ascending.

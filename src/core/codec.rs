@@ -9,7 +9,7 @@ use postcard::ser_flavors::{Flavor, Size};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The format that this build writes, and the only one that it reads.
-pub const FORMAT: u8 = 3;
+pub const FORMAT: u8 = 4;
 
 /// Why bytes could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, serde::Deserialize, thiserror::Error)]

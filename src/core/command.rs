@@ -14,7 +14,7 @@ use crate::{
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     limits::Limits,
-    policy::{Policies, Policy},
+    policy::{Policies, PolicyChange},
     receipt::Proof,
     ring::RingSpec,
     sign::{NodeSignature, PublicKey},
@@ -144,12 +144,12 @@ pub enum MetaCommand {
     },
     /// The next ring; refused unless its epoch is one more than the present one.
     SetRing(RingSpec),
-    /// A collection's policy; replaces what was set.
+    /// A collection's policy, or a part of it.
     SetPolicy {
         /// The collection.
         collection: String,
-        /// Its policy.
-        policy: Policy,
+        /// What to set.
+        change: PolicyChange,
     },
     /// A conflict model that a node learnt: it gets the next version, and the oldest beyond a few
     /// go.
@@ -250,6 +250,22 @@ pub enum Why {
     RangeChanged {
         /// The range.
         range: KeyRange,
+    },
+    /// The first committer won: a record to be written has changed since the snapshot.
+    WrittenSince {
+        /// The record.
+        key: Key,
+        /// The snapshot.
+        at: Timestamp,
+        /// The version found.
+        found: Timestamp,
+    },
+    /// What was removed since the snapshot is no longer known.
+    SnapshotTooOld {
+        /// The snapshot.
+        at: Timestamp,
+        /// The oldest one that may be written from.
+        horizon: Timestamp,
     },
     /// An undecided transaction holds a key.
     Locked {

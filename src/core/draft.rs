@@ -18,6 +18,7 @@ use crate::{
     read::{RangeRecords, Record},
     request::Claim,
     ring::Ring,
+    strategy::Basis,
     verdict::{Conditions, Forecast, Judgement},
 };
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
@@ -35,6 +36,7 @@ pub struct Draft {
     parts: BTreeMap<GroupId, DraftPart>,
     claim: Option<Claim>,
     judgement: Option<Judgement>,
+    basis: Basis,
     /// Bytes of all deltas so far.
     delta_bytes: u64,
 }
@@ -150,6 +152,7 @@ impl Draft {
             parts: BTreeMap::new(),
             claim: None,
             judgement: None,
+            basis: Basis::Reads,
             delta_bytes: 0,
         }
     }
@@ -187,6 +190,9 @@ impl Draft {
     /// deltas applied.
     pub fn note_read(&mut self, record: &Record) -> Result<Record, DraftError> {
         let group = self.touch(&record.key)?;
+        if !self.keeps_reads() {
+            return self.with_own(record);
+        }
         self.check_reads_limit()?;
         let part = self.parts.entry(group).or_default();
         let first = *part.reads.entry(record.key.clone()).or_insert(record.version);
@@ -204,8 +210,9 @@ impl Draft {
         let group = self.touch(&Key::new(collection, partition, "")?)?;
         self.check_reads_limit()?;
         let read = RangeRead { range: found.covered.clone(), fingerprint: found.fingerprint };
+        let keeps = self.keeps_reads();
         let ranges = &mut self.parts.entry(group).or_default().ranges;
-        if !ranges.contains(&read) {
+        if keeps && !ranges.contains(&read) {
             let actual = ranges.len() as u64 + 1;
             if actual > RANGES_MAX {
                 return Err(DraftError::Limit { limit: "ranges_max", max: RANGES_MAX, actual });
@@ -268,6 +275,33 @@ impl Draft {
         Ok(Accepted { seq: next, digest: expected, group })
     }
 
+    /// Says what of its reads shall hold. Those that need not are let go, and later ones are not
+    /// kept.
+    pub fn rest_on(&mut self, basis: Basis) {
+        self.basis = basis;
+        if !self.keeps_reads() {
+            for part in self.parts.values_mut() {
+                part.reads.clear();
+                part.ranges.clear();
+            }
+        }
+    }
+
+    /// What of its reads shall hold.
+    pub fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// Makes it another attempt: a transaction of its own.
+    pub fn again(&mut self, mint: Timestamp, nonce: u64) {
+        (self.mint, self.nonce) = (mint, nonce);
+    }
+
+    /// Whether it serves a named request.
+    pub fn is_claimed(&self) -> bool {
+        self.claim.is_some()
+    }
+
     /// The records that it read or has deltas on, the first `most` of each group, with the versions
     /// that it read; 0 where it read none.
     pub fn touched(&self, most: usize) -> Vec<(GroupId, Vec<KeyRead>)> {
@@ -279,6 +313,16 @@ impl Draft {
             (*group, all.collect())
         };
         self.parts.iter().map(of).collect()
+    }
+
+    /// The records that it writes, by group and key.
+    pub fn written(&self) -> Vec<(GroupId, Key)> {
+        let writes = |deltas: &[Delta]| deltas.iter().any(|delta| delta.op.writes());
+        let parts = self.parts.iter().flat_map(|(group, part)| {
+            let written = part.deltas.iter().filter(move |(_, deltas)| writes(deltas));
+            written.map(|(key, _)| (*group, key.clone()))
+        });
+        parts.collect()
     }
 
     /// Judges the whole by what was forecast of it; part of its body from here on.
@@ -327,8 +371,8 @@ impl Draft {
             parts.push(part);
         }
         let (seal, segments) = (self.seal, self.segments);
-        let (claim, judgement) = (self.claim, self.judgement);
-        Ok((Body { tid, seal, segments, participants, claim, judgement }, parts))
+        let (claim, judgement, basis) = (self.claim, self.judgement, self.basis);
+        Ok((Body { tid, seal, segments, participants, claim, judgement, basis }, parts))
     }
 
     fn touch_partition(&mut self, partition: &str) -> Result<GroupId, DraftError> {
@@ -360,6 +404,10 @@ impl Draft {
                 .map_err(|rejection| DraftError::Rejected { key: record.key.clone(), rejection })?;
         }
         Ok(seen)
+    }
+
+    fn keeps_reads(&self) -> bool {
+        matches!(self.basis, Basis::Reads | Basis::Rebase)
     }
 
     fn check_reads_limit(&self) -> Result<(), DraftError> {

@@ -11,7 +11,6 @@ use crate::{
     delta::Delta,
     footprint::Footprint,
     group::Group,
-    id::GroupId,
     key::{Key, KeyRange},
     limits::RANGES_MAX,
     rules::broken,
@@ -87,18 +86,12 @@ impl Group {
     }
 
     fn check_participants(&self, body: &Body, part: &Part) -> Result<(), Fault> {
-        let fault = Fault::Participants { tid: body.tid, group: self.id };
-        let listed = &body.participants;
-        let ascending = listed.windows(2).all(|pair| pair[0].group < pair[1].group);
-        let known = |group: &GroupId| listed.binary_search_by_key(group, |it| it.group).is_ok();
-        let claimed = body.claim.as_ref().is_none_or(|claim| known(&claim.group));
-        let segments = body.segments.iter().all(|segment| known(&segment.group));
-        if !ascending || !known(&self.id) || !known(&body.tid.home) || !claimed || !segments {
-            return Err(fault);
-        }
-        let listed = body.participants.iter().find(|participant| participant.group == self.id);
-        let same = listed.is_some_and(|listed| listed.part == part.digest());
-        let same = same || broken!(self.rules, PartUnchecked);
+        let mut listed = body.participants.iter();
+        let listed = listed.find(|participant| participant.group == self.id);
+        let Some(listed) = listed.filter(|_| body.is_well_formed()) else {
+            return Err(Fault::Participants { tid: body.tid, group: self.id });
+        };
+        let same = listed.part == part.digest() || broken!(self.rules, PartUnchecked);
         if part.group != self.id || !same {
             return Err(Fault::Part { group: self.id });
         }

@@ -197,6 +197,13 @@ impl KeyRange {
         }
     }
 
+    /// One record alone.
+    pub fn only(key: &Key) -> KeyRange {
+        let Key { collection, partition, sort } = key.clone();
+        let to = Some([sort.as_str(), "\0"].concat());
+        KeyRange { collection, partition, from: sort, to }
+    }
+
     /// Whether a client may name it: as a key, and with bounds no longer than a sort value and the
     /// NUL that stands for "just after".
     pub fn check(&self) -> Result<(), KeyError> {

@@ -26,6 +26,7 @@ use crate::{
 };
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::cmp::Reverse;
+use serde::{Deserialize, Serialize};
 
 /// One waiter, by the number that the caller gave it.
 pub type WaiterId = u64;
@@ -54,7 +55,9 @@ impl LaneLimits {
 }
 
 /// Who goes first among those who wait: the larger.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 pub struct Urgency {
     /// Turns that it has already: others wait for those.
     pub turns: u32,
@@ -67,7 +70,7 @@ pub struct Urgency {
 }
 
 /// A transaction's turn with a record.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Turn {
     /// The transaction's own name for itself.
     pub token: u64,

@@ -44,16 +44,19 @@ pub mod quota;
 pub mod read;
 pub mod receipt;
 pub mod request;
+pub mod resolution;
 pub mod ring;
 pub mod rules;
 pub mod shelf;
 pub mod sign;
 pub mod state;
+pub mod strategy;
 pub mod ticket;
 pub mod tolerance;
 pub mod value;
 pub mod verdict;
 
+mod basis;
 mod census;
 mod decide;
 mod form;
@@ -70,6 +73,8 @@ mod adoption_test;
 mod algebra_test;
 #[cfg(test)]
 mod anomaly_test;
+#[cfg(test)]
+mod basis_test;
 #[cfg(test)]
 mod chain_test;
 #[cfg(test)]
@@ -110,6 +115,8 @@ mod quota_test;
 mod receipt_test;
 #[cfg(test)]
 mod recovery_test;
+#[cfg(test)]
+mod resolution_test;
 #[cfg(test)]
 mod ring_test;
 #[cfg(test)]

@@ -63,8 +63,8 @@ pub(crate) fn apply(state: &mut impl State, command: &MetaCommand, rules: Rules)
             }
             tables::save(state, tables::meta("ring"), spec);
         }
-        MetaCommand::SetPolicy { collection, policy } => {
-            return policy::set(state, collection, *policy);
+        MetaCommand::SetPolicy { collection, change } => {
+            return policy::set(state, collection, *change);
         }
         MetaCommand::PublishModel { node, labels, model } => {
             return shelf::publish(state, (*node, *labels), model);

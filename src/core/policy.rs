@@ -4,6 +4,7 @@
 use crate::{
     command::{Refusal, Reply},
     state::{Read, State},
+    strategy::Strategy,
     tables,
 };
 use alloc::{collections::BTreeMap, string::String};
@@ -17,6 +18,18 @@ pub const POLICIES_MAX: u64 = 256;
 pub struct Policy {
     /// What a transaction that ended other than was forecast comes to.
     pub validation: Validation,
+    /// What is done about conflicts, where a transaction does not say it and touches a record of
+    /// this collection first.
+    pub strategy: Strategy,
+}
+
+/// What of a policy to set; the rest stays.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct PolicyChange {
+    /// Its validation.
+    pub validation: Option<Validation>,
+    /// Its strategy.
+    pub strategy: Option<Strategy>,
 }
 
 /// What an invalid verdict comes to.
@@ -42,6 +55,21 @@ pub struct Policies {
     pub set: BTreeMap<String, Policy>,
 }
 
+impl Validation {
+    /// All of them.
+    pub const ALL: [Validation; 3] =
+        [Validation::Observe, Validation::Resolve, Validation::Enforce];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Validation::Observe => "observe",
+            Validation::Resolve => "resolve",
+            Validation::Enforce => "enforce",
+        }
+    }
+}
+
 impl Policies {
     /// A collection's policy.
     pub fn of(&self, collection: &str) -> Policy {
@@ -59,10 +87,15 @@ pub fn policies(state: &impl Read) -> Policies {
     tables::load(state, &tables::meta("policies")).unwrap_or_default()
 }
 
-/// Sets a collection's policy; the default one takes no room.
-pub(crate) fn set(state: &mut impl State, collection: &str, policy: Policy) -> Reply {
+/// Changes a collection's policy; the default one takes no room.
+pub(crate) fn set(state: &mut impl State, collection: &str, change: PolicyChange) -> Reply {
     let mut policies = policies(state);
-    if policies.of(collection) == policy {
+    let present = policies.of(collection);
+    let policy = Policy {
+        validation: change.validation.unwrap_or(present.validation),
+        strategy: change.strategy.unwrap_or(present.strategy),
+    };
+    if present == policy {
         return Reply::Done;
     }
     policies.set.remove(collection);

@@ -454,7 +454,7 @@ impl Fingerprint {
     }
 }
 
-fn version_at(state: &impl Read, key: &Key, at: Timestamp) -> Record {
+pub(crate) fn version_at(state: &impl Read, key: &Key, at: Timestamp) -> Record {
     let mut found = tables::load::<Stored>(state, &tables::latest(key));
     if found.as_ref().is_some_and(|stored| stored.version > at) {
         found = None;

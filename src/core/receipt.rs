@@ -14,7 +14,9 @@
 //!    seal's count and head.
 //! 2. *Segments.* They cover 1 to count without a gap, each `before` is the digest where the last
 //!    one ended (first: the seed), the last `after` is the seal's head.
-//! 3. *Body.* `b = H("vatic/body/v2"; …)` as [`Body::digest`] lists the fields.
+//! 3. *Body.* Its participants ascend by group, and among them are the home group, the group of its
+//!    claim, if it has one, and the group of each segment. `b = H("vatic/body/v3"; …)` as
+//!    [`Body::digest`] lists the fields.
 //! 4. *Votes.* There is one proof for each participant of the body, in its order, and the largest
 //!    `ts` is the receipt's. For each proof, with the transaction id's 20 bytes:
 //!    - `effect = H("vatic/vote/v1"; group, tid, b, ts, images)`;
@@ -110,8 +112,8 @@ pub enum ReceiptFault {
     /// The segments do not stitch.
     #[error("the segments do not stitch: {0}")]
     Segments(ChainFault),
-    /// The proofs are not one for each participant.
-    #[error("the proofs do not match the participants")]
+    /// The participants are not those that a body may have, or the proofs not one for each.
+    #[error("the participants are not well-formed, or the proofs do not match them")]
     Participants,
     /// A proof does not lead anywhere.
     #[error("the proof of group {0} has the wrong shape")]
@@ -263,7 +265,10 @@ impl Receipt {
         self.verify_transitions(deltas)?;
         chain::stitch(&self.body.seal, &self.body.segments).map_err(ReceiptFault::Segments)?;
         let groups = self.proofs.iter().map(|proof| proof.group);
-        if !groups.eq(self.body.participants.iter().map(|participant| participant.group)) {
+        let well_formed = self.body.is_well_formed();
+        if !well_formed
+            || !groups.eq(self.body.participants.iter().map(|participant| participant.group))
+        {
             return Err(ReceiptFault::Participants);
         }
         let largest = self.proofs.iter().map(|proof| proof.ts).max().unwrap_or_default();

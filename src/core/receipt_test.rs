@@ -7,7 +7,7 @@ use crate::{
     fixture_test::{Groups, put},
     hash::Hash,
     id::{GroupId, Timestamp},
-    receipt::{Position, Receipt},
+    receipt::{Position, Receipt, ReceiptFault},
     request::RequestId,
 };
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -86,6 +86,28 @@ fn receipt_with_any_one_bit_changed_does_not_lead_to_the_same_positions() {
         }
     }
     assert!(readable > bytes.len(), "most changes must still parse, or nothing was tested");
+}
+
+/// Nobody has to sign for a transaction in which nobody takes part.
+#[test]
+fn receipt_of_nobody_does_not_verify() {
+    let (receipt, deltas, _) = committed();
+    let deltas = || deltas.iter().map(Vec::as_slice);
+    let changes: [fn(&mut Receipt); 4] = [
+        |receipt| receipt.body.participants.clear(),
+        |receipt| receipt.body.participants.truncate(1),
+        |receipt| receipt.body.participants.reverse(),
+        |receipt| receipt.body.tid.home = GroupId(3),
+    ];
+    for change in changes {
+        let mut receipt = receipt.clone();
+        change(&mut receipt);
+        let listed: Vec<GroupId> = receipt.body.groups();
+        receipt.proofs.retain(|proof| listed.contains(&proof.group));
+        receipt.proofs.sort_by_key(|proof| listed.iter().position(|group| *group == proof.group));
+        receipt.ts = receipt.proofs.iter().map(|proof| proof.ts).max().unwrap_or_default();
+        assert_eq!(receipt.verify(deltas()), Err(ReceiptFault::Participants));
+    }
 }
 
 #[test]

@@ -49,6 +49,10 @@ pub enum Mutant {
     DigestUnchecked,
     /// A part need not be the one that the body lists.
     PartUnchecked,
+    /// A transaction may be moved over changes that its own contradict.
+    RebasesConflicts,
+    /// What was written since a snapshot is written over.
+    LastCommitterWins,
     /// A verdict need not be what its forecast gives.
     JudgementUnchecked,
     /// What was not foreseen commits, whatever a collection's policy says.

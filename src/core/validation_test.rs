@@ -9,7 +9,7 @@ use crate::{
     limits::Limits,
     memory::MemoryState,
     meta,
-    policy::{POLICIES_MAX, Policies, Policy, Validation, policies},
+    policy::{POLICIES_MAX, Policies, Policy, PolicyChange, Validation, policies},
     rules::Rules,
     tolerance::{self, DECISIONS_MIN},
     verdict::{Conditions, Forecast, Judgement},
@@ -21,7 +21,7 @@ const TWO: GroupId = GroupId(2);
 const NOTHING: Score = 0;
 
 fn policy(validation: Validation) -> Policy {
-    Policy { validation }
+    Policy { validation, ..Policy::default() }
 }
 
 fn under(groups: &mut Groups, validation: Validation) {
@@ -173,8 +173,9 @@ fn home_tells_the_judgement_of_commits_and_rollbacks_and_learns_what_to_tolerate
 fn policies_are_set_counted_and_bounded_and_never_go_back() {
     let mut state = MemoryState::default();
     let mut set = |collection: &str, validation| {
-        let (collection, policy) = (collection.to_string(), policy(validation));
-        let set = MetaCommand::SetPolicy { collection, policy };
+        let collection = collection.to_string();
+        let change = PolicyChange { validation: Some(validation), strategy: None };
+        let set = MetaCommand::SetPolicy { collection, change };
         (meta::apply(&mut state, &set, Rules::default()), policies(&state))
     };
     let (_, known) = set("a", Validation::Enforce);

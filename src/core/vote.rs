@@ -147,7 +147,8 @@ impl Group {
         (hint, origin): (Timestamp, Option<Origin>),
     ) -> (Reply, Option<YesEffect>) {
         let tid = body.tid;
-        let ts = self.head.clock.next().max(hint);
+        let snapshot = body.basis.snapshot().map(Timestamp::next).unwrap_or_default();
+        let ts = self.head.clock.next().max(hint).max(snapshot);
         self.head.clock = ts;
         let images = Hasher::new("vatic/images/v1").bytes(&codec::encode(&granted.images)).finish();
         let participants = body.groups();
@@ -241,7 +242,7 @@ impl Group {
         let claimed = claim.map(|claim| claim.request.key());
         let (writes, reads) = touched(part, &checked, claimed.as_ref());
         check_locks(state, self.census, (&writes, &reads), part)?;
-        self.check_reads(state, part)?;
+        self.check_basis(state, body, part, &checked)?;
         // A vote that decides as well locks nothing.
         let alone = body.participants.len() == 1;
         let (reads, ranges) =
@@ -278,23 +279,6 @@ impl Group {
         let ranges = part.ranges.iter().filter(|_| !broken!(self.rules, NoRangeLocks));
         let ranges = ranges.map(|read| read.range.clone());
         (reads.map(|key| Key::clone(key)).collect(), ranges.collect())
-    }
-
-    fn check_reads(&self, state: &impl Read, part: &Part) -> Result<(), Why> {
-        for read in &part.reads {
-            let found = read::version(state, &read.key);
-            if found != read.version {
-                return Err(Why::ReadChanged { key: read.key.clone(), read: read.version, found });
-            }
-        }
-        let records_max = self.config.limits.range_records_max;
-        for read in &part.ranges {
-            let found = read::fingerprint(state, &read.range, records_max);
-            if found != Some(read.fingerprint) {
-                return Err(Why::RangeChanged { range: read.range.clone() });
-            }
-        }
-        Ok(())
     }
 
     /// The images of what is written.

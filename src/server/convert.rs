@@ -20,6 +20,7 @@ use vatic_core::{
     request::RequestId,
     ring::RingSpec,
     shelf::SharedModel,
+    strategy::Basis,
     value::{Fields, Scalar, Value},
 };
 use vatic_proto::v1::{self, delta::Operation, expect_operation::Condition, value::Kind};
@@ -41,18 +42,6 @@ pub(crate) fn range(range: &v1::ScanRange) -> Result<KeyRange, ApiError> {
     };
     range.check().map_err(ApiError::BadKey)?;
     Ok(range)
-}
-
-/// Refuses an isolation that is not offered, or not known.
-pub(crate) fn check_isolation(isolation: i32) -> Result<(), ApiError> {
-    let what = match v1::Isolation::try_from(isolation) {
-        Ok(v1::Isolation::Unspecified | v1::Isolation::StrictSerializable) => return Ok(()),
-        Ok(v1::Isolation::Snapshot) => {
-            "isolation SNAPSHOT is not offered; use STRICT_SERIALIZABLE".to_owned()
-        }
-        Err(_) => format!("isolation {isolation} is not known; use STRICT_SERIALIZABLE"),
-    };
-    Err(ApiError::BadFrame { what })
 }
 
 pub(crate) fn request_id(
@@ -202,7 +191,18 @@ pub(crate) fn receipt(receipt: &Receipt) -> v1::Receipt {
         head: body.seal.head.0.to_vec().into(),
         commit_version: receipt.ts.0,
         participants: body.groups().iter().map(|group| group.0).collect(),
-        isolation: v1::Isolation::StrictSerializable.into(),
+        isolation: match body.basis {
+            Basis::Reads => v1::Isolation::StrictSerializable.into(),
+            Basis::Snapshot(_) => v1::Isolation::Snapshot.into(),
+            Basis::Rebase | Basis::Nothing => v1::Isolation::Unspecified.into(),
+        },
+        basis: match body.basis {
+            Basis::Reads => v1::Basis::Reads.into(),
+            Basis::Rebase => v1::Basis::Rebase.into(),
+            Basis::Snapshot(_) => v1::Basis::Snapshot.into(),
+            Basis::Nothing => v1::Basis::Nothing.into(),
+        },
+        snapshot: body.basis.snapshot().unwrap_or_default().0,
     }
 }
 

@@ -57,6 +57,7 @@ mod serve_read;
 mod signer;
 mod stage;
 mod status;
+mod strategy;
 mod stream;
 mod submit;
 mod sweep;

@@ -48,6 +48,8 @@ pub struct Limits {
     /// How long an invalid transaction waits, before its votes, for whoever decides on what it
     /// touches.
     pub resolve_wait_ms: u64,
+    /// How long a transaction waits for its turn with a record, where its strategy has it take one.
+    pub turn_wait_ms: u64,
     /// Pause between two looks of a leader at what lies around.
     pub sweep_interval_ms: u64,
     /// Transactions minted so long ago may be forgotten; above every stream's age.
@@ -135,6 +137,7 @@ impl Limits {
             drive_age_max_ms: 30_000,
             recover_after_ms: 1_000,
             resolve_wait_ms: 100,
+            turn_wait_ms: 1_000,
             sweep_interval_ms: 1_000,
             forget_after_ms: 90_000,
             snapshot_retention_ms: 60_000,

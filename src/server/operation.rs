@@ -133,8 +133,8 @@ impl Operations {
         let ended = async move {
             let found = gateway.cluster.read(group, read, deadline).await;
             let answer = match found {
-                Ok(PeerFound::Record(record, holder)) => {
-                    Ok(Answer::Read(convert::record_read(record, holder.is_some())))
+                Ok(PeerFound::Record(record, pending)) => {
+                    Ok(Answer::Read(convert::record_read(record, pending)))
                 }
                 Ok(PeerFound::Snapshot(fault)) => Err(crate::records::snapshot_error(fault, at)),
                 Ok(_) => Err(ApiError::NoLeader { group }),
@@ -176,7 +176,8 @@ impl Operations {
         let ended = async move {
             let (turn, urgency) = turn.unzip();
             let look = Look { cluster: &cluster, group, handle: &handle, key: &key };
-            let read = look.in_turn(turn, urgency.unwrap_or_default(), ends).await;
+            let (record, pending) = look.in_turn(turn, urgency.unwrap_or_default(), ends).await;
+            let read = convert::record_read(record, pending);
             ended(id, Ok(Answer::Read(read)), None, places)
         };
         Ok(Some(Started { count: 1, ended: Box::pin(ended) }))

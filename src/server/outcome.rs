@@ -26,6 +26,13 @@ use vatic_core::{
 };
 use vatic_proto::v1::{self, outcome::State};
 
+/// What an attempt came to.
+pub(crate) struct Attempted {
+    pub(crate) outcome: v1::Outcome,
+    /// Why it was rolled back, by its votes.
+    pub(crate) cause: Option<Cause>,
+}
+
 /// Seals a draft, some of which may be staged, and brings it to its outcome.
 pub(crate) async fn finish(
     cluster: &Arc<Cluster>,
@@ -34,6 +41,18 @@ pub(crate) async fn finish(
     origin: Origin,
     deadline: Instant,
 ) -> Result<v1::Outcome, ApiError> {
+    let Attempted { outcome, .. } = attempt(cluster, draft, stager, origin, deadline).await?;
+    Ok(v1::Outcome { attempts: 1, ..outcome })
+}
+
+/// The same, and why where it is a No.
+pub(crate) async fn attempt(
+    cluster: &Arc<Cluster>,
+    draft: Draft,
+    stager: Option<Stager>,
+    origin: Origin,
+    deadline: Instant,
+) -> Result<Attempted, ApiError> {
     let (body, parts) = draft.finish()?;
     let (tid, claim) = (body.tid, body.claim.clone());
     let judged = body.judgement.as_ref().map(foresight::convert::verdict);
@@ -53,15 +72,21 @@ pub(crate) async fn finish(
     match answer {
         Answer::Decided(Decision::Committed { ts }) => {
             let receipt = whole(cluster, tid, receipt, deadline).await?;
-            Ok(committed(cluster, tid, ts, &receipt))
+            Ok(Attempted { outcome: committed(cluster, tid, ts, &receipt), cause: None })
         }
         Answer::Decided(Decision::RolledBack(cause)) => {
             let outcome = rolled_back(cluster, tid, &cause, claim, deadline).await?;
-            // An earlier attempt's commit was judged by itself, or not at all.
-            let verdict = if outcome.replayed { outcome.verdict } else { judged };
-            Ok(v1::Outcome { verdict, ..outcome })
+            if outcome.replayed {
+                // It was judged by itself, or not at all.
+                return Ok(Attempted { outcome, cause: None });
+            }
+            let outcome = v1::Outcome { verdict: judged, ..outcome };
+            Ok(Attempted { outcome, cause: Some(cause) })
         }
-        Answer::Fault(fault) => Ok(with_rollback(cluster, tid, rollback::of_fault(&fault)?)),
+        Answer::Fault(fault) => {
+            let outcome = with_rollback(cluster, tid, rollback::of_fault(&fault)?);
+            Ok(Attempted { outcome, cause: None })
+        }
         Answer::Forgotten => Err(ApiError::OutcomeUnknown { tid }),
     }
 }
@@ -158,6 +183,7 @@ pub(crate) fn by_conflict(finished: &Result<v1::Outcome, ApiError>) -> Option<bo
             v1::RollbackCause::StaleRead
                 | v1::RollbackCause::StaleRange
                 | v1::RollbackCause::Locked
+                | v1::RollbackCause::WriteConflict
                 | v1::RollbackCause::ExpectationFailed
         )),
         _ => None,

@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use vatic_consensus::GroupHandle;
 use vatic_core::{
     group::Group,
-    id::GroupId,
+    id::{GroupId, Tid},
     key::Key,
     lane::{Turn, Urgency},
+    read::Record,
     rules::Rules,
 };
 use vatic_proto::v1;
@@ -48,6 +49,12 @@ pub(crate) fn turn_of(intent: v1::Intent) -> Result<(Turn, Urgency), ApiError> {
 impl Look<'_> {
     /// One look. The turn is taken before it, so that of two who come at once one sees the other.
     pub(crate) fn now(self, turn: Option<Turn>) -> v1::RecordRead {
+        let (record, pending) = self.seen(turn);
+        convert::record_read(record, pending)
+    }
+
+    /// The record, and whether it may be about to change.
+    fn seen(self, turn: Option<Turn>) -> (Record, bool) {
         let lanes = &self.cluster.lanes;
         let free = match turn {
             Some(turn) if turn.hold_us > 0 => {
@@ -60,11 +67,11 @@ impl Look<'_> {
             }
             None => !lanes.is_taken(self.key, None),
         };
-        let (record, undecided) = self.record();
-        if let Some(turn) = turn.filter(|turn| turn.hold_us == 0 || undecided) {
+        let (record, holder) = self.record();
+        if let Some(turn) = turn.filter(|turn| turn.hold_us == 0 || holder.is_some()) {
             lanes.give_back(self.handle, self.key, turn.token);
         }
-        convert::record_read(record, undecided || !free)
+        (record, holder.is_some() || !free)
     }
 
     /// When to read it, for a transaction that says that it will write it.
@@ -78,32 +85,33 @@ impl Look<'_> {
         convert::advice(self.cluster.conflicts.advise(asked))
     }
 
-    /// The record in its turn, or as it is at `ends`: then it is `pending`, and no turn is left.
+    /// The record in its turn, or as it is at `ends`: then it may be about to change, and no turn is
+    /// left.
     pub(crate) async fn in_turn(
         self,
         turn: Option<Turn>,
         urgency: Urgency,
         ends: Instant,
-    ) -> v1::RecordRead {
+    ) -> (Record, bool) {
         let lanes = &self.cluster.lanes;
         let token = turn.map(|turn| turn.token);
         token.into_iter().for_each(|token| self.cluster.conflicts.in_turn(token, self.key));
         let Some(mut waiting) = lanes.wait(self.handle, self.key, turn, urgency) else {
-            return self.now(None);
+            return self.seen(None);
         };
         if !self.has_come(&mut waiting, ends).await {
             drop(waiting);
-            return self.now(None);
+            return self.seen(None);
         }
         loop {
-            let (record, undecided) = self.record();
-            if !undecided {
+            let (record, holder) = self.record();
+            if holder.is_none() {
                 // A turn is the transaction's from here on.
                 waiting.keep();
-                return convert::record_read(record, false);
+                return (record, false);
             }
             if Instant::now() >= ends {
-                return convert::record_read(record, true);
+                return (record, true);
             }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
@@ -122,11 +130,10 @@ impl Look<'_> {
         }
     }
 
-    fn record(self) -> (vatic_core::read::Record, bool) {
+    fn record(self) -> (Record, Option<Tid>) {
         let view = self.handle.view();
         let reader = Group::of_view(self.group, &view, Rules::default());
         let decision = |tid| self.cluster.lanes.decision(self.group, tid);
-        let (record, holder) = reader.peek_ahead(&view, self.key, decision);
-        (record, holder.is_some())
+        reader.peek_ahead(&view, self.key, decision)
     }
 }

@@ -14,6 +14,7 @@ use vatic_core::{
     disturbed::Disturbed,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
+    lane::{Turn, Urgency},
     meta::NodeRecord,
     multiread::{Seen, Wanted},
     policy::Policies,
@@ -67,6 +68,11 @@ impl Origin {
     pub(crate) fn of(principal: &str, token: u64) -> Origin {
         Origin { token, user: fixed::name_id(principal.as_bytes()) }
     }
+
+    /// The same under another token.
+    pub(crate) fn with_token(self, token: u64) -> Origin {
+        Origin { token, ..self }
+    }
 }
 
 /// A read at a group's leader.
@@ -104,6 +110,8 @@ pub(crate) enum PeerRead {
     Model(u64),
     /// All of them.
     Models,
+    /// For a read-write transaction, in its turn; as it is where that does not come in time.
+    InTurn(Key, Turn, Urgency),
     /// Which versions, read by a stream that runs, do not stand or may soon not.
     Disturbed(Vec<KeyRead>),
     /// What it tolerates of scores.
@@ -215,7 +223,7 @@ impl From<vatic_consensus::Times> for Times {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum PeerFound {
     /// A record, and whether somebody is about to write it.
-    Record(Record, Option<Tid>),
+    Record(Record, bool),
     /// A range, and who is about to write in it.
     Range(RangeRecords, Option<Tid>),
     /// So many.

@@ -1,6 +1,12 @@
 //! What collections ask for: set in group 0, then in every group's configuration.
 
-use crate::{api::Gateway, cluster::Cluster, peer::PeerFound, peer::PeerRead, status::ApiError};
+use crate::{
+    api::Gateway,
+    cluster::Cluster,
+    peer::{PeerFound, PeerRead},
+    status::ApiError,
+    strategy,
+};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -8,7 +14,7 @@ use vatic_core::{
     command::{Command, Config, MetaCommand, Refusal, Reply},
     id::GroupId,
     key::Key,
-    policy::{Policies, Policy, Validation},
+    policy::{Policies, PolicyChange, Validation},
 };
 use vatic_proto::v1::{self, policy_service_server::PolicyService};
 
@@ -20,10 +26,10 @@ impl PolicyService for Gateway {
     ) -> Result<Response<v1::SetPolicyResponse>, Status> {
         let deadline = self.deadline(&request);
         let policy = request.into_inner().policy.unwrap_or_default();
-        let validation = validation(policy.validation())?;
+        let change = change(&policy)?;
         let collection = policy.collection;
         Key::new(&collection, "p", "").map_err(ApiError::BadKey)?;
-        let set = MetaCommand::SetPolicy { collection, policy: Policy { validation } };
+        let set = MetaCommand::SetPolicy { collection, change };
         let applied = self.cluster.propose(GroupId::META, Command::Meta(set), deadline).await;
         match applied.map_err(ApiError::from)?.reply {
             Reply::Refused(Refusal::PoliciesFull { limit: max }) => {
@@ -43,6 +49,7 @@ impl PolicyService for Gateway {
         let policies = set.into_iter().map(|(collection, policy)| v1::Policy {
             collection,
             validation: told(policy.validation).into(),
+            strategy: strategy::to_wire(policy.strategy).into(),
         });
         let policies = policies.collect();
         Ok(Response::new(v1::ListPoliciesResponse { version, policies }))
@@ -71,15 +78,27 @@ async fn read(cluster: &Arc<Cluster>, deadline: Instant) -> Result<Policies, Api
     }
 }
 
-fn validation(asked: v1::Validation) -> Result<Validation, ApiError> {
-    match asked {
-        v1::Validation::Observe => Ok(Validation::Observe),
-        v1::Validation::Resolve => Ok(Validation::Resolve),
-        v1::Validation::Enforce => Ok(Validation::Enforce),
-        v1::Validation::Unspecified => {
-            Err(ApiError::BadFrame { what: "a policy without a validation".into() })
-        }
+fn change(policy: &v1::Policy) -> Result<PolicyChange, ApiError> {
+    let unknown = |what: &str, number| Err(bad(format!("{what} {number} is not known")));
+    let validation = match v1::Validation::try_from(policy.validation) {
+        Ok(v1::Validation::Unspecified) => None,
+        Ok(v1::Validation::Observe) => Some(Validation::Observe),
+        Ok(v1::Validation::Resolve) => Some(Validation::Resolve),
+        Ok(v1::Validation::Enforce) => Some(Validation::Enforce),
+        Err(_) => return unknown("validation", policy.validation),
+    };
+    let strategy = match v1::Strategy::try_from(policy.strategy) {
+        Ok(strategy) => strategy::from_wire(strategy),
+        Err(_) => return unknown("strategy", policy.strategy),
+    };
+    match (validation, strategy) {
+        (None, None) => Err(bad("a policy without a validation or a strategy".into())),
+        _ => Ok(PolicyChange { validation, strategy }),
     }
+}
+
+fn bad(what: String) -> ApiError {
+    ApiError::BadFrame { what }
 }
 
 fn told(validation: Validation) -> v1::Validation {

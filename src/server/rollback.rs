@@ -37,6 +37,23 @@ pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
         Why::RangeChanged { range } => {
             plain(C::StaleRange, true, format!("{range} holds other records now: begin anew"))
         }
+        Why::WrittenSince { key, at, found } => v1::Rollback {
+            key: Some(to_key(key)),
+            expected_version: at.0,
+            actual_version: found.0,
+            ..plain(
+                C::WriteConflict,
+                true,
+                format!("{key} was written at {found}, after the snapshot {at}: begin anew"),
+            )
+        },
+        Why::SnapshotTooOld { at, horizon } => plain(
+            C::WriteConflict,
+            true,
+            format!(
+                "what was removed after the snapshot {at} is known from {horizon} on: begin anew"
+            ),
+        ),
         Why::Locked { key, by } | Why::RangeLocked { key, by } => v1::Rollback {
             key: Some(to_key(key)),
             other_transaction_id: tid(*by),

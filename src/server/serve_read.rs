@@ -10,6 +10,7 @@
 use crate::{
     cluster::Cluster,
     drive,
+    peek::Look,
     peer::{PeerFound, PeerRead, PeerReply},
     time,
 };
@@ -56,6 +57,7 @@ pub(crate) async fn serve(
             | PeerRead::Count(..)
             | PeerRead::Endorsement(_)
             | PeerRead::Disturbed(_)
+            | PeerRead::InTurn(..)
             | PeerRead::Tolerance
     );
     let needs_index = !peeks && snapshot_time(&read).is_none();
@@ -74,6 +76,11 @@ pub(crate) async fn serve(
                 return PeerReply::NotLeader { leader: None };
             }
         }
+    }
+    if let PeerRead::InTurn(key, turn, urgency) = &read {
+        let look = Look { cluster, group, handle, key };
+        let (record, pending) = look.in_turn(Some(*turn), *urgency, deadline).await;
+        return PeerReply::Read(PeerFound::Record(record, pending));
     }
     let reader = Reader { cluster, id: group, handle, replica };
     match tokio::time::timeout_at(deadline, reader.until_answered(&read)).await {
@@ -194,16 +201,16 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
     let group = Group::of_view(id, view, Rules::default());
     let blocked = |Blocked { by }| Wait::For(by);
     Ok(match read {
-        PeerRead::Peek(key) => {
+        PeerRead::Peek(key) | PeerRead::InTurn(key, ..) => {
             let (record, holder) = group.peek(view, key);
-            PeerFound::Record(record, holder)
+            PeerFound::Record(record, holder.is_some())
         }
         PeerRead::PeekRange(range, limit) => {
             let (found, holder) = group.peek_range(view, range, *limit as usize);
             PeerFound::Range(found, holder)
         }
         PeerRead::Count(range, max) => PeerFound::Count(read::count_in(view, range, *max)),
-        PeerRead::Get(key) => PeerFound::Record(group.get(view, key).map_err(blocked)?, None),
+        PeerRead::Get(key) => PeerFound::Record(group.get(view, key).map_err(blocked)?, false),
         PeerRead::Scan(range, limit) => {
             PeerFound::Range(group.scan(view, range, *limit as usize).map_err(blocked)?, None)
         }
@@ -211,7 +218,7 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
             PeerFound::SnapshotOf(group.snapshot_of(view, range).map_err(blocked)?)
         }
         PeerRead::GetAt(key, at) => match group.get_at(view, key, *at) {
-            Ok(record) => PeerFound::Record(record, None),
+            Ok(record) => PeerFound::Record(record, false),
             Err(fault) => snapshot_fault(fault, *at)?,
         },
         PeerRead::ScanAt(range, limit, at) => {

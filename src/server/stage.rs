@@ -61,6 +61,11 @@ impl Stager {
         }
     }
 
+    /// Whether anything was staged.
+    pub(crate) fn holds_some(&self) -> bool {
+        self.tid.is_some()
+    }
+
     /// The transaction is sealed: from here on votes and decisions free what was staged.
     pub(crate) fn sealed(mut self) {
         self.groups.clear();

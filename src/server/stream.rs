@@ -15,6 +15,7 @@ use crate::{
     records,
     stage::Stager,
     status::ApiError,
+    strategy::{Course, Wanted},
     telemetry::journey::Journey,
     time,
 };
@@ -23,11 +24,14 @@ use tokio::{sync::mpsc, time::Instant};
 use tonic::{Status, Streaming};
 use tracing::Instrument;
 use vatic_core::{
+    codec,
+    delta::Delta,
     draft::{Draft, DraftError},
     hash::Hash,
     id::GroupId,
     key::Key,
     read::{RangeRecords, Record},
+    strategy::Basis,
 };
 use vatic_proto::v1::{self, RollbackCause, transact_request, transact_response};
 
@@ -51,6 +55,7 @@ pub(crate) fn serve(
         priority: 0,
         out: out.clone(),
         draft: None,
+        course: Course::new(&gateway.cluster, Wanted::default()),
         begun: false,
         memory: Memory::new(&gateway.cluster),
         stager: Stager::new(&gateway.cluster),
@@ -76,6 +81,7 @@ struct Session {
     priority: u32,
     out: mpsc::Sender<Result<v1::TransactResponse, Status>>,
     draft: Option<Draft>,
+    course: Course,
     begun: bool,
     memory: Memory,
     stager: Stager,
@@ -156,7 +162,8 @@ impl Session {
         if self.draft.is_some() {
             return Err(ApiError::BadFrame { what: "a second begin".into() });
         }
-        convert::check_isolation(begin.isolation)?;
+        let wanted = Wanted::parse(begin.isolation, begin.strategy)?;
+        self.course = Course::new(&self.gateway.cluster, wanted);
         load::class(begin.priority)?;
         self.priority = begin.priority;
         self.journey.begin();
@@ -184,16 +191,18 @@ impl Session {
 
     async fn read(&mut self, frame: v1::ReadFrame) -> Result<Next, ApiError> {
         let key = convert::key(frame.key)?;
-        let group = self.draft()?.touch(&key)?;
+        self.touch(&key).await?;
+        let draft = self.draft()?;
+        let (group, at) = (draft.touch(&key)?, draft.basis().snapshot());
         self.announce().await;
         let reading = Instant::now();
-        let peeked = self.peek(group, key).await;
+        let found = self.course.read(group, key, at, self.ends).await;
         self.journey.read(reading);
-        let (record, pending) = peeked?;
+        let (record, pending) = found?;
         if let Err(error) = noted(self.draft()?.note_read(&record)) {
             return self.doomed(error).await;
         }
-        self.guide.read(group, [&record]);
+        self.watch(group, [&record]);
         let read = Some(convert::record_read(record, pending));
         let result = v1::ReadResultFrame { read_id: frame.read_id, read };
         self.send(transact_response::Frame::ReadResult(result)).await;
@@ -204,22 +213,29 @@ impl Session {
         let sent = frame.range.unwrap_or_default();
         let range = convert::range(&sent)?;
         let probe = Key::new(&range.collection, &range.partition, "").map_err(ApiError::BadKey)?;
-        let group = self.draft()?.touch(&probe)?;
+        self.touch(&probe).await?;
+        let draft = self.draft()?;
+        let (group, at) = (draft.touch(&probe)?, draft.basis().snapshot());
         self.announce().await;
         let max = self.cluster().config.limits.scan_records_max;
         let limit = if sent.limit == 0 { max } else { u64::from(sent.limit).min(max) };
-        let read = PeerRead::PeekRange(range, limit);
+        let read = match at {
+            Some(at) => PeerRead::ScanAt(range, limit, at),
+            None => PeerRead::PeekRange(range, limit),
+        };
         let reading = Instant::now();
         let found = self.cluster().read(group, read, self.ends).await;
         self.journey.read(reading);
-        let PeerFound::Range(found, holder) = found? else {
-            return Err(ApiError::NoLeader { group });
+        let (found, holder) = match found? {
+            PeerFound::Range(found, holder) => (found, holder),
+            PeerFound::Snapshot(fault) => return Err(records::snapshot_error(fault, at)),
+            _ => return Err(ApiError::NoLeader { group }),
         };
         records::check_whole(&found, sent.limit, max)?;
         if let Err(error) = noted(self.draft()?.note_scan(&found)) {
             return self.doomed(error).await;
         }
-        self.guide.read(group, &found.records);
+        self.watch(group, &found.records);
         self.send_chunks(frame.scan_id, found, holder.is_some()).await;
         Ok(Next::Frame)
     }
@@ -231,6 +247,11 @@ impl Session {
         let delta = convert::delta_bytes(transition)?;
         self.gateway.check_delta(&delta)?;
         self.memory.take(delta.len() as u64)?;
+        if !self.course.is_settled()
+            && let Ok(Delta { key, .. }) = codec::decode(&delta)
+        {
+            self.touch(&key).await?;
+        }
         let (draft, guide) = (self.draft.as_mut().ok_or_else(no_begin)?, &mut self.guide);
         let accepted = draft.push_seen(delta, Some(seq), digest, |delta| guide.step(delta))?;
         self.guide.touch(&self.gateway.cluster, accepted.group);
@@ -271,8 +292,7 @@ impl Session {
         let sealed = Instant::now();
         foresight::judge(&self.gateway.cluster, &mut self.guide, &mut draft, self.ends).await;
         let origin = Origin::of(&self.principal, 0);
-        let finished = outcome::finish(self.cluster(), draft, Some(stager), origin, self.ends);
-        let finished = finished.await;
+        let finished = self.course.finish(draft, Some(stager), origin, self.ends).await;
         place.end(outcome::by_conflict(&finished));
         self.journey.coordinated(sealed);
         let outcome = finished?;
@@ -310,10 +330,17 @@ impl Session {
         Next::Frame
     }
 
-    async fn peek(&self, group: GroupId, key: Key) -> Result<(Record, bool), ApiError> {
-        match self.cluster().read(group, PeerRead::Peek(key), self.ends).await? {
-            PeerFound::Record(record, holder) => Ok((record, holder.is_some())),
-            _ => Err(ApiError::NoLeader { group }),
+    /// The first record that is touched decides how the transaction goes about conflicts.
+    async fn touch(&mut self, key: &Key) -> Result<(), ApiError> {
+        let draft = self.draft.as_mut().ok_or_else(no_begin)?;
+        self.course.touch(draft, key, self.ends).await
+    }
+
+    /// Warns of changes to what was read, where it shall hold.
+    fn watch<'a>(&self, group: GroupId, records: impl IntoIterator<Item = &'a Record>) {
+        let basis = self.draft.as_ref().map(Draft::basis);
+        if basis == Some(Basis::Reads) {
+            self.guide.read(group, records);
         }
     }
 

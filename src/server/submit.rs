@@ -12,6 +12,7 @@ use crate::{
     peer::Origin,
     pipeline::Places,
     status::ApiError,
+    strategy::{Course, Wanted},
     stream,
     telemetry::journey::Journey,
 };
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
-use vatic_core::{draft::Draft, id::Tid};
+use vatic_core::{delta::Delta, draft::Draft, id::Tid};
 use vatic_proto::v1::{
     self, get_outcome_request::By, outcome::State, transaction_service_server::TransactionService,
 };
@@ -112,11 +113,17 @@ impl Gateway {
         let mut memory = Memory::new(&self.cluster);
         let origin = Origin::of(&principal, request.token);
         let mut guide = Guide::at_once(&self.foresight, &principal, &self.cluster);
-        let mut draft = self.submitted(request, principal, &mut memory, &mut guide)?;
+        let wanted = Wanted::parse(request.isolation, request.strategy)?;
+        let mut course = Course::new(&self.cluster, wanted);
+        let seen = |delta: &Delta| {
+            course.settle(&delta.key);
+            guide.step(delta);
+        };
+        let mut draft = self.submitted(request, principal, &mut memory, seen)?;
         journey.know(&draft);
         let sealed = Instant::now();
         foresight::judge(&self.cluster, &mut guide, &mut draft, deadline).await;
-        let finished = outcome::finish(&self.cluster, draft, None, origin, deadline).await;
+        let finished = course.finish(draft, None, origin, deadline).await;
         journey.coordinated(sealed);
         finished
     }
@@ -126,9 +133,8 @@ impl Gateway {
         request: v1::SubmitRequest,
         principal: String,
         memory: &mut Memory,
-        guide: &mut Guide,
+        mut seen: impl FnMut(&Delta),
     ) -> Result<Draft, ApiError> {
-        convert::check_isolation(request.isolation)?;
         let seed = request.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;
         let mut draft = self.draft(seed)?;
         let mut deltas = Vec::with_capacity(request.transitions.len());
@@ -151,7 +157,7 @@ impl Gateway {
             draft.claim(request, convert::content(&deltas))?;
         }
         for (delta, (seq, digest)) in deltas.into_iter().zip(placed) {
-            draft.push_seen(delta, Some(seq), digest, |delta| guide.step(delta))?;
+            draft.push_seen(delta, Some(seq), digest, &mut seen)?;
         }
         Ok(draft)
     }

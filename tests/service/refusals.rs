@@ -171,6 +171,7 @@ pub(crate) async fn frames_out_of_order_are_refused(cluster: &Cluster) {
     let head = Some(Bytes::from_static(&[7; 32]));
     let bad_frame: Wanted<'_> = (INVALID, "BAD_FRAME", &[]);
     let snapshot = v1::Isolation::Snapshot.into();
+    let rebase = v1::Strategy::Rebase.into();
     let default = v1::BeginFrame::default;
     let short = Some(Bytes::from_static(&[1; 31]));
     let read = v1::ReadFrame { read_id: 1, key: Some(name.clone()) };
@@ -181,8 +182,8 @@ pub(crate) async fn frames_out_of_order_are_refused(cluster: &Cluster) {
         ("second begin", vec![begin(), write(), begin()], bad_frame),
         ("empty commit", vec![begin(), commit(0, None)], bad_frame),
         (
-            "snapshot isolation",
-            with(v1::BeginFrame { isolation: snapshot, ..default() }),
+            "isolation that the strategy does not give",
+            with(v1::BeginFrame { isolation: snapshot, strategy: rebase, ..default() }),
             bad_frame,
         ),
         ("short seed", with(v1::BeginFrame { seed: short, ..default() }), bad_frame),

@@ -2,13 +2,15 @@
 //!
 //! By bytes: flips, inserted, lost, repeated and swapped runs, runs of another receipt. By parts:
 //! another receipt's body, proofs, endorsements, signatures; nodes renamed; keys not pinned; one
-//! node signing for two; timestamps and positions moved; what the client kept changed instead.
+//! node signing for two; timestamps and positions moved; what the client kept changed instead; whole
+//! ones invented, with fewer participants.
 //! A forgery succeeds where it differs from what was given and still verifies as complete.
 
 use super::sample::{CLUSTER, Sample, Samples, node_key, samples};
 use crate::rng::Rng;
 use std::collections::BTreeMap;
 use vatic_core::{
+    chain::{Seal, Segment, link},
     codec,
     id::Timestamp,
     receipt::{Assurance, EndorsementFault, Receipt, ReceiptFault},
@@ -82,7 +84,7 @@ struct Forgery {
 
 fn forgery(rng: &mut Rng, samples: &[Sample], originals: &[Vec<u8>], at: usize) -> Forgery {
     let (mut bytes, mut deltas) = (originals[at].clone(), samples[at].deltas.clone());
-    let how = match rng.below(8) {
+    let how = match rng.below(9) {
         0..=3 => {
             let other = rng.pick(originals);
             let mut how = "";
@@ -92,6 +94,12 @@ fn forgery(rng: &mut Rng, samples: &[Sample], originals: &[Vec<u8>], at: usize) 
             how
         }
         4 => change_deltas(rng, &mut deltas),
+        5 => {
+            let mut receipt = samples[at].receipt.clone();
+            invent(rng, &mut receipt, &mut deltas);
+            bytes = codec::encode(&receipt);
+            "invented"
+        }
         _ => {
             let mut receipt = samples[at].receipt.clone();
             let how = change_parts(rng, &mut receipt, &counterpart(samples, at));
@@ -100,6 +108,24 @@ fn forgery(rng: &mut Rng, samples: &[Sample], originals: &[Vec<u8>], at: usize) 
         }
     };
     Forgery { bytes, deltas, how }
+}
+
+/// What never was: whole by itself, with as few of those who would have to vote as there may be.
+fn invent(rng: &mut Rng, receipt: &mut Receipt, deltas: &mut Vec<Vec<u8>>) {
+    if rng.below(2) == 0 {
+        deltas.push(b"never voted on".to_vec());
+    }
+    let Receipt { body, ts, proofs, endorsements } = receipt;
+    let (seed, count) = (body.seal.seed, deltas.len() as u64);
+    let head = (1..).zip(deltas.iter()).fold(seed, |head, (seq, delta)| link(&head, seq, delta));
+    body.seal = Seal { seed, count, head };
+    let group = body.tid.home;
+    body.segments = vec![Segment { group, first: 1, last: count, before: seed, after: head }];
+    let left = rng.index(body.participants.len() + 1);
+    body.participants.truncate(left);
+    proofs.truncate(left);
+    endorsements.truncate(left);
+    *ts = proofs.iter().map(|proof| proof.ts).max().unwrap_or_default();
 }
 
 fn change_bytes(rng: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) -> &'static str {

@@ -15,6 +15,7 @@ use vatic_core::{
     receipt::{self, Assurance, Proof, Receipt},
     request::Claim,
     sign::TrustedKeys,
+    strategy::Basis,
     verdict::Judgement,
 };
 
@@ -53,6 +54,13 @@ const CLAIMS: &[Change] = &[
     ("seed changed", |receipt| receipt.body.seal.seed.0[0] ^= 1),
     ("segment lost", |receipt| receipt.body.segments.truncate(1)),
     ("proof lost", |receipt| receipt.proofs.truncate(1)),
+    ("participants without whoever has a segment", |receipt| take_part(receipt, 1)),
+    ("nobody takes part", |receipt| take_part(receipt, 0)),
+    ("participants out of order", |receipt| {
+        receipt.body.participants.reverse();
+        receipt.proofs.reverse();
+        receipt.endorsements.reverse();
+    }),
     ("committed later", |receipt| receipt.ts = receipt.ts.next()),
     ("after-images changed", |receipt| receipt.proofs[0].images.0[0] ^= 1),
     ("proof moved to the next entry", |receipt| receipt.proofs[0].index += 1),
@@ -73,6 +81,14 @@ const ENDORSEMENTS: &[Change] = &[
     ("one node in another's name", |receipt| sign_again(receipt, CLUSTER, 3, 1)),
     ("endorsement of another group", |receipt| receipt.endorsements.swap(0, 1)),
 ];
+
+/// Leaves the first participants alone, with all that there is of them.
+fn take_part(receipt: &mut Receipt, participants: usize) {
+    receipt.body.participants.truncate(participants);
+    receipt.proofs.truncate(participants);
+    receipt.endorsements.truncate(participants);
+    receipt.ts = receipt.proofs.iter().map(|proof| proof.ts).max().unwrap_or_default();
+}
 
 /// Replaces the second signature by one of the node whose seed this is, in the name of `node`.
 fn sign_again(receipt: &mut Receipt, cluster: &str, node: u64, seed: u64) {
@@ -162,7 +178,17 @@ fn body(body: &Body) -> Json {
         "participants": participants.collect::<Vec<_>>(),
         "claim": claim,
         "judgement": body.judgement.as_ref().map(judgement),
+        "basis": basis(body.basis),
     })
+}
+
+fn basis(basis: Basis) -> Json {
+    match basis {
+        Basis::Reads => "reads".into(),
+        Basis::Rebase => "rebase".into(),
+        Basis::Snapshot(at) => json!({ "snapshot": at.0 }),
+        Basis::Nothing => "nothing".into(),
+    }
 }
 
 fn judgement(judged: &Judgement) -> Json {

@@ -25,7 +25,7 @@ const CLASSES: u64 = 3;
 impl World {
     /// What collections ask for.
     pub(super) fn policies() -> Policies {
-        let enforce = Policy { validation: Validation::Enforce };
+        let enforce = Policy { validation: Validation::Enforce, ..Policy::default() };
         Policies { version: 1, set: [(ENFORCED.to_owned(), enforce)].into() }
     }
 

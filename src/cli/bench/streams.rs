@@ -20,6 +20,7 @@ use vatic_client::{
     Client, ClientError, Foresight, Notice, Observer, Options, Rollback, Transaction,
 };
 use vatic_core::key::Key;
+use vatic_core::strategy::Strategy;
 
 use super::compare::median;
 use super::limits::{ERROR_PAUSE_MS, LATENCY_US_MAX, WARM_UP_MS, client_limits};
@@ -49,8 +50,8 @@ pub(crate) struct BenchStreamsArgs {
     /// Turns of each mode
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
-    /// What to ask for, the mode that the others are compared with first
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
+    /// What to ask for, or which strategy; the mode that the others are compared with first
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mode::Off, Mode::Told, Mode::Early])]
     pub(crate) modes: Vec<Mode>,
     /// Seed of the workload [default: random, printed]
     #[arg(long)]
@@ -66,6 +67,12 @@ pub(crate) enum Mode {
     Told,
     /// The same, and to be ended as soon as it is doomed
     Early,
+    /// Nothing, under strategy `rebase`
+    Rebase,
+    /// Nothing, under strategy `snapshot`
+    Snapshot,
+    /// Nothing, under strategy `lock`
+    Lock,
 }
 
 /// One attempt, while it runs.
@@ -184,6 +191,7 @@ async fn one(
     let attempt = Mutex::new(Attempt::begin());
     let diary = &Diary { mode, attempt, tally: tally.clone() };
     let run = client.transaction().foresee(mode.foresight()).observe(diary);
+    let run = run.strategy(mode.strategy());
     let done = run.run(|txn| async move { diary.play(&txn, keys, think).await }).await;
     let mut tally = tally.lock().expect("no holder panics");
     match &done {
@@ -223,7 +231,7 @@ impl Diary {
 
     /// Thinks, and listens meanwhile.
     async fn think(&self, txn: &Transaction, think: Duration) -> Result<(), ClientError> {
-        if self.mode == Mode::Off {
+        if !self.mode.asks() {
             sleep(think).await;
             return Ok(());
         }
@@ -260,19 +268,32 @@ impl Observer for Diary {
 }
 
 impl Mode {
-    /// In the order in which they are compared.
-    pub(crate) const ALL: [Mode; 3] = [Mode::Off, Mode::Told, Mode::Early];
-
     fn name(self) -> &'static str {
         match self {
             Mode::Off => "off",
             Mode::Told => "told",
             Mode::Early => "early",
+            Mode::Rebase => "rebase",
+            Mode::Snapshot => "snapshot",
+            Mode::Lock => "lock",
+        }
+    }
+
+    fn asks(self) -> bool {
+        matches!(self, Mode::Told | Mode::Early)
+    }
+
+    fn strategy(self) -> Strategy {
+        match self {
+            Mode::Off | Mode::Told | Mode::Early => Strategy::Optimistic,
+            Mode::Rebase => Strategy::Rebase,
+            Mode::Snapshot => Strategy::Snapshot,
+            Mode::Lock => Strategy::Lock,
         }
     }
 
     fn foresight(self) -> Foresight {
-        let asks = self != Mode::Off;
+        let asks = self.asks();
         Foresight { forecasts: asks, warnings: asks, abort_early: self == Mode::Early }
     }
 }

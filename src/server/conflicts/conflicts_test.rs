@@ -10,6 +10,7 @@ use vatic_core::{
     delta::Op,
     hash::Hash,
     id::Timestamp,
+    strategy::Basis,
     value::Fields,
 };
 
@@ -25,8 +26,15 @@ fn vote(nonce: u64, key: &Key) -> Vote {
     let delta = codec::encode(&Delta { key: key.clone(), op: Op::Put(Fields::new()) });
     let tid = Tid { mint: Timestamp(nonce), home: GROUP, nonce };
     let seal = Seal { seed: Hash::ZERO, count: 1, head: Hash::ZERO };
-    let body =
-        Body { tid, seal, segments: vec![], participants: vec![], claim: None, judgement: None };
+    let body = Body {
+        tid,
+        seal,
+        segments: vec![],
+        participants: vec![],
+        claim: None,
+        judgement: None,
+        basis: Basis::Reads,
+    };
     let transitions = vec![Transition { seq: 1, delta }];
     let part = Part { group: GROUP, reads: vec![], ranges: vec![], transitions };
     Vote { body, part, hint: Timestamp::ZERO }

@@ -271,6 +271,7 @@ fn verdict(reply: &Reply) -> (Verdict, Option<&Cause>) {
     };
     let key = match &cause.why {
         Why::ReadChanged { key, .. }
+        | Why::WrittenSince { key, .. }
         | Why::Locked { key, .. }
         | Why::RangeLocked { key, .. }
         | Why::Rejected { key, rejection: Rejection::Expectation { .. }, .. } => Some(key),

@@ -31,6 +31,7 @@ mod watch;
 pub(crate) use anomalies::{Anomalies, Strange, WATCHERS_MAX as ANOMALY_WATCHERS_MAX};
 pub(crate) use guide::{Guide, News};
 pub(crate) use learner::Foresight;
+pub(crate) use resolve::wait_until_free;
 
 use crate::cluster::Cluster;
 use std::sync::Arc;
@@ -49,7 +50,9 @@ pub(crate) async fn judge(
         guide.touch(cluster, group);
     }
     if guide.judge(cluster, draft, ends).await == Action::Wait {
-        resolve::wait_until_free(cluster, guide.counters(), draft, ends).await;
+        let freed = wait_until_free(cluster, draft, ends).await;
+        let counters = guide.counters();
+        if freed { counters.freed.inc() } else { counters.blocked.inc() }
     }
 }
 

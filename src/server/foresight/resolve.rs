@@ -6,7 +6,6 @@
 //! bounded while. It decides nothing: what changed meanwhile, or is still taken, is the votes' to
 //! say.
 
-use super::counters::Counters;
 use crate::{
     cluster::Cluster,
     peer::{PeerFound, PeerRead},
@@ -21,13 +20,9 @@ const PAUSES_MS: [u64; 4] = [2, 4, 8, 16];
 /// Records of one group that are looked at: the first ones.
 const LOOKED_AT_MAX: usize = 256;
 
-/// Waits until nobody decides on what a transaction touches, at most `resolve_wait_ms`.
-pub(crate) async fn wait_until_free(
-    cluster: &Arc<Cluster>,
-    counters: &Counters,
-    draft: &Draft,
-    ends: Instant,
-) {
+/// Waits until nobody decides on what a transaction touches, at most `resolve_wait_ms`; whether
+/// that came.
+pub(crate) async fn wait_until_free(cluster: &Arc<Cluster>, draft: &Draft, ends: Instant) -> bool {
     let ends = ends.min(time::deadline_in(cluster.config.limits.resolve_wait_ms));
     let touched: Vec<(GroupId, Vec<KeyRead>)> = draft.touched(LOOKED_AT_MAX);
     let mut pauses = PAUSES_MS.into_iter();
@@ -35,11 +30,11 @@ pub(crate) async fn wait_until_free(
     loop {
         let looks = touched.iter().map(|(group, reads)| is_taken(cluster, *group, reads, ends));
         if !futures::future::join_all(looks).await.contains(&true) {
-            return counters.freed.inc();
+            return true;
         }
         pause = pauses.next().map_or(pause, Duration::from_millis);
         if Instant::now() + pause >= ends {
-            return counters.blocked.inc();
+            return false;
         }
         tokio::time::sleep(pause).await;
     }
