@@ -6,7 +6,9 @@
 use crate::{
     catalogue,
     check::{Effort, Report},
-    commit::property::{ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FOLDED, FORESEEN, ONCE, STRICT},
+    commit::property::{
+        ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, ONCE, STRICT,
+    },
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
     dispatch::property::{
         DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED,
@@ -55,6 +57,8 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::JudgementUnchecked, "validation-passed-off", FORESEEN),
     catch(Mutant::FoldedUndecided, "validation", FOLDED),
     catch(Mutant::FoldsCommitsAlone, "validation", FOLDED),
+    catch(Mutant::RebasesConflicts, "rebased", STRICT),
+    catch(Mutant::LastCommitterWins, "first-committer", FIRST),
     catch(Mutant::ChainForkedAtOpen, "receipts-staged", PLACES),
     catch(Mutant::StitchOutOfOrder, "receipts-forged", ISSUED),
     catch(Mutant::StitchOverGap, "receipts-forged", ISSUED),
@@ -81,7 +85,8 @@ pub const CATCHES: &[Catch] = &[
 /// Every mutant that there is.
 pub fn all() -> impl Iterator<Item = Mutant> {
     let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_LANES);
-    let others = others.chain(Mutant::OF_TICKETS).chain(Mutant::OF_VALIDATION);
+    let others =
+        others.chain(Mutant::OF_TICKETS).chain(Mutant::OF_VALIDATION).chain(Mutant::OF_STRATEGIES);
     Mutant::ALL.into_iter().chain(others)
 }
 

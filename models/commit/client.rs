@@ -27,6 +27,7 @@ use vatic_core::{
     read::{RangeRecords, Record},
     request::RequestId,
     ring::{Ring, RingSpec},
+    strategy::{Basis, Strategy},
     value::Fields,
     verdict::{Conditions, Forecast},
 };
@@ -112,6 +113,12 @@ impl Atlas {
         }
     }
 
+    /// A record as of a snapshot; `None` where somebody may yet commit a write at or before it.
+    pub fn snapshot(&self, site: &Site, key: KeyId, at: Timestamp) -> Option<Observed> {
+        let found = site.group.get_at(&site.state, self.key(key), at);
+        found.ok().map(Observed::Record)
+    }
+
     /// Translates records for the oracle: what is not among them is absent.
     pub fn seen(&self, item: &Item, records: &[Record]) -> Seen {
         let value = |key: KeyId| {
@@ -131,12 +138,18 @@ impl Atlas {
         site.group.peek(&site.state, self.key(key)).0.fields?.get(FIELD)?.as_i64()
     }
 
-    /// Seals a transaction that has read what it wanted.
-    pub fn seal(&self, plan: &Plan, observed: &[Shared<Observed>]) -> Sealed {
+    /// Seals a transaction that has read what it wanted, of the snapshot at `at` if it reads one.
+    pub fn seal(&self, plan: &Plan, observed: &[Shared<Observed>], at: Timestamp) -> Sealed {
         let mint = Timestamp(plan.identity);
         let seed = Hash([plan.identity as u8; 32]);
         let limits = Limits::production();
         let mut draft = Draft::begin(self.ring.clone(), limits, mint, plan.identity, seed);
+        draft.rest_on(match plan.strategy {
+            Strategy::Optimistic | Strategy::Lock => Basis::Reads,
+            Strategy::Rebase => Basis::Rebase,
+            Strategy::Snapshot => Basis::Snapshot(at),
+            Strategy::LastWriterWins => Basis::Nothing,
+        });
         let mut seen = Seen::new();
         if let Some(claim) = plan.claim {
             draft.claim(self.request(claim), Hash::ZERO).expect("the route is valid");
@@ -154,6 +167,7 @@ impl Atlas {
                 }
             }
         }
+        seen.retain(|&(key, _)| plan.shall_hold(key));
         for &(key, write) in &plan.writes {
             let delta = Delta { key: self.key(key).clone(), op: operation(write) };
             draft.push(codec::encode(&delta), None, None).expect("the delta is valid");

@@ -55,6 +55,7 @@ use vatic_core::{
     limits::Limits,
     policy::{Policies, Policy, Validation},
     rules::Rules,
+    strategy::Strategy,
 };
 
 /// A scenario under a set of rules.
@@ -355,15 +356,28 @@ impl Spine {
     fn step_client(&self, world: &mut World, at: usize) {
         let plan = &self.scenario.plans[at];
         let mut client = Client::clone(&world.clients[at]);
-        if client.seen.is_empty() {
+        let mut snapshot = Timestamp::ZERO;
+        if let Some(item) = plan.reads.get(client.seen.len()) {
+            let key = item.keys()[0];
+            let site = &world.sites[self.atlas.place(key)];
+            let observed = match plan.strategy {
+                // Such a plan reads one record, and all in one step.
+                Strategy::Snapshot => {
+                    snapshot = site.group.clock();
+                    self.atlas.snapshot(site, key, snapshot)
+                }
+                _ => Some(self.atlas.peek(site, item)),
+            };
+            // It waits for a decision.
+            let Some(observed) = observed else { return };
+            client.seen.push(Shared::new(observed));
+        }
+        if client.seen.len() <= 1 {
             world.log.update(|log| log.begin(at));
         }
-        if let Some(item) = plan.reads.get(client.seen.len()) {
-            let site = &world.sites[self.atlas.place(item.keys()[0])];
-            client.seen.push(Shared::new(self.atlas.peek(site, item)));
-        }
         if client.seen.len() == plan.reads.len() {
-            client.sealed = Some(Shared::new(self.atlas.seal(plan, &client.seen)));
+            let sealed = self.atlas.seal(plan, &client.seen, snapshot);
+            client.sealed = Some(Shared::new(sealed));
         }
         let sealed = client.sealed.clone();
         world.clients[at] = Shared::new(client);

@@ -7,6 +7,7 @@ use crate::commit::{
     serial::{KeyId, Write},
     witness::Witness,
 };
+use vatic_core::strategy::Strategy;
 
 /// The most groups that a scenario has; by place, their ids are one more.
 pub const GROUPS_MAX: usize = 3;
@@ -87,6 +88,22 @@ pub struct Plan {
     pub retries: Option<usize>,
     /// How it ended, against its forecast; `None`: nothing was forecast.
     pub judged: Option<Judged>,
+    /// What it does about conflicts.
+    pub strategy: Strategy,
+}
+
+impl Plan {
+    /// Whether what it read of a record shall hold at its commit.
+    pub fn shall_hold(&self, key: KeyId) -> bool {
+        let writes = self.writes.iter().filter(|(written, _)| *written == key);
+        let mut writes = writes.map(|(_, write)| write).peekable();
+        let moved = writes.peek().is_some() && writes.all(|write| matches!(write, Write::Add(_)));
+        match self.strategy {
+            Strategy::Optimistic | Strategy::Lock => true,
+            Strategy::Rebase => !moved,
+            Strategy::Snapshot | Strategy::LastWriterWins => self.claim == Some(key),
+        }
+    }
 }
 
 /// How a transaction ended, against its forecast.

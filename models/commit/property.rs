@@ -33,6 +33,8 @@ pub const CUTS: &str = "snapshots are consistent cuts";
 pub const FORESEEN: &str = "what strays from its forecast is not committed where that is enforced";
 /// What a home group tolerates is learnt from each of its decided transactions, once.
 pub const FOLDED: &str = "each score is folded once, at home, with the decision";
+/// Of two that write one record since one snapshot, one commits.
+pub const FIRST: &str = "the first committer since a snapshot wins";
 /// The core's own invariants and assertions hold, and groups reopen as they were.
 pub const INVARIANTS: &str = "the core's invariants hold";
 
@@ -57,6 +59,7 @@ pub fn always() -> Vec<Property<Spine>> {
         Property::always(CUTS, snapshots_are_cuts),
         Property::always(FORESEEN, what_strays_is_stopped),
         Property::always(FOLDED, scores_are_folded_once),
+        Property::always(FIRST, first_committer_wins),
         Property::always(INVARIANTS, |_, world: &World| {
             let sites = world.sites.iter().all(|site| !site.is_broken_inside());
             sites && !world.has_broken_machine()
@@ -95,6 +98,21 @@ fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
         let decided = |plan: usize| world.log.decided[plan][at].is_some();
         let due = judged(at).filter(|(plan, (_, client))| decided(*plan) && known(client));
         folded == due.count()
+    })
+}
+
+fn first_committer_wins(spine: &Spine, world: &World) -> bool {
+    let writes = |plan: usize, key| {
+        spine.scenario.plans[plan].writes.iter().any(|(written, _)| *written == key)
+    };
+    let snapshot = |plan: usize| world.clients[plan].sealed.as_ref()?.body.basis.snapshot();
+    committed_at(world).all(|(plan, ts)| {
+        snapshot(plan).is_none_or(|at| {
+            let mut between = committed_at(world).filter(|&(_, other)| at < other && other < ts);
+            let keys = 0..spine.scenario.keys.len();
+            between
+                .all(|(other, _)| !keys.clone().any(|key| writes(plan, key) && writes(other, key)))
+        })
     })
 }
 

@@ -6,6 +6,7 @@ use crate::commit::{
     serial::Write,
     witness::*,
 };
+use vatic_core::strategy::Strategy;
 
 /// All of them.
 pub(super) fn all() -> Vec<Scenario> {
@@ -13,6 +14,8 @@ pub(super) fn all() -> Vec<Scenario> {
         hasty_vote(),
         validation(),
         validation_passed_off(),
+        rebased(),
+        first_committer(),
         leader_change(),
         three_groups(),
         three_groups_forgotten(),
@@ -78,6 +81,58 @@ fn validation_passed_off() -> Scenario {
 fn deposit(identity: u64, judged: Judged) -> Plan {
     let writes = vec![(0, Write::Add(identity as i64))];
     Plan { identity, writes, judged: Some(judged), ..Plan::default() }
+}
+
+fn rebased() -> Scenario {
+    let plan = |identity, writes| Plan {
+        identity,
+        reads: vec![Item::Key(0)],
+        writes,
+        strategy: Strategy::Rebase,
+        ..Plan::default()
+    };
+    Scenario {
+        name: "rebased",
+        about: "two that read a record and add to it, in one group and in two, and one that \
+                replaces it, moved over each other's changes where that may be",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![
+            plan(1, vec![(0, Write::Add(1)), (1, Write::Add(1))]),
+            plan(2, vec![(0, Write::Add(2))]),
+            plan(3, vec![(0, Write::Put(9))]),
+        ],
+        recoverers: vec![0],
+        stops: vec![0],
+        witnesses: vec![COMMITS, ALL_COMMIT, CONFLICT, FORCED],
+        unique_states: Some(96_690),
+        ..Scenario::default()
+    }
+}
+
+fn first_committer() -> Scenario {
+    let plan = |identity, read, writes| Plan {
+        identity,
+        reads: vec![Item::Key(read)],
+        writes,
+        strategy: Strategy::Snapshot,
+        ..Plan::default()
+    };
+    Scenario {
+        name: "first-committer",
+        about: "three that write one record, each since a snapshot of its own, one of them over \
+                two groups and one by a snapshot of the other group",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![
+            plan(1, 0, vec![(0, Write::Put(1)), (1, Write::Put(1))]),
+            plan(2, 0, vec![(0, Write::Put(2))]),
+            plan(3, 1, vec![(0, Write::Put(3))]),
+        ],
+        recoverers: vec![0],
+        stops: vec![0],
+        witnesses: vec![COMMITS, SECOND_COMMITS, THIRD_COMMITS, CONFLICT, FORCED],
+        unique_states: Some(909_660),
+        ..Scenario::default()
+    }
 }
 
 fn leader_change() -> Scenario {

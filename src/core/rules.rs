@@ -133,6 +133,9 @@ impl Mutant {
         Mutant::FoldsCommitsAlone,
     ];
 
+    /// Those of what transactions rest on.
+    pub const OF_STRATEGIES: [Mutant; 2] = [Mutant::RebasesConflicts, Mutant::LastCommitterWins];
+
     /// Those of the key lane.
     pub const OF_LANES: [Mutant; 5] = [
         Mutant::TurnWhileLocked,
