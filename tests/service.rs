@@ -32,6 +32,8 @@ mod refusals;
 mod requests;
 #[path = "service/small_frames.rs"]
 mod small_frames;
+#[path = "service/strategies.rs"]
+mod strategies;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,6 +62,11 @@ fn main() -> ExitCode {
         explained::explanation_changes_nothing_and_names_each_record,
         explained::model_that_is_not_there_is_not_pinned,
         policies::collection_that_enforces_forecasts_refuses_what_strays,
+        strategies::strategy_decides_what_a_change_of_what_was_read_comes_to,
+        strategies::snapshot_shows_one_moment_and_allows_write_skew,
+        strategies::lock_has_the_second_wait_for_the_first,
+        strategies::collection_says_what_a_transaction_does_not,
+        strategies::transactions_of_two_groups_are_tried_again_by_their_gateway,
         queue::tickets_happen_once_wait_while_paused_and_can_be_taken_back,
         requests::request_repeated_through_another_node_is_answered_with_the_original,
         requests::request_that_undid_what_it_expects_is_answered_with_the_original,

@@ -46,6 +46,7 @@ pub(crate) fn committed(by: i64) -> Committed {
         version: Timestamp(8),
         participants: vec![group],
         replayed: false,
+        attempts: 1,
         verdict: None,
         evidence: Evidence { deltas: vec![delta], receipt: codec::encode(&receipt) },
     }

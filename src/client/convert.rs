@@ -86,6 +86,7 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
                 version: Timestamp(outcome.commit_version),
                 participants: receipt.participants.into_iter().map(GroupId).collect(),
                 replayed: outcome.replayed,
+                attempts: outcome.attempts,
                 verdict: outcome.verdict.map(verdict_in),
                 evidence: Evidence { deltas, receipt: receipt.encoded.to_vec() },
             })))

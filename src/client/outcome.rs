@@ -30,6 +30,8 @@ pub struct Committed {
     pub participants: Vec<GroupId>,
     /// True: it is the outcome of an earlier attempt at the same request.
     pub replayed: bool,
+    /// Attempts that the gateway made of it, each under an id of its own; 0: not known.
+    pub attempts: u32,
     /// How it was judged, if it was.
     pub verdict: Option<Verdict>,
     /// The receipt with what was sent. Asked for by id alone, nothing that was sent is in it.

@@ -61,7 +61,9 @@ pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(clust
     teach(client, record).await;
     set(cluster, "enforced", "enforce");
     let listed = vatic(cluster.endpoints(), &["policy", "ls", "-o", "json"]).json();
-    let row = json!({"collection": "enforced", "validation": "enforce"});
+    let row = json!({
+        "collection": "enforced", "validation": "enforce", "strategy": "optimistic",
+    });
     assert!(listed.as_array().unwrap().contains(&row), "{listed}");
 
     let Err(ClientError::RolledBack(rollback)) = run(client, &deltas(record, Some("odd"))).await
