@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use vatic_client::{Conflict, Model, RecordOutlook, SharedModel, SharedModels};
+use vatic_client::{Conflict, Model, RecordOutlook, SharedModel, SharedModels, StrategyOutlook};
 use vatic_core::id::Tid;
 use vatic_core::key::Key;
 
@@ -20,6 +20,7 @@ use crate::txn;
 
 const RECORD_COLUMNS: [&str; 7] =
     ["key", "probability", "course", "wait_ms", "typical_ms", "ahead", "reasons"];
+const STRATEGY_COLUMNS: [&str; 5] = ["strategy", "probability", "latency_ms", "hurts", "cheapest"];
 const CONFLICT_COLUMNS: [&str; 7] =
     ["at_unix_ms", "key", "cause", "transaction_id", "other_transaction_id", "foreseen", "lost_ms"];
 const TOP_COLUMNS: [&str; 5] = ["key", "conflicts", "lost_ms", "in_turn", "would_have_helped"];
@@ -96,16 +97,34 @@ pub(crate) async fn explain(args: &ExplainArgs, settings: &Settings) -> anyhow::
     }
     let foreseen = settings.connect().await?.explain(&deltas).await?;
     let records: Vec<Json> = foreseen.records.iter().map(of_record).collect();
+    let strategies: Vec<Json> = foreseen.strategies.iter().map(of_strategy).collect();
     if settings.output != Output::Table {
-        let all = json!({"probability": share(foreseen.score_ppm), "records": records});
+        let all = json!({
+            "probability": share(foreseen.score_ppm), "records": records, "strategies": strategies,
+            "rollback": foreseen.rollback.as_ref().map(txn::of_rollback),
+        });
         return Ok(output::object(settings.output, &all)?);
     }
     output::line(&output::table(&RECORD_COLUMNS, &records))?;
+    output::line(&output::table(&STRATEGY_COLUMNS, &strategies))?;
+    if let Some(rollback) = &foreseen.rollback {
+        output::line(&format!("now it would be rolled back: {}", rollback.message))?;
+    }
     let said = match foreseen.score_ppm {
         Some(ppm) => format!("any conflict without a turn: {:.1} %", f64::from(ppm) / 1e4),
         None => "no model yet: courses follow what was written of late".to_owned(),
     };
     Ok(output::line(&said)?)
+}
+
+fn of_strategy(told: &StrategyOutlook) -> Json {
+    json!({
+        "strategy": told.strategy.name(),
+        "probability": share(told.conflict_ppm),
+        "latency_ms": told.latency_us.map(ms),
+        "hurts": told.hurts,
+        "cheapest": told.cheapest,
+    })
 }
 
 pub(crate) async fn conflicts(

@@ -4,6 +4,7 @@ use vatic_core::codec;
 use vatic_core::delta::Delta;
 use vatic_core::id::Tid;
 use vatic_core::key::Key;
+use vatic_core::strategy::Strategy;
 use vatic_proto::v1;
 
 use crate::client::Client;
@@ -51,6 +52,25 @@ pub struct Outlook {
     pub records: Vec<RecordOutlook>,
     /// Any conflict at all, without a turn, in parts per million; `None` without models.
     pub score_ppm: Option<u32>,
+    /// What it would come to, one for each strategy.
+    pub strategies: Vec<StrategyOutlook>,
+    /// What its votes would refuse it with now; `None`: nothing.
+    pub rollback: Option<Rollback>,
+}
+
+/// What a transaction would come to under a strategy. Estimates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StrategyOutlook {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// That an attempt meets a conflict, in parts per million; `None` without models.
+    pub conflict_ppm: Option<u32>,
+    /// Until it is committed, in microseconds; `None` where that is not known.
+    pub latency_us: Option<u64>,
+    /// Transactions in flight that would have to begin anew if it goes first.
+    pub hurts: u64,
+    /// It takes least time of those that keep what was read, or apply what commutes.
+    pub cheapest: bool,
 }
 
 /// What one record of it would meet.
@@ -167,7 +187,10 @@ impl Client {
             .await?;
         let records = answer.records.into_iter().map(record).collect::<Result<_, _>>();
         let records = records.map_err(|what| node.broke(what))?;
-        Ok(Outlook { records, score_ppm: answer.score_ppm })
+        let strategies = answer.strategies.into_iter().map(strategy).collect::<Result<_, _>>();
+        let strategies = strategies.map_err(|what| node.broke(what))?;
+        let rollback = answer.rollback.map(|no| convert::rollback_in(&no, &[]));
+        Ok(Outlook { records, score_ppm: answer.score_ppm, strategies, rollback })
     }
 
     /// The conflict models of the nodes that answer, ascending by node.
@@ -234,6 +257,12 @@ fn record(found: v1::RecordOutlook) -> Result<RecordOutlook, Malformed> {
         reasons: found.reasons.into_iter().map(|reason| (reason.of, reason.log_odds)).collect(),
         model_version: found.model_version,
     })
+}
+
+fn strategy(told: v1::StrategyOutlook) -> Result<StrategyOutlook, Malformed> {
+    let strategy = convert::strategy_in(told.strategy()).ok_or("a strategy of no known name")?;
+    let v1::StrategyOutlook { conflict_ppm, latency_us, hurts, cheapest, .. } = told;
+    Ok(StrategyOutlook { strategy, conflict_ppm, latency_us, hurts, cheapest })
 }
 
 fn model(model: v1::Model) -> Model {

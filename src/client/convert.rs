@@ -139,9 +139,12 @@ pub(crate) fn policy_in(policy: &v1::Policy) -> Result<Policy, Malformed> {
         v1::Validation::Enforce => Validation::Enforce,
         v1::Validation::Unspecified => return Err("a policy without a validation"),
     };
-    let known = |strategy: &Strategy| strategy_out(Some(*strategy)) == policy.strategy();
-    let strategy = Strategy::ALL.into_iter().find(known);
-    Ok(Policy { validation, strategy: strategy.ok_or("a policy without a strategy")? })
+    let strategy = strategy_in(policy.strategy()).ok_or("a policy without a strategy")?;
+    Ok(Policy { validation, strategy })
+}
+
+pub(crate) fn strategy_in(told: v1::Strategy) -> Option<Strategy> {
+    Strategy::ALL.into_iter().find(|strategy| strategy_out(Some(*strategy)) == told)
 }
 
 pub(crate) fn validation_out(validation: Option<Validation>) -> v1::Validation {

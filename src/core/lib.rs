@@ -24,6 +24,7 @@ pub mod diary;
 pub mod dispatch;
 pub mod disturbed;
 pub mod draft;
+pub mod estimate;
 pub mod expected;
 pub mod footprint;
 pub mod forget;
@@ -93,6 +94,8 @@ mod dispatch_test;
 mod disturbed_test;
 #[cfg(test)]
 mod draft_test;
+#[cfg(test)]
+mod estimate_test;
 #[cfg(test)]
 mod fixture_test;
 #[cfg(test)]

@@ -255,6 +255,23 @@ impl Group {
         Ok(Granted { reads, ranges, ..granted })
     }
 
+    /// What a vote on these deltas, with their numbers, would meet if it came now and had read
+    /// nothing. Changes nothing.
+    pub fn try_out(&self, state: &impl Read, deltas: Vec<(u64, Delta)>) -> Result<(), Cause> {
+        let checked = Checked { deltas };
+        let (reads, ranges, transitions) = Default::default();
+        let part = Part { group: self.id, reads, ranges, transitions };
+        let weigh = || {
+            let (writes, reads) = touched(&part, &checked, None);
+            check_locks(state, self.census, (&writes, &reads), &part)
+        };
+        let fits = weigh().and_then(|()| {
+            let granted = self.images(state, checked)?;
+            self.head.quota.check(granted.growth, &self.config.limits)
+        });
+        fits.map_err(|why| Cause { group: self.id, why })
+    }
+
     /// What is not what was forecast of it is rolled back where a collection that it writes here
     /// enforces that.
     fn check_foreseen(&self, body: &Body, checked: &Checked) -> Result<(), Why> {

@@ -2,21 +2,15 @@
 
 use crate::{
     api::{self, Gateway},
-    convert,
-    peer::{NodeConflicts, Origin, PeerFound, PeerRead, PeerReply, PeerRequest},
+    convert, explain,
+    peer::{NodeConflicts, PeerFound, PeerRead, PeerReply, PeerRequest},
     status::ApiError,
 };
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, btree_map::Entry},
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use vatic_core::{
-    codec,
     command::{Command, MetaCommand, Reply},
-    conflict::fixed::MILLION,
-    delta::Delta,
     id::GroupId,
 };
 use vatic_proto::v1::{self, conflict_service_server::ConflictService};
@@ -62,35 +56,10 @@ impl ConflictService for Gateway {
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
         let deadline = self.deadline(&request);
-        let user = Origin::of(&api::principal(request.metadata())?, 0).user;
-        let mut by_group: BTreeMap<GroupId, Vec<Delta>> = BTreeMap::new();
-        for transition in request.into_inner().transitions {
-            let seq = transition.seq;
-            let bytes = convert::delta_bytes(transition)?;
-            self.check_delta(&bytes)?;
-            let bad = |_| ApiError::BadDelta { seq, what: "it does not decode".into() };
-            let delta: Delta = codec::decode(&bytes).map_err(bad)?;
-            let group = self.group_of(&delta.key.partition)?;
-            match by_group.entry(group) {
-                Entry::Vacant(none) => drop(none.insert(vec![delta])),
-                Entry::Occupied(some) => some.into_mut().push(delta),
-            }
-        }
-        let asked = by_group.into_iter().map(|(group, deltas)| async move {
-            let request = PeerRequest::Explain { group, user, deltas };
-            match self.cluster.ask(group, request, deadline).await? {
-                PeerReply::Outlook(outlook) => Ok((group, outlook)),
-                _ => Err(ApiError::NoLeader { group }),
-            }
-        });
-        let answered = futures::future::try_join_all(asked).await?;
-        let records = answered.into_iter().flat_map(|(group, outlook)| {
-            outlook.into_iter().map(move |record| convert::outlook(group, record))
-        });
-        let mut records: Vec<v1::RecordOutlook> = records.collect();
-        records.sort_by(|one, other| place(one).cmp(&place(other)));
-        let score_ppm = any(records.iter().map(|record| record.score_ppm));
-        Ok(Response::new(v1::ExplainResponse { records, score_ppm }))
+        let principal = api::principal(request.metadata())?;
+        let transitions = request.into_inner().transitions;
+        let explained = explain::explain(self, &principal, transitions, deadline).await;
+        Ok(Response::new(explained?))
     }
 
     async fn models(
@@ -162,32 +131,5 @@ impl Gateway {
         }
         silent.sort_unstable();
         (known, silent)
-    }
-}
-
-fn place(record: &v1::RecordOutlook) -> (&str, &str, &str) {
-    let key = record.key.as_ref();
-    key.map_or(("", "", ""), |key| (&key.collection, &key.partition, &key.sort))
-}
-
-/// One minus the product of what is left.
-fn any(scores: impl Iterator<Item = Option<u32>>) -> Option<u32> {
-    let million = u64::from(MILLION);
-    let mut none = million;
-    for score in scores {
-        none = none * (million - u64::from(score?.min(MILLION))) / million;
-    }
-    u32::try_from(million - none).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::any;
-
-    #[test]
-    fn likelihood_of_any_is_that_none_fails() {
-        assert_eq!(any([].into_iter()), Some(0));
-        assert_eq!(any([Some(500_000), Some(500_000)].into_iter()), Some(750_000));
-        assert_eq!(any([Some(500_000), None].into_iter()), None);
     }
 }

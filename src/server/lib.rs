@@ -26,6 +26,7 @@ mod convert;
 mod diary;
 mod divergence;
 mod drive;
+mod explain;
 mod foresight;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

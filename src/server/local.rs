@@ -120,7 +120,7 @@ impl Cluster {
                 self.serve_coordinate(handle, body, parts, origin, deadline).await
             }
             (PeerRequest::Explain { group, user, deltas }, Some(handle)) => {
-                self.serve_explain(group, handle, user, &deltas)
+                self.serve_explain(group, handle, user, deltas)
             }
         }
     }
@@ -222,20 +222,22 @@ impl Cluster {
         group: GroupId,
         handle: &GroupHandle,
         user: u64,
-        deltas: &[Delta],
+        numbered: Vec<(u64, Delta)>,
     ) -> PeerReply {
         if !handle.is_leader() {
             return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
         }
         let view = handle.view();
         let reader = Group::of_view(group, &view, Rules::default());
+        let deltas: Vec<Delta> = numbered.iter().map(|(_, delta)| delta.clone()).collect();
         let keys: BTreeSet<&Key> = deltas.iter().map(|delta| &delta.key).collect();
         let outlook = keys.into_iter().map(|key| {
             let (_, holder) = reader.peek(&view, key);
             let ahead = self.lanes.ahead(key);
-            Outlook { holder, ..self.conflicts.outlook(user, key, deltas, ahead) }
+            Outlook { holder, ..self.conflicts.outlook(user, key, &deltas, ahead) }
         });
-        PeerReply::Outlook(outlook.collect())
+        let outlook = outlook.collect();
+        PeerReply::Outlook(outlook, reader.try_out(&view, numbered).err())
     }
 
     /// Reads one replica's whole state.

@@ -7,7 +7,7 @@ use vatic_core::{
     aggregate::OutcomeRead,
     body::{Body, KeyRead, Part, RangeRead},
     checkpoint::{Checkpoint, Endorsement},
-    command::{Applied, Command},
+    command::{Applied, Cause, Command},
     conflict::{Group, fixed},
     coordinator::Answer,
     delta::Delta,
@@ -49,7 +49,7 @@ pub(crate) enum PeerRequest {
     /// What the node knows of its own replicas.
     Status { with_state_digest: bool },
     /// What a transaction of these deltas would meet in a group. To its leader.
-    Explain { group: GroupId, user: u64, deltas: Vec<Delta> },
+    Explain { group: GroupId, user: u64, deltas: Vec<(u64, Delta)> },
     /// What the node learnt, and the newest conflicts that it saw.
     Conflicts { conflicts_max: u32 },
 }
@@ -138,8 +138,8 @@ pub(crate) enum PeerReply {
     Witness(Witness),
     /// What the node knows of its replicas.
     Status(NodeStatus),
-    /// What each record of it would meet.
-    Outlook(Vec<Outlook>),
+    /// What each record of it would meet, and why its vote would be a No now.
+    Outlook(Vec<Outlook>, Option<Cause>),
     /// What the node learnt and saw.
     Conflicts(NodeConflicts),
     /// Another replica leads, or nobody.
@@ -187,6 +187,8 @@ pub(crate) struct Outlook {
     /// 0: none is known.
     pub(crate) typical_us: u64,
     pub(crate) ahead: u64,
+    /// Transactions in flight that write it, or said that they will.
+    pub(crate) others: u64,
     /// Who is about to write it.
     pub(crate) holder: Option<Tid>,
     /// What adds to the log-odds, Q16, the largest first.

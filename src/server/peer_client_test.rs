@@ -53,7 +53,7 @@ fn question(bytes: usize) -> PeerRequest {
     let value = Value::One(Scalar::Bytes(vec![7; bytes]));
     let op = Op::Put(Fields::from([("value".to_owned(), value)]));
     let delta = Delta { key: Key::new("c", "p", "").unwrap(), op };
-    PeerRequest::Explain { group: GroupId(1), user: 0, deltas: vec![delta] }
+    PeerRequest::Explain { group: GroupId(1), user: 0, deltas: vec![(1, delta)] }
 }
 
 #[tokio::test]

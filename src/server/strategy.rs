@@ -124,7 +124,7 @@ impl Course {
                 let PeerFound::SnapshotOf(at) = self.cluster.read(group, range, ends).await? else {
                     return Err(ApiError::NoLeader { group });
                 };
-                Basis::Snapshot(at.max(time::now()))
+                Basis::Snapshot(at)
             }
         };
         draft.rest_on(basis);

@@ -86,9 +86,22 @@ pub(crate) async fn explanation_changes_nothing_and_names_each_record(cluster: &
     wanted.sort_by_key(|(key, _)| key.to_string());
     assert_eq!(records.iter().map(of).collect::<Vec<_>>(), wanted);
     assert!(records.iter().all(|record| record["ahead"] == 0), "{told}");
+    let strategies = told["strategies"].as_array().expect("a list of strategies");
+    let names = strategies.iter().map(|row| row["strategy"].as_str().unwrap_or_default());
+    let all = ["optimistic", "rebase", "snapshot", "lock", "last-writer-wins"];
+    assert_eq!(names.collect::<Vec<_>>(), all);
+    assert_eq!(told["rollback"], Json::Null, "nothing is in its way: {told}");
     for key in [&one, &other] {
         assert_eq!(cluster.client().get(key).await.unwrap(), None);
     }
+    // Its votes are tried out.
+    let script = format!("put {one} value=1\nexpect {other} present\n");
+    let ended = vatic_with_input(cluster.endpoints(), &arguments, &script);
+    let told = ended.json();
+    let rollback = &told["rollback"];
+    assert_eq!(rollback["cause"], "expectation_failed", "{told}");
+    assert_eq!(rollback["key"], other.to_string(), "{told}");
+    assert!(rollback["message"].as_str().unwrap_or_default().contains("transition 2"), "{told}");
     let nothing = vatic_with_input(cluster.endpoints(), &arguments, "get a/b\n");
     assert_eq!(nothing.code, 2, "{nothing:?}");
     let too_many = vatic(cluster.endpoints(), &["conflicts", "ls", "--limit", "1001"]);

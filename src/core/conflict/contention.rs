@@ -106,6 +106,11 @@ impl Contention {
         self.tempo.median_us()
     }
 
+    /// How many of these write a record.
+    pub fn writers(&self, record: u64) -> u64 {
+        u64::from(self.flights.on_record(record).all)
+    }
+
     /// How many are in flight.
     pub fn in_flight(&self) -> usize {
         self.flights.len()

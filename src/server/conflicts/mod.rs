@@ -152,10 +152,11 @@ impl Conflicts {
         let touches = own.map(|delta| Touch::of_delta(delta, codec::encoded_bytes(delta)));
         let (touches, now_us) = (touches.collect(), time::now().0);
         let model = self.learning.model();
-        let (weighed, typical_us) = self.with(|present| {
-            let claims = &present.claims;
+        let record = Touch::of_key(key).record;
+        let (weighed, typical_us, others) = self.with(|present| {
+            let (claims, contention) = (&present.claims, present.claims.contention());
             let weighed = claims.weigh_touches(user, touches, By::Model(&model), ahead, now_us);
-            (weighed, claims.contention().typical_duration_us())
+            (weighed, contention.typical_duration_us(), contention.writers(record))
         });
         let (advice, features) = weighed;
         let reasons = advice.score_ppm.map(|_| reasons(&model, &features)).unwrap_or_default();
@@ -166,6 +167,7 @@ impl Conflicts {
             wait_us: advice.wait_us,
             typical_us: typical_us.unwrap_or(0),
             ahead,
+            others,
             holder: None,
             reasons,
             model_version: model.version,

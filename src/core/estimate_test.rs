@@ -1,0 +1,74 @@
+//! Estimates for each strategy.
+
+use crate::{
+    delta::Op,
+    estimate::{Estimate, Facts, any, cheapest, estimates},
+    strategy::Strategy,
+    value::Fields,
+};
+use alloc::vec::Vec;
+
+const HOT: Facts = Facts {
+    writes: true,
+    moves: false,
+    score_ppm: Some(500_000),
+    wait_us: 300,
+    typical_us: 1_000,
+    others: 3,
+};
+
+fn of(strategy: Strategy, records: &[Facts]) -> Estimate {
+    let all: Vec<Estimate> = estimates(records);
+    *all.iter().find(|estimate| estimate.strategy == strategy).expect("one for each")
+}
+
+#[test]
+fn likelihood_of_any_is_that_none_fails() {
+    assert_eq!(any([]), Some(0));
+    assert_eq!(any([Some(500_000), Some(500_000)]), Some(750_000));
+    assert_eq!(any([Some(500_000), None]), None);
+}
+
+#[test]
+fn attempts_that_fail_are_paid_for_and_turns_are_waited_for() {
+    let optimistic = of(Strategy::Optimistic, &[HOT]);
+    let half = (optimistic.conflict_ppm, optimistic.latency_us, optimistic.hurts);
+    assert_eq!(half, (Some(500_000), Some(2_000), 3), "one in two fails: two attempts");
+    let lock = of(Strategy::Lock, &[HOT]);
+    assert_eq!((lock.conflict_ppm, lock.latency_us, lock.hurts), (Some(0), Some(1_300), 0));
+    assert_eq!(cheapest(&estimates(&[HOT])), Some(Strategy::Lock));
+    let calm = Facts { score_ppm: Some(10_000), ..HOT };
+    assert_eq!(cheapest(&estimates(&[calm])), Some(Strategy::Optimistic));
+    let sure = of(Strategy::Optimistic, &[Facts { score_ppm: Some(1_000_000), ..HOT }]);
+    assert!(sure.latency_us > Some(100_000_000), "it never commits: {sure:?}");
+}
+
+#[test]
+fn what_commutes_with_its_like_is_best_moved() {
+    let add = Op::Add { field: "n".into(), by: 1 };
+    let put = Op::Put(Fields::new());
+    let facts = Facts::of_operations(&[&add, &add]);
+    assert!(facts.moves && facts.writes);
+    assert!(!Facts::of_operations(&[&add, &put]).moves);
+    let moved = Facts { moves: true, ..HOT };
+    assert_eq!(of(Strategy::Rebase, &[moved]).conflict_ppm, Some(0));
+    assert_eq!(of(Strategy::Rebase, &[moved, HOT]).conflict_ppm, Some(500_000));
+    assert_eq!(cheapest(&estimates(&[moved])), Some(Strategy::Rebase));
+}
+
+#[test]
+fn snapshot_minds_only_what_it_writes() {
+    let expected = Facts { writes: false, ..HOT };
+    assert_eq!(of(Strategy::Snapshot, &[expected]).conflict_ppm, Some(0));
+    assert_eq!(of(Strategy::Snapshot, &[HOT]).conflict_ppm, Some(500_000));
+}
+
+#[test]
+fn nothing_is_estimated_where_nothing_is_known() {
+    let unknown = Facts { score_ppm: None, ..HOT };
+    let optimistic = of(Strategy::Optimistic, &[unknown]);
+    assert_eq!((optimistic.conflict_ppm, optimistic.latency_us), (None, None));
+    assert_eq!(of(Strategy::Lock, &[unknown]).latency_us, Some(1_300), "a turn needs no model");
+    let new = Facts { typical_us: 0, ..HOT };
+    assert_eq!(cheapest(&estimates(&[new])), None);
+}
