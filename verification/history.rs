@@ -41,6 +41,8 @@ pub(crate) struct Attempt {
     /// What the client believes it sent, where the gateway replaced something.
     pub(crate) kept: Option<Vec<Vec<u8>>>,
     pub(crate) seen: Observed,
+    /// What it read and need not hold: it may be moved over the changes there.
+    pub(crate) moved: Vec<Record>,
     pub(crate) invoked_us: u64,
     /// The request that it serves, in the caller's mind.
     pub(crate) request: Option<usize>,

@@ -86,6 +86,7 @@ probes! {
     NoUnforeseen = "no_unforeseen",
     FaultJudgement = "fault_judgement",
     StrayStopped = "stray_stopped",
+    Moved = "moved_over_changes",
     DraftRefused = "draft_refused",
     DiskFailed = "disk_failed_under_writer",
     FlipRefused = "bit_flip_refused",

@@ -10,6 +10,7 @@ mod durability;
 mod graph;
 mod leaks;
 mod money;
+mod moves;
 mod progress;
 mod receipts;
 mod replay;
@@ -43,6 +44,8 @@ pub(crate) fn judge(world: &mut World) {
         found.extend(requests::check(&world.history));
         found.extend(money::check(&world.history, &replay));
         found.extend(tampering::check(&world.history));
+        let moves = moves::check(world, &replay);
+        found.extend(moves);
         let receipts = receipts::check(world);
         found.extend(receipts);
         let verdicts = validation::check(world);

@@ -316,6 +316,8 @@ impl World {
                 Why::RequestExpired { .. } => Probe::RequestExpired,
                 Why::Forced => Probe::NoForced,
                 Why::Unforeseen { .. } => Probe::NoUnforeseen,
+                // No simulated gateway reads a snapshot to write: the models do.
+                Why::WrittenSince { .. } | Why::SnapshotTooOld { .. } => return,
                 Why::OtherBody | Why::Abandoned => return,
             },
             _ => return,

@@ -13,6 +13,7 @@ mod deployed;
 mod disaster;
 mod ending;
 mod judging;
+mod moving;
 mod operation;
 mod reading;
 mod reference;
@@ -54,6 +55,7 @@ use vatic_core::{
 
 pub(crate) use cluster::SimGroup;
 pub(crate) use judging::ENFORCED;
+pub(crate) use moving::operations_on;
 pub(crate) use serve::found;
 
 pub(crate) struct World {

@@ -130,6 +130,7 @@ impl World {
             deltas: vec![delta],
             kept: None,
             seen: Observed::default(),
+            moved: Vec::new(),
             invoked_us: 0,
             request: None,
             tampered: None,

@@ -26,7 +26,7 @@ use vatic_core::{
     hash::Hash,
     id::{GroupId, Tid},
     limits::Limits,
-    read::Blocked,
+    read::{Blocked, Record},
     receipt::Receipt,
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Transaction {
     /// How many of the plan's steps are done.
     at: usize,
     seen: Observed,
+    /// What it read and need not hold.
+    moved: Vec<Record>,
     deltas: Vec<Vec<u8>>,
     kept: Vec<Vec<u8>>,
     begun_us: u64,
@@ -69,6 +71,7 @@ impl Transaction {
             draft: None,
             at: 0,
             seen: Observed::default(),
+            moved: Vec::new(),
             deltas: Vec::new(),
             kept: Vec::new(),
             begun_us: now,
@@ -235,6 +238,7 @@ impl World {
     fn seal(&mut self, operation: &mut Operation) -> Flow {
         let held = transaction(operation);
         let mut draft = held.draft.take().expect("a stream has begun");
+        held.moved = World::may_move(&mut draft, &held.deltas, &mut held.seen);
         let twin = held.plan.twin.clone().map(|extra| (draft.clone(), extra));
         World::judge(&mut draft);
         let Ok((mut body, parts)) = draft.finish() else {
@@ -294,6 +298,7 @@ impl World {
             deltas: held.deltas.clone(),
             kept: forged.then(|| held.kept.clone()),
             seen: held.seen.clone(),
+            moved: held.moved.clone(),
             invoked_us: held.begun_us,
             request: held.plan.request,
             tampered: tampered.or((forged && rechained).then_some(sealed.body.tid.home)),
