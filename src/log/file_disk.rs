@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use prometheus::{Histogram, core::Collector};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::disk::{Disk, DiskFile};
 use crate::metrics::fsync_seconds;
@@ -112,6 +113,13 @@ impl Disk for FileDisk {
 
     fn remove(&self, slot: u64) -> io::Result<()> {
         fs::remove_file(self.path(slot))
+    }
+
+    fn salt(&self) -> io::Result<[u8; 16]> {
+        let mut salt = [0; 16];
+        // So few bytes come whole or not at all.
+        getrandom(&mut salt, GetRandomFlags::empty())?;
+        Ok(salt)
     }
 
     fn name(&self, slot: u64) -> String {

@@ -3,14 +3,13 @@
 //! The thread only calls `Writer::step` and sleeps when there is nothing to do; everything that can
 //! go wrong is in the writer, which a simulation drives with the same calls.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::error::{DiskFull, OpenError};
 use crate::limits::Limits;
 use crate::memory::{Memory, Shared};
@@ -58,11 +57,9 @@ impl Log {
             return Err(OpenError::Limits(objection));
         }
         let recovered = recover(&disk, &limits)?;
-        let files: BTreeMap<u32, Arc<dyn DiskFile>> =
-            recovered.segments.iter().map(|(epoch, slot)| (*epoch, slot.file.clone())).collect();
-        let memory = Memory::new(recovered.index, files, &limits);
+        let memory = Memory::new(recovered.index, recovered.segments.clone(), &limits);
         let spares = Spares::new(disk, recovered.spares, recovered.slot_number_next, &limits);
-        let left_bytes = limits.segment_bytes - recovered.end.unwrap_or(0);
+        let left_bytes = limits.frames_end() - recovered.end.unwrap_or(0);
         let shared = Arc::new(Shared::new(memory, limits));
         shared.set_left_bytes(left_bytes);
         let writer = Writer::new(
