@@ -24,7 +24,8 @@ pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
 /// Behind the header's sum.
 pub(crate) const HEADER_REST_BYTES: usize = 48;
 
-const NO_REPLICA: ReplicaId = ReplicaId { group: 0, generation: 0 };
+/// Whose the frames are that speak of the whole log.
+pub(crate) const NO_REPLICA: ReplicaId = ReplicaId { group: 0, generation: 0 };
 
 /// What a frame says about when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,7 @@ enum Kind {
     Remove = 7,
     Opening = 8,
     Release = 9,
+    Close = 10,
 }
 
 impl FrameHeader {
@@ -75,7 +77,7 @@ pub(crate) fn frame_bytes(record: &Record) -> usize {
         Record::Entry(entry) | Record::Carried(entry) => entry.payload.len(),
         Record::Vote(bytes) | Record::Committed(bytes) => bytes.len(),
         Record::Purge { last_purged, .. } => last_purged.len(),
-        Record::Truncate { .. } | Record::Remove | Record::Release { .. } => 0,
+        Record::Truncate { .. } | Record::Remove | Record::Release { .. } | Record::Close => 0,
         Record::Opening(opening) => encode_opening(opening).len(),
         Record::Barrier => return 0,
     };
@@ -100,13 +102,13 @@ pub(crate) fn encode(
         Record::Purge { to, last_purged } => (Kind::Purge, *to, 0, last_purged),
         Record::Remove => (Kind::Remove, 0, 0, &[]),
         Record::Release { oldest } => (Kind::Release, u64::from(*oldest), 0, &[]),
+        Record::Close => (Kind::Close, 0, 0, &[]),
         Record::Opening(state) => {
             opening = encode_opening(state);
             (Kind::Opening, 0, 0, &opening)
         }
         Record::Barrier => return,
     };
-    let replica = if kind == Kind::Release { NO_REPLICA } else { replica };
     let (payload_bytes, payload_sum) = (payload.len() as u32, seal.payload_sum(payload));
     let header = FrameHeader { stamp, replica, index, term, payload_bytes, payload_sum, kind };
     let rest = encode_header(&header);
@@ -161,6 +163,7 @@ pub(crate) fn decode(bytes: &Bytes, seal: Seal) -> Option<(FrameHeader, Record)>
         Kind::Purge => Record::Purge { to: index, last_purged: copy() },
         Kind::Remove => Record::Remove,
         Kind::Release => Record::Release { oldest: u32::try_from(index).ok()? },
+        Kind::Close => Record::Close,
         Kind::Opening => Record::Opening(decode_opening(payload)?),
     };
     Some((header, record))
@@ -178,6 +181,7 @@ impl Kind {
             7 => Kind::Remove,
             8 => Kind::Opening,
             9 => Kind::Release,
+            10 => Kind::Close,
             _ => return None,
         })
     }

@@ -6,6 +6,7 @@
 
 use crate::frame::{frame_bytes_for, opening_payload_bytes_max};
 use crate::segment::{SEGMENT_HEADER_BYTES, header_offsets};
+use crate::writer::RESERVED_FRAMES;
 use serde::{Deserialize, Serialize};
 
 /// Sizes and thresholds of one log.
@@ -80,7 +81,7 @@ impl Limits {
     pub fn objection(&self) -> Option<String> {
         let half = self.segment_bytes as usize / 2;
         let entry = frame_bytes_for(self.entry_bytes_max as usize)
-            + 2 * frame_bytes_for(0)
+            + RESERVED_FRAMES * frame_bytes_for(0)
             + SEGMENT_HEADER_BYTES;
         if !self.segment_bytes.is_multiple_of(8) {
             return Some(format!("segment_bytes {} is no multiple of 8", self.segment_bytes));

@@ -23,8 +23,8 @@ use crate::writer::{Step, Writer};
 /// takes no more writes.
 pub type Fatal = Arc<dyn Fn(&io::Error) + Send + Sync>;
 
-/// The write-ahead log of a node. Dropping it writes what is queued and ends the thread; handles
-/// that outlive it are refused.
+/// The write-ahead log of a node. Dropping it writes what is queued, and that it was closed, and
+/// ends the thread; handles that outlive it are refused.
 pub struct Log {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -57,7 +57,8 @@ impl Log {
             return Err(OpenError::Limits(objection));
         }
         let recovered = recover(&disk, &limits)?;
-        let memory = Memory::new(recovered.index, recovered.segments.clone(), &limits);
+        let mut memory = Memory::new(recovered.index, recovered.segments.clone(), &limits);
+        memory.closed = recovered.closed;
         let spares = Spares::new(disk, recovered.spares, recovered.slot_number_next, &limits);
         let left_bytes = limits.frames_end() - recovered.end.unwrap_or(0);
         let shared = Arc::new(Shared::new(memory, limits));

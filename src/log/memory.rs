@@ -54,6 +54,8 @@ pub(crate) struct Memory {
     pub(crate) segments: BTreeMap<u32, Segment>,
     /// No more writes are taken; the writer drains the queue and ends.
     pub(crate) closing: bool,
+    /// The log on disk ends with a `Close`, or there is none, or no room for it.
+    pub(crate) closed: bool,
     queue: VecDeque<Item>,
     /// Replicas whose committed value is newer than their frames.
     uncommitted: BTreeSet<ReplicaId>,
@@ -117,7 +119,7 @@ impl Shared {
 
 impl Inbox for Memory {
     fn has_work(&self) -> bool {
-        self.first_bytes().is_some()
+        self.first_bytes().is_some() || (self.closing && !self.closed)
     }
 
     fn is_closing(&self) -> bool {
@@ -137,6 +139,7 @@ impl Memory {
             index,
             segments,
             closing: false,
+            closed: true,
             queue: VecDeque::new(),
             uncommitted: BTreeSet::new(),
             position_next: 1,

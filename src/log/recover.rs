@@ -37,6 +37,8 @@ pub(crate) struct Recovered {
     pub(crate) segments: BTreeMap<u32, Segment>,
     /// Where the newest segment's frames end; `None` in a log without segments.
     pub(crate) end: Option<u32>,
+    /// Whether they end with a `Close`.
+    pub(crate) closed: bool,
     pub(crate) batch_next: u64,
     pub(crate) spares: Vec<Slot>,
     pub(crate) slot_number_next: u64,
@@ -52,8 +54,10 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, limits: &Limits) -> Result<Recovered
         recovery.mend_headers()?;
         recovery.sync_newest()?;
     }
+    let last = newest_end.as_ref().and_then(|scan| scan.frames.last());
     Ok(Recovered {
         index,
+        closed: last.is_none_or(|frame| frame.record == Record::Close),
         end: newest_end.map(|scan| scan.end),
         segments: recovery.segments.into_iter().map(|(epoch, s)| (epoch, s.in_use())).collect(),
         batch_next: recovery.seen_batch + 1,

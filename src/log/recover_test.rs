@@ -111,6 +111,35 @@ fn every_damaged_byte_of_fsynced_batches_is_noticed() {
 }
 
 #[test]
+fn no_damaged_byte_costs_anything_after_a_clean_stop() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..60, 1);
+    drop(log);
+    assert_eq!(writer.step(), Step::Wrote);
+    assert_eq!(writer.step(), Step::Idle);
+    drop(writer);
+    // Opened and closed again, nothing is written.
+    let operations = disk.operations();
+    let (log, mut writer) = open(&disk).unwrap();
+    let before = indexes(&log, 1);
+    drop(log);
+    assert_eq!((writer.step(), disk.operations()), (Step::Idle, operations + 1));
+    let mut refused = 0;
+    for slot in crate::Disk::slots(&disk).unwrap() {
+        for offset in (0..Limits::simulation().segment_bytes as usize).step_by(3) {
+            let damaged = disk.fork();
+            damaged.damage(slot, offset);
+            match open(&damaged) {
+                Err(_) => refused += 1,
+                Ok((log, _)) => assert_eq!(indexes(&log, 1), before, "slot {slot} at {offset}"),
+            }
+        }
+    }
+    assert!(refused > 60 * 96 / 3, "only {refused} refused");
+}
+
+#[test]
 fn batch_dropped_whole_does_not_lend_its_number_to_the_next() {
     let disk = SimDisk::new();
     let (log, mut writer) = open(&disk).unwrap();

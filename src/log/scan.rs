@@ -5,6 +5,8 @@
 //! proves that the bad frame's batch had been fsynced, and that it is damaged. Within the last
 //! batch everything from the first bad frame on is dropped, since sectors may persist in any order.
 //!
+//! At a clean stop the last batch is one that only says so: then damage to any other is named.
+//!
 //! Behind the end lie old bytes, which the salt tells from frames of this use, and frames of this
 //! use that an earlier recovery dropped. Batch numbers only
 //! grow and are never used again, and each batch starts where the valid frames before it end, so

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use fail::fail_point;
 
 use crate::disk::is_full;
-use crate::frame::{Stamp, encode, frame_bytes_for};
+use crate::frame::{NO_REPLICA, Stamp, encode, frame_bytes_for};
 use crate::index::{Inconsistent, Place};
 use crate::log::Fatal;
 use crate::memory::{Done, Memory, Shared};
@@ -26,6 +26,9 @@ use crate::scan::Framed;
 use crate::seeded::{Bug, planted};
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, header_offsets};
 use crate::spare::{Segment, Slot, Spares};
+
+/// Frames without a payload that every segment has room for beside the first record of a batch.
+pub(crate) const RESERVED_FRAMES: usize = 3;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,15 +117,12 @@ impl Writer {
     }
 
     fn try_step(&mut self) -> io::Result<Step> {
-        let Some(first_bytes) = self.shared.lock().first_bytes() else {
-            if self.refused.is_none() {
-                return Ok(Step::Idle);
-            }
-            return self.retry();
-        };
-        if self.refused.is_some() {
-            return self.retry();
+        if let Some(batch) = self.refused.take() {
+            return self.write(batch);
         }
+        let Some(first_bytes) = self.shared.lock().first_bytes() else {
+            return self.close();
+        };
         if self.end.is_some() {
             self.spares.replenish()?;
         }
@@ -146,18 +146,28 @@ impl Writer {
         self.write(batch)
     }
 
-    fn retry(&mut self) -> io::Result<Step> {
-        match self.refused.take() {
-            Some(batch) => self.write(batch),
-            None => Ok(Step::Idle),
+    /// Nothing is queued. Where that is the end of the log, a batch of its own says so: it proves
+    /// that the last one was fsynced, so that damage to that is not taken for a torn write. It does
+    /// not take the room that a release needs on a full disk.
+    fn close(&mut self) -> io::Result<Step> {
+        let mut memory = self.shared.lock();
+        if !memory.closing || memory.closed {
+            return Ok(Step::Idle);
         }
+        memory.closed = true;
+        drop(memory);
+        let left = self.end.map_or(0, |end| self.shared.limits.frames_end() - end);
+        let fits = left as usize >= 2 * frame_bytes_for(0);
+        let Some(mut batch) = self.batch_here().filter(|_| fits) else { return Ok(Step::Idle) };
+        batch.push(NO_REPLICA, Record::Close);
+        self.write(batch)
     }
 
-    /// Bytes left for the first record: room for a release beside it, and for one more that frees a
-    /// segment when the disk is full, is kept.
+    /// Bytes left for the first record: room for a release beside it, for one more that frees a
+    /// segment when the disk is full, and for the close is kept.
     fn room(&self, end: u32) -> usize {
         let left = self.shared.limits.frames_end() - end;
-        (left as usize).saturating_sub(2 * frame_bytes_for(0))
+        (left as usize).saturating_sub(RESERVED_FRAMES * frame_bytes_for(0))
     }
 
     /// A batch in the active segment; `None` before there is one.
@@ -204,7 +214,7 @@ impl Writer {
             batch.push_release(oldest);
         }
         let limits = &self.shared.limits;
-        let room = limits.frames_end() as usize - frame_bytes_for(0);
+        let room = limits.frames_end() as usize - (RESERVED_FRAMES - 1) * frame_bytes_for(0);
         let left = |batch: &Batch| room.saturating_sub(batch.end() as usize);
         let items = memory.take(left(batch), limits.batch_bytes_max as usize);
         debug_assert!(!items.is_empty() || memory.closing, "the first record must fit");
@@ -285,6 +295,9 @@ impl Writer {
             memory.segments.insert(batch.epoch, batch.segment.clone());
             self.segments.insert(batch.epoch, batch.segment.clone());
         }
+        if let Some(last) = batch.frames.last() {
+            memory.closed = last.record == Record::Close;
+        }
         for frame in &batch.frames {
             memory.index.apply(frame.replica, &frame.record, frame.place).map_err(
                 |Inconsistent(why)| io::Error::other(format!("the log contradicts itself: {why}")),
@@ -351,7 +364,7 @@ impl Batch {
     }
 
     fn push_release(&mut self, oldest: u32) {
-        self.push(ReplicaId { group: 0, generation: 0 }, Record::Release { oldest });
+        self.push(NO_REPLICA, Record::Release { oldest });
         self.release = Some(oldest);
     }
 
