@@ -137,6 +137,7 @@ impl Mutant {
 
     /// Those of what transactions rest on.
     pub const OF_STRATEGIES: [Mutant; 2] = [Mutant::RebasesConflicts, Mutant::LastCommitterWins];
+
     /// Those of the history.
     pub const OF_HISTORY: [Mutant; 1] = [Mutant::BatchCountsAgain];
 
