@@ -82,7 +82,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::PauseIgnored, "dispatch-pauses", PAUSED),
 ];
 
-/// Every mutant that there is.
+/// Every mutant of what there are models of; the history is for the simulation.
 pub fn all() -> impl Iterator<Item = Mutant> {
     let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_LANES);
     let others =

@@ -6,6 +6,8 @@
 mod damage;
 #[path = "crashes/failpoints.rs"]
 mod failpoints;
+#[path = "crashes/history.rs"]
+mod history;
 #[path = "crashes/kills.rs"]
 mod kills;
 #[path = "crashes/large.rs"]
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
             stops::node_that_lost_its_majority_is_not_ready_until_that_is_back,
             kills::benchmark_loads_on_while_a_node_dies_and_comes_back,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
+            history::conflicts_are_told_by_every_node_after_all_were_killed,
             tickets::tickets_happen_once_each_though_their_leader_dies,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,

@@ -1,13 +1,18 @@
 //! `vatic explain`, `vatic conflicts` and `vatic model`: what is foreseen, what was met, what was
 //! learnt.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
-use vatic_client::{Conflict, Model, RecordOutlook, SharedModel, SharedModels, StrategyOutlook};
+use vatic_client::{
+    Cause, Client, ClientError, Conflict, Model, RecordOutlook, SharedModel, SharedModels,
+    StrategyOutlook,
+};
 use vatic_core::id::Tid;
 use vatic_core::key::Key;
 
@@ -24,12 +29,27 @@ const STRATEGY_COLUMNS: [&str; 5] = ["strategy", "probability", "latency_ms", "h
 const CONFLICT_COLUMNS: [&str; 7] =
     ["at_unix_ms", "key", "cause", "transaction_id", "other_transaction_id", "foreseen", "lost_ms"];
 const TOP_COLUMNS: [&str; 5] = ["key", "conflicts", "lost_ms", "in_turn", "would_have_helped"];
+const EXPLAIN_COLUMNS: [&str; 8] = [
+    "at_unix_ms",
+    "transaction_id",
+    "other_transaction_id",
+    "key",
+    "cause",
+    "lost_ms",
+    "conflicts_around",
+    "would_have_helped",
+];
 const MODEL_COLUMNS: [&str; 7] =
     ["node", "mode", "version", "labels", "promotions", "switched_off", "shared"];
 const SHARED_COLUMNS: [&str; 5] = ["version", "node", "labels", "weights", "pinned"];
 const WEIGHT_COLUMNS: [&str; 3] = ["feature", "of", "log_odds"];
-/// Conflicts that `top` counts.
+/// Conflicts that `top` counts, and those of a record that `explain` looks at.
 const TOP_OF: u32 = 1_000;
+/// A record is hot where so many others met a conflict there, within this much before or after.
+const HOT_OTHERS: usize = 2;
+const AROUND_US: u64 = 60_000_000;
+/// Before a node whose feed broke is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
@@ -54,12 +74,30 @@ pub(crate) enum ConflictsCommand {
         /// Most records
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
+        /// What is most
+        #[arg(long, value_enum, default_value_t)]
+        by: By,
     },
-    /// What a transaction met, and who met it
+    /// Print each as it comes, until Ctrl-C
+    Watch {
+        /// Only of this record, COLLECTION/PARTITION[/SORT]
+        #[arg(long)]
+        key: Option<Key>,
+    },
+    /// What a transaction met, who met it, and what would have helped
     Explain {
         /// The transaction's id
         id: Tid,
     },
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum By {
+    /// How often
+    #[default]
+    Conflicts,
+    /// How much time it cost
+    Lost,
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,20 +170,94 @@ pub(crate) async fn conflicts(
     settings: &Settings,
 ) -> anyhow::Result<()> {
     let client = settings.connect().await?;
-    let found = match command {
-        ConflictsCommand::Ls { limit, key } => client.conflicts(*limit, key.as_ref(), None).await?,
-        ConflictsCommand::Explain { id } => client.conflicts(0, None, Some(*id)).await?,
-        ConflictsCommand::Top { .. } => client.conflicts(TOP_OF, None, None).await?,
+    match command {
+        ConflictsCommand::Ls { limit, key } => {
+            let found = listed(&client, *limit, key.as_ref(), None).await?;
+            let rows: Vec<Json> = found.iter().map(of_conflict).collect();
+            Ok(output::list(settings.output, &CONFLICT_COLUMNS, &rows)?)
+        }
+        ConflictsCommand::Top { limit, by } => {
+            let rows = top(&listed(&client, TOP_OF, None, None).await?, *limit as usize, *by);
+            Ok(output::list(settings.output, &TOP_COLUMNS, &rows)?)
+        }
+        ConflictsCommand::Watch { key } => watch(&client, key.as_ref(), settings.output).await,
+        ConflictsCommand::Explain { id } => {
+            let mut rows = Vec::new();
+            for met in listed(&client, 0, None, Some(*id)).await? {
+                rows.push(explained(&client, &met).await?);
+            }
+            Ok(output::list(settings.output, &EXPLAIN_COLUMNS, &rows)?)
+        }
+    }
+}
+
+async fn listed(
+    client: &Client,
+    limit: u32,
+    key: Option<&Key>,
+    tid: Option<Tid>,
+) -> Result<Vec<Conflict>, ClientError> {
+    let found = client.conflicts(limit, key, tid).await?;
+    for group in &found.unreachable {
+        eprintln!("the leader of group {group} did not answer: its conflicts are missing");
+    }
+    Ok(found.conflicts)
+}
+
+/// Follows for as long as somebody reads; goes on where it was when a node has gone.
+async fn watch(client: &Client, key: Option<&Key>, form: Output) -> anyhow::Result<()> {
+    let mut resume = Vec::new();
+    loop {
+        let mut feed = client.watch_conflicts(key, None, &resume).await?;
+        loop {
+            let met = match feed.next().await {
+                Ok(Some(met)) => met,
+                Ok(None) => break,
+                Err(error) => {
+                    eprintln!("vatic: {error}");
+                    break;
+                }
+            };
+            output::line(&match form {
+                Output::Table => told(&met),
+                Output::Json | Output::Ndjson => of_conflict(&met).to_string(),
+            })?;
+        }
+        resume = feed.resume().to_vec();
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+fn told(met: &Conflict) -> String {
+    let tid = met.rollback.tid.map_or("?".to_owned(), |tid| tid.to_string());
+    format!("group {}: {tid}: {}", met.group, met.rollback.message)
+}
+
+/// A conflict with how many others there were on its record around then.
+async fn explained(client: &Client, met: &Conflict) -> Result<Json, ClientError> {
+    let around = match &met.rollback.key {
+        Some(key) => listed(client, TOP_OF, Some(key), None).await?,
+        None => Vec::new(),
     };
-    for node in &found.unreachable {
-        eprintln!("node {node} did not answer: what it saw is missing");
+    let others = around.iter().filter(|other| {
+        other.at_us.abs_diff(met.at_us) <= AROUND_US && other.rollback.tid != met.rollback.tid
+    });
+    let others = others.count();
+    let mut row = of_conflict(met);
+    row["conflicts_around"] = json!(others);
+    row["would_have_helped"] = json!(would_have_helped(met, others));
+    Ok(row)
+}
+
+/// What is known to make such a conflict less likely.
+fn would_have_helped(met: &Conflict, others: usize) -> &'static str {
+    match met.rollback.cause {
+        _ if met.in_turn => "nothing that is known: it had its turn",
+        Cause::StaleRange => "a smaller range, or expectations of single records",
+        _ if others >= HOT_OTHERS => "a turn in the key lane: the record is hot",
+        Cause::Locked => "to come later, or a turn in the key lane",
+        _ => "less time between its read and its seal, or a turn in the key lane",
     }
-    if let ConflictsCommand::Top { limit } = command {
-        let rows = top(&found.conflicts, *limit as usize);
-        return Ok(output::list(settings.output, &TOP_COLUMNS, &rows)?);
-    }
-    let rows: Vec<Json> = found.conflicts.iter().map(of_conflict).collect();
-    Ok(output::list(settings.output, &CONFLICT_COLUMNS, &rows)?)
 }
 
 pub(crate) async fn model(command: &ModelCommand, settings: &Settings) -> anyhow::Result<()> {
@@ -209,7 +321,7 @@ fn of_shared(model: &SharedModel, found: &SharedModels) -> Json {
 }
 
 /// Records by what conflicts on them cost.
-fn top(conflicts: &[Conflict], limit: usize) -> Vec<Json> {
+fn top(conflicts: &[Conflict], limit: usize, by: By) -> Vec<Json> {
     let mut by_key: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
     for met in conflicts {
         let key = met.rollback.key.as_ref().map_or("(a range)".to_owned(), ToString::to_string);
@@ -219,7 +331,10 @@ fn top(conflicts: &[Conflict], limit: usize) -> Vec<Json> {
         *in_turn += u64::from(met.in_turn);
     }
     let mut rows: Vec<_> = by_key.into_iter().collect();
-    rows.sort_by_key(|(_, (count, lost_us, _))| std::cmp::Reverse((*count, *lost_us)));
+    rows.sort_by_key(|(_, (count, lost_us, _))| match by {
+        By::Conflicts => Reverse((*count, *lost_us)),
+        By::Lost => Reverse((*lost_us, *count)),
+    });
     rows.truncate(limit);
     let row = |(key, (count, lost_us, in_turn)): (String, (u64, u64, u64))| {
         // Who took no turn could have; of who did, nobody knows.
@@ -256,6 +371,7 @@ fn of_conflict(met: &Conflict) -> Json {
     row["at_unix_ms"] = json!(met.at_us / 1_000);
     row["node"] = json!(met.node_id);
     row["group"] = json!(met.group);
+    row["place"] = json!(met.place);
     row["claimed"] = json!(met.claimed);
     row["in_turn"] = json!(met.in_turn);
     row["foreseen"] = json!(share(met.score_ppm));

@@ -1,5 +1,6 @@
 //! What the cluster foresees of conflicts, what became of it, and what it learnt.
 
+use tonic::Streaming;
 use vatic_core::codec;
 use vatic_core::delta::Delta;
 use vatic_core::id::Tid;
@@ -11,26 +12,37 @@ use crate::client::Client;
 use crate::convert::{self, Malformed};
 use crate::error::ClientError;
 use crate::outcome::Rollback;
+use crate::pool::Node;
 use crate::submit;
 
-/// The newest conflicts, as the leaders saw them.
+/// The newest conflicts, as the leaders saw them and the groups keep them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conflicts {
     /// The newest first.
     pub conflicts: Vec<Conflict>,
-    /// Nodes that did not answer.
-    pub unreachable: Vec<u64>,
+    /// Groups whose leader did not answer.
+    pub unreachable: Vec<u32>,
+}
+
+/// Conflicts as they come into the groups' histories.
+#[derive(Debug)]
+pub struct ConflictFeed {
+    node: Node,
+    answers: Streaming<v1::WatchConflictsResponse>,
+    resume: Vec<u8>,
 }
 
 /// A vote that met a conflict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conflict {
-    /// Microseconds since 1970, by the clock of the node that saw it.
+    /// Microseconds since 1970, by the clock of the leader that saw it.
     pub at_us: u64,
     /// That node.
     pub node_id: u64,
     /// The group.
     pub group: u32,
+    /// Where it lies in the group's history.
+    pub place: u64,
     /// Who met it, where, and who was in the way.
     pub rollback: Rollback,
     /// It had said that it would write the record.
@@ -170,7 +182,32 @@ impl Client {
             .await?;
         let conflicts = answer.conflicts.into_iter().map(conflict).collect::<Result<_, _>>();
         let conflicts = conflicts.map_err(|what| node.broke(what))?;
-        Ok(Conflicts { conflicts, unreachable: answer.unreachable_nodes })
+        Ok(Conflicts { conflicts, unreachable: answer.unreachable_groups })
+    }
+
+    /// Conflicts from now on, or behind what a feed has shown ([`ConflictFeed::resume`]; that may
+    /// have been another node's): all, or those of a record, or those that a transaction meets or
+    /// is in the way of.
+    pub async fn watch_conflicts(
+        &self,
+        key: Option<&Key>,
+        tid: Option<Tid>,
+        resume: &[u8],
+    ) -> Result<ConflictFeed, ClientError> {
+        let message = v1::WatchConflictsRequest {
+            key: key.map(convert::key_out),
+            transaction_id: tid.map(|tid| tid.to_bytes().to_vec().into()),
+            resume_token: resume.to_vec().into(),
+        };
+        let (answers, node) = self
+            .call("WatchConflicts", None, |node| {
+                let mut request = tonic::Request::new(message.clone());
+                self.sign(&mut request);
+                let mut service = self.conflict_service(&node);
+                async move { service.watch_conflicts(request).await }
+            })
+            .await?;
+        Ok(ConflictFeed { node, answers, resume: resume.to_vec() })
     }
 
     /// What a transaction of these deltas would meet if it were sent now. Changes nothing.
@@ -229,12 +266,32 @@ impl Client {
     }
 }
 
+impl ConflictFeed {
+    /// The next one; waits without bound. `None` where the node ended the feed.
+    pub async fn next(&mut self) -> Result<Option<Conflict>, ClientError> {
+        let answer = self.answers.message().await;
+        let answer = answer.map_err(|status| ClientError::from_status(status, &self.node.endpoint));
+        let Some(v1::WatchConflictsResponse { conflict: met, resume_token, .. }) = answer? else {
+            return Ok(None);
+        };
+        self.resume = resume_token.to_vec();
+        let met = met.ok_or_else(|| self.node.broke("an answer without conflict"))?;
+        conflict(met).map(Some).map_err(|what| self.node.broke(what))
+    }
+
+    /// To go on behind what was shown, at any node.
+    pub fn resume(&self) -> &[u8] {
+        &self.resume
+    }
+}
+
 fn conflict(met: v1::Conflict) -> Result<Conflict, Malformed> {
     let rollback = met.rollback.as_ref().ok_or("a conflict without cause")?;
     Ok(Conflict {
         at_us: met.at_unix_us,
         node_id: met.node_id,
         group: met.group,
+        place: met.place,
         rollback: convert::rollback_in(rollback, &met.transaction_id),
         claimed: met.claimed,
         in_turn: met.in_turn,

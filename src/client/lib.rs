@@ -41,7 +41,8 @@ pub use anomalies::{Anomaly, AnomalyFeed};
 pub use client::{Client, Options, Routing};
 pub use cluster::{Cluster, Divergence, Group, Member, Replica, Role};
 pub use conflicts::{
-    Conflict, Conflicts, Model, Outlook, RecordOutlook, SharedModel, SharedModels, StrategyOutlook,
+    Conflict, ConflictFeed, Conflicts, Model, Outlook, RecordOutlook, SharedModel, SharedModels,
+    StrategyOutlook,
 };
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) commit_seconds: Histogram,
     /// One append to one follower, to its answer.
     pub(crate) append_seconds: Histogram,
+    /// Snapshots from peers that were refused.
+    pub(crate) snapshots_refused: IntCounter,
     leader_changes: IntCounterVec,
     terms: IntCounterVec,
 }
@@ -63,6 +65,11 @@ impl Metrics {
                 "Time of one append of entries to one follower, to its answer.",
                 (100e-6, 16),
             ),
+            snapshots_refused: IntCounter::new(
+                "vatic_consensus_snapshots_refused_total",
+                "Snapshots from peers that this node refused: damaged, or no room for them.",
+            )
+            .expect("the name is well formed"),
             leader_changes: by_group(
                 "vatic_group_leader_changes_total",
                 "Changes of the group's leader that this node has seen.",
@@ -98,6 +105,7 @@ impl Metrics {
             Box::new(this.queue_seconds),
             Box::new(this.commit_seconds),
             Box::new(this.append_seconds),
+            Box::new(this.snapshots_refused),
             Box::new(this.leader_changes),
             Box::new(this.terms),
         ]

@@ -275,7 +275,10 @@ impl Node {
             target: Target {
                 raft: seat.raft.clone(),
                 name,
-                incoming: seat.incoming(),
+                replica: seat.replica.clone(),
+                transfers: Arc::default(),
+                installs: Arc::default(),
+                metrics: self.shared.metrics.clone(),
                 serving: seat.serving(),
                 heard: seat.heard(),
             },

@@ -6,7 +6,6 @@
 //! Invariant: a seat that does not serve answers no read and no proposal, not even those that were
 //! under way: what its machine said may be wrong.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,11 +129,6 @@ impl Seat {
     pub(crate) fn stop_serving(&self) {
         self.serving.set(false);
         self.raft.runtime_config().elect(false);
-    }
-
-    /// Where the snapshots that peers send are gathered.
-    pub(crate) fn incoming(&self) -> PathBuf {
-        self.replica.snapshot_dir()
     }
 
     pub(crate) fn server(&self) -> ServerMetrics {

@@ -10,14 +10,13 @@
 //! follower as matching up to there.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use fail::fail_point;
 use openraft::alias::SnapshotOf;
 use openraft::{RaftSnapshotBuilder, Snapshot};
 use tokio::time::Instant;
-use vatic_store::{Mark, Replica, SnapshotFile, Store};
+use vatic_store::{Mark, Prepared, Replica, SnapshotFile, Store};
 
 use crate::codec::decode;
 use crate::types::{SnapshotMeta, Types};
@@ -27,8 +26,8 @@ use crate::types::{SnapshotMeta, Types};
 pub(crate) enum SnapshotHandle {
     /// This replica's state, at its flushed mark or later.
     Local(LocalSnapshot),
-    /// A file that came from a peer.
-    Received(PathBuf),
+    /// The state of a file that came from a peer, checked and written: what is left cannot fail.
+    Received(Prepared),
 }
 
 pub(crate) struct LocalSnapshot {
@@ -44,15 +43,10 @@ impl std::fmt::Debug for LocalSnapshot {
 }
 
 impl LocalSnapshot {
-    /// Writes the file, or takes the one that is there. Blocks.
+    /// Writes the file, or takes the one that is there, if that is whole. Blocks.
     pub(crate) fn file(&self) -> io::Result<SnapshotFile> {
-        if let Some(latest) = self.replica.latest_snapshot()
-            && latest.mark.index >= self.index
-        {
-            return Ok(latest);
-        }
         fail_point!("consensus::snapshot_write");
-        let made = self.replica.snapshot().map_err(io::Error::other)?;
+        let made = self.replica.snapshot_from(self.index).map_err(io::Error::other)?;
         assert!(made.mark.index >= self.index, "a flushed mark went back");
         Ok(made)
     }
@@ -79,10 +73,11 @@ fn empty(replica: &Replica) -> SnapshotOf<Types, SnapshotHandle> {
 pub(crate) struct Builder {
     pub(crate) store: Store,
     pub(crate) replica: Replica,
+    pub(crate) flush_deadline: Duration,
 }
 
-/// How long the log's fsync may hold a flush back before the snapshot is reported as failed.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the log's fsync may hold a flush back before an older state is reported.
+pub(crate) const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two tries, the first of which nearly always does.
 const FLUSH_PAUSE: Duration = Duration::from_millis(1);
 
@@ -91,17 +86,19 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotHandle>> {
         let (store, replica) = (self.store.clone(), self.replica.clone());
-        match flushed(&store, &replica).await? {
+        match flushed(&store, &replica, self.flush_deadline).await? {
             Some(mark) => local(&replica, &mark),
             None => Ok(empty(&replica)),
         }
     }
 }
 
-/// Flushes until all that is applied now is on disk; `None` where that is nothing.
-async fn flushed(store: &Store, replica: &Replica) -> io::Result<Option<Mark>> {
+/// Flushes until all that is applied now is on disk, or for as long as that may take: what is on
+/// disk is the answer then, since an error here ends the process, and a full disk must not. `None`
+/// where that is nothing.
+async fn flushed(store: &Store, replica: &Replica, deadline: Duration) -> io::Result<Option<Mark>> {
     let Some(applied) = replica.applied() else { return Ok(None) };
-    let until = Instant::now() + FLUSH_DEADLINE;
+    let until = Instant::now() + deadline;
     fail_point!("consensus::snapshot_build");
     loop {
         let flushing = store.clone();
@@ -113,7 +110,8 @@ async fn flushed(store: &Store, replica: &Replica) -> io::Result<Option<Mark>> {
             return Ok(Some(mark));
         }
         if Instant::now() >= until {
-            return Err(io::Error::other("the log holds the flush back"));
+            tracing::warn!("the flush is held back: the log is purged no further");
+            return Ok(replica.flushed());
         }
         tokio::time::sleep(FLUSH_PAUSE).await;
     }

@@ -2,9 +2,14 @@
 //! log nor store nor snapshots grow with the number of writes.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures::future::join_all;
+use openraft::RaftSnapshotBuilder;
+use vatic_store::SnapshotFile;
 
+use crate::group::GroupHandle;
+use crate::snapshot::{Builder, SnapshotHandle};
 use crate::testbed::{Cluster, SEGMENTS_TARGET, eventually, read};
 use crate::testbed_load::Load;
 
@@ -91,31 +96,97 @@ async fn snapshot_that_is_new_enough_is_sent_again_and_not_made_again() {
     let cluster = Cluster::start(1, &[1]).await;
     overwrite(&cluster, 1, 20).await;
     let handle = cluster.group(1, 1).await;
-    let raft = handle.raft();
-    let make = async || {
-        let snapshot = raft.get_snapshot().await.unwrap().unwrap();
-        let crate::snapshot::SnapshotHandle::Local(local) = snapshot.snapshot else {
-            panic!("a snapshot of its own")
-        };
-        let made = tokio::task::spawn_blocking(move || local.file().unwrap()).await.unwrap();
-        (made.mark.index, made.path)
-    };
+    let first = snapshot_to_send(&handle).await;
+    let written = std::fs::metadata(&first.path).unwrap().modified().unwrap();
+    let second = snapshot_to_send(&handle).await;
+    assert_eq!(first, second);
+    assert_eq!(std::fs::metadata(&second.path).unwrap().modified().unwrap(), written);
+    overwrite(&cluster, 1, 20).await;
+    let third = snapshot_to_send(&handle).await;
+    assert!(third.mark.index > first.mark.index);
+    assert_eq!(snapshots(&cluster, 1).len(), 1);
+}
+
+/// What the replica would send to a follower, once everything is flushed.
+async fn snapshot_to_send(handle: &GroupHandle) -> SnapshotFile {
     eventually("everything is flushed", || async {
         let status = handle.status();
         (status.flushed == status.applied).then_some(())
     })
     .await;
-    let first = make().await;
-    let written = std::fs::metadata(&first.1).unwrap().modified().unwrap();
-    let second = make().await;
-    assert_eq!(first, second);
-    assert_eq!(std::fs::metadata(&second.1).unwrap().modified().unwrap(), written);
-    overwrite(&cluster, 1, 20).await;
-    eventually("a later one takes its place", || async {
-        let third = make().await;
-        (third.0 > first.0 && snapshots(&cluster, 1).len() == 1).then_some(())
+    let snapshot = handle.raft().get_snapshot().await.unwrap().unwrap();
+    let SnapshotHandle::Local(local) = snapshot.snapshot else { panic!("a snapshot of its own") };
+    tokio::task::spawn_blocking(move || local.file().unwrap()).await.unwrap()
+}
+
+/// Kills a follower of group 1 and writes until it cannot do without a snapshot.
+async fn away_past_the_purge(cluster: &mut Cluster) -> u32 {
+    cluster.put(1, "k=1").await;
+    let away = cluster.leader(1).await.id().node() % 3 + 1;
+    let seen = cluster.group(away, 1).await.status().last.unwrap();
+    cluster.kill(away).await;
+    write_until_purged(cluster, seen).await;
+    away
+}
+
+fn assert_no_alarm(cluster: &Cluster) {
+    for node in cluster.nodes() {
+        assert_eq!(cluster.alarms(node), Vec::<String>::new(), "node {node}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_file_that_rotted_at_the_leader_is_made_anew_and_stops_nobody() {
+    let mut cluster = Cluster::start(3, &[1]).await;
+    let away = away_past_the_purge(&mut cluster).await;
+    let file = snapshot_to_send(&cluster.leader(1).await).await;
+    let mut bytes = std::fs::read(&file.path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&file.path, bytes).unwrap();
+    cluster.restart(away).await;
+    cluster.agree(1).await;
+    assert!(cluster.restores(away) >= 2, "it came by a snapshot");
+    assert_no_alarm(&cluster);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_for_a_full_disk_is_refused_until_there_is_room_and_stops_nobody() {
+    let mut cluster = Cluster::start(3, &[1]).await;
+    let away = away_past_the_purge(&mut cluster).await;
+    cluster.links.isolate(away, &cluster.nodes());
+    cluster.restart(away).await;
+    let shared = &cluster.node(away).shared;
+    shared.store.pretend_full(true);
+    cluster.links.heal();
+    eventually("it is refused, and tried again", || async {
+        (shared.metrics.snapshots_refused.get() >= 3).then_some(())
     })
     .await;
+    assert_eq!(snapshots(&cluster, away), Vec::<u64>::new(), "nothing stays of what was refused");
+    assert_no_alarm(&cluster);
+    cluster.put(1, "meanwhile=1").await;
+    shared.store.pretend_full(false);
+    cluster.agree(1).await;
+    assert_no_alarm(&cluster);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshot_that_is_due_on_a_full_disk_is_of_what_is_flushed() {
+    let cluster = Cluster::start(1, &[1]).await;
+    cluster.put(1, "k=1").await;
+    let store = cluster.node(1).shared.store.clone();
+    let replica = store.replica(vatic_store::ReplicaId { group: 1, generation: 1 });
+    eventually("it is flushed", || async {
+        (replica.flushed() == replica.applied()).then_some(())
+    })
+    .await;
+    let flushed = replica.flushed().unwrap().index;
+    store.pretend_full(true);
+    cluster.put(1, "k=2").await;
+    let mut builder = Builder { store, replica, flush_deadline: Duration::ZERO };
+    let built = builder.build_snapshot().await.unwrap();
+    assert_eq!(built.meta.last_log_id.unwrap().index, flushed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ use crate::batch::Replies;
 use crate::codec::{decode, encode};
 use crate::fatal::Fatal;
 use crate::machine::Machine;
-use crate::snapshot::{Builder, SnapshotHandle, current};
+use crate::snapshot::{Builder, FLUSH_DEADLINE, SnapshotHandle, current};
 use crate::types::{LogId, Membership, SnapshotMeta, Types};
 
 /// Entries that one publish may cover.
@@ -133,12 +133,7 @@ impl StateMachine {
                 SnapshotHandle::Local(local) => {
                     replica.install(&local.file()?.path, mark).map_err(io::Error::other)
                 }
-                SnapshotHandle::Received(path) => {
-                    let installed = replica.install(&path, mark).map_err(io::Error::other);
-                    // Left behind it takes room until the next start, no more.
-                    let _ = std::fs::remove_file(&path);
-                    installed
-                }
+                SnapshotHandle::Received(state) => state.install(mark).map_err(io::Error::other),
             }
         };
         tokio::task::spawn_blocking(installing).await.map_err(io::Error::other)??;
@@ -180,7 +175,8 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { store: self.store.clone(), replica: self.replica.clone() }
+        let (store, replica) = (self.store.clone(), self.replica.clone());
+        Builder { store, replica, flush_deadline: FLUSH_DEADLINE }
     }
 
     async fn install_snapshot(

@@ -11,6 +11,7 @@ use crate::{
     delta::Rejection,
     expected::Score,
     hash::Hash,
+    history::Batch,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     limits::Limits,
@@ -84,6 +85,8 @@ pub enum Command {
         /// Theirs, ascending by node.
         signatures: Vec<NodeSignature>,
     },
+    /// Keep what became of some votes, as a leader of this group saw it.
+    History(Box<Batch>),
 }
 
 impl Command {
@@ -369,6 +372,16 @@ pub enum Refusal {
     },
     /// There is no model of that version any more, or it is none that could be scored with.
     NoModel,
+    /// A batch of the history has more events than one may.
+    HistoryEvents {
+        /// history_batch_max.
+        limit: u64,
+    },
+    /// A batch of the history has more bytes than one may.
+    HistoryBytes {
+        /// history_batch_bytes_max.
+        limit: u64,
+    },
 }
 
 /// A group cannot go on: two decisions contradict, or a commit arrived without a Yes vote.

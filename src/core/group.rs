@@ -330,6 +330,7 @@ impl Group {
             Command::Attest { checkpoint, signatures } => {
                 self.attest(state, checkpoint, signatures)
             }
+            Command::History(batch) => self.append_history(state, batch),
         };
         Ok((reply, None))
     }

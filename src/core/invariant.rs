@@ -5,6 +5,7 @@ use crate::{
     census::Census,
     command::Decision,
     group::Group,
+    history,
     id::Timestamp,
     key::Key,
     quota::{self, Quota},
@@ -23,6 +24,7 @@ pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     votes_match_decisions(group, state)?;
     votes_are_known(state)?;
     heads_are_the_chains_last(group, state)?;
+    history::check(group.clock(), state)?;
     versions_are_below_the_clock(group, state)
 }
 

@@ -30,6 +30,7 @@ pub mod footprint;
 pub mod forget;
 pub mod group;
 pub mod hash;
+pub mod history;
 pub mod id;
 pub mod invariant;
 pub mod key;
@@ -102,6 +103,8 @@ mod fixture_test;
 mod footprint_test;
 #[cfg(test)]
 mod garbage_test;
+#[cfg(test)]
+mod history_test;
 #[cfg(test)]
 mod key_test;
 #[cfg(test)]

@@ -52,6 +52,14 @@ pub struct Limits {
     pub checkpoint_entries_max: u64,
     /// Bytes of the latest versions of all records of a group: [`crate::quota::record_bytes`].
     pub records_bytes_max: u64,
+    /// Events that a group's history keeps; the oldest go first.
+    pub history_rows_max: u64,
+    /// How long the history keeps an event, by the group's clock, in microseconds.
+    pub history_ttl_us: u64,
+    /// Most events that one command appends to the history.
+    pub history_batch_max: u64,
+    /// Most bytes of them, encoded.
+    pub history_batch_bytes_max: u64,
 }
 
 impl Limits {
@@ -70,6 +78,10 @@ impl Limits {
             heads_max: 100_000,
             checkpoint_entries_max: 1_024,
             records_bytes_max: 64 << 30,
+            history_rows_max: 10_000,
+            history_ttl_us: 604_800_000_000,
+            history_batch_max: 128,
+            history_batch_bytes_max: 256 << 10,
         }
     }
 
@@ -88,6 +100,10 @@ impl Limits {
             heads_max: 48,
             checkpoint_entries_max: 8,
             records_bytes_max: 4_096,
+            history_rows_max: 6,
+            history_ttl_us: 20_000,
+            history_batch_max: 3,
+            history_batch_bytes_max: 1_024,
         }
     }
 }

@@ -89,6 +89,8 @@ pub enum Mutant {
     TicketPriorityIgnored,
     /// Tickets are begun though the queue is paused.
     PauseIgnored,
+    /// A batch of the history that is proposed again counts again.
+    BatchCountsAgain,
 }
 
 #[cfg(feature = "mutants")]
@@ -135,6 +137,9 @@ impl Mutant {
 
     /// Those of what transactions rest on.
     pub const OF_STRATEGIES: [Mutant; 2] = [Mutant::RebasesConflicts, Mutant::LastCommitterWins];
+
+    /// Those of the history.
+    pub const OF_HISTORY: [Mutant; 1] = [Mutant::BatchCountsAgain];
 
     /// Those of the key lane.
     pub const OF_LANES: [Mutant; 5] = [

@@ -17,6 +17,8 @@
 //! | `n` | log index | digest: the chain head after that entry, for the last `heads_max` |
 //! | `q` | last log index | [`Attested`]: a signed checkpoint and its heads |
 //! | `v` | – | [`Tolerance`](crate::tolerance::Tolerance): what verdicts are held to |
+//! | `w` | – | [`Ledger`](crate::history::Ledger): where the history begins and ends |
+//! | `y` | place | [`Row`](crate::history::Row): an event of the history |
 //! | `m` | name | what group 0 keeps |
 
 use crate::{
@@ -193,6 +195,7 @@ impl Place {
 pub(crate) const CONFIG: &[u8] = b"c";
 pub(crate) const HEAD: &[u8] = b"o";
 pub(crate) const TOLERANCE: &[u8] = b"v";
+pub(crate) const LEDGER: &[u8] = b"w";
 pub(crate) const LATEST: u8 = b'r';
 pub(crate) const GARBAGE: u8 = b'g';
 pub(crate) const TXN: u8 = b't';
@@ -204,6 +207,7 @@ pub(crate) const STAGE: u8 = b's';
 pub(crate) const META: u8 = b'm';
 pub(crate) const CHAIN_HEAD: u8 = b'n';
 pub(crate) const ATTESTED: u8 = b'q';
+pub(crate) const EVENT: u8 = b'y';
 
 pub(crate) fn latest(key: &Key) -> Vec<u8> {
     named(LATEST, key)
@@ -294,14 +298,19 @@ pub(crate) fn attested(last: u64) -> Vec<u8> {
     tagged(ATTESTED, &last.to_be_bytes())
 }
 
+/// An event of the history, by its place there.
+pub(crate) fn event(place: u64) -> Vec<u8> {
+    tagged(EVENT, &place.to_be_bytes())
+}
+
 /// Bounds of the checkpoints that end at or after this entry.
 pub(crate) fn attested_from(index: u64) -> (Vec<u8>, Vec<u8>) {
     (attested(index), alloc::vec![ATTESTED + 1])
 }
 
-/// The log index in a key of a table by log index.
+/// The number in a key of a table by log index, or by place.
 pub(crate) fn index_of(key: &[u8]) -> u64 {
-    u64::from_be_bytes(key[1..9].try_into().expect("keys by log index hold a u64"))
+    u64::from_be_bytes(key[1..9].try_into().expect("keys by number hold a u64"))
 }
 
 pub(crate) fn stage(tid: Tid, seq: u64) -> Vec<u8> {

@@ -19,6 +19,7 @@ fn crash_at_every_operation_loses_nothing_acknowledged_and_damage_is_named() {
     assert_eq!(found.violations, 0, "{:#?}", found.examples);
     assert!(found.operations > 500, "the scripts are too short to mean anything");
     assert!(found.segments > 4 * 5, "segments were hardly recycled");
+    assert_eq!(found.damages_like_a_tear, 0, "the scripts end with a clean stop");
     assert!(found.damages_refused > 150, "damage was hardly ever met");
 }
 

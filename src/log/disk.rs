@@ -15,6 +15,8 @@ pub trait Disk: Send + Sync + 'static {
     /// durable on return. `StorageFull` (or `QuotaExceeded`) is an answer the log lives with.
     fn create(&self, slot: u64, bytes: u32) -> io::Result<Arc<dyn DiskFile>>;
     fn remove(&self, slot: u64) -> io::Result<()>;
+    /// Bytes that nobody can guess, other ones each time: they key the frames of one use of a slot.
+    fn salt(&self) -> io::Result<[u8; 16]>;
     /// How a slot is called in messages.
     fn name(&self, slot: u64) -> String;
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use prometheus::{Histogram, core::Collector};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::disk::{Disk, DiskFile};
 use crate::metrics::fsync_seconds;
@@ -28,7 +29,7 @@ impl FileDisk {
     /// Opens the folder, making it where it is missing.
     pub fn open(dir: impl Into<PathBuf>) -> io::Result<FileDisk> {
         let dir = dir.into();
-        fs::create_dir_all(&dir)?;
+        make_dir(&dir)?;
         let lock_path = dir.join("lock");
         let lock = OpenOptions::new().create(true).append(true).open(&lock_path)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
@@ -114,6 +115,13 @@ impl Disk for FileDisk {
         fs::remove_file(self.path(slot))
     }
 
+    fn salt(&self) -> io::Result<[u8; 16]> {
+        let mut salt = [0; 16];
+        // So few bytes come whole or not at all.
+        getrandom(&mut salt, GetRandomFlags::empty())?;
+        Ok(salt)
+    }
+
     fn name(&self, slot: u64) -> String {
         format!("{slot:010}.segment")
     }
@@ -141,6 +149,20 @@ impl DiskFile for SegmentFile {
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
+}
+
+/// Makes a folder that may be there already. Its name is on disk on return, and that of each folder
+/// above it that was missing: what is synced inside would be lost with it.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let above = || {
+        dir.ancestors().skip(1).map(|path| match path.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => path,
+        })
+    };
+    let missing = above().take_while(|path| !path.exists()).count();
+    fs::create_dir_all(dir)?;
+    above().take(missing + 1).try_for_each(|path| File::open(path)?.sync_all())
 }
 
 fn slot_of(path: &Path) -> io::Result<u64> {

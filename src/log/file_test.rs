@@ -65,6 +65,21 @@ fn closed_log_reopens_with_everything() {
 }
 
 #[test]
+fn damage_after_a_clean_stop_refuses_wherever_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir.path().join("made/on/the/way"));
+    append(&log.replica(replica(1)), 0..3, 1);
+    drop(log);
+    let path = dir.path().join("made/on/the/way/0000000000.segment");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.windows(6).rposition(|text| text == b"2/12/1").unwrap();
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let disk = FileDisk::open(path.parent().unwrap()).unwrap();
+    assert!(matches!(Log::open(Arc::new(disk), limits()), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
 fn second_opener_of_a_folder_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let _log = open(dir.path());

@@ -1,32 +1,35 @@
 //! Frames: how a record lies in a segment.
 //!
 //! ```text
-//! frame = header crc32 4 · payload bytes 4 · epoch 4 · batch start 4 · batch 8 · payload crc32 4
+//! frame = header sum 8 · payload bytes 4 · batch start 4 · batch 8 · payload sum 4
 //!         · kind 1 · zeros 3 · group 4 · generation 4 · index 8 · term 8 · payload · zeros to 8
 //! ```
 //!
-//! The header's crc covers the rest of the header, hence the epoch and the payload's crc: a frame
-//! that an earlier use of the segment left behind is valid only for its own epoch. A header that is
-//! whole proves, whatever became of its payload, that its batch was being written, hence that every
-//! earlier batch was fsynced. `batch start` is where that batch begins: it tells a hole in the last
-//! batch (torn) from a hole before it (damage).
+//! The sums are keyed (`salt`). The header's covers the rest of it, hence the payload's sum, and
+//! where the frame lies: it verifies at that offset of that use of the segment, and no bytes that
+//! were chosen without its salt do. A header that is whole proves, whatever became of its payload,
+//! that its batch was being written, hence that every earlier batch was fsynced. `batch start` is
+//! where that batch begins: it tells a hole in the last batch (torn) from one before it (damage).
 
 use bytes::Bytes;
 
 use crate::record::{Entry, Extent, Opening, Record, ReplicaId};
+use crate::salt::Seal;
 use crate::seeded::{Bug, planted};
 
-pub(crate) const FRAME_HEADER_BYTES: usize = 56;
+pub(crate) const FRAME_HEADER_BYTES: usize = 8 + HEADER_REST_BYTES;
 pub(crate) const FRAME_ALIGN: usize = 8;
 /// Indexes and batches beyond this are of no log: so the one that follows is a number too.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
+/// Behind the header's sum.
+pub(crate) const HEADER_REST_BYTES: usize = 48;
 
-const NO_REPLICA: ReplicaId = ReplicaId { group: 0, generation: 0 };
+/// Whose the frames are that speak of the whole log.
+pub(crate) const NO_REPLICA: ReplicaId = ReplicaId { group: 0, generation: 0 };
 
-/// What a frame says about where and when it was written.
+/// What a frame says about when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    pub(crate) epoch: u32,
     pub(crate) batch: u64,
     pub(crate) batch_start: u32,
 }
@@ -38,7 +41,7 @@ pub(crate) struct FrameHeader {
     pub(crate) index: u64,
     pub(crate) term: u64,
     payload_bytes: u32,
-    payload_crc: u32,
+    payload_sum: u32,
     kind: Kind,
 }
 
@@ -54,6 +57,7 @@ enum Kind {
     Remove = 7,
     Opening = 8,
     Release = 9,
+    Close = 10,
 }
 
 impl FrameHeader {
@@ -73,7 +77,7 @@ pub(crate) fn frame_bytes(record: &Record) -> usize {
         Record::Entry(entry) | Record::Carried(entry) => entry.payload.len(),
         Record::Vote(bytes) | Record::Committed(bytes) => bytes.len(),
         Record::Purge { last_purged, .. } => last_purged.len(),
-        Record::Truncate { .. } | Record::Remove | Record::Release { .. } => 0,
+        Record::Truncate { .. } | Record::Remove | Record::Release { .. } | Record::Close => 0,
         Record::Opening(opening) => encode_opening(opening).len(),
         Record::Barrier => return 0,
     };
@@ -81,7 +85,13 @@ pub(crate) fn frame_bytes(record: &Record) -> usize {
 }
 
 /// Appends one frame; a barrier has none.
-pub(crate) fn encode(into: &mut Vec<u8>, stamp: Stamp, replica: ReplicaId, record: &Record) {
+pub(crate) fn encode(
+    into: &mut Vec<u8>,
+    seal: Seal,
+    stamp: Stamp,
+    replica: ReplicaId,
+    record: &Record,
+) {
     let opening;
     let (kind, index, term, payload): (Kind, u64, u64, &[u8]) = match record {
         Record::Entry(e) => (Kind::Entry, e.index, e.term, &e.payload),
@@ -92,64 +102,68 @@ pub(crate) fn encode(into: &mut Vec<u8>, stamp: Stamp, replica: ReplicaId, recor
         Record::Purge { to, last_purged } => (Kind::Purge, *to, 0, last_purged),
         Record::Remove => (Kind::Remove, 0, 0, &[]),
         Record::Release { oldest } => (Kind::Release, u64::from(*oldest), 0, &[]),
+        Record::Close => (Kind::Close, 0, 0, &[]),
         Record::Opening(state) => {
             opening = encode_opening(state);
             (Kind::Opening, 0, 0, &opening)
         }
         Record::Barrier => return,
     };
-    let replica = if kind == Kind::Release { NO_REPLICA } else { replica };
-    let (payload_bytes, payload_crc) = (payload.len() as u32, crc32fast::hash(payload));
-    let header = FrameHeader { stamp, replica, index, term, payload_bytes, payload_crc, kind };
-    into.extend_from_slice(&encode_header(&header));
+    let (payload_bytes, payload_sum) = (payload.len() as u32, seal.payload_sum(payload));
+    let header = FrameHeader { stamp, replica, index, term, payload_bytes, payload_sum, kind };
+    let rest = encode_header(&header);
+    into.extend_from_slice(&seal.header_sum(&rest).to_le_bytes());
+    into.extend_from_slice(&rest);
     into.extend_from_slice(payload);
     into.resize(into.len().next_multiple_of(FRAME_ALIGN), 0);
 }
 
-/// The header at the start of `bytes`, if it is whole.
-pub(crate) fn decode_header(bytes: &[u8]) -> Option<FrameHeader> {
-    let bytes = bytes.get(..FRAME_HEADER_BYTES)?;
-    let kind = Kind::from_byte(bytes[28])?;
-    if bytes[29..32] != [0; 3] || le32(bytes, 0) != crc32fast::hash(&bytes[4..]) {
+/// The header at the start of `bytes`, which lie at that place, if it is whole.
+pub(crate) fn decode_header(bytes: &[u8], seal: Seal) -> Option<FrameHeader> {
+    let (sum, rest) = bytes.split_first_chunk::<8>()?;
+    let rest = rest.first_chunk::<HEADER_REST_BYTES>()?;
+    let kind = Kind::from_byte(rest[20])?;
+    if rest[21..24] != [0; 3] || u64::from_le_bytes(*sum) != seal.header_sum(rest) {
         return None;
     }
-    let (epoch, batch, index) = (le32(bytes, 8), le64(bytes, 16), le64(bytes, 40));
-    if epoch == u32::MAX || batch > NUMBER_MAX || index > NUMBER_MAX {
+    let (batch, index) = (le64(rest, 8), le64(rest, 32));
+    if batch > NUMBER_MAX || index > NUMBER_MAX {
         return None;
     }
     Some(FrameHeader {
-        payload_bytes: le32(bytes, 4),
-        stamp: Stamp { epoch, batch_start: le32(bytes, 12), batch },
-        payload_crc: le32(bytes, 24),
+        payload_bytes: le32(rest, 0),
+        stamp: Stamp { batch_start: le32(rest, 4), batch },
+        payload_sum: le32(rest, 16),
         kind,
-        replica: ReplicaId { group: le32(bytes, 32), generation: le32(bytes, 36) },
+        replica: ReplicaId { group: le32(rest, 24), generation: le32(rest, 28) },
         index,
-        term: le64(bytes, 48),
+        term: le64(rest, 40),
     })
 }
 
-/// The frame at `offset`, if header and payload are whole. Entry payloads share `segment`; small
-/// values that outlive it are copied.
-pub(crate) fn decode(segment: &Bytes, offset: usize) -> Option<(FrameHeader, Record)> {
-    let header = decode_header(segment.get(offset..)?)?;
-    let from = offset + FRAME_HEADER_BYTES;
-    let to = from.checked_add(header.payload_bytes as usize)?;
-    let payload = segment.get(from..to)?;
-    let torn = crc32fast::hash(payload) != header.payload_crc;
+/// The frame at the start of `bytes`, which lie at that place, if header and payload are whole.
+/// Entry payloads share `bytes`; small values that outlive them are copied.
+pub(crate) fn decode(bytes: &Bytes, seal: Seal) -> Option<(FrameHeader, Record)> {
+    let header = decode_header(bytes, seal)?;
+    let payload_end = FRAME_HEADER_BYTES.checked_add(header.payload_bytes as usize)?;
+    let payload = bytes.get(FRAME_HEADER_BYTES..payload_end)?;
+    let torn = seal.payload_sum(payload) != header.payload_sum;
     if torn && !planted(Bug::TornPayloadAccepted) {
         return None;
     }
     let (index, term) = (header.index, header.term);
     let copy = || Bytes::copy_from_slice(payload);
+    let entry = || Entry { index, term, payload: bytes.slice_ref(payload) };
     let record = match header.kind {
-        Kind::Entry => Record::Entry(Entry { index, term, payload: segment.slice(from..to) }),
-        Kind::Carried => Record::Carried(Entry { index, term, payload: segment.slice(from..to) }),
+        Kind::Entry => Record::Entry(entry()),
+        Kind::Carried => Record::Carried(entry()),
         Kind::Vote => Record::Vote(copy()),
         Kind::Committed => Record::Committed(copy()),
         Kind::Truncate => Record::Truncate { from: index },
         Kind::Purge => Record::Purge { to: index, last_purged: copy() },
         Kind::Remove => Record::Remove,
         Kind::Release => Record::Release { oldest: u32::try_from(index).ok()? },
+        Kind::Close => Record::Close,
         Kind::Opening => Record::Opening(decode_opening(payload)?),
     };
     Some((header, record))
@@ -167,25 +181,24 @@ impl Kind {
             7 => Kind::Remove,
             8 => Kind::Opening,
             9 => Kind::Release,
+            10 => Kind::Close,
             _ => return None,
         })
     }
 }
 
-fn encode_header(header: &FrameHeader) -> [u8; FRAME_HEADER_BYTES] {
-    let mut bytes = [0; FRAME_HEADER_BYTES];
-    bytes[4..8].copy_from_slice(&header.payload_bytes.to_le_bytes());
-    bytes[8..12].copy_from_slice(&header.stamp.epoch.to_le_bytes());
-    bytes[12..16].copy_from_slice(&header.stamp.batch_start.to_le_bytes());
-    bytes[16..24].copy_from_slice(&header.stamp.batch.to_le_bytes());
-    bytes[24..28].copy_from_slice(&header.payload_crc.to_le_bytes());
-    bytes[28] = header.kind as u8;
-    bytes[32..36].copy_from_slice(&header.replica.group.to_le_bytes());
-    bytes[36..40].copy_from_slice(&header.replica.generation.to_le_bytes());
-    bytes[40..48].copy_from_slice(&header.index.to_le_bytes());
-    bytes[48..56].copy_from_slice(&header.term.to_le_bytes());
-    let crc = crc32fast::hash(&bytes[4..]);
-    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+/// All of the header behind its sum.
+fn encode_header(header: &FrameHeader) -> [u8; HEADER_REST_BYTES] {
+    let mut bytes = [0; HEADER_REST_BYTES];
+    bytes[..4].copy_from_slice(&header.payload_bytes.to_le_bytes());
+    bytes[4..8].copy_from_slice(&header.stamp.batch_start.to_le_bytes());
+    bytes[8..16].copy_from_slice(&header.stamp.batch.to_le_bytes());
+    bytes[16..20].copy_from_slice(&header.payload_sum.to_le_bytes());
+    bytes[20] = header.kind as u8;
+    bytes[24..28].copy_from_slice(&header.replica.group.to_le_bytes());
+    bytes[28..32].copy_from_slice(&header.replica.generation.to_le_bytes());
+    bytes[32..40].copy_from_slice(&header.index.to_le_bytes());
+    bytes[40..48].copy_from_slice(&header.term.to_le_bytes());
     bytes
 }
 

@@ -12,22 +12,25 @@ use crate::frame::{FRAME_HEADER_BYTES, decode, encode, frame_bytes};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::record::{Entry, ReplicaId};
-use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::salt::{Salt, Seal};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SlotHeader};
 use crate::sim_disk::SimDisk;
 use crate::writer::Step;
 
 /// One frame. What was read is written again and read again, and must be the same.
 pub fn frame(bytes: &[u8]) -> bool {
-    let sealed = sealed_frame(bytes);
-    read_frame(bytes) | read_frame(&sealed)
+    let seal = Salt([0; 16]).at(0);
+    let mut sealed = bytes.to_vec();
+    seal_frame(&mut sealed, seal);
+    read_frame(bytes, seal) | read_frame(&sealed, seal)
 }
 
-fn read_frame(bytes: &[u8]) -> bool {
-    let Some((header, record)) = decode(&Bytes::copy_from_slice(bytes), 0) else { return false };
+fn read_frame(bytes: &[u8], seal: Seal) -> bool {
+    let Some((header, record)) = decode(&Bytes::copy_from_slice(bytes), seal) else { return false };
     let mut again = Vec::new();
-    encode(&mut again, header.stamp, header.replica, &record);
+    encode(&mut again, seal, header.stamp, header.replica, &record);
     assert_eq!(again.len(), frame_bytes(&record), "a frame's length is foretold");
-    let (_, reread) = decode(&again.into(), 0).expect("what was written is read");
+    let (_, reread) = decode(&again.into(), seal).expect("what was written is read");
     assert_eq!(reread, record);
     true
 }
@@ -64,8 +67,8 @@ pub fn segments() -> Vec<Vec<u8>> {
     let limits = Limits::simulation();
     let disk = SimDisk::new();
     let silent = Arc::new(|_: &std::io::Error| {});
-    let (log, mut writer) =
-        Log::open_stepped(Arc::new(disk.clone()), limits, silent).expect("a fresh disk opens");
+    let (log, mut writer) = Log::open_stepped(Arc::new(disk.clone()), limits.clone(), silent)
+        .expect("a fresh disk opens");
     let mut samples = Vec::new();
     for group in 1..=2 {
         let replica = log.replica(ReplicaId { group, generation: 1 });
@@ -76,6 +79,7 @@ pub fn segments() -> Vec<Vec<u8>> {
         replica.purge_to(1, Bytes::from_static(b"purged"), drop);
         while writer.step() == Step::Wrote {}
         let mut bytes = disk.contents(0).expect("the first slot is used");
+        bytes.truncate(limits.frames_end() as usize);
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(end.next_multiple_of(8));
         samples.push(bytes);
@@ -87,9 +91,9 @@ pub fn segments() -> Vec<Vec<u8>> {
 pub fn frames() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for segment in segments() {
-        let segment = Bytes::from(segment);
+        let (segment, salt) = (Bytes::from(segment.clone()), salt(&segment));
         let mut at = SEGMENT_HEADER_BYTES;
-        while let Some((_, record)) = decode(&segment, at) {
+        while let Some((_, record)) = decode(&segment.slice(at..), salt.at(at as u32)) {
             let end = (at + frame_bytes(&record)).min(segment.len());
             frames.push(segment[at..end].to_vec());
             at = end;
@@ -98,32 +102,37 @@ pub fn frames() -> Vec<Vec<u8>> {
     frames
 }
 
-fn sealed_frame(bytes: &[u8]) -> Vec<u8> {
-    let mut sealed = bytes.to_vec();
-    seal_frame(&mut sealed);
-    sealed
+/// The salt in a segment's header, whatever else that says.
+fn salt(segment: &[u8]) -> Salt {
+    let header = segment.first_chunk().map(SegmentHeader::decode);
+    match header {
+        Some(SlotHeader::Valid(header)) => header.salt,
+        _ => Salt([0; 16]),
+    }
 }
 
 /// Makes the checksums of the frame at the start right. Returns its length.
-fn seal_frame(bytes: &mut [u8]) -> Option<usize> {
-    let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?) as usize;
+fn seal_frame(bytes: &mut [u8], seal: Seal) -> Option<usize> {
+    let length = u32::from_le_bytes(bytes.get(8..12)?.try_into().ok()?) as usize;
     let end = FRAME_HEADER_BYTES.checked_add(length)?;
-    let payload_crc = crc32fast::hash(bytes.get(FRAME_HEADER_BYTES..end)?);
-    bytes[24..28].copy_from_slice(&payload_crc.to_le_bytes());
+    let payload_sum = seal.payload_sum(bytes.get(FRAME_HEADER_BYTES..end)?);
+    bytes[24..28].copy_from_slice(&payload_sum.to_le_bytes());
     bytes[29..32].fill(0);
-    let crc = crc32fast::hash(&bytes[4..FRAME_HEADER_BYTES]);
-    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    let sum = seal.header_sum(bytes[8..].first_chunk()?);
+    bytes[..8].copy_from_slice(&sum.to_le_bytes());
     Some(end.next_multiple_of(8))
 }
 
 fn sealed_segment(bytes: &[u8]) -> Vec<u8> {
     let mut sealed = bytes.to_vec();
     if let Some(header) = sealed.get_mut(..SEGMENT_HEADER_BYTES) {
-        let crc = crc32fast::hash(&header[..44]);
-        header[44..48].copy_from_slice(&crc.to_le_bytes());
+        let crc = crc32fast::hash(&header[..60]);
+        header[60..].copy_from_slice(&crc.to_le_bytes());
     }
-    let mut at = SEGMENT_HEADER_BYTES;
-    while let Some(length) = sealed.get_mut(at..).and_then(seal_frame) {
+    let (mut at, salt) = (SEGMENT_HEADER_BYTES, salt(&sealed));
+    while let Some(length) =
+        sealed.get_mut(at..).and_then(|frame| seal_frame(frame, salt.at(at as u32)))
+    {
         at += length;
     }
     sealed

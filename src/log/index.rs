@@ -147,7 +147,7 @@ impl Index {
                 }
                 Ok(())
             }
-            Record::Opening(_) | Record::Release { .. } | Record::Barrier => Ok(()),
+            Record::Opening(_) | Record::Release { .. } | Record::Close | Record::Barrier => Ok(()),
         }
     }
 

@@ -26,6 +26,7 @@ mod random;
 mod record;
 mod recover;
 mod replica;
+mod salt;
 mod scan;
 mod seeded;
 mod segment;
@@ -42,6 +43,8 @@ mod crash_test;
 mod fault_test;
 #[cfg(test)]
 mod file_test;
+#[cfg(test)]
+mod forged_test;
 #[cfg(test)]
 mod index_test;
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! other, so that a fresh segment always takes the next entry.
 
 use crate::frame::{frame_bytes_for, opening_payload_bytes_max};
-use crate::segment::SEGMENT_HEADER_BYTES;
+use crate::segment::{SEGMENT_HEADER_BYTES, header_offsets};
+use crate::writer::RESERVED_FRAMES;
 use serde::{Deserialize, Serialize};
 
 /// Sizes and thresholds of one log.
@@ -50,7 +51,7 @@ impl Limits {
         }
     }
 
-    pub fn simulation() -> Limits {
+    pub const fn simulation() -> Limits {
         Limits {
             segment_bytes: 4096,
             batch_bytes_max: 768,
@@ -65,6 +66,11 @@ impl Limits {
         }
     }
 
+    /// Where the frames of a segment end: behind them its header is kept again.
+    pub(crate) fn frames_end(&self) -> u32 {
+        header_offsets(self.segment_bytes)[1]
+    }
+
     /// Replicas that one log can hold: their opening frames fill at most half a segment.
     pub fn replicas_max(&self) -> usize {
         let opening = frame_bytes_for(opening_payload_bytes_max(self.meta_bytes_max as usize));
@@ -74,7 +80,9 @@ impl Limits {
     /// Why these limits cannot work, if they cannot.
     pub fn objection(&self) -> Option<String> {
         let half = self.segment_bytes as usize / 2;
-        let entry = frame_bytes_for(self.entry_bytes_max as usize) + 2 * frame_bytes_for(0);
+        let entry = frame_bytes_for(self.entry_bytes_max as usize)
+            + RESERVED_FRAMES * frame_bytes_for(0)
+            + SEGMENT_HEADER_BYTES;
         if !self.segment_bytes.is_multiple_of(8) {
             return Some(format!("segment_bytes {} is no multiple of 8", self.segment_bytes));
         }

@@ -3,14 +3,13 @@
 //! The thread only calls `Writer::step` and sleeps when there is nothing to do; everything that can
 //! go wrong is in the writer, which a simulation drives with the same calls.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::error::{DiskFull, OpenError};
 use crate::limits::Limits;
 use crate::memory::{Memory, Shared};
@@ -24,8 +23,8 @@ use crate::writer::{Step, Writer};
 /// takes no more writes.
 pub type Fatal = Arc<dyn Fn(&io::Error) + Send + Sync>;
 
-/// The write-ahead log of a node. Dropping it writes what is queued and ends the thread; handles
-/// that outlive it are refused.
+/// The write-ahead log of a node. Dropping it writes what is queued, and that it was closed, and
+/// ends the thread; handles that outlive it are refused.
 pub struct Log {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -58,11 +57,10 @@ impl Log {
             return Err(OpenError::Limits(objection));
         }
         let recovered = recover(&disk, &limits)?;
-        let files: BTreeMap<u32, Arc<dyn DiskFile>> =
-            recovered.segments.iter().map(|(epoch, slot)| (*epoch, slot.file.clone())).collect();
-        let memory = Memory::new(recovered.index, files, &limits);
+        let mut memory = Memory::new(recovered.index, recovered.segments.clone(), &limits);
+        memory.closed = recovered.closed;
         let spares = Spares::new(disk, recovered.spares, recovered.slot_number_next, &limits);
-        let left_bytes = limits.segment_bytes - recovered.end.unwrap_or(0);
+        let left_bytes = limits.frames_end() - recovered.end.unwrap_or(0);
         let shared = Arc::new(Shared::new(memory, limits));
         shared.set_left_bytes(left_bytes);
         let writer = Writer::new(

@@ -9,12 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use vatic_sync::{Flag, Handoff, Inbox, Level, MutexGuard};
 
-use crate::disk::DiskFile;
 use crate::error::Refusal;
 use crate::frame::{frame_bytes, frame_bytes_for};
 use crate::front::{Cached, Front};
@@ -23,6 +22,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::record::{Entry, Record, ReplicaId};
 use crate::seeded::{Bug, planted};
+use crate::spare::Segment;
 
 /// Called once with the fate of a write: on the writer's thread after the fsync, or at once, on the
 /// caller's, with a refusal.
@@ -50,10 +50,12 @@ pub(crate) struct Shared {
 pub(crate) struct Memory {
     pub(crate) replicas: BTreeMap<ReplicaId, Front>,
     pub(crate) index: Index,
-    /// Segment files by epoch.
-    pub(crate) files: BTreeMap<u32, Arc<dyn DiskFile>>,
+    /// Segments in use by epoch.
+    pub(crate) segments: BTreeMap<u32, Segment>,
     /// No more writes are taken; the writer drains the queue and ends.
     pub(crate) closing: bool,
+    /// The log on disk ends with a `Close`, or there is none, or no room for it.
+    pub(crate) closed: bool,
     queue: VecDeque<Item>,
     /// Replicas whose committed value is newer than their frames.
     uncommitted: BTreeSet<ReplicaId>,
@@ -117,7 +119,7 @@ impl Shared {
 
 impl Inbox for Memory {
     fn has_work(&self) -> bool {
-        self.first_bytes().is_some()
+        self.first_bytes().is_some() || (self.closing && !self.closed)
     }
 
     fn is_closing(&self) -> bool {
@@ -130,17 +132,14 @@ impl Inbox for Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(
-        index: Index,
-        files: BTreeMap<u32, Arc<dyn DiskFile>>,
-        limits: &Limits,
-    ) -> Memory {
+    pub(crate) fn new(index: Index, segments: BTreeMap<u32, Segment>, limits: &Limits) -> Memory {
         let replicas = index.replicas().map(|(id, r)| (id, Front::recovered(r))).collect();
         Memory {
             replicas,
             index,
-            files,
+            segments,
             closing: false,
+            closed: true,
             queue: VecDeque::new(),
             uncommitted: BTreeSet::new(),
             position_next: 1,

@@ -42,6 +42,8 @@ pub(crate) enum Record {
     Release {
         oldest: u32,
     },
+    /// The log was closed: all before it was fsynced. It belongs to no replica.
+    Close,
     /// Writes nothing: its `done` waits for what was queued before it.
     Barrier,
 }

@@ -1,14 +1,18 @@
 //! Opens what a crash or a close left behind.
 //!
-//! 1. Read every slot's header. The newest valid one whose openings are whole is the active segment
-//!    (a newer one without was never opened: its header is erased).
+//! 1. Read every slot's header, of which there are two: the newer one counts. The newest valid one
+//!    whose openings are whole is the active segment (a newer one without was never opened: its
+//!    header is erased).
 //! 2. The oldest epoch needed is the highest that the newest segment names, in its header or in a
 //!    release frame. From there to the newest every epoch must be there.
 //! 3. Fold the frames through the index: the first segment's openings are the start, those of later
 //!    segments are checked against it.
-//! 4. The other slots are free, unless they hold frames of an epoch that must have been opened.
-//! 5. Sync the active segment: what was read may be in the page cache only.
+//! 4. The other slots are free, whatever they hold: nothing in them is ever read. What an opened
+//!    segment had lost so would be both its headers, at its two ends.
+//! 5. Mend headers of which one is bad. Sync the active segment: what was read may be in the page
+//!    cache only.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -21,16 +25,20 @@ use crate::frame::FRAME_HEADER_BYTES;
 use crate::index::{Inconsistent, Index};
 use crate::limits::Limits;
 use crate::record::{Opening, Record, ReplicaId};
-use crate::scan::{Damage, Scan, headers, scan};
-use crate::segment::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader, SlotHeader};
-use crate::spare::Slot;
+use crate::scan::{Damage, Scan, scan};
+use crate::segment::{
+    FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader, SlotHeader, header_offsets,
+};
+use crate::spare::{Segment, Slot};
 
 pub(crate) struct Recovered {
     pub(crate) index: Index,
     /// Segments in use, by epoch.
-    pub(crate) segments: BTreeMap<u32, Slot>,
+    pub(crate) segments: BTreeMap<u32, Segment>,
     /// Where the newest segment's frames end; `None` in a log without segments.
     pub(crate) end: Option<u32>,
+    /// Whether they end with a `Close`.
+    pub(crate) closed: bool,
     pub(crate) batch_next: u64,
     pub(crate) spares: Vec<Slot>,
     pub(crate) slot_number_next: u64,
@@ -43,13 +51,15 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, limits: &Limits) -> Result<Recovered
     if let Some(scan) = &newest_end {
         recovery.release_old(scan)?;
         recovery.fold(&mut index, scan.end)?;
+        recovery.mend_headers()?;
         recovery.sync_newest()?;
     }
-    recovery.check_spares()?;
+    let last = newest_end.as_ref().and_then(|scan| scan.frames.last());
     Ok(Recovered {
         index,
+        closed: last.is_none_or(|frame| frame.record == Record::Close),
         end: newest_end.map(|scan| scan.end),
-        segments: recovery.segments.into_iter().map(|(epoch, s)| (epoch, s.slot)).collect(),
+        segments: recovery.segments.into_iter().map(|(epoch, s)| (epoch, s.in_use())).collect(),
         batch_next: recovery.seen_batch + 1,
         spares: recovery.spares,
         slot_number_next: recovery.slot_number_next,
@@ -58,17 +68,20 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, limits: &Limits) -> Result<Recovered
 
 struct Recovery<'a> {
     disk: &'a dyn Disk,
-    segments: BTreeMap<u32, Segment>,
+    segments: BTreeMap<u32, Found>,
     spares: Vec<Slot>,
-    /// Slots whose header says nothing: never opened, torn or damaged.
+    /// Slots whose headers say nothing: never opened, torn or damaged.
     unread: Vec<u64>,
     seen_batch: u64,
     slot_number_next: u64,
+    header_offsets: [u32; 2],
 }
 
-struct Segment {
+struct Found {
     slot: Slot,
     header: SegmentHeader,
+    /// Where its header should be too, and is not.
+    bad_header_at: Option<u32>,
 }
 
 impl<'a> Recovery<'a> {
@@ -80,6 +93,7 @@ impl<'a> Recovery<'a> {
             unread: Vec::new(),
             seen_batch: 0,
             slot_number_next: 0,
+            header_offsets: header_offsets(limits.segment_bytes),
         };
         let mut numbers = disk.slots()?;
         numbers.sort_unstable();
@@ -97,23 +111,37 @@ impl<'a> Recovery<'a> {
         if found != u64::from(configured) {
             return Err(OpenError::SegmentBytes { segment, found, configured });
         }
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        slot.file.read_at(0, &mut bytes)?;
-        match SegmentHeader::decode(&bytes) {
-            SlotHeader::OtherVersion(found) => {
+        match self.read_header(slot.file.as_ref())? {
+            (SlotHeader::OtherVersion(found), _) => {
                 Err(OpenError::Version { segment, found, supported: FORMAT_VERSION })
             }
-            SlotHeader::None => {
+            (SlotHeader::None, _) => {
                 self.unread.push(slot.number);
                 self.spares.push(slot);
                 Ok(())
             }
-            SlotHeader::Valid(header) => {
-                let twin = self.segments.insert(header.epoch, Segment { slot, header });
+            (SlotHeader::Valid(header), bad_header_at) => {
+                let found = Found { slot, header, bad_header_at };
+                let twin = self.segments.insert(header.epoch, found);
                 let why = format!("another segment has the epoch {} too", header.epoch);
                 twin.map_or(Ok(()), |_| Err(OpenError::Damaged { segment, offset: 0, why }))
             }
         }
+    }
+
+    /// The newer of a slot's two headers, and where it should be as well, and is not.
+    fn read_header(&self, file: &dyn DiskFile) -> io::Result<(SlotHeader, Option<u32>)> {
+        let read = |at: u32| {
+            let mut bytes = [0; SEGMENT_HEADER_BYTES];
+            file.read_at(u64::from(at), &mut bytes).map(|()| SegmentHeader::decode(&bytes))
+        };
+        let [first, second] = self.header_offsets;
+        let (front, back) = (read(first)?, read(second)?);
+        Ok(match front.epoch().cmp(&back.epoch()) {
+            Ordering::Equal => (front, None),
+            Ordering::Greater => (front, Some(second)),
+            Ordering::Less => (back, Some(first)),
+        })
     }
 
     /// Finds the newest segment that was opened, and its frames.
@@ -130,7 +158,9 @@ impl<'a> Recovery<'a> {
             if known_end.is_some() {
                 return Err(self.damaged(&segment, 0, "the openings are not whole"));
             }
-            segment.slot.file.write_at(0, &[0; SEGMENT_HEADER_BYTES])?;
+            for at in self.header_offsets {
+                segment.slot.file.write_at(u64::from(at), &[0; SEGMENT_HEADER_BYTES])?;
+            }
             segment.slot.file.sync()?;
             self.spares.push(segment.slot);
             known_end = (epoch > 1).then_some(header.previous_end);
@@ -180,7 +210,7 @@ impl<'a> Recovery<'a> {
     fn fold_segment(
         &self,
         index: &mut Index,
-        segment: &Segment,
+        segment: &Found,
         found: &Scan,
     ) -> Result<(), OpenError> {
         let (opening, rest) = found.frames.split_at(segment.header.openings as usize);
@@ -210,7 +240,7 @@ impl<'a> Recovery<'a> {
     /// more is no log's: to make room for all that it says would be the end of the process.
     fn check_extents(
         &self,
-        segment: &Segment,
+        segment: &Found,
         openings: &[(ReplicaId, Opening)],
     ) -> Result<(), OpenError> {
         let entries_max = u64::from(segment.header.epoch) * segment.slot.file.bytes()?
@@ -222,32 +252,22 @@ impl<'a> Recovery<'a> {
         if too_many { Err(self.damaged(segment, 0, why)) } else { Ok(()) }
     }
 
-    fn sync_newest(&self) -> io::Result<()> {
-        self.segments.values().last().map_or(Ok(()), |segment| segment.slot.file.sync())
-    }
-
-    /// A frame of a newer epoch than the newest, outside an opening batch, had an opened segment
-    /// around it: its header is damaged.
-    fn check_spares(&mut self) -> Result<(), OpenError> {
-        let newest = self.segments.last_key_value().map_or(0, |(epoch, _)| *epoch);
-        for slot in &self.spares {
-            let bytes = read_whole(slot.file.as_ref())?;
-            for (at, frame) in headers(&bytes, SEGMENT_HEADER_BYTES) {
-                if frame.stamp.epoch <= newest {
-                    continue;
-                }
-                self.seen_batch = self.seen_batch.max(frame.stamp.batch);
-                if frame.stamp.batch_start != 0 || frame.stamp.epoch != newest + 1 {
-                    let segment = self.disk.name(slot.number);
-                    let why = format!("the header is bad, but a frame at {at} is newer");
-                    return Err(OpenError::Damaged { segment, offset: 0, why });
-                }
+    fn mend_headers(&self) -> io::Result<()> {
+        for Found { slot, header, bad_header_at } in self.segments.values() {
+            if let Some(at) = bad_header_at {
+                tracing::warn!(segment = self.disk.name(slot.number), at, "a bad header is mended");
+                slot.file.write_at(u64::from(*at), &header.encode())?;
+                slot.file.sync()?;
             }
         }
         Ok(())
     }
 
-    fn scan(&self, segment: &Segment, known_end: Option<u32>) -> Result<Scan, OpenError> {
+    fn sync_newest(&self) -> io::Result<()> {
+        self.segments.values().last().map_or(Ok(()), |segment| segment.slot.file.sync())
+    }
+
+    fn scan(&self, segment: &Found, known_end: Option<u32>) -> Result<Scan, OpenError> {
         let bytes = read_whole(segment.slot.file.as_ref())?;
         scan(&bytes, &segment.header, known_end)
             .map_err(|Damage { offset, why }| self.damaged(segment, offset, &why))
@@ -260,9 +280,15 @@ impl<'a> Recovery<'a> {
         OpenError::Missing { epoch, unread, newest: newest_name, end: u64::from(newest.end) }
     }
 
-    fn damaged(&self, segment: &Segment, offset: u64, why: &str) -> OpenError {
+    fn damaged(&self, segment: &Found, offset: u64, why: &str) -> OpenError {
         let segment = self.disk.name(segment.slot.number);
         OpenError::Damaged { segment, offset, why: why.into() }
+    }
+}
+
+impl Found {
+    fn in_use(self) -> Segment {
+        Segment { slot: self.slot, salt: self.header.salt }
     }
 }
 

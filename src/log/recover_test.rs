@@ -8,8 +8,9 @@ use bytes::Bytes;
 use crate::drill::replica;
 use crate::frame::{FRAME_HEADER_BYTES, Stamp, encode, frame_bytes_for};
 use crate::record::Record;
+use crate::salt::Salt;
 use crate::scan::scan;
-use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, header_offsets};
 use crate::{Entry, Limits, Log, OpenError, SimDisk, Step, Writer};
 
 const PAYLOAD_BYTES: usize = 40;
@@ -110,6 +111,35 @@ fn every_damaged_byte_of_fsynced_batches_is_noticed() {
 }
 
 #[test]
+fn no_damaged_byte_costs_anything_after_a_clean_stop() {
+    let disk = SimDisk::new();
+    let (log, mut writer) = open(&disk).unwrap();
+    append_each(&log, &mut writer, 1, 0..60, 1);
+    drop(log);
+    assert_eq!(writer.step(), Step::Wrote);
+    assert_eq!(writer.step(), Step::Idle);
+    drop(writer);
+    // Opened and closed again, nothing is written.
+    let operations = disk.operations();
+    let (log, mut writer) = open(&disk).unwrap();
+    let before = indexes(&log, 1);
+    drop(log);
+    assert_eq!((writer.step(), disk.operations()), (Step::Idle, operations + 1));
+    let mut refused = 0;
+    for slot in crate::Disk::slots(&disk).unwrap() {
+        for offset in (0..Limits::simulation().segment_bytes as usize).step_by(3) {
+            let damaged = disk.fork();
+            damaged.damage(slot, offset);
+            match open(&damaged) {
+                Err(_) => refused += 1,
+                Ok((log, _)) => assert_eq!(indexes(&log, 1), before, "slot {slot} at {offset}"),
+            }
+        }
+    }
+    assert!(refused > 60 * 96 / 3, "only {refused} refused");
+}
+
+#[test]
 fn batch_dropped_whole_does_not_lend_its_number_to_the_next() {
     let disk = SimDisk::new();
     let (log, mut writer) = open(&disk).unwrap();
@@ -147,7 +177,9 @@ fn just_rolled(disk: &SimDisk) -> u64 {
 fn batch_of_a_torn_header_does_not_lend_its_number_to_the_next() {
     let disk = SimDisk::new();
     let index = just_rolled(&disk);
-    disk.damage(1, 20);
+    for at in header_offsets(Limits::simulation().segment_bytes) {
+        disk.damage(1, at as usize + 20);
+    }
     let (log, mut writer) = open(&disk).unwrap();
     assert_eq!(indexes(&log, 1).len() as u64, index);
     let new = Entry { index, term: 2, payload: Bytes::from(vec![3; 200]) };
@@ -172,7 +204,7 @@ fn segment_with_torn_openings_is_forgotten_for_good() {
 }
 
 #[test]
-fn frame_of_another_epoch_does_not_follow() {
+fn frame_of_another_use_or_of_another_place_does_not_follow() {
     let header = SegmentHeader {
         epoch: 5,
         segment_bytes: 4096,
@@ -180,14 +212,22 @@ fn frame_of_another_epoch_does_not_follow() {
         previous_end: 0,
         oldest: 5,
         openings: 0,
+        salt: Salt([5; 16]),
     };
-    let mut bytes = header.encode().to_vec();
-    for epoch in [5, 4] {
-        let stamp = Stamp { epoch, batch: 1, batch_start: 0 };
-        encode(&mut bytes, stamp, replica(1), &Record::Entry(entry(u64::from(epoch), 1)));
+    let stamp = Stamp { batch: 1, batch_start: 0 };
+    let second = frame_offset(1) as u32;
+    for (seal, frames) in [
+        (header.salt.at(second), 2),
+        (header.salt.at(second + 8), 1),
+        (Salt([4; 16]).at(second), 1),
+    ] {
+        let mut bytes = header.encode().to_vec();
+        for seal in [header.salt.at(SEGMENT_HEADER_BYTES as u32), seal] {
+            encode(&mut bytes, seal, stamp, replica(1), &Record::Entry(entry(1, 1)));
+        }
+        let found = scan(&bytes.into(), &header, None).unwrap();
+        assert_eq!((found.frames.len(), found.end as usize), (frames, frame_offset(frames)));
     }
-    let found = scan(&bytes.into(), &header, None).unwrap();
-    assert_eq!((found.frames.len(), found.end as usize), (1, frame_offset(1)));
 }
 
 #[test]
@@ -201,29 +241,39 @@ fn lost_segment_is_missed() {
 }
 
 #[test]
-fn bad_header_of_the_newest_segment_refuses() {
-    let disk = SimDisk::new();
-    let (log, mut writer) = open(&disk).unwrap();
-    append_each(&log, &mut writer, 1, 0..60, 1);
-    drop((log, writer));
-    disk.damage(1, 13);
-    assert_eq!(damaged_at(&disk), Some(("slot 1".into(), 0)));
+fn bad_header_is_read_where_it_is_kept_again_and_mended() {
+    for ends in [header_offsets(4096), header_offsets(4096).map(|at| 4096 - 64 - at)] {
+        let disk = SimDisk::new();
+        let (log, mut writer) = open(&disk).unwrap();
+        append_each(&log, &mut writer, 1, 0..60, 1);
+        drop((log, writer));
+        for at in ends {
+            for slot in [0, 1] {
+                disk.damage(slot, at as usize + 13);
+            }
+            assert_eq!(indexes(&open(&disk).unwrap().0, 1).len(), 60);
+        }
+    }
 }
 
 #[test]
 fn another_format_version_is_refused_by_number() {
-    let disk = SimDisk::new();
-    let (log, mut writer) = open(&disk).unwrap();
-    append_each(&log, &mut writer, 1, 0..2, 1);
-    drop((log, writer));
-    let file = crate::Disk::open(&disk, 0).unwrap();
-    let mut header = [0; SEGMENT_HEADER_BYTES];
-    file.read_at(0, &mut header).unwrap();
-    header[8] = 9;
-    let crc = crc32fast::hash(&header[..44]);
-    header[44..48].copy_from_slice(&crc.to_le_bytes());
-    file.write_at(0, &header).unwrap();
-    assert!(matches!(open(&disk), Err(OpenError::Version { found: 9, supported: 1, .. })));
+    for (version, crc_at) in [(1, 44), (9, 60)] {
+        let disk = SimDisk::new();
+        let (log, mut writer) = open(&disk).unwrap();
+        append_each(&log, &mut writer, 1, 0..2, 1);
+        drop((log, writer));
+        let file = crate::Disk::open(&disk, 0).unwrap();
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        file.read_at(0, &mut header).unwrap();
+        header[8] = version;
+        let crc = crc32fast::hash(&header[..crc_at]);
+        header[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+        file.write_at(0, &header).unwrap();
+        let refused = open(&disk).err().expect("it opens").to_string();
+        let versions = format!("format version {version}, this build reads 2");
+        assert!(refused.contains(&versions), "{refused}");
+    }
 }
 
 #[test]

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::DiskFile;
 use crate::error::Refusal;
 use crate::frame::decode;
 use crate::index::Place;
 use crate::limits::Limits;
 use crate::memory::{Done, Memory, Shared};
 use crate::record::{Entry, Record, ReplicaId};
+use crate::spare::Segment;
 
 /// The log of one replica. Clones name the same log.
 #[derive(Clone)]
@@ -205,8 +205,8 @@ impl ReplicaLog {
             }
             let place = memory.index.replica(self.id).and_then(|r| r.place(index));
             let found = place.and_then(|place| {
-                let file = memory.files.get(&place.epoch)?.clone();
-                Some(Found::OnDisk(OnDisk { index, place, file }))
+                let segment = memory.segments.get(&place.epoch)?.clone();
+                Some(Found::OnDisk(OnDisk { index, place, segment }))
             });
             found.ok_or_else(|| {
                 let message = format!("{:?}: entry {index} is neither cached nor indexed", self.id);
@@ -227,7 +227,7 @@ enum Found {
 struct OnDisk {
     index: u64,
     place: Place,
-    file: Arc<dyn DiskFile>,
+    segment: Segment,
 }
 
 impl PartialEq for OnDisk {
@@ -240,25 +240,24 @@ impl Found {
     fn load(&self, id: ReplicaId) -> io::Result<Entry> {
         match self {
             Found::Cached(entry) => Ok(entry.clone()),
-            Found::OnDisk(at) => read_entry(at.file.as_ref(), id, at.index, at.place),
+            Found::OnDisk(at) => read_entry(&at.segment, id, at.index, at.place),
         }
     }
 }
 
 /// Reads one entry's frame, and checks that it is that entry's.
 pub(crate) fn read_entry(
-    file: &dyn DiskFile,
+    segment: &Segment,
     id: ReplicaId,
     index: u64,
     place: Place,
 ) -> io::Result<Entry> {
     let mut bytes = vec![0; place.bytes as usize];
-    file.read_at(u64::from(place.offset), &mut bytes)?;
-    let frame = decode(&Bytes::from(bytes), 0);
+    segment.slot.file.read_at(u64::from(place.offset), &mut bytes)?;
+    let frame = decode(&Bytes::from(bytes), segment.salt.at(place.offset));
     let entry = frame.and_then(|(header, record)| match record {
         Record::Entry(entry) | Record::Carried(entry)
-            if header.stamp.epoch == place.epoch
-                && (header.replica, entry.index, entry.term) == (id, index, place.term) =>
+            if (header.replica, entry.index, entry.term) == (id, index, place.term) =>
         {
             Some(entry)
         }

@@ -5,13 +5,16 @@
 //! proves that the bad frame's batch had been fsynced, and that it is damaged. Within the last
 //! batch everything from the first bad frame on is dropped, since sectors may persist in any order.
 //!
-//! Frames of batches that an earlier recovery dropped may lie behind the end. Batch numbers only
+//! At a clean stop the last batch is one that only says so: then damage to any other is named.
+//!
+//! Behind the end lie old bytes, which the salt tells from frames of this use, and frames of this
+//! use that an earlier recovery dropped. Batch numbers only
 //! grow and are never used again, and each batch starts where the valid frames before it end, so
 //! such a frame neither follows the last one nor starts behind it.
 
 use bytes::Bytes;
 
-use crate::frame::{FRAME_ALIGN, FrameHeader, decode, decode_header};
+use crate::frame::{FRAME_ALIGN, decode, decode_header};
 use crate::index::Place;
 use crate::record::{Record, ReplicaId};
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -53,7 +56,7 @@ pub(crate) fn scan(
             return Err(Damage { offset: u64::from(found.end), why });
         }
         Some(_) => {}
-        None => judge_tail(bytes, header.epoch, &mut found)?,
+        None => judge_tail(bytes, header, &mut found)?,
     }
     Ok(found)
 }
@@ -66,28 +69,24 @@ impl Scan {
     }
 }
 
-/// Headers of whole frames at or behind `from`, whatever became of their payloads.
-pub(crate) fn headers(bytes: &[u8], from: usize) -> impl Iterator<Item = (usize, FrameHeader)> {
-    let offsets = (from..bytes.len()).step_by(FRAME_ALIGN);
-    offsets.filter_map(|at| decode_header(&bytes[at..]).map(|header| (at, header)))
-}
-
 fn walk(bytes: &Bytes, header: &SegmentHeader, known_end: Option<u32>) -> Scan {
     let mut at = SEGMENT_HEADER_BYTES;
     let (mut batch, mut batch_start) = (header.batch, 0);
     let mut frames = Vec::new();
     while known_end.is_none_or(|end| at < end as usize) {
-        let Some((frame, record)) = decode(bytes, at) else { break };
+        let Some((frame, record)) = decode(&bytes.slice(at..), header.salt.at(at as u32)) else {
+            break;
+        };
         let stamp = frame.stamp;
         let same = (stamp.batch, stamp.batch_start) == (batch, batch_start);
         let next = stamp.batch > batch && stamp.batch_start as usize == at;
-        if stamp.epoch != header.epoch || !(same || next) {
+        if !(same || next) {
             break;
         }
         (batch, batch_start) = (stamp.batch, stamp.batch_start);
         let frame_bytes = frame.frame_bytes();
         let place = Place {
-            epoch: stamp.epoch,
+            epoch: header.epoch,
             offset: at as u32,
             bytes: frame_bytes as u32,
             term: frame.term,
@@ -98,11 +97,13 @@ fn walk(bytes: &Bytes, header: &SegmentHeader, known_end: Option<u32>) -> Scan {
     Scan { frames, end: at as u32, last_batch: batch, seen_batch: batch }
 }
 
-fn judge_tail(bytes: &[u8], epoch: u32, found: &mut Scan) -> Result<(), Damage> {
+fn judge_tail(bytes: &[u8], header: &SegmentHeader, found: &mut Scan) -> Result<(), Damage> {
     let end = found.end as usize;
-    for (at, frame) in headers(bytes, end).filter(|(_, frame)| frame.stamp.epoch == epoch) {
-        found.seen_batch = found.seen_batch.max(frame.stamp.batch);
-        if frame.stamp.batch > found.last_batch && frame.stamp.batch_start as usize > end {
+    for at in (end..bytes.len()).step_by(FRAME_ALIGN) {
+        let frame = decode_header(&bytes[at..], header.salt.at(at as u32));
+        let Some(stamp) = frame.map(|frame| frame.stamp) else { continue };
+        found.seen_batch = found.seen_batch.max(stamp.batch);
+        if stamp.batch > found.last_batch && stamp.batch_start as usize > end {
             let why = format!("bad frame before the whole frame of a later batch at {at}");
             return Err(Damage { offset: end as u64, why });
         }

@@ -16,6 +16,9 @@ use crate::random::Random;
 /// Bytes that persist together; smaller than on real disks, to tear more.
 const SECTOR_BYTES: usize = 64;
 
+/// The salt of disks whose salts are known.
+pub(crate) const KNOWN_SALT: [u8; 16] = [7; 16];
+
 /// Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct SimDisk {
@@ -36,6 +39,9 @@ struct State {
     writes_are_refused: bool,
     /// Handles of an earlier incarnation are dead.
     incarnation: u64,
+    salts_drawn: u64,
+    salts_are_known: bool,
+    last_crash: u64,
 }
 
 #[derive(Clone, Default)]
@@ -78,6 +84,7 @@ impl SimDisk {
         let mut state = self.lock();
         state.power_cut_at = None;
         state.incarnation += 1;
+        state.last_crash = seed;
         let mut random = Random::new(seed);
         for (slot, file) in std::mem::take(&mut state.removed) {
             if random.below(2) == 0 {
@@ -109,6 +116,12 @@ impl SimDisk {
     /// A disk that lies: `sync` answers and does nothing. For tests that must fail.
     pub fn stub_sync(&self, stubbed: bool) {
         self.lock().sync_is_stubbed = stubbed;
+    }
+
+    /// A disk whose salts can be guessed. For tests that must fail.
+    #[cfg(test)]
+    pub(crate) fn use_known_salts(&self) {
+        self.lock().salts_are_known = true;
     }
 
     pub fn fail_sync(&self, fails: bool) {
@@ -173,6 +186,18 @@ impl Disk for SimDisk {
         let file = state.files.remove(&slot).ok_or(io::ErrorKind::NotFound)?;
         state.removed.insert(slot, file);
         Ok(())
+    }
+
+    /// Chance from the seed of the last crash.
+    fn salt(&self) -> io::Result<[u8; 16]> {
+        let mut state = self.lock();
+        if state.salts_are_known {
+            return Ok(KNOWN_SALT);
+        }
+        state.salts_drawn += 1;
+        let mut random = Random::new(state.last_crash ^ state.salts_drawn << 32);
+        let salt = u128::from(random.next()) << 64 | u128::from(random.next());
+        Ok(salt.to_le_bytes())
     }
 
     fn name(&self, slot: u64) -> String {

@@ -1,4 +1,4 @@
-//! Free segments: the next one is there before it is needed.
+//! Segments in use, and free ones: the next is there before it is needed.
 //!
 //! Old segments come back here and are written over as they are; only when none came back is a new
 //! file made, beside the writer where a background thread is allowed. A full disk shows here first,
@@ -10,12 +10,20 @@ use std::thread::JoinHandle;
 
 use crate::disk::{Disk, DiskFile, is_full};
 use crate::limits::Limits;
+use crate::salt::Salt;
 
 /// A segment file, free or in use.
 #[derive(Clone)]
 pub(crate) struct Slot {
     pub(crate) number: u64,
     pub(crate) file: Arc<dyn DiskFile>,
+}
+
+/// One use of a slot: what it was begun with keys its frames.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    pub(crate) slot: Slot,
+    pub(crate) salt: Salt,
 }
 
 pub(crate) struct Spares {
@@ -83,15 +91,16 @@ impl Spares {
         self.replenish()
     }
 
-    /// A free segment, waiting for it if it is being made; `None` when the disk is full.
-    pub(crate) fn take(&mut self) -> io::Result<Option<Slot>> {
+    /// Begins a segment, waiting for a slot that is being made; `None` when the disk is full.
+    pub(crate) fn take(&mut self) -> io::Result<Option<Segment>> {
         if self.ready.is_empty() {
             if self.pending.is_none() {
                 self.start()?;
             }
             self.finish()?;
         }
-        Ok(self.ready.pop())
+        let Some(slot) = self.ready.pop() else { return Ok(None) };
+        Ok(Some(Segment { slot, salt: Salt(self.disk.salt()?) }))
     }
 
     /// Takes a segment back that nothing needs any more.

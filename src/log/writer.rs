@@ -16,7 +16,7 @@ use std::sync::Arc;
 use fail::fail_point;
 
 use crate::disk::is_full;
-use crate::frame::{Stamp, encode, frame_bytes_for};
+use crate::frame::{NO_REPLICA, Stamp, encode, frame_bytes_for};
 use crate::index::{Inconsistent, Place};
 use crate::log::Fatal;
 use crate::memory::{Done, Memory, Shared};
@@ -24,8 +24,11 @@ use crate::record::{Record, ReplicaId};
 use crate::replica::read_entry;
 use crate::scan::Framed;
 use crate::seeded::{Bug, planted};
-use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::spare::{Slot, Spares};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, header_offsets};
+use crate::spare::{Segment, Slot, Spares};
+
+/// Frames without a payload that every segment has room for beside the first record of a batch.
+pub(crate) const RESERVED_FRAMES: usize = 3;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     spares: Spares,
     /// Segments in use by epoch; the last one is written to.
-    segments: BTreeMap<u32, Slot>,
+    segments: BTreeMap<u32, Segment>,
     /// Where the next batch goes; `None` before the first segment.
     end: Option<u32>,
     batch_next: u64,
@@ -57,9 +60,11 @@ pub struct Writer {
 
 /// One batch on its way to the disk.
 struct Batch {
-    slot: Slot,
+    segment: Segment,
+    epoch: u32,
     stamp: Stamp,
-    rolled: bool,
+    /// Where it opens the segment.
+    header: Option<SegmentHeader>,
     bytes: Vec<u8>,
     frames: Vec<Framed>,
     dones: Vec<Done>,
@@ -71,7 +76,7 @@ impl Writer {
     pub(crate) fn new(
         shared: Arc<Shared>,
         spares: Spares,
-        segments: BTreeMap<u32, Slot>,
+        segments: BTreeMap<u32, Segment>,
         end: Option<u32>,
         batch_next: u64,
         fatal: Fatal,
@@ -112,15 +117,12 @@ impl Writer {
     }
 
     fn try_step(&mut self) -> io::Result<Step> {
-        let Some(first_bytes) = self.shared.lock().first_bytes() else {
-            if self.refused.is_none() {
-                return Ok(Step::Idle);
-            }
-            return self.retry();
-        };
-        if self.refused.is_some() {
-            return self.retry();
+        if let Some(batch) = self.refused.take() {
+            return self.write(batch);
         }
+        let Some(first_bytes) = self.shared.lock().first_bytes() else {
+            return self.close();
+        };
         if self.end.is_some() {
             self.spares.replenish()?;
         }
@@ -135,7 +137,7 @@ impl Writer {
     /// No room for the next record, nor for a segment: what room is kept goes to a release.
     fn release_or_stall(&mut self) -> io::Result<Step> {
         let oldest = self.shared.lock().index.releasable();
-        let kept = self.end.map_or(0, |end| self.shared.limits.segment_bytes - end);
+        let kept = self.end.map_or(0, |end| self.shared.limits.frames_end() - end);
         let oldest = oldest.filter(|_| kept as usize >= frame_bytes_for(0));
         let (Some(oldest), Some(mut batch)) = (oldest, self.batch_here()) else {
             return Ok(Step::Stalled);
@@ -144,34 +146,42 @@ impl Writer {
         self.write(batch)
     }
 
-    fn retry(&mut self) -> io::Result<Step> {
-        match self.refused.take() {
-            Some(batch) => self.write(batch),
-            None => Ok(Step::Idle),
+    /// Nothing is queued. Where that is the end of the log, a batch of its own says so: it proves
+    /// that the last one was fsynced, so that damage to that is not taken for a torn write. It does
+    /// not take the room that a release needs on a full disk.
+    fn close(&mut self) -> io::Result<Step> {
+        let mut memory = self.shared.lock();
+        if !memory.closing || memory.closed {
+            return Ok(Step::Idle);
         }
+        memory.closed = true;
+        drop(memory);
+        let left = self.end.map_or(0, |end| self.shared.limits.frames_end() - end);
+        let fits = left as usize >= 2 * frame_bytes_for(0);
+        let Some(mut batch) = self.batch_here().filter(|_| fits) else { return Ok(Step::Idle) };
+        batch.push(NO_REPLICA, Record::Close);
+        self.write(batch)
     }
 
-    /// Bytes left for the first record: room for a release beside it, and for one more that frees a
-    /// segment when the disk is full, is kept.
+    /// Bytes left for the first record: room for a release beside it, for one more that frees a
+    /// segment when the disk is full, and for the close is kept.
     fn room(&self, end: u32) -> usize {
-        let left = self.shared.limits.segment_bytes - end;
-        (left as usize).saturating_sub(2 * frame_bytes_for(0))
+        let left = self.shared.limits.frames_end() - end;
+        (left as usize).saturating_sub(RESERVED_FRAMES * frame_bytes_for(0))
     }
 
     /// A batch in the active segment; `None` before there is one.
     fn batch_here(&self) -> Option<Batch> {
-        let (epoch, slot) = self.segments.last_key_value()?;
-        let stamp = Stamp { epoch: *epoch, batch: self.batch_next, batch_start: self.end? };
-        Some(Batch::new(slot.clone(), stamp))
+        let (epoch, segment) = self.segments.last_key_value()?;
+        let stamp = Stamp { batch: self.batch_next, batch_start: self.end? };
+        Some(Batch::new(segment.clone(), *epoch, stamp))
     }
 
     /// Starts the batch that opens the next segment; `None` when the disk has no room for one.
     fn batch_in_new_segment(&mut self) -> io::Result<Option<Batch>> {
-        let Some(slot) = self.spares.take()? else { return Ok(None) };
+        let Some(segment) = self.spares.take()? else { return Ok(None) };
         let epoch = self.segments.last_key_value().map_or(1, |(epoch, _)| epoch + 1);
-        let stamp = Stamp { epoch, batch: self.batch_next, batch_start: 0 };
-        let mut batch = Batch::new(slot, stamp);
-        batch.rolled = true;
+        let stamp = Stamp { batch: self.batch_next, batch_start: 0 };
         let memory = self.shared.lock();
         let openings = memory.index.openings();
         let header = SegmentHeader {
@@ -181,8 +191,11 @@ impl Writer {
             previous_end: self.end.unwrap_or(0),
             oldest: memory.index.oldest().unwrap_or(epoch),
             openings: openings.len() as u32,
+            salt: segment.salt,
         };
         drop(memory);
+        let mut batch = Batch::new(segment, epoch, stamp);
+        batch.header = Some(header);
         batch.bytes.extend_from_slice(&header.encode());
         for (id, opening) in openings {
             batch.push(id, Record::Opening(opening));
@@ -193,7 +206,7 @@ impl Writer {
     /// Fills the batch: carried entries first (they speak of the log as it is on disk), then the
     /// release, then what is queued.
     fn fill(&mut self, batch: &mut Batch, first_bytes: usize) -> io::Result<()> {
-        if !batch.rolled {
+        if batch.header.is_none() {
             self.carry(batch, first_bytes)?;
         }
         let mut memory = self.shared.lock();
@@ -201,7 +214,7 @@ impl Writer {
             batch.push_release(oldest);
         }
         let limits = &self.shared.limits;
-        let room = limits.segment_bytes as usize - frame_bytes_for(0);
+        let room = limits.frames_end() as usize - (RESERVED_FRAMES - 1) * frame_bytes_for(0);
         let left = |batch: &Batch| room.saturating_sub(batch.end() as usize);
         let items = memory.take(left(batch), limits.batch_bytes_max as usize);
         debug_assert!(!items.is_empty() || memory.closing, "the first record must fit");
@@ -236,12 +249,12 @@ impl Writer {
         }
         let chosen = index.live_entries(oldest, limits.carry_bytes_per_batch);
         drop(memory);
-        let file = &self.segments[&oldest].file;
+        let segment = &self.segments[&oldest];
         let mut left = room;
         for (id, entry_index, place) in chosen {
             let Some(rest) = left.checked_sub(place.bytes as usize) else { break };
             left = rest;
-            let entry = read_entry(file.as_ref(), id, entry_index, place)?;
+            let entry = read_entry(segment, id, entry_index, place)?;
             batch.push(id, Record::Carried(entry));
         }
         Ok(())
@@ -249,8 +262,7 @@ impl Writer {
 
     fn write(&mut self, mut batch: Batch) -> io::Result<Step> {
         if !batch.bytes.is_empty() {
-            let offset = u64::from(batch.stamp.batch_start);
-            let written = batch.slot.file.write_at(offset, &batch.bytes);
+            let written = batch.write_to(self.shared.limits.segment_bytes);
             if written.as_ref().is_err_and(is_full) {
                 self.shared.set_full(true);
                 self.refused = Some(batch);
@@ -259,7 +271,7 @@ impl Writer {
             reach("log::sync", &batch.frames);
             let sync = || match planted(Bug::AckBeforeSync) {
                 true => Ok(()),
-                false => batch.slot.file.sync(),
+                false => batch.segment.slot.file.sync(),
             };
             if let Err(error) = written.and_then(|()| sync()) {
                 refuse(std::mem::take(&mut batch.dones), &error);
@@ -275,13 +287,16 @@ impl Writer {
     /// The batch is durable: make it known, in memory first, then to the callers.
     fn settle(&mut self, batch: Batch) -> io::Result<()> {
         self.end = Some(batch.end());
-        self.shared.set_left_bytes(self.shared.limits.segment_bytes - batch.end());
+        self.shared.set_left_bytes(self.shared.limits.frames_end() - batch.end());
         let shared = self.shared.clone();
         let mut memory = shared.lock();
-        if batch.rolled {
-            memory.index.open_segment(batch.stamp.epoch);
-            memory.files.insert(batch.stamp.epoch, batch.slot.file.clone());
-            self.segments.insert(batch.stamp.epoch, batch.slot.clone());
+        if batch.header.is_some() {
+            memory.index.open_segment(batch.epoch);
+            memory.segments.insert(batch.epoch, batch.segment.clone());
+            self.segments.insert(batch.epoch, batch.segment.clone());
+        }
+        if let Some(last) = batch.frames.last() {
+            memory.closed = last.record == Record::Close;
         }
         for frame in &batch.frames {
             memory.index.apply(frame.replica, &frame.record, frame.place).map_err(
@@ -304,9 +319,10 @@ impl Writer {
 
     fn release(&mut self, memory: &mut Memory, oldest: u32) -> Vec<Slot> {
         memory.index.release(oldest);
-        memory.files = memory.files.split_off(&oldest);
+        memory.segments = memory.segments.split_off(&oldest);
         let kept = self.segments.split_off(&oldest);
-        std::mem::replace(&mut self.segments, kept).into_values().collect()
+        let freed = std::mem::replace(&mut self.segments, kept);
+        freed.into_values().map(|segment| segment.slot).collect()
     }
 
     fn fail(&mut self, error: io::Error) {
@@ -318,11 +334,12 @@ impl Writer {
 }
 
 impl Batch {
-    fn new(slot: Slot, stamp: Stamp) -> Batch {
+    fn new(segment: Segment, epoch: u32, stamp: Stamp) -> Batch {
         Batch {
-            slot,
+            segment,
+            epoch,
             stamp,
-            rolled: false,
+            header: None,
             bytes: Vec::new(),
             frames: Vec::new(),
             dones: Vec::new(),
@@ -336,21 +353,32 @@ impl Batch {
         self.stamp.batch_start + self.bytes.len() as u32
     }
 
+    /// The header of a new segment twice, see `segment`.
+    fn write_to(&self, segment_bytes: u32) -> io::Result<()> {
+        let file = &self.segment.slot.file;
+        if let Some(header) = &self.header {
+            let [_, again] = header_offsets(segment_bytes);
+            file.write_at(u64::from(again), &header.encode())?;
+        }
+        file.write_at(u64::from(self.stamp.batch_start), &self.bytes)
+    }
+
     fn push_release(&mut self, oldest: u32) {
-        self.push(ReplicaId { group: 0, generation: 0 }, Record::Release { oldest });
+        self.push(NO_REPLICA, Record::Release { oldest });
         self.release = Some(oldest);
     }
 
     fn push(&mut self, replica: ReplicaId, record: Record) {
         let offset = self.end();
-        encode(&mut self.bytes, self.stamp, replica, &record);
+        let seal = self.segment.salt.at(offset);
+        encode(&mut self.bytes, seal, self.stamp, replica, &record);
         let bytes = self.end() - offset;
         let term = match &record {
             Record::Entry(entry) | Record::Carried(entry) => entry.term,
             _ => 0,
         };
-        let place = Place { epoch: self.stamp.epoch, offset, bytes, term };
-        debug_assert!(!self.rolled || offset as usize >= SEGMENT_HEADER_BYTES);
+        let place = Place { epoch: self.epoch, offset, bytes, term };
+        debug_assert!(offset as usize >= SEGMENT_HEADER_BYTES);
         self.frames.push(Framed { replica, record, place });
     }
 }

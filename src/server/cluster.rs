@@ -132,7 +132,7 @@ impl Cluster {
             policies: RwLock::default(),
             settled: Settled::default(),
             lanes: KeyLanes::default(),
-            conflicts: Conflicts::new(config.node),
+            conflicts: Conflicts::new(config.node, config.limits.history_buffer_max),
             ingress: Ingress::new(load::limits(&config.limits)),
             tickets: queue::Counts::default(),
             digests: tokio::sync::Mutex::default(),

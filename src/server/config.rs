@@ -11,6 +11,9 @@ use vatic_store::Limits as StoreLimits;
 /// What a command has beside its body and part, and an entry beside its commands.
 const FRAMING_BYTES: u64 = 4 << 10;
 
+/// An event may take about half of it.
+const HISTORY_BATCH_BYTES_MIN: u64 = 4 << 10;
+
 /// Below it outcomes would be gone before anybody could ask.
 const OUTCOME_TTL_US_MIN: u64 = 1_000_000;
 
@@ -164,7 +167,7 @@ impl Config {
     }
 
     /// Name and value of settings that nothing works without.
-    fn floors(&self) -> [(&'static str, u64); 26] {
+    fn floors(&self) -> [(&'static str, u64); 30] {
         let (gateway, group) = (&self.limits, &self.group_limits);
         let (consensus, log, store) =
             (&self.consensus_limits, &self.log_limits, &self.store_limits);
@@ -195,11 +198,15 @@ impl Config {
             ("forecast_steps_max", gateway.forecast_steps_max),
             ("warning_look_ms", gateway.warning_look_ms),
             ("anomalies_max", gateway.anomalies_max),
+            ("history_interval_ms", gateway.history_interval_ms),
+            ("history_buffer_max", gateway.history_buffer_max),
+            ("history_rows_max", group.history_rows_max),
+            ("history_batch_max", group.history_batch_max),
         ]
     }
 
     /// Name and value of a setting, whether it is as it must be, and how that is.
-    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 12] {
+    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 13] {
         let Limits { stream_age_max_ms, forget_after_ms, sweep_interval_ms, .. } = self.limits;
         let Limits { stage_chunk_bytes, delta_bytes_max, scan_records_max, .. } = self.limits;
         let command_bytes_max = self.consensus_limits.command_bytes_max as u64;
@@ -209,6 +216,7 @@ impl Config {
         let learn_share_percent = self.limits.learn_share_percent;
         let vatic_core::limits::Limits { range_records_max, outcome_ttl_us, .. } =
             self.group_limits;
+        let history_batch_bytes_max = self.group_limits.history_batch_bytes_max;
         let framed = |a: u64, b: u64| a.saturating_add(b).saturating_add(FRAMING_BYTES);
         let chunk_bytes = framed(stage_chunk_bytes, delta_bytes_max);
         let entry_bytes = framed(command_bytes_max, batch_bytes_max);
@@ -243,6 +251,13 @@ impl Config {
                 stage_chunk_bytes,
                 chunk_bytes <= command_bytes_max,
                 "so small that with delta_bytes_max it fits command_bytes_max",
+            ),
+            (
+                "history_batch_bytes_max",
+                history_batch_bytes_max,
+                history_batch_bytes_max >= HISTORY_BATCH_BYTES_MIN
+                    && framed(history_batch_bytes_max, 0) <= command_bytes_max,
+                "at least 4096, and so small that it fits command_bytes_max",
             ),
             (
                 "entry_bytes_max",

@@ -1,13 +1,15 @@
-//! The conflict service: gathered from all nodes, since each knows the groups that it leads.
+//! The conflict service: histories as their groups' leaders have them, and what each node learnt.
 
 use crate::{
     api::{self, Gateway},
-    convert, explain,
-    peer::{NodeConflicts, PeerFound, PeerRead, PeerReply, PeerRequest},
+    conflict_watch, convert, explain,
+    peer::{NodeLearnt, PeerFound, PeerRead, PeerReply, PeerRequest},
     status::ApiError,
+    time,
 };
 use std::{cmp::Reverse, collections::BTreeMap};
 use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use vatic_core::{
     command::{Command, MetaCommand, Reply},
@@ -17,11 +19,11 @@ use vatic_proto::v1::{self, conflict_service_server::ConflictService};
 
 const CONFLICTS_MAX: u32 = 1_000;
 const CONFLICTS_UNASKED: u32 = 100;
-/// What one node is asked for where only some of it is wanted.
-const LOOKED_MAX: u32 = 10_000;
 
 #[tonic::async_trait]
 impl ConflictService for Gateway {
+    type WatchConflictsStream = ReceiverStream<Result<v1::WatchConflictsResponse, Status>>;
+
     async fn list_conflicts(
         &self,
         request: Request<v1::ListConflictsRequest>,
@@ -33,22 +35,34 @@ impl ConflictService for Gateway {
             return Err(ApiError::Limit { limit: "limit", max, actual }.into());
         }
         let limit = if limit == 0 { CONFLICTS_UNASKED } else { limit };
-        let narrow = key.is_some() || transaction_id.is_some();
-        let looked = if narrow { LOOKED_MAX } else { limit };
-        let (known, unreachable_nodes) = self.conflicts_known(looked, deadline).await;
-        let all = known.into_values().flat_map(|node| node.conflicts).map(convert::conflict);
-        let mut conflicts: Vec<v1::Conflict> = all
-            .filter(|met| {
-                let Some(rollback) = &met.rollback else { return false };
-                let at = rollback.key.as_ref();
-                let parties = [&met.transaction_id, &rollback.other_transaction_id];
-                key.as_ref().is_none_or(|key| at == Some(key))
-                    && transaction_id.as_ref().is_none_or(|id| parties.contains(&id))
-            })
-            .collect();
-        conflicts.sort_by_key(|met| Reverse(met.at_unix_us));
+        let filter = convert::filter(key, transaction_id)?;
+        // One group that has no leader is not to cost what the others tell.
+        let patience_ms = self.cluster.config.limits.propose_deadline_ms;
+        let deadline = deadline.min(time::deadline_in(patience_ms));
+        let asked = (1..=self.cluster.config.groups).map(GroupId).map(|group| {
+            let read = PeerRead::Conflicts(filter.clone(), u64::from(limit));
+            async move { (group, self.cluster.read(group, read, deadline).await) }
+        });
+        let (mut conflicts, mut unreachable_groups) = (Vec::new(), Vec::new());
+        for (group, found) in futures::future::join_all(asked).await {
+            let Ok(PeerFound::Conflicts(rows)) = found else {
+                unreachable_groups.push(group.0);
+                continue;
+            };
+            let told = rows.iter().filter_map(|(at, row)| convert::conflict(group, *at, row));
+            conflicts.extend(told);
+        }
+        conflicts.sort_by_key(|met| Reverse((met.at_unix_us, met.group, met.place)));
         conflicts.truncate(limit as usize);
-        Ok(Response::new(v1::ListConflictsResponse { conflicts, unreachable_nodes }))
+        Ok(Response::new(v1::ListConflictsResponse { conflicts, unreachable_groups }))
+    }
+
+    async fn watch_conflicts(
+        &self,
+        request: Request<v1::WatchConflictsRequest>,
+    ) -> Result<Response<Self::WatchConflictsStream>, Status> {
+        let answers = conflict_watch::start(self, request.into_inner())?;
+        Ok(Response::new(ReceiverStream::new(answers)))
     }
 
     async fn explain(
@@ -67,7 +81,7 @@ impl ConflictService for Gateway {
         request: Request<v1::ModelsRequest>,
     ) -> Result<Response<v1::ModelsResponse>, Status> {
         let deadline = self.deadline(&request);
-        let (known, unreachable_nodes) = self.conflicts_known(0, deadline).await;
+        let (known, unreachable_nodes) = self.learnt(deadline).await;
         let models = known.iter().map(|(node, known)| convert::model(*node, known)).collect();
         Ok(Response::new(v1::ModelsResponse { models, unreachable_nodes }))
     }
@@ -104,21 +118,16 @@ impl ConflictService for Gateway {
 }
 
 impl Gateway {
-    /// What all nodes learnt and saw, and who did not answer.
-    async fn conflicts_known(
-        &self,
-        conflicts_max: u32,
-        deadline: Instant,
-    ) -> (BTreeMap<u32, NodeConflicts>, Vec<u64>) {
+    /// What all nodes learnt, and who did not answer.
+    async fn learnt(&self, deadline: Instant) -> (BTreeMap<u32, NodeLearnt>, Vec<u64>) {
         let own = self.cluster.config.node;
         let nodes = self.cluster.config.members.iter().map(|member| member.node);
         let asked = nodes.map(|node| async move {
             if node == own {
-                return (node, Some(self.cluster.conflicts.account(conflicts_max as usize)));
+                return (node, Some(self.cluster.conflicts.account()));
             }
-            let request = PeerRequest::Conflicts { conflicts_max };
-            match self.cluster.peers.call(node, &request, deadline).await {
-                Some(PeerReply::Conflicts(known)) => (node, Some(known)),
+            match self.cluster.peers.call(node, &PeerRequest::Learnt, deadline).await {
+                Some(PeerReply::Learnt(known)) => (node, Some(known)),
                 _ => (node, None),
             }
         });

@@ -1,8 +1,7 @@
 //! The one place where generated types and the core's meet.
 
 use crate::{
-    conflicts::Met,
-    peer::{NodeConflicts, NodeStatus, Outlook},
+    peer::{NodeLearnt, NodeStatus, Outlook},
     rollback,
     status::ApiError,
     time,
@@ -13,6 +12,7 @@ use vatic_core::{
     conflict::{Advice, Course, Group, Term, fixed},
     delta::{Delta, Expect, Op},
     hash::{Hash, Hasher},
+    history::{Filter, Row},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     read::Record,
@@ -97,20 +97,34 @@ pub(crate) fn advice((advice, model_version): (Advice, u64)) -> v1::Advice {
     v1::Advice { in_turn: course == Course::InTurn, score_ppm, wait_us, model_version }
 }
 
-/// A conflict as the node that saw it tells.
-pub(crate) fn conflict(met: Met) -> v1::Conflict {
-    v1::Conflict {
-        at_unix_us: met.at_us,
-        node_id: u64::from(met.node),
-        group: met.group.0,
-        rollback: Some(rollback::of_cause(&met.why)),
-        transaction_id: tid(met.tid),
-        claimed: met.claimed,
-        in_turn: met.in_turn,
-        score_ppm: met.score_ppm,
-        model_version: met.model_version,
-        lost_us: met.lost_us,
-    }
+/// An event of a group's history, if it is a conflict.
+pub(crate) fn conflict(group: GroupId, place: u64, row: &Row) -> Option<v1::Conflict> {
+    let event = &row.event;
+    let foreseen = event.foreseen.as_ref();
+    Some(v1::Conflict {
+        at_unix_us: event.at_us,
+        node_id: row.node,
+        group: group.0,
+        rollback: Some(rollback::of_cause(event.conflict()?)),
+        transaction_id: tid(event.tid),
+        claimed: event.claimed,
+        in_turn: event.in_turn,
+        score_ppm: foreseen.and_then(|foreseen| foreseen.score_ppm),
+        model_version: foreseen.map_or(0, |foreseen| foreseen.model_version),
+        lost_us: event.took_us,
+        place,
+    })
+}
+
+/// Which conflicts a client asks for.
+pub(crate) fn filter(
+    key: Option<v1::Key>,
+    transaction_id: Option<prost::bytes::Bytes>,
+) -> Result<Filter, ApiError> {
+    let key = key.map(|sent| self::key(Some(sent))).transpose()?;
+    let bad = || ApiError::BadFrame { what: "transaction_id is no transaction's".into() };
+    let tid = transaction_id.map(|bytes| Tid::from_bytes(&bytes).ok_or_else(bad)).transpose()?;
+    Ok(Filter { key, tid })
 }
 
 /// What one record of a transaction would meet.
@@ -134,7 +148,7 @@ pub(crate) fn outlook(group: GroupId, outlook: Outlook) -> v1::RecordOutlook {
 }
 
 /// A node's conflict model.
-pub(crate) fn model(node: u32, known: &NodeConflicts) -> v1::Model {
+pub(crate) fn model(node: u32, known: &NodeLearnt) -> v1::Model {
     let switched_off = known.switched_off.iter().map(|group| group.name().to_owned());
     v1::Model {
         node_id: u64::from(node),

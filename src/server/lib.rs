@@ -21,6 +21,7 @@ mod cluster_service;
 mod compare;
 mod config;
 mod conflict_service;
+mod conflict_watch;
 mod conflicts;
 mod convert;
 mod diary;

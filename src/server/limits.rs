@@ -110,6 +110,10 @@ pub struct Limits {
     pub warning_look_ms: u64,
     /// Streams that strayed from their forecasts which are kept to be asked for.
     pub anomalies_max: u64,
+    /// Pause between two batches of what a leader saw of conflicts, for the group's history.
+    pub history_interval_ms: u64,
+    /// Events of a group that may wait for that; of more, the oldest go, successes first.
+    pub history_buffer_max: u64,
     /// What the folder of diaries may hold, where they are kept (`record_events`).
     pub diaries_bytes_max: u64,
 }
@@ -167,6 +171,8 @@ impl Limits {
             forecast_steps_max: 512,
             warning_look_ms: 50,
             anomalies_max: 256,
+            history_interval_ms: 500,
+            history_buffer_max: 1_024,
             diaries_bytes_max: 256 << 20,
         }
     }

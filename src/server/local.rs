@@ -99,9 +99,7 @@ impl Cluster {
             (PeerRequest::Status { with_state_digest }, _) => {
                 PeerReply::Status(self.status(with_state_digest).await)
             }
-            (PeerRequest::Conflicts { conflicts_max }, _) => {
-                PeerReply::Conflicts(self.conflicts.account(conflicts_max as usize))
-            }
+            (PeerRequest::Learnt, _) => PeerReply::Learnt(self.conflicts.account()),
             (_, None) => PeerReply::NotLeader { leader: None },
             (PeerRequest::Propose { group, mut command, origin }, Some(handle)) => {
                 self.serve_propose(group, handle, &mut command, origin, deadline).await
@@ -151,7 +149,8 @@ impl Cluster {
         command: &mut Command,
         deadline: Instant,
     ) -> PeerReply {
-        let adds_work = matches!(command, Command::Vote(_) | Command::Stage { .. });
+        let adds_work =
+            matches!(command, Command::Vote(_) | Command::Stage { .. } | Command::History(_));
         if let Some((limit, max)) = self.shortage().filter(|_| adds_work) {
             return PeerReply::Full { limit: limit.to_owned(), max };
         }

@@ -6,6 +6,7 @@ use crate::{
     cluster::Cluster,
     compare,
     config::{Config, ConfigError},
+    conflicts,
     diary::Diaries,
     foresight::Foresight,
     identity, load, oversize,
@@ -14,6 +15,7 @@ use crate::{
     signer::Signer,
     sweep,
     telemetry::{admin, readiness},
+    time,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,6 +66,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// hyper's graceful shutdown can hang on a half-closed connection.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
+/// How long the last conflicts that were seen may take to be written.
+const WRITE_LAST_MS: u64 = 500;
 
 /// Why a node does not start or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +158,7 @@ impl Server {
         let foresight = Foresight::start(&cluster.config.limits);
         let foresight = foresight.map_err(|source| io_error("a thread to learn on", source))?;
         cluster.metrics.include(files.collectors());
+        cluster.metrics.include(cluster.conflicts.history.collectors());
         cluster.metrics.include(foresight.collectors());
         let _ = service.cluster.set(cluster.clone());
         let _ = watched.set(cluster.clone());
@@ -163,6 +168,7 @@ impl Server {
         scrub::start(&cluster, &mut sweeps);
         rebuild::start(&cluster, &mut sweeps);
         load::start(&cluster, &mut sweeps);
+        conflicts::start(&cluster, &mut sweeps);
         let gateway = Gateway { cluster: cluster.clone(), foresight };
         queue::start(&gateway, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -207,6 +213,7 @@ impl Server {
             tracing::warn!(?drain, "streams or operations were still open when the drain ended");
         }
         self.sweeps.shutdown().await;
+        conflicts::write_all(cluster, time::deadline_in(WRITE_LAST_MS)).await;
         self.closing.send_replace(true);
         tokio::time::sleep(CLOSE_MAX).await;
         self.tasks.shutdown().await;

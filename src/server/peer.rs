@@ -1,7 +1,7 @@
 //! What one node asks another beside Raft: a closed set, answered by a group's leader or refused
 //! with the name of another node. Nothing is ever forwarded a second time.
 
-use crate::{attest::Witness, compare::Heads, conflicts::Met, divergence::Divergence};
+use crate::{attest::Witness, compare::Heads, divergence::Divergence};
 use serde::{Deserialize, Serialize};
 use vatic_core::{
     aggregate::OutcomeRead,
@@ -12,6 +12,7 @@ use vatic_core::{
     coordinator::Answer,
     delta::Delta,
     disturbed::Disturbed,
+    history::{Filter, Newer, Row},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     lane::{Turn, Urgency},
@@ -50,8 +51,8 @@ pub(crate) enum PeerRequest {
     Status { with_state_digest: bool },
     /// What a transaction of these deltas would meet in a group. To its leader.
     Explain { group: GroupId, user: u64, deltas: Vec<(u64, Delta)> },
-    /// What the node learnt, and the newest conflicts that it saw.
-    Conflicts { conflicts_max: u32 },
+    /// What the node learnt of conflicts.
+    Learnt,
 }
 
 /// Whose transaction it is. It decides nothing: it tells what to learn from a vote.
@@ -116,6 +117,10 @@ pub(crate) enum PeerRead {
     Disturbed(Vec<KeyRead>),
     /// What it tolerates of scores.
     Tolerance,
+    /// Linearizable: the newest so many conflicts of its history.
+    Conflicts(Filter, u64),
+    /// What its history has behind a place, up to so many.
+    History(u64, u64),
 }
 
 /// The answer to a [`PeerRequest`].
@@ -140,8 +145,8 @@ pub(crate) enum PeerReply {
     Status(NodeStatus),
     /// What each record of it would meet, and why its vote would be a No now.
     Outlook(Vec<Outlook>, Option<Cause>),
-    /// What the node learnt and saw.
-    Conflicts(NodeConflicts),
+    /// What the node learnt.
+    Learnt(NodeLearnt),
     /// Another replica leads, or nobody.
     NotLeader { leader: Option<u32> },
     /// Time ran out; a command may or may not be applied.
@@ -156,9 +161,9 @@ pub(crate) enum PeerReply {
     Unsendable { question_bytes: u64 },
 }
 
-/// What a node learnt of the groups that it led, and the newest conflicts that it saw.
+/// What a node learnt of conflicts in the groups that it led.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct NodeConflicts {
+pub(crate) struct NodeLearnt {
     /// `full`, `hotness` or `none`: which model is in use.
     pub(crate) mode: String,
     pub(crate) labels: u64,
@@ -171,8 +176,6 @@ pub(crate) struct NodeConflicts {
     pub(crate) factors_active: bool,
     /// Whether it uses the cluster's model.
     pub(crate) shared: bool,
-    /// The newest first.
-    pub(crate) conflicts: Vec<Met>,
 }
 
 /// What one record of a transaction would meet.
@@ -256,6 +259,10 @@ pub(crate) enum PeerFound {
     Disturbed(Vec<Disturbed>),
     /// By the scores that the group folded.
     Tolerance(Box<Tolerance>),
+    /// Each with its place, the newest first; without features.
+    Conflicts(Vec<(u64, Row)>),
+    /// Without features.
+    History(Newer),
 }
 
 /// A finished transaction as its driver saw it.
@@ -306,7 +313,7 @@ impl PeerRequest {
             | PeerRequest::Explain { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
             PeerRequest::Witness { checkpoint } => Some(checkpoint.group),
-            PeerRequest::Status { .. } | PeerRequest::Conflicts { .. } => None,
+            PeerRequest::Status { .. } | PeerRequest::Learnt => None,
         }
     }
 }

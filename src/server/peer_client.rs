@@ -89,7 +89,7 @@ impl PeerClients {
             | PeerRequest::Witness { .. }
             | PeerRequest::Status { .. }
             | PeerRequest::Explain { .. }
-            | PeerRequest::Conflicts { .. } => Kind::Reads,
+            | PeerRequest::Learnt => Kind::Reads,
         };
         let lane = self.lane(node, kind)?;
         let body: prost::bytes::Bytes = codec::encode(request).into();

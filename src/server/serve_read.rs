@@ -19,7 +19,9 @@ use tokio::time::Instant;
 use vatic_consensus::{GroupHandle, RaftId, ReadError};
 use vatic_core::{
     command::{Command, Standing},
+    conflict::Features,
     group::Group,
+    history::{Newer, Row},
     id::{GroupId, Tid, Timestamp},
     limits::SCAN_BYTES_MAX,
     meta, policy,
@@ -59,6 +61,7 @@ pub(crate) async fn serve(
             | PeerRead::Disturbed(_)
             | PeerRead::InTurn(..)
             | PeerRead::Tolerance
+            | PeerRead::History(..)
     );
     let needs_index = !peeks && snapshot_time(&read).is_none();
     if !needs_index && !handle.is_leader() {
@@ -258,10 +261,25 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
             let (shelf, policies) = (shelf::shelf(view), policy::policies(view));
             PeerFound::Meta { ring, nodes, shelf, policies }
         }
+        PeerRead::Conflicts(filter, most) => {
+            let rows = group.conflicts(view, filter, *most as usize);
+            PeerFound::Conflicts(bare(rows))
+        }
+        PeerRead::History(place, most) => {
+            let newer = group.events_after(view, *place, *most as usize);
+            PeerFound::History(Newer { rows: bare(newer.rows), ..newer })
+        }
         PeerRead::Tolerance => PeerFound::Tolerance(Box::new(tolerance::of_group(view))),
         PeerRead::Model(version) => PeerFound::Model(shelf::model(view, *version).map(Box::new)),
         PeerRead::Models => PeerFound::Models(shelf::shelf(view), shelf::models(view)),
     })
+}
+
+/// Without features, which are for whoever learns and most of an event.
+fn bare(mut rows: Vec<(u64, Row)>) -> Vec<(u64, Row)> {
+    let foreseen = rows.iter_mut().filter_map(|(_, row)| row.event.foreseen.as_mut());
+    foreseen.for_each(|foreseen| foreseen.features = Features::default());
+    rows
 }
 
 fn snapshot_fault(fault: SnapshotFault, at: Timestamp) -> Result<PeerFound, Wait> {

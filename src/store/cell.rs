@@ -24,6 +24,8 @@ pub(crate) struct Cell {
     pub(crate) writer: Claim,
     published: Current<Published>,
     fence: Mutex<Option<Fence>>,
+    /// Held while a snapshot file is made or checked: two that made one would write one file.
+    pub(crate) snapshots: Mutex<()>,
 }
 
 /// Why a batch was not published.
@@ -37,7 +39,13 @@ impl Cell {
     pub(crate) fn new(id: ReplicaId, pointer: Pointer, base: Arc<Base>) -> Cell {
         let Pointer { incarnation, mark } = pointer;
         let published = Current::new(fresh(id, incarnation, mark, base));
-        Cell { id, writer: Claim::default(), published, fence: Mutex::new(None) }
+        Cell {
+            id,
+            writer: Claim::default(),
+            published,
+            fence: Mutex::new(None),
+            snapshots: Mutex::default(),
+        }
     }
 
     pub(crate) fn pair(&self) -> Arc<Published> {

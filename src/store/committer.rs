@@ -186,7 +186,7 @@ impl Committer {
         let needed = 2 * bytes as u64 + COMMIT_OVERHEAD_BYTES;
         match self.try_transact(name, work) {
             Ok(done) => Some(done),
-            Err(error) if error.is_full(self.disk_free(), needed) => None,
+            Err(error) if error.is_full(self.shared.disk_free(), needed) => None,
             Err(error) => self.stop(name, &error),
         }
     }
@@ -201,7 +201,7 @@ impl Committer {
         let mut batch = self.lmdb.batch()?;
         let done = work(&mut batch)?;
         fail_point!(&format!("store::{name}_commit"));
-        #[cfg(test)]
+        #[cfg(any(test, feature = "faults"))]
         if self.shared.room.pretend_full.is_up() {
             return Err(StorageError::disk_full());
         }
@@ -228,14 +228,8 @@ impl Committer {
     /// Learns how much room there is, also while nothing is written: who is refused for want of
     /// room writes nothing.
     pub(crate) fn measure(&self) -> Result<(), StorageError> {
-        self.shared.room.set_disk(self.base.live_bytes()?, self.disk_free());
+        self.shared.room.set_disk(self.base.live_bytes()?, self.shared.disk_free());
         Ok(())
-    }
-
-    fn disk_free(&self) -> u64 {
-        // Unknown is not full: a disk that cannot be asked must not refuse all work.
-        let disk = rustix::fs::statvfs(&self.shared.dir);
-        disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     pub(crate) fn stop(&self, doing: &str, error: &StorageError) -> ! {

@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use vatic_core::state::Read;
 
 use crate::fixture::{
-    ID, entries, manual, mark, noted, open, panics, put, temp_dir, unfenced, unlocked,
+    ID, entries, eventually, manual, mark, noted, open, panics, put, temp_dir, unfenced, unlocked,
 };
-use crate::{Damage, Limits, OpenError, Replica, ScrubReport, Store};
+use crate::{Damage, Limits, OpenError, Replica, ScrubReport, SnapshotFile, Store};
 
 const KEYS: u32 = 300;
 
@@ -117,8 +117,41 @@ fn scrub_reads_the_latest_snapshot_file_too() {
     assert_eq!((whole.records, whole.damaged), (2 * u64::from(KEYS), 0));
     rot(&file, "the value of 0123", 9);
     let (_, found) = scrub(&replica);
-    let damage = found.first_damage.unwrap();
-    assert_eq!((found.damaged, damage.database, damage.replica), (1, "snapshot", Some(ID)));
+    assert_eq!((found.damaged, found.snapshots_discarded), (0, 1), "the replica itself is whole");
+    assert_eq!(replica.latest_snapshot(), None);
+}
+
+#[test]
+fn snapshot_file_that_rotted_is_made_anew_when_it_is_needed() {
+    let dir = temp_dir();
+    prepare(dir.path());
+    let store = open(dir.path(), manual());
+    let replica = unfenced(&store);
+    let first = replica.snapshot_from(7).unwrap();
+    let written = |file: &SnapshotFile| fs::metadata(&file.path).unwrap().modified().unwrap();
+    let before = written(&first);
+    assert_eq!(replica.snapshot_from(7).unwrap(), first);
+    assert_eq!(written(&first), before, "one that is whole is taken as it is");
+    rot(&first.path, "the value of 0123", 9);
+    let second = replica.snapshot_from(7).unwrap();
+    assert_eq!(second, first);
+    replica.install(&second.path, mark(7)).expect("it is whole");
+}
+
+#[test]
+fn state_that_was_prepared_and_is_not_wanted_is_swept() {
+    let dir = temp_dir();
+    prepare(dir.path());
+    let store = open(dir.path(), Limits { flush_interval_ms: 5, ..manual() });
+    let replica = unfenced(&store);
+    let file = replica.snapshot().unwrap().path;
+    let before = replica.view().digest();
+    let prepared = replica.prepare(&file, 7).unwrap();
+    assert_eq!(replica.cell.pair().base.entries(), 2 * u64::from(KEYS));
+    assert_eq!(replica.applied(), Some(mark(7)));
+    drop(prepared);
+    eventually("swept", || replica.cell.pair().base.entries() == u64::from(KEYS));
+    assert_eq!(replica.view().digest(), before);
 }
 
 #[test]

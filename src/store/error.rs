@@ -27,6 +27,8 @@ pub enum SnapshotError {
     Empty,
     #[error("the store is closed")]
     Closed,
+    #[error("the disk has no room for a snapshot: disk_reserve_bytes is kept free")]
+    DiskFull,
     #[error("{path}: {source}", path = path.display())]
     Io { path: PathBuf, source: io::Error },
 }

@@ -6,7 +6,7 @@ use vatic_core::state::Read;
 
 use crate::fixture::{ID, entries, eventually, manual, mark, noted, open, put, temp_dir, unfenced};
 use crate::job::Job;
-use crate::{Limits, Store};
+use crate::{InstallError, Limits, SnapshotError, Store};
 
 #[test]
 fn full_disk_holds_flushes_back_refuses_room_and_ends_by_itself() {
@@ -65,11 +65,34 @@ fn install_on_a_full_disk_is_refused_and_leaves_the_old_state() {
     let fill = |reply| Job::Fill(installing, vec![entry], reply);
     assert!(!shared.ask(fill).unwrap(), "there is no room");
     shared.ask(|reply| Job::Abandon(installing, reply)).unwrap();
+    let refused = replica.install(&file.path, mark(9));
+    assert!(matches!(refused, Err(InstallError::DiskFull)), "{refused:?}");
+    let refused = replica.snapshot();
+    assert!(matches!(refused, Err(SnapshotError::DiskFull)), "{refused:?}");
     shared.room.pretend_full.set(false);
     assert_eq!(replica.view().digest(), before);
     replica.install(&file.path, mark(9)).expect("there is room again");
     eventually("swept", || replica.cell.pair().base.entries() == 60);
     assert_eq!(replica.view().digest(), before);
+}
+
+#[test]
+fn snapshot_that_fails_leaves_nothing_behind_however_often_it_is_tried() {
+    let dir = temp_dir();
+    let store = open(dir.path(), manual());
+    let replica = unfenced(&store);
+    let mut writer = replica.writer();
+    let files = || std::fs::read_dir(replica.snapshot_dir()).unwrap().count();
+    for index in 1..=3 {
+        put(&mut writer, "a", &format!("{index}"));
+        writer.publish(mark(index));
+        // What stands in the way of its name fails the last step; the file is written by then.
+        let name = replica.snapshot_dir().join(format!("3-1-{index:020}.snap"));
+        std::fs::create_dir_all(name).unwrap();
+        let failed = replica.snapshot();
+        assert!(matches!(failed, Err(SnapshotError::Io { .. })), "{failed:?}");
+        assert_eq!(files(), index as usize, "only what stands in the way");
+    }
 }
 
 /// On a real disk: `VATIC_STORE_SMALL_DISK` names a folder on a file system of a few MiB.

@@ -8,10 +8,15 @@
 //!    and puts the old one on. A crash before it leaves the old state, after it the new one.
 //! 5. The old incarnation is swept in small transactions.
 //!
+//! The first three steps can fail (a rotten file, a full disk) and may take long; they are apart,
+//! as `prepare`, for a caller that cannot go back once it has begun to install.
+//!
 //! An overlay of the old incarnation cannot be flushed over the new state: the flip drops it,
 //! and a flush compares incarnations in its own transaction.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::mpsc;
 
 use crate::cell::{Cell, lock};
 use crate::committer::Committer;
@@ -37,20 +42,24 @@ impl Replica {
     /// Blocks for as long as the snapshot takes to read twice and write once. The writer must
     /// hold no unpublished writes, and views taken before stay at the old state.
     pub fn install(&self, file: &Path, mark: Mark) -> Result<(), InstallError> {
+        self.prepare(file, mark.index)?.install(mark)
+    }
+
+    /// Checks a snapshot of the state at `index`, and writes that beside the live one. All that can
+    /// go wrong with an install goes wrong here, with nothing changed.
+    ///
+    /// Blocks for as long as the snapshot takes to read twice and write once.
+    pub fn prepare(&self, file: &Path, index: u64) -> Result<Prepared, InstallError> {
         let reader = SnapshotReader::open(file)?;
-        if reader.mark.index != mark.index {
-            let (found, expected) = (reader.mark.index, mark.index);
+        if reader.mark.index != index {
+            let (found, expected) = (reader.mark.index, index);
             return Err(InstallError::Mark { found, expected });
         }
         reader.verify()?;
-        let begun = self.shared.ask(|reply| Job::BeginInstall(self.id(), reply))?;
-        let installing = begun.ok_or(InstallError::Superseded)?;
-        if let Err(error) = self.fill(file, installing) {
-            self.shared.ask(|reply| Job::Abandon(installing, reply))?;
-            return Err(error);
-        }
-        let flipped = self.shared.ask(|reply| Job::Flip(installing, mark, reply))?;
-        if flipped { Ok(()) } else { Err(InstallError::Superseded) }
+        let installing = self.shared.ask(|reply| Job::BeginInstall(self.id(), reply))??;
+        let prepared = Prepared { replica: self.clone(), installing, index, flipped: false };
+        self.fill(file, installing)?;
+        Ok(prepared)
     }
 
     /// Writes the file's entries into the new incarnation.
@@ -82,21 +91,65 @@ impl Replica {
     }
 }
 
+/// A snapshot's whole state, in an incarnation that nothing points to yet. Dropped, it is deleted.
+pub struct Prepared {
+    replica: Replica,
+    installing: Installing,
+    index: u64,
+    flipped: bool,
+}
+
+impl Prepared {
+    /// Makes it the replica's state, with this mark, whose index must be the snapshot's. Durable
+    /// and published on return. The error says that another install, or a removal, came first.
+    pub fn install(mut self, mark: Mark) -> Result<(), InstallError> {
+        assert_eq!(mark.index, self.index, "it was prepared as the state at another index");
+        let installing = self.installing;
+        self.flipped = true;
+        let flipped = self.replica.shared.ask(|reply| Job::Flip(installing, mark, reply))?;
+        if flipped { Ok(()) } else { Err(InstallError::Superseded) }
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if !self.flipped {
+            // Nobody waits for it: a reply that is not read is lost.
+            let (reply, _) = mpsc::sync_channel(1);
+            self.replica.shared.send(Job::Abandon(self.installing, reply));
+        }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prepared({:?} at {})", self.replica.id(), self.index)
+    }
+}
+
 impl Committer {
-    pub(crate) fn begin_install(&mut self, id: ReplicaId) -> Option<Installing> {
-        let replaces = lock(&self.shared.cells).get(&id)?.pair().incarnation;
-        let incarnation = self.transact("begin", |batch| {
+    pub(crate) fn begin_install(&mut self, id: ReplicaId) -> Result<Installing, InstallError> {
+        let cell = lock(&self.shared.cells).get(&id).cloned();
+        let replaces = cell.ok_or(InstallError::Superseded)?.pair().incarnation;
+        if !self.shared.disk_has_room() {
+            return Err(InstallError::DiskFull);
+        }
+        let drawn = self.transact_if_room("begin", 0, |batch| {
             let incarnation = batch.new_incarnation()?;
             batch.set_garbage(&Prefix::new(id, incarnation), true)?;
             Ok(incarnation)
         });
+        let incarnation = drawn.ok_or(InstallError::DiskFull)?;
         self.renew_base(&[]);
         // Not in `self.garbage`: nothing sweeps it while it is being filled.
-        Some(Installing { id, replaces, incarnation })
+        Ok(Installing { id, replaces, incarnation })
     }
 
-    /// Whether the disk had room.
+    /// Whether the disk had room, and has what the flip and all others live on.
     pub(crate) fn fill(&mut self, installing: Installing, entries: Entries) -> bool {
+        if !self.shared.disk_has_room() {
+            return false;
+        }
         let prefix = Prefix::new(installing.id, installing.incarnation);
         let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
         let filled = self.transact_if_room("fill", bytes, |batch| {

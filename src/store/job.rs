@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
+use crate::error::InstallError;
 use crate::id::{Incarnation, Mark, ReplicaId};
 
 /// What a flush on demand has done.
@@ -26,8 +27,8 @@ pub(crate) enum Job {
     Create(ReplicaId, Reply<()>),
     /// Forget the replica, and delete its state in time.
     Remove(ReplicaId, Reply<()>),
-    /// Draw a new incarnation for an install. `None`: no such replica.
-    BeginInstall(ReplicaId, Reply<Option<Installing>>),
+    /// Draw a new incarnation for an install.
+    BeginInstall(ReplicaId, Reply<Result<Installing, InstallError>>),
     /// Write a part of it. Answers whether the disk had room.
     Fill(Installing, Entries, Reply<bool>),
     /// Make it the live one, with its mark. Answers whether it was still wanted.

@@ -13,8 +13,10 @@
 //! - A damaged value stops the node, or the scrub finds it first. LMDB's own pages have no
 //!   checksum: a key that rotted can hide its entry from a get (a scan meets it, the scrub names
 //!   it), and a page that no longer lists an entry is only found by comparing replicas.
-//! - On a full disk flushes wait, state stays in memory and in the log; an install is refused. Only
-//!   the small commits that create, remove or flip a replica still stop the node.
+//! - On a full disk flushes wait, state stays in memory and in the log; a snapshot is neither made
+//!   nor prepared for an install. Only the small commits that create, remove or flip a replica still
+//!   stop the node.
+//! - A snapshot file is a copy: one that rotted is deleted, and the replica is none the worse.
 //! - heed types do not leave `lmdb.rs`.
 
 mod cell;
@@ -68,6 +70,7 @@ pub use damage::Damage;
 pub use error::{InstallError, OpenError, SnapshotError};
 pub use fatal::FatalAction;
 pub use id::{Mark, ReplicaId};
+pub use install::Prepared;
 pub use job::Flushed;
 pub use layout::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub use limits::Limits;

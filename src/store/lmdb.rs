@@ -55,7 +55,7 @@ impl StorageError {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "faults"))]
     pub(crate) fn disk_full() -> StorageError {
         StorageError::Lmdb(heed::Error::Io(io::ErrorKind::StorageFull.into()))
     }

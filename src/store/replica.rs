@@ -41,6 +41,12 @@ impl Replica {
         self.cell.pair().flushed.clone()
     }
 
+    /// Whether the disk has room for a snapshot that is written or received, beside what is kept
+    /// free for those who cannot wait (`disk_reserve_bytes`). Asks the disk.
+    pub fn disk_has_room(&self) -> bool {
+        self.shared.disk_has_room()
+    }
+
     /// The exclusive writer. Panics while there is another.
     pub fn writer(&self) -> Writer {
         Writer::new(self.cell.clone(), self.shared.clone())

@@ -34,7 +34,7 @@ pub(crate) struct Room {
     disk_free_bytes: Level,
     disk_full: Flag,
     /// Commits fail as on a full disk.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "faults"))]
     pub(crate) pretend_full: Flag,
 }
 

@@ -30,6 +30,8 @@ pub struct ScrubReport {
     /// Their keys and values.
     pub bytes: u64,
     pub damaged: u64,
+    /// Snapshot files that had rotted, and were deleted: the state that they were of is whole.
+    pub snapshots_discarded: u64,
     pub first_damage: Option<Damage>,
 }
 
@@ -121,12 +123,13 @@ impl Scrub {
     }
 
     fn snapshot(&mut self, reader: Option<Box<SnapshotReader>>) -> Place {
+        let latest = || self.replica.latest_snapshot_path();
+        let Some(path) = reader.as_ref().map(|it| it.path().to_owned()).or_else(latest) else {
+            return Place::End;
+        };
         let opened = match reader {
             Some(reader) => Ok(reader),
-            None => match self.replica.latest_snapshot_path() {
-                Some(path) => SnapshotReader::open(&path).map(Box::new),
-                None => return Place::End,
-            },
+            None => SnapshotReader::open(&path).map(Box::new),
         };
         let read = opened.and_then(|mut reader| Ok((reader.next_chunk()?, reader)));
         match read {
@@ -144,8 +147,8 @@ impl Scrub {
                 Place::End
             }
             Err(error) => {
-                let (replica, what) = (Some(self.replica.id()), error.to_string());
-                self.note(Damage { database: "snapshot", replica, key: Vec::new(), what });
+                self.replica.discard_snapshot(&path, &error);
+                self.report.snapshots_discarded += 1;
                 Place::End
             }
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use fail::fail_point;
 
+use crate::cell::lock;
 use crate::error::{InstallError, SnapshotError};
 use crate::id::{Mark, ReplicaId};
 use crate::job::Job;
@@ -28,6 +29,36 @@ impl Replica {
     /// Blocks for a flush and a scan of the whole state, and keeps LMDB from reusing pages for
     /// as long.
     pub fn snapshot(&self) -> Result<SnapshotFile, SnapshotError> {
+        let _alone = lock(&self.cell.snapshots);
+        self.make_snapshot()
+    }
+
+    /// The latest snapshot, if it is of `index` or later and whole to the last byte, or a new one.
+    pub fn snapshot_from(&self, index: u64) -> Result<SnapshotFile, SnapshotError> {
+        let _alone = lock(&self.cell.snapshots);
+        if let Some(latest) = self.latest_snapshot()
+            && latest.mark.index >= index
+        {
+            match SnapshotReader::open(&latest.path).and_then(SnapshotReader::verify) {
+                Ok(_) => return Ok(latest),
+                Err(error) => self.discard_snapshot(&latest.path, &error),
+            }
+        }
+        self.make_snapshot()
+    }
+
+    /// Deletes a file that rotted: a new one is made of the state when it is needed.
+    pub(crate) fn discard_snapshot(&self, path: &Path, error: &InstallError) {
+        let path_shown = path.display();
+        tracing::warn!(path = %path_shown, %error, "a snapshot file has rotted: it is deleted");
+        // What cannot be deleted is met again, and no worse.
+        let _ = fs::remove_file(path);
+    }
+
+    fn make_snapshot(&self) -> Result<SnapshotFile, SnapshotError> {
+        if !self.disk_has_room() {
+            return Err(SnapshotError::DiskFull);
+        }
         self.shared.ask(Job::Flush).map_err(|_| SnapshotError::Closed)?;
         let view = self.flushed_view();
         let mark = view.mark().ok_or(SnapshotError::Empty)?;
@@ -36,9 +67,16 @@ impl Replica {
         let temporary = path.with_extension("tmp");
         let io_error = |source| SnapshotError::Io { path: path.clone(), source };
         fs::create_dir_all(&dir).map_err(io_error)?;
-        let bytes = self.write_snapshot(&view, &mark, &temporary).map_err(io_error)?;
-        fail_point!("store::snapshot_rename");
-        self.make_latest(&temporary, &path).map_err(io_error)?;
+        let made = self.write_snapshot(&view, &mark, &temporary).and_then(|bytes| {
+            fail_point!("store::snapshot_rename");
+            self.make_latest(&temporary, &path)?;
+            Ok(bytes)
+        });
+        if made.is_err() {
+            // Each try has another name; on a full disk what is left of them would keep it full.
+            let _ = fs::remove_file(&temporary);
+        }
+        let bytes = made.map_err(io_error)?;
         Ok(SnapshotFile { path, mark, bytes })
     }
 

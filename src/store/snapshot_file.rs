@@ -142,6 +142,10 @@ impl SnapshotReader {
         Ok(reader)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn length(&self) -> u64 {
         self.length
     }

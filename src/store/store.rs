@@ -185,6 +185,12 @@ impl Store {
         self.shared.room.usage(&self.shared.limits)
     }
 
+    /// From now on the disk is full, or has room again.
+    #[cfg(any(test, feature = "faults"))]
+    pub fn pretend_full(&self, full: bool) {
+        self.shared.room.pretend_full.set(full);
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -205,6 +211,22 @@ impl Shared {
             committer.work_off();
         }
         answer.recv().map_err(|_| Closed)
+    }
+
+    /// Bytes that are free on the disk just now.
+    pub(crate) fn disk_free(&self) -> u64 {
+        // Unknown is not full: a disk that cannot be asked must not refuse all work.
+        let disk = rustix::fs::statvfs(&self.dir);
+        disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Whether more is free than what is kept for those who cannot wait.
+    pub(crate) fn disk_has_room(&self) -> bool {
+        #[cfg(any(test, feature = "faults"))]
+        if self.room.pretend_full.is_up() {
+            return false;
+        }
+        self.disk_free() >= self.limits.disk_reserve_bytes
     }
 
     pub(crate) fn all_cells(&self) -> Vec<Arc<Cell>> {

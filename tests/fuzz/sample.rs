@@ -5,13 +5,15 @@ use std::sync::OnceLock;
 use prost::Message;
 use vatic_core::body::{Body, Part};
 use vatic_core::codec;
-use vatic_core::command::{Applied, Command, Decision, Vote};
+use vatic_core::command::{Applied, Cause, Command, Decision, Vote, Why};
+use vatic_core::conflict::Features;
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::diary::Page;
 use vatic_core::draft::Draft;
 use vatic_core::group::Group;
 use vatic_core::hash::Hash;
-use vatic_core::id::{GroupId, Timestamp};
+use vatic_core::history::{Batch, Event, Foreseen, What};
+use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::key::Key;
 use vatic_core::limits::Limits;
 use vatic_core::memory::MemoryState;
@@ -51,6 +53,7 @@ pub(crate) fn commands() -> Vec<Vec<u8>> {
         Command::Force { tid, body: digest, participants: body.groups() },
         Command::Decide { tid, body: digest, decision: committed, proofs: Vec::new() },
         Command::Advance { to: Timestamp(7_000) },
+        Command::History(Box::new(history(tid))),
     ];
     let (id, mut state) = group();
     let mut group = Group::open(id, &state, Default::default());
@@ -60,6 +63,27 @@ pub(crate) fn commands() -> Vec<Vec<u8>> {
     let applied: Vec<Applied> = applied.expect("no contradiction");
     samples.extend(applied.iter().map(codec::encode));
     samples
+}
+
+/// A conflict, and a success of which something was foreseen.
+fn history(tid: Tid) -> Batch {
+    let key = Key::new("account", "p0", "").expect("it is short");
+    let why = Why::Locked { key, by: tid };
+    let conflict = What::Conflict(Cause { group: GroupId(1), why });
+    let features = Features { user: 3, areas: vec![1, 2], ..Features::default() };
+    let foreseen =
+        Foreseen { features, propensity_ppm: 30_000, score_ppm: Some(5), model_version: 1 };
+    let event = |what, foreseen| Event {
+        at_us: 6_000,
+        tid,
+        what,
+        foreseen,
+        claimed: true,
+        in_turn: false,
+        took_us: 70,
+    };
+    let accepted = event(What::Accepted { weight: 8 }, Some(Box::new(foreseen)));
+    Batch { node: 1, sequence: 1, events: vec![event(conflict, None), accepted] }
 }
 
 /// A body, and its part in a group.

@@ -8,6 +8,7 @@ use vatic_core::key::Key;
 use vatic_tests::cluster::{Cluster, NODES};
 use vatic_tests::command::{vatic, vatic_with_input};
 use vatic_tests::values::{core_key, key};
+use vatic_tests::wait::{SOON, until};
 
 /// The write of a record that must still have the version that was read.
 fn guarded(at: &Key, seen: &Peeked) -> Vec<Delta> {
@@ -20,6 +21,7 @@ pub(crate) async fn conflict_that_is_met_is_told_with_who_and_where(cluster: &Cl
     let at = core_key(&key("foreseen", &cluster.partition(2, 0).await, "fought over"));
     let calm = core_key(&key("foreseen", &cluster.partition(2, 0).await, "calm"));
     let client = cluster.client();
+    let mut feed = client.watch_conflicts(Some(&at), None, &[]).await.unwrap();
     let pipeline = client.pipeline(PipelineOptions::default()).await.unwrap();
     let claim = |token| Claim { token, by_hotness: true };
     let first = pipeline.peek_claiming(&at, claim(1)).await.unwrap();
@@ -33,9 +35,16 @@ pub(crate) async fn conflict_that_is_met_is_told_with_who_and_where(cluster: &Cl
     let undisturbed = pipeline.peek_claiming(&calm, claim(3)).await.unwrap().advice;
     assert!(!undisturbed.expect("its leader was asked").in_turn);
 
-    let told = client.conflicts(0, Some(&at), None).await.unwrap();
-    assert_eq!((told.conflicts.len(), told.unreachable.len()), (1, 0), "{told:?}");
+    let told = until("the group has it in its history", SOON, || async {
+        let told = client.conflicts(0, Some(&at), None).await.unwrap();
+        assert!(told.unreachable.is_empty(), "{told:?}");
+        (!told.conflicts.is_empty()).then_some(told)
+    });
+    let told = told.await;
+    assert_eq!(told.conflicts.len(), 1, "{told:?}");
     let met = &told.conflicts[0];
+    let seen = feed.next().await.unwrap();
+    assert_eq!(seen.as_ref(), Some(met), "whoever watches is told the same");
     assert_eq!((met.group, met.claimed, met.in_turn), (2, true, false));
     assert_eq!((met.rollback.tid, met.rollback.key.as_ref()), (rollback.tid, Some(&at)));
     assert!(met.lost_us > 0);
@@ -58,6 +67,8 @@ fn commands_tell(cluster: &Cluster, at: &Key, tid: &str) {
     assert_eq!(listed[0]["cause"], Json::from("expectation_failed"));
     let explained = json(&["conflicts", "explain", tid, "--output", "json"]);
     assert_eq!(explained[0]["key"], Json::from(named.clone()));
+    let helps = explained[0]["would_have_helped"].as_str().expect("advice");
+    assert!(helps.contains("less time between its read and its seal"), "{explained}");
     let top = json(&["conflicts", "top", "--limit", "1000", "--output", "json"]);
     let rows = top.as_array().expect("a list of records");
     let row = rows.iter().find(|row| row["key"] == named.clone());

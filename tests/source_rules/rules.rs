@@ -77,6 +77,7 @@ const SEAMS: [Seam; 6] = [
             "src/server/api.rs",
             "src/server/cluster_service.rs",
             "src/server/conflict_service.rs",
+            "src/server/conflict_watch.rs",
             "src/server/convert.rs",
             "src/server/foresight/convert.rs",
             "src/server/fuzz.rs",

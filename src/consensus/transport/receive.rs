@@ -3,8 +3,12 @@
 //! Why one task a transfer: chunks are appended in order, and a new transfer from the same leader
 //! ends the old one by dropping its queue.
 //!
-//! Invariant: only a file of the announced length is handed to Raft; what is left of a transfer
-//! that ended early is deleted here or at the next start.
+//! Why the state is prepared before Raft hears of it: once Raft has begun to install a snapshot it
+//! cannot go back, and a failure ends the process. A file that rotted or a full disk is met here,
+//! and is the sender's answer.
+//!
+//! Invariant: only a state that is whole, and written, is handed to Raft; the file of a transfer is
+//! deleted when that ends, here or at the next start.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,6 +19,7 @@ use bytes::Bytes;
 use openraft::Snapshot;
 use tokio::sync::mpsc;
 use vatic_proto::peer::v1::{Kind, ReplyStatus};
+use vatic_store::{InstallError, Prepared};
 
 use super::registry::Target;
 use super::serve::{Answer, request, respond};
@@ -22,27 +27,25 @@ use super::session::{Session, Step};
 use super::snapshot_send::{Chunk, Install};
 use crate::snapshot::SnapshotHandle;
 
-pub(crate) fn session(id: u64, target: Arc<Target>, from: u64) -> Session {
+pub(crate) fn session(id: u64, target: Arc<Target>) -> Session {
     let (session, steps) = Session::open(id);
-    let path = target.incoming.join(format!("{}-{from:x}-{id}.incoming", target.name));
+    let name = format!("{}-{}.incoming", target.name, target.transfers.step());
+    let path = target.replica.snapshot_dir().join(name);
     tokio::spawn(run(target, steps, path));
     session
 }
 
 async fn run(target: Arc<Target>, mut steps: mpsc::Receiver<Step>, path: PathBuf) {
-    let mut transfer = match Transfer::begin(path) {
-        Ok(transfer) => transfer,
-        Err(error) => {
-            tracing::error!(%error, "no room for a snapshot from a peer");
-            return;
-        }
-    };
+    let mut transfer = Transfer { path, file: None, written: 0 };
     while let Some(step) = steps.recv().await {
-        let answer = match step.kind {
-            Kind::SnapshotChunk => transfer.take(&step.body),
-            _ => install(&target, &mut transfer, &step.body).await,
+        let chunk = step.kind == Kind::SnapshotChunk;
+        let answer = match chunk {
+            true => transfer.take(&target, &step.body),
+            false => install(&target, &transfer, &step.body).await,
         };
-        let ended = answer.is_err() || step.kind != Kind::SnapshotChunk;
+        let refused = [Err(ReplyStatus::NoRoom), Err(ReplyStatus::Damaged)].contains(&answer);
+        target.metrics.snapshots_refused.inc_by(refused.into());
+        let ended = answer.is_err() || !chunk;
         step.ticket.answer(answer).await;
         if ended {
             return;
@@ -50,61 +53,80 @@ async fn run(target: Arc<Target>, mut steps: mpsc::Receiver<Step>, path: PathBuf
     }
 }
 
-async fn install(target: &Target, transfer: &mut Transfer, body: &[u8]) -> Answer {
+async fn install(target: &Target, transfer: &Transfer, body: &[u8]) -> Answer {
     let Install { vote, meta, bytes } = request(body)?;
+    let last = meta.last_log_id.ok_or(ReplyStatus::BadBody)?;
     if bytes != transfer.written {
         return Err(ReplyStatus::BadBody);
     }
-    let path = transfer.hand_over();
-    let snapshot = Snapshot { meta, snapshot: SnapshotHandle::Received(path.clone()) };
-    let answer = respond(target.raft.install_full_snapshot(vote, snapshot).await);
-    // Raft may find that it needs no snapshot; then nobody else takes the file away.
-    remove(&path);
-    answer
+    let _alone = target.installs.lock().await;
+    let prepared = prepare(target, &transfer.path, last.index).await.map_err(|error| {
+        tracing::error!(%error, "a snapshot from a peer is refused");
+        match error {
+            InstallError::DiskFull => ReplyStatus::NoRoom,
+            InstallError::Io { source, .. } => not_written(&source),
+            InstallError::Superseded | InstallError::Closed => ReplyStatus::Stopped,
+            _ => ReplyStatus::Damaged,
+        }
+    })?;
+    // Raft may find that it needs no snapshot; what was prepared goes then.
+    let snapshot = Snapshot { meta, snapshot: SnapshotHandle::Received(prepared) };
+    respond(target.raft.install_full_snapshot(vote, snapshot).await)
 }
 
-/// A file that grows by chunks, and goes away unless it is handed over.
+async fn prepare(target: &Target, path: &Path, index: u64) -> Result<Prepared, InstallError> {
+    let (replica, file) = (target.replica.clone(), path.to_owned());
+    let prepared = tokio::task::spawn_blocking(move || replica.prepare(&file, index)).await;
+    let ended = |error| InstallError::Io { path: path.to_owned(), source: io::Error::other(error) };
+    prepared.map_err(ended)?
+}
+
+/// A file that grows by chunks, and goes away with the transfer.
 struct Transfer {
-    file: File,
+    path: PathBuf,
+    file: Option<File>,
     written: u64,
-    path: Option<PathBuf>,
 }
 
 impl Transfer {
-    fn begin(path: PathBuf) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        Ok(Self { file: File::create(&path)?, written: 0, path: Some(path) })
-    }
-
-    fn take(&mut self, body: &[u8]) -> Answer {
+    fn take(&mut self, target: &Target, body: &[u8]) -> Answer {
         let chunk: Chunk = request(body)?;
         if chunk.offset != self.written {
             return Err(ReplyStatus::BadBody);
         }
-        self.file.write_all(&chunk.data).map_err(|error| {
+        if !target.replica.disk_has_room() {
+            tracing::error!("there is no room for a snapshot from a peer");
+            return Err(ReplyStatus::NoRoom);
+        }
+        self.write(&chunk.data).map_err(|error| {
             tracing::error!(%error, "a snapshot from a peer cannot be written");
-            ReplyStatus::Stopped
+            not_written(&error)
         })?;
         self.written += chunk.data.len() as u64;
         Ok(Bytes::new())
     }
 
-    fn hand_over(&mut self) -> PathBuf {
-        self.path.take().expect("a transfer is handed over once")
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            if let Some(folder) = self.path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            self.file = Some(File::create(&self.path)?);
+        }
+        self.file.as_mut().map_or(Ok(()), |file| file.write_all(data))
     }
 }
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            remove(path);
-        }
+        // It may not have begun; a file that stays is deleted at the next start.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
-fn remove(path: &Path) {
-    // It may be gone already; if not, the next start clears the folder.
-    let _ = std::fs::remove_file(path);
+fn not_written(error: &io::Error) -> ReplyStatus {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ReplyStatus::NoRoom,
+        _ => ReplyStatus::Stopped,
+    }
 }

@@ -1,13 +1,13 @@
 //! The replicas of this node that peers can reach.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use vatic_sync::Flag;
+use vatic_sync::{Flag, Level};
 
 use crate::group::GroupHandle;
 use crate::heard::Heard;
+use crate::metrics::Metrics;
 use crate::types::{Raft, RaftId};
 
 #[derive(Default)]
@@ -23,8 +23,14 @@ pub(crate) struct Target {
     pub(crate) raft: Raft,
     /// Of the replica, for file names.
     pub(crate) name: String,
-    /// Where the snapshots that peers send are gathered.
-    pub(crate) incoming: PathBuf,
+    /// What a snapshot that a peer sends is prepared for.
+    pub(crate) replica: vatic_store::Replica,
+    /// Numbers the transfers of snapshots to here: the sender's numbers begin again with its process.
+    pub(crate) transfers: Arc<Level>,
+    /// Held from a snapshot being prepared to its being installed: of two that are prepared at once
+    /// the second would find that the first has replaced what it was to replace.
+    pub(crate) installs: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) metrics: Metrics,
     /// False: it must not be made the leader.
     pub(crate) serving: Arc<Flag>,
     /// Of its leader.

@@ -181,7 +181,7 @@ impl Desk {
         if current.is_none_or(|id| id < envelope.session) {
             let session = match kind {
                 Kind::Append => Session::append(envelope.session, target),
-                _ => receive::session(envelope.session, target, envelope.from),
+                _ => receive::session(envelope.session, target),
             };
             self.sessions.insert(key, session);
         }

@@ -48,7 +48,7 @@ pub(crate) async fn send(link: &Link, vote: Vote, handle: SnapshotHandle) -> Sen
     let install = encode(&Install { vote, meta, bytes });
     let envelope = link.envelope(Kind::SnapshotInstall, session, install);
     let deadline = Duration::from_millis(link.limits.snapshot_install_deadline_ms);
-    let reply = link.peer.snapshot.call(envelope, deadline).await.map_err(unreachable)?;
+    let reply = link.peer.snapshot.call(envelope, deadline).await.map_err(not_taken)?;
     decode(&reply).map_err(|_| unreachable(SendError::BadReply))
 }
 
@@ -73,7 +73,7 @@ async fn send_chunks(link: &Link, session: u64, file: File) -> Result<u64, Strea
     let sends = chunks.map_ok(|chunk| async move {
         let end = chunk.offset + chunk.data.len() as u64;
         let envelope = link.envelope(Kind::SnapshotChunk, session, encode(&chunk));
-        link.peer.snapshot.call(envelope, deadline).await.map_err(unreachable)?;
+        link.peer.snapshot.call(envelope, deadline).await.map_err(not_taken)?;
         Ok(end)
     });
     sends.try_buffered(CHUNKS_IN_FLIGHT).try_fold(0, |_, end| async move { Ok(end) }).await
@@ -85,11 +85,16 @@ fn read_chunk(file: &mut File, size: usize) -> io::Result<bytes::Bytes> {
     Ok(data.into())
 }
 
-/// A full disk costs the follower its snapshot, not this node its life: what the node lives on is
-/// guarded in the store itself.
+/// A disk without room, here or there, costs the follower its snapshot, and no node its life.
 fn not_made(error: io::Error) -> StreamingError<Types> {
     tracing::error!(%error, "no snapshot could be made for a follower");
     StreamingError::Unreachable(Unreachable::new(&error))
+}
+
+/// It is tried again, from the start, after a while; what is sent is checked before each time.
+fn not_taken(error: SendError) -> StreamingError<Types> {
+    tracing::warn!(%error, "a follower did not take a snapshot");
+    unreachable(error)
 }
 
 fn unreachable(error: SendError) -> StreamingError<Types> {

@@ -121,21 +121,39 @@ struct Claim {
     in_turn: bool,
 }
 
+/// What was known of a vote's transaction beforehand.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// At the claim, or when the vote was proposed.
+    pub features: &'a Features,
+    /// The probability that its outcome can be seen, in parts per million.
+    pub propensity_ppm: u32,
+    /// It had claimed the record.
+    pub claimed: bool,
+    /// And took its turn: what would have been otherwise nobody sees.
+    pub in_turn: bool,
+}
+
 impl Ballot {
     /// When the transaction began, as far as this node saw it, in microseconds since 1970.
     pub fn begun_us(&self) -> Option<u64> {
         self.claims.iter().map(|(_, claim)| claim.name.mint.0).min()
     }
 
-    /// What was known of the claim of a record, and whether it took its turn.
-    pub fn claim(&self, record: u64) -> Option<(&Features, bool)> {
-        let found = self.claims.iter().find(|(claimed, _)| *claimed == record);
-        found.map(|(_, claim)| (&claim.features, claim.in_turn))
-    }
-
-    /// What was known when it was proposed, where that was looked at.
-    pub fn features(&self) -> Option<&Features> {
-        self.features.as_ref()
+    /// What was known: of the claim of this record, or of any where none is named; or when it was
+    /// proposed, where that was looked at.
+    pub fn known(&self, record: Option<u64>) -> Option<Known<'_>> {
+        let mut claims = self.claims.iter();
+        let claim = claims.find(|(claimed, _)| record.is_none_or(|record| *claimed == record));
+        let claim = claim.map(|(_, claim)| Known {
+            features: &claim.features,
+            propensity_ppm: claim.propensity_ppm,
+            claimed: true,
+            in_turn: claim.in_turn,
+        });
+        let proposed =
+            |features| Known { features, propensity_ppm: MILLION, claimed: false, in_turn: false };
+        claim.or(self.features.as_ref().map(proposed))
     }
 }
 

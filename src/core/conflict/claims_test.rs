@@ -95,9 +95,14 @@ fn labels_are_of_claims_that_took_no_turn_with_their_propensity() {
     claims.in_turn(1, 2);
     let touches = vec![touch(1), touch(2), touch(3)];
     let ballot = claims.propose(tid(1), (1, 3), touches, true, 2 * MS);
-    assert_eq!(ballot.features(), None, "its claims are its labels");
+    assert!(ballot.known(Some(4)).is_none(), "its claims are its labels");
     assert_eq!(ballot.begun_us(), Some(MS));
-    assert_eq!(ballot.claim(2).map(|(_, in_turn)| in_turn), Some(true));
+    let known = |record| {
+        let known = ballot.known(record).expect("it was claimed");
+        (known.claimed, known.in_turn, known.propensity_ppm)
+    };
+    assert_eq!(known(Some(2)), (true, true, MILLION));
+    assert_eq!([known(None), known(Some(1))], [(true, false, EXPLORED_PPM); 2]);
     let labels = claims.answered(ballot, Verdict::Conflict { record: Some(1) }, 3 * MS);
     let seen: Vec<(bool, u32)> = labels.iter().map(|it| (it.conflict, it.propensity_ppm)).collect();
     // The third was advised to wait and did not.
@@ -111,6 +116,7 @@ fn vote_without_claims_teaches_if_it_was_looked_at() {
     let mut claims = Claims::new(Limits::production());
     for scored in [true, false] {
         let ballot = claims.propose(tid(1), (0, 3), vec![touch(1)], scored, MS);
+        assert_eq!(ballot.known(Some(1)).map(|known| known.claimed), scored.then_some(false));
         let labels = claims.answered(ballot, Verdict::Conflict { record: None }, 2 * MS);
         assert_eq!(labels.len(), usize::from(scored));
         assert!(labels.iter().all(|label| label.conflict));

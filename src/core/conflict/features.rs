@@ -135,7 +135,7 @@ impl Group {
 }
 
 /// The features of one mutation at one moment.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Features {
     /// In the order of [`Feature`], Q16.
     pub dense: [i32; FEATURES],

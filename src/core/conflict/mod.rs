@@ -22,7 +22,7 @@ mod rates;
 mod score;
 mod tempo;
 
-pub use claims::{Advice, Ask, Ballot, By, Claims, Course, EXPLORED_PPM, Label, Verdict};
+pub use claims::{Advice, Ask, Ballot, By, Claims, Course, EXPLORED_PPM, Known, Label, Verdict};
 pub use contention::{Contention, Landing};
 pub use factors::{Factors, RANK};
 pub use features::{FEATURES, Feature, Features, Group};

@@ -95,6 +95,26 @@ impl Learner {
 
     /// One more outcome. Fits models when it is time to, which takes a while.
     pub fn learn(&mut self, sample: Sample) {
+        self.take_in(sample);
+        let kept = self.window.len();
+        if self.full.due(self.labels, kept, &self.rules) {
+            self.train(true);
+        }
+        if self.hotness.due(self.labels, kept, &self.rules) {
+            self.train(false);
+        }
+    }
+
+    /// Outcomes of before, the oldest first: fitted to once, where there are enough by then.
+    pub fn recall(&mut self, past: Vec<Sample>) {
+        past.into_iter().for_each(|sample| self.take_in(sample));
+        if self.labels >= self.rules.first_labels {
+            self.train(true);
+            self.train(false);
+        }
+    }
+
+    fn take_in(&mut self, sample: Sample) {
         self.note(&sample);
         self.labels += 1;
         let weight = sample.weight(self.rules.weight_max);
@@ -105,13 +125,6 @@ impl Learner {
             self.window.pop_front();
         }
         self.window.push_back(sample);
-        let kept = self.window.len();
-        if self.full.due(self.labels, kept, &self.rules) {
-            self.train(true);
-        }
-        if self.hotness.due(self.labels, kept, &self.rules) {
-            self.train(false);
-        }
     }
 
     /// The model to score with.

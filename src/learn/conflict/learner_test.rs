@@ -64,6 +64,19 @@ fn without_enough_labels_the_running_rate_is_said() {
     assert!(loss(&learner, CALM) < 0.46, "{}", loss(&learner, CALM));
 }
 
+/// All at once it is fitted once, and comes to about the same.
+#[test]
+fn past_that_is_recalled_gives_a_model_at_once() {
+    let (mut learner, mut random) = learner();
+    learner.recall((0..99).map(|_| sample(&mut random, CALM)).collect());
+    assert_eq!((learner.mode(), learner.status().labels), (Mode::Prior, 99));
+    learner.recall((0..300).map(|_| sample(&mut random, CALM)).collect());
+    assert_eq!((learner.mode(), learner.status().labels), (Mode::Full, 399));
+    assert!(loss(&learner, CALM) < 0.46, "{}", loss(&learner, CALM));
+    learner.recall(Vec::new());
+    assert_eq!(learner.status().labels, 399);
+}
+
 #[test]
 fn only_ever_one_class_keeps_the_running_rate() {
     for (bias, rate) in [(-99.0, 0..10_000), (99.0, 990_000..1_000_000)] {

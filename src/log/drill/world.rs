@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use super::model::Model;
+use super::payload::payload;
 use super::script::{Command, replica};
 use crate::error::OpenError;
 use crate::limits::Limits;
@@ -113,7 +114,7 @@ impl World {
         self.disk.crash(seed);
         if seed.is_multiple_of(3) {
             // The power goes again while the log recovers.
-            self.disk.cut_power_at(self.disk.operations() + 1 + seed % 2);
+            self.disk.cut_power_at(self.disk.operations() + 1 + seed / 3 % 5);
             let _ = self.open();
             self.drop_log();
             self.disk.crash(seed ^ 0xabcd);
@@ -254,7 +255,7 @@ impl World {
             self.serial += 1;
             let one = model.replica_mut(id);
             let (index, term) = (one.next(), self.serial);
-            let payload = Bytes::from(vec![self.serial as u8; bytes]);
+            let payload = payload(&self.disk, self.serial, bytes);
             one.entries.insert(index, (term, payload.clone()));
             entries.push(Entry { index, term, payload });
             self.push(model.clone());

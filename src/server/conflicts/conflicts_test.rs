@@ -10,11 +10,13 @@ use vatic_core::{
     delta::Op,
     hash::Hash,
     id::Timestamp,
+    limits::Limits as GroupLimits,
     strategy::Basis,
     value::Fields,
 };
 
 const GROUP: GroupId = GroupId(1);
+const EVENTS_MAX: u64 = 10_000;
 const LEARNT_WITHIN: Duration = Duration::from_secs(120);
 
 fn key(name: &str) -> Key {
@@ -67,7 +69,7 @@ fn attempt(conflicts: &Conflicts, token: u64, key: &Key, conflict: bool) -> Opti
 
 #[test]
 fn record_that_conflicts_gets_a_higher_score_than_one_that_does_not() {
-    let conflicts = Conflicts::new(1);
+    let conflicts = Conflicts::new(1, EVENTS_MAX);
     let (fought, calm) = (key("fought"), key("calm"));
     let ends = Instant::now() + LEARNT_WITHIN;
     let mut tokens = 1..;
@@ -82,7 +84,7 @@ fn record_that_conflicts_gets_a_higher_score_than_one_that_does_not() {
         if scores[0] > 2 * scores[1] {
             break;
         }
-        assert!(Instant::now() < ends, "{scores:?}, {:?}", conflicts.account(0));
+        assert!(Instant::now() < ends, "{scores:?}, {:?}", conflicts.account());
         std::thread::sleep(Duration::from_millis(20));
     }
     let delta = Delta { key: fought.clone(), op: Op::Put(Fields::new()) };
@@ -90,33 +92,98 @@ fn record_that_conflicts_gets_a_higher_score_than_one_that_does_not() {
     assert!(outlook.score_ppm.is_some() && !outlook.reasons.is_empty(), "{outlook:?}");
 }
 
+/// The conflicts that wait for the group's history.
+fn met(conflicts: &Conflicts) -> Vec<Event> {
+    let waiting = conflicts.history.waiting(GROUP);
+    waiting.into_iter().filter(|event| event.conflict().is_some()).collect()
+}
+
 #[test]
-fn conflict_is_kept_with_its_claim_and_the_oldest_goes_first() {
-    let conflicts = Conflicts::new(3);
+fn conflict_is_noted_with_what_was_known_of_its_claim() {
+    let conflicts = Conflicts::new(3, EVENTS_MAX);
     let at = key("k");
     attempt(&conflicts, 1, &at, true);
     attempt(&conflicts, 2, &at, false);
-    let met = conflicts.account(10).conflicts;
-    assert_eq!(met.len(), 1);
-    let first = (met[0].node, met[0].claimed, met[0].in_turn, met[0].tid.nonce);
-    assert_eq!(first, (3, true, false, 1));
+    let noted = met(&conflicts);
+    assert_eq!(noted.len(), 1);
+    let first = &noted[0];
+    assert_eq!((first.claimed, first.in_turn, first.tid.nonce), (true, false, 1));
+    let foreseen = first.foreseen.as_ref().expect("it had claimed the record");
+    assert_eq!((foreseen.features.user, foreseen.score_ppm), (1, None));
     conflicts.advise(asked(4, &at));
     conflicts.in_turn(4, &at);
     let waited = conflicts.proposing(GROUP, &vote(4, &at), Origin { token: 4, user: 1 });
-    waited.end(&reply(Some(Why::Locked { key: at.clone(), by: met[0].tid })));
-    assert!(conflicts.account(1).conflicts[0].in_turn);
-    let kept = conflicts.account(usize::MAX).conflicts.len();
-    assert_eq!(kept, 2);
+    waited.end(&reply(Some(Why::Locked { key: at.clone(), by: first.tid })));
+    assert!(met(&conflicts)[1].in_turn);
 }
 
 #[test]
 fn vote_that_nobody_answers_leaves_nothing_in_flight() {
-    let conflicts = Conflicts::new(1);
+    let conflicts = Conflicts::new(1, EVENTS_MAX);
     let at = key("k");
     drop(conflicts.proposing(GROUP, &vote(1, &at), Origin::default()));
     conflicts.proposing(GROUP, &vote(2, &at), Origin::default()).end(&PeerReply::Late);
     assert_eq!(conflicts.with(|present| present.claims.contention().in_flight()), 0);
-    assert!(conflicts.account(1).conflicts.is_empty());
+    assert_eq!(conflicts.history.waiting(GROUP), []);
+}
+
+/// A leader fights over a record; the next one, which has seen nothing, knows of it.
+#[test]
+fn new_leader_learns_from_the_history_of_the_one_before() {
+    let before = Conflicts::new(1, EVENTS_MAX);
+    let (fought, calm) = (key("fought"), key("calm"));
+    for token in (1..1_600).step_by(2) {
+        attempt(&before, token, &fought, token % 16 != 1);
+        attempt(&before, token + 1, &calm, false);
+    }
+    let events = before.history.waiting(GROUP).into_iter();
+    let row = |event| Row { clock: Timestamp(1), node: 1, event };
+    let rows: Vec<(u64, Row)> = (1..).zip(events.map(row)).collect();
+    let teaching = rows.iter().filter(|(_, row)| row.event.foreseen.is_some()).count();
+    assert_eq!(before.past(rows.clone()), [], "it has learnt from what it saw itself");
+    let restarted = Conflicts::new(1, EVENTS_MAX);
+    assert_eq!(restarted.past(rows.clone()).len(), teaching);
+    let next = Conflicts::new(2, EVENTS_MAX);
+    next.recall(rows);
+    let ends = Instant::now() + LEARNT_WITHIN;
+    while next.account().mode == "none" {
+        assert!(Instant::now() < ends, "{:?}", next.account());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(next.account().labels, teaching as u64);
+}
+
+#[test]
+fn success_makes_room_first_and_the_next_one_stands_for_it() {
+    let unwritten = Unwritten::new(1, 3);
+    let at = key("k");
+    let event = |nonce, what| Event {
+        at_us: 0,
+        tid: vote(nonce, &at).body.tid,
+        what,
+        foreseen: None,
+        claimed: false,
+        in_turn: false,
+        took_us: 0,
+    };
+    let by = vote(9, &at).body.tid;
+    let why = Why::Locked { key: at.clone(), by };
+    let met = |nonce| event(nonce, What::Conflict(Cause { group: GROUP, why: why.clone() }));
+    let accepted = |nonce, weight| event(nonce, What::Accepted { weight });
+    for event in [met(1), accepted(2, 8), met(3), met(3), met(4), accepted(5, 8), met(6)] {
+        unwritten.push(GROUP, event);
+    }
+    assert_eq!(unwritten.waiting(GROUP), [met(3), met(4), met(6)]);
+    let limits = GroupLimits { history_batch_max: 2, ..GroupLimits::production() };
+    let first = unwritten.batch(GROUP, &limits, || 70).expect("three wait");
+    assert_eq!((first.sequence, &first.events[..]), (70, &[met(3), met(4)][..]));
+    assert_eq!(unwritten.batch(GROUP, &limits, || 71), Some(first), "who knows what became of it");
+    unwritten.settle(GROUP, true);
+    unwritten.push(GROUP, accepted(7, 8));
+    let second = unwritten.batch(GROUP, &limits, || 5).expect("two wait");
+    assert_eq!((second.sequence, &second.events[..]), (71, &[met(6), accepted(7, 24)][..]));
+    unwritten.settle(GROUP, true);
+    assert_eq!(unwritten.batch(GROUP, &limits, || 72), None);
 }
 
 #[test]

@@ -3,8 +3,7 @@
 //! Invariant: nobody waits for it. What it has no room for is not learnt, whatever it says, and is
 //! counted.
 
-use super::history::Met;
-use crate::peer::NodeConflicts;
+use crate::peer::NodeLearnt;
 use std::{
     sync::{
         Arc, Mutex, RwLock,
@@ -21,9 +20,15 @@ const WAITING_MAX: usize = 4_096;
 const WINDOW_LABELS: usize = 5_000;
 
 pub(crate) struct Learning {
-    labels: SyncSender<Sample>,
+    lessons: SyncSender<Lesson>,
     learnt: Arc<Learnt>,
     passed_over: Mutex<u64>,
+}
+
+enum Lesson {
+    Label(Sample),
+    /// From a group's history, the oldest first.
+    Past(Vec<Sample>),
 }
 
 struct Learnt {
@@ -34,24 +39,27 @@ struct Learnt {
     /// That of both which is used.
     used: RwLock<Arc<Model>>,
     status: Mutex<Status>,
+    /// Samples of the past that wait.
+    recalling: Mutex<usize>,
 }
 
 impl Learning {
     pub(crate) fn start(node: u32) -> Learning {
         let learner = Learner::new(rules(), u64::from(node));
-        let (labels, taught) = sync_channel(WAITING_MAX);
+        let (lessons, taught) = sync_channel(WAITING_MAX);
         let model = Arc::new(learner.model().clone());
         let learnt = Arc::new(Learnt {
             own: RwLock::new((model.clone(), 0)),
             offered: Mutex::default(),
             used: RwLock::new(model),
             status: Mutex::new(learner.status()),
+            recalling: Mutex::default(),
         });
         let teaches = learnt.clone();
         // It ends when the node is gone, and with it the sender.
         let thread = thread::Builder::new().name("learner".into());
         thread.spawn(move || teaches.run(learner, &taught)).expect("a thread starts");
-        Learning { labels, learnt, passed_over: Mutex::new(0) }
+        Learning { lessons, learnt, passed_over: Mutex::new(0) }
     }
 
     /// The model to score with.
@@ -75,19 +83,34 @@ impl Learning {
     pub(crate) fn learn(&self, label: Label, now_us: u64) {
         let Label { features, conflict, propensity_ppm } = label;
         let sample = Sample { features, conflict, propensity_ppm, at_us: now_us };
-        if self.labels.try_send(sample).is_err() {
+        if self.lessons.try_send(Lesson::Label(sample)).is_err() {
             *self.passed_over.lock().expect("no holder panics") += 1;
         }
     }
 
-    pub(crate) fn account(&self, conflicts: Vec<Met>) -> NodeConflicts {
+    /// Learns from a group's past, unless the pasts of others that wait fill the window already.
+    pub(super) fn recall(&self, past: Vec<Sample>) {
+        let count = past.len();
+        let mut recalling = self.learnt.recalling.lock().expect("no holder panics");
+        if count == 0 {
+            return;
+        }
+        let fits = *recalling + count <= WINDOW_LABELS;
+        if fits && self.lessons.try_send(Lesson::Past(past)).is_ok() {
+            *recalling += count;
+        } else {
+            *self.passed_over.lock().expect("no holder panics") += count as u64;
+        }
+    }
+
+    pub(crate) fn account(&self) -> NodeLearnt {
         let status = self.learnt.status.lock().expect("no holder panics").clone();
         let mode = match status.mode {
             Mode::Full => "full",
             Mode::Hotness => "hotness",
             Mode::Prior => "none",
         };
-        NodeConflicts {
+        NodeLearnt {
             mode: mode.to_owned(),
             labels: status.labels,
             passed_over: *self.passed_over.lock().expect("no holder panics"),
@@ -97,20 +120,27 @@ impl Learning {
             switched_off: status.switched_off,
             factors_active: status.factors_active,
             shared: self.learnt.uses_shared(),
-            conflicts,
         }
     }
 }
 
 impl Learnt {
-    fn run(&self, mut learner: Learner, labels: &Receiver<Sample>) {
+    fn run(&self, mut learner: Learner, lessons: &Receiver<Lesson>) {
         let rules = rules();
-        while let Ok(sample) = labels.recv() {
-            if let Some(offered) = self.offered.lock().expect("no holder panics").as_mut() {
-                // Before anybody has learnt from it.
-                offered.note(&sample, learner.model(), learner.prior_model(), &rules);
+        while let Ok(lesson) = lessons.recv() {
+            match lesson {
+                Lesson::Label(sample) => {
+                    if let Some(offered) = self.offered.lock().expect("no holder panics").as_mut() {
+                        // Before anybody has learnt from it.
+                        offered.note(&sample, learner.model(), learner.prior_model(), &rules);
+                    }
+                    learner.learn(sample);
+                }
+                Lesson::Past(past) => {
+                    *self.recalling.lock().expect("no holder panics") -= past.len();
+                    learner.recall(past);
+                }
             }
-            learner.learn(sample);
             self.know(&learner);
             self.choose();
         }

@@ -2,39 +2,44 @@
 //!
 //! The core says what is known of a claim or a vote and what it means; here are its clock, its
 //! lock, and a thread that learns. A node knows the conflicts of the groups that it leads, and
-//! learns from those: a new leader begins without its predecessor's present. Models are shared
-//! through group 0.
+//! learns from those, and from what their earlier leaders left in the groups' histories: a new one
+//! begins without its predecessor's present, not without its past. Models are shared through group
+//! 0.
 //!
 //! Nothing here decides whether a transaction commits.
 
 #[cfg(test)]
 mod conflicts_test;
 mod history;
+mod keep;
 mod learner;
 mod shared;
 
-pub(crate) use history::Met;
+pub(crate) use keep::{start, write_all};
 pub(crate) use shared::follow;
 
 use crate::{
-    peer::{NodeConflicts, Origin, Outlook, PeerReply},
+    peer::{NodeLearnt, Origin, Outlook, PeerReply},
     time,
 };
-use history::History;
+use history::Unwritten;
 use learner::Learning;
 use shared::Sharing;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vatic_core::{
     codec,
     command::{Cause, Command, Decision, Reply, Standing, Vote, Why},
     conflict::{
-        Advice, Ask, Ballot, By, Claims, Course, Features, Group, Limits, Model, Touch, Verdict,
-        fixed,
+        Advice, Ask, Ballot, By, Claims, Course, Features, Group, Known, Limits, Model, Touch,
+        Verdict, fixed,
     },
     delta::{Delta, Rejection},
+    history::{Event, Foreseen, Row, What},
     id::{GroupId, Tid},
     key::Key,
 };
+use vatic_learn::conflict::Sample;
 
 /// Labels that are learnt from, a second: a fit costs more than all else here.
 const LABELS_A_SECOND: u64 = 25;
@@ -46,12 +51,20 @@ const TOUCHES_MAX: usize = 256;
 
 const COST_US: u64 = 1_000_000 / LABELS_A_SECOND;
 
+/// What is learnt at once from the past of one group: a fit of more takes longer than it is worth.
+const RECALLED_MAX: usize = 2_000;
+/// Clients that may wait for conflicts at one node at once.
+pub(crate) const WATCHERS_MAX: u64 = 64;
+
 pub(crate) struct Conflicts {
     node: u32,
     present: Mutex<Present>,
     learning: Learning,
     sharing: Mutex<Sharing>,
-    history: Mutex<History>,
+    /// What the groups' histories do not have yet.
+    pub(crate) history: Unwritten,
+    watchers: Arc<Semaphore>,
+    started_us: u64,
 }
 
 struct Present {
@@ -84,7 +97,8 @@ pub(crate) struct Proposing<'a> {
 }
 
 impl Conflicts {
-    pub(crate) fn new(node: u32) -> Conflicts {
+    /// Keeps so many events of a group until its history has them.
+    pub(crate) fn new(node: u32, history_buffer_max: u64) -> Conflicts {
         let budget = Budget { credit_us: COST_US * LABELS_AT_ONCE, at_us: 0 };
         let present = Present { claims: Claims::new(Limits::production()), budget };
         Conflicts {
@@ -92,7 +106,9 @@ impl Conflicts {
             present: Mutex::new(present),
             learning: Learning::start(node),
             sharing: Mutex::default(),
-            history: Mutex::default(),
+            history: Unwritten::new(node, history_buffer_max),
+            watchers: Arc::new(Semaphore::new(WATCHERS_MAX as usize)),
+            started_us: time::now().0,
         }
     }
 
@@ -174,17 +190,46 @@ impl Conflicts {
         }
     }
 
-    /// What this node learnt, and the newest conflicts that it saw.
-    pub(crate) fn account(&self, conflicts_max: usize) -> NodeConflicts {
-        let conflicts = self.history.lock().expect("no holder panics").newest(conflicts_max);
-        self.learning.account(conflicts)
+    /// What this node learnt.
+    pub(crate) fn account(&self) -> NodeLearnt {
+        self.learning.account()
+    }
+
+    /// Learns from what others saw as leaders of a group, or this node before it was started; what
+    /// it saw since then it has learnt from.
+    pub(crate) fn recall(&self, rows: Vec<(u64, Row)>) {
+        self.learning.recall(self.past(rows));
+    }
+
+    fn past(&self, rows: Vec<(u64, Row)>) -> Vec<Sample> {
+        let own = |row: &Row| row.node == self.node.into() && row.event.at_us >= self.started_us;
+        let rows = rows.into_iter().map(|(_, row)| row).filter(|row| !own(row));
+        let mut past: Vec<Sample> = rows.filter_map(|row| sample(row.event)).collect();
+        past.drain(..past.len().saturating_sub(RECALLED_MAX));
+        past
+    }
+
+    /// A place among those who wait for conflicts, given back when it is dropped.
+    pub(crate) fn watcher(&self) -> Option<OwnedSemaphorePermit> {
+        self.watchers.clone().try_acquire_owned().ok()
     }
 
     fn answered(&self, proposing: &mut Proposing<'_>, verdict: Verdict, met: Option<&Cause>) {
         let Some(ballot) = proposing.ballot.take() else { return };
         let now_us = time::now().0;
-        if let (Some(cause), Verdict::Conflict { record }) = (met, verdict) {
-            self.note(proposing, &ballot, (cause, record), now_us);
+        let (what, known) = match (verdict, met) {
+            (Verdict::Conflict { record }, Some(cause)) => {
+                (Some(What::Conflict(cause.clone())), ballot.known(record))
+            }
+            (Verdict::Accepted { .. }, _) => {
+                let known = ballot.known(None);
+                let weight = history::drawn(known.is_some_and(|known| !known.in_turn));
+                (weight.map(|weight| What::Accepted { weight }), known)
+            }
+            _ => (None, None),
+        };
+        if let Some(what) = what {
+            self.note(proposing, what, known, (ballot.begun_us(), now_us));
         }
         let labels = self.with(|present| {
             let mut labels = present.claims.answered(ballot, verdict, now_us);
@@ -199,27 +244,28 @@ impl Conflicts {
     fn note(
         &self,
         proposing: &Proposing<'_>,
-        ballot: &Ballot,
-        (cause, record): (&Cause, Option<u64>),
-        now_us: u64,
+        what: What,
+        known: Option<Known<'_>>,
+        (begun_us, now_us): (Option<u64>, u64),
     ) {
-        let claim = record.and_then(|record| ballot.claim(record));
         let model = self.learning.model();
-        let features = claim.map(|(features, _)| features).or(ballot.features());
-        let scored = features.filter(|_| !model.terms.is_empty());
-        let met = Met {
-            at_us: now_us,
-            node: self.node,
-            group: proposing.group,
-            tid: proposing.tid,
-            why: cause.clone(),
-            claimed: claim.is_some(),
-            in_turn: claim.is_some_and(|(_, in_turn)| in_turn),
-            score_ppm: scored.map(|features| model.score(features)),
+        let scores = !model.terms.is_empty();
+        let foreseen = |known: Known<'_>| Foreseen {
+            features: known.features.clone(),
+            propensity_ppm: known.propensity_ppm,
+            score_ppm: scores.then(|| model.score(known.features)),
             model_version: model.version,
-            lost_us: now_us - ballot.begun_us().unwrap_or(proposing.proposed_us).min(now_us),
         };
-        self.history.lock().expect("no holder panics").push(met);
+        let event = Event {
+            at_us: now_us,
+            tid: proposing.tid,
+            what,
+            foreseen: known.map(foreseen).map(Box::new),
+            claimed: known.is_some_and(|known| known.claimed),
+            in_turn: known.is_some_and(|known| known.in_turn),
+            took_us: now_us.saturating_sub(begun_us.unwrap_or(proposing.proposed_us)),
+        };
+        self.history.push(proposing.group, event);
     }
 
     fn with<T>(&self, with: impl FnOnce(&mut Present) -> T) -> T {
@@ -293,6 +339,20 @@ fn touches(vote: &Vote) -> Vec<Touch> {
     let read = vote.part.reads.iter().take(TOUCHES_MAX);
     touches.extend(read.map(|read| Touch { writes: false, ..Touch::of_key(&read.key) }));
     touches
+}
+
+/// What an event of a history teaches: where a turn hid what would have been, nothing.
+fn sample(event: Event) -> Option<Sample> {
+    let conflict = event.conflict().is_some();
+    let foreseen = event.foreseen.filter(|_| !event.in_turn)?;
+    let weight = match event.what {
+        What::Conflict(_) => 1,
+        What::Accepted { weight } => weight.max(1),
+    };
+    let Foreseen { features, propensity_ppm, .. } = *foreseen;
+    // Who stands for others as well was seen as seldom.
+    let propensity_ppm = (propensity_ppm / weight).max(1);
+    Some(Sample { features, conflict, propensity_ppm, at_us: event.at_us })
 }
 
 /// What each group of features adds to the log-odds, Q16, the largest first.

@@ -51,7 +51,7 @@ pub(crate) struct Stages {
 /// What was proposed to groups that this node leads, by kind.
 pub(crate) struct Commands([IntCounter; KINDS.len()]);
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "vote",
     "force",
     "decide",
@@ -62,6 +62,7 @@ const KINDS: [&str; 10] = [
     "configure",
     "meta",
     "attest",
+    "history",
 ];
 
 /// What participants answered to the drivers of this node.
@@ -183,6 +184,7 @@ impl Commands {
             Command::Configure(_) => 7,
             Command::Meta(_) => 8,
             Command::Attest { .. } => 9,
+            Command::History(_) => 10,
         };
         self.0[kind].inc();
     }

@@ -51,6 +51,8 @@
 //!   learnt), `busy` (the learner's queue was full)
 //! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; `late` came after their outcome
 //! - `vatic_warnings_total` by `what`: reads of streams that were found `overwritten`, `locked`
+//! - `vatic_history_events_total` by `result`: what leaders here saw of votes: `kept` in a history,
+//!   `dropped` for want of room in batches
 //! - `vatic_info` by `version`, `node`: 1
 
 pub(crate) mod admin;
