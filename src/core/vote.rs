@@ -255,9 +255,9 @@ impl Group {
         Ok(Granted { reads, ranges, ..granted })
     }
 
-    /// What a vote on these deltas, with their numbers, would meet if it came now and had read
+    /// Why a vote on these deltas, with their numbers, would be a No if it came now and had read
     /// nothing. Changes nothing.
-    pub fn try_out(&self, state: &impl Read, deltas: Vec<(u64, Delta)>) -> Result<(), Cause> {
+    pub fn try_out(&self, state: &impl Read, deltas: Vec<(u64, Delta)>) -> Option<Cause> {
         let checked = Checked { deltas };
         let (reads, ranges, transitions) = Default::default();
         let part = Part { group: self.id, reads, ranges, transitions };
@@ -269,7 +269,7 @@ impl Group {
             let granted = self.images(state, checked)?;
             self.head.quota.check(granted.growth, &self.config.limits)
         });
-        fits.map_err(|why| Cause { group: self.id, why })
+        fits.err().map(|why| Cause { group: self.id, why })
     }
 
     /// What is not what was forecast of it is rolled back where a collection that it writes here

@@ -236,7 +236,7 @@ impl Cluster {
             Outlook { holder, ..self.conflicts.outlook(user, key, &deltas, ahead) }
         });
         let outlook = outlook.collect();
-        PeerReply::Outlook(outlook, reader.try_out(&view, numbered).err())
+        PeerReply::Outlook(outlook, reader.try_out(&view, numbered))
     }
 
     /// Reads one replica's whole state.
