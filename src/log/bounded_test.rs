@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::drill::replica;
+use crate::frame::frame_bytes_for;
 use crate::{Disk, Entry, Limits, Log, SimDisk, Step, Writer};
 
 const IDLE: [u32; 3] = [7, 8, 9];
@@ -65,6 +66,26 @@ fn idle_replicas_pin_no_segments_and_lose_nothing_under_constant_overwrites() {
         assert_eq!((state.vote.unwrap(), state.last), ("vote".into(), Some((8, u64::from(group)))));
         assert_eq!(state.committed.unwrap(), "committed");
     }
+}
+
+#[test]
+fn live_bytes_are_those_of_entries_that_are_neither_purged_nor_truncated() {
+    let (disk, limits) = (SimDisk::new(), Limits::simulation());
+    let (log, mut writer) = open(&disk, &limits);
+    let frame = frame_bytes_for(100) as u64;
+    let (one, two) = (log.replica(replica(1)), log.replica(replica(2)));
+    one.append((0..5).map(|index| entry(index, 1)).collect(), |r| r.unwrap());
+    two.append((0..3).map(|index| entry(index, 1)).collect(), |r| r.unwrap());
+    assert_eq!(log.live_bytes(), 0, "nothing is fsynced");
+    while writer.step() != Step::Idle {}
+    assert_eq!((one.live_bytes(), two.live_bytes()), (5 * frame, 3 * frame));
+    one.purge_to(1, Bytes::new(), |r| r.unwrap());
+    one.truncate_from(4, |r| r.unwrap());
+    log.remove_replica(replica(2), |r| r.unwrap());
+    while writer.step() != Step::Idle {}
+    assert_eq!((one.live_bytes(), two.live_bytes(), log.live_bytes()), (2 * frame, 0, 2 * frame));
+    drop((log, writer));
+    assert_eq!(open(&disk, &limits).0.replica(replica(1)).live_bytes(), 2 * frame);
 }
 
 /// The same without carrying: the bound must break, or it would mean nothing.

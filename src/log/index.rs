@@ -42,6 +42,8 @@ pub(crate) struct ReplicaIndex {
     /// `None` while recovery has not met the entry yet: it was carried to a later segment.
     places: VecDeque<Option<Place>>,
     last_term: Option<u64>,
+    /// Of its entries' frames.
+    live_bytes: u64,
 }
 
 /// What is live in one segment.
@@ -213,6 +215,10 @@ impl Index {
     pub(crate) fn violation(&self) -> Option<String> {
         let mut counted: BTreeMap<u32, Live> = BTreeMap::new();
         for (id, replica) in &self.replicas {
+            let bytes: u64 = replica.places.iter().flatten().map(|p| u64::from(p.bytes)).sum();
+            if bytes != replica.live_bytes {
+                return Some(format!("{id:?} counts {} bytes, has {bytes}", replica.live_bytes));
+            }
             for place in replica.places.iter().flatten() {
                 let live = counted.entry(place.epoch).or_default();
                 live.bytes += u64::from(place.bytes);
@@ -302,9 +308,15 @@ impl Index {
         let live = self.segments.entry(place.epoch).or_default();
         live.bytes += u64::from(place.bytes);
         *live.entries.entry(id).or_default() += 1;
+        if let Some(replica) = self.replicas.get_mut(&id) {
+            replica.live_bytes += u64::from(place.bytes);
+        }
     }
 
     fn forget(&mut self, id: ReplicaId, place: Place) {
+        if let Some(replica) = self.replicas.get_mut(&id) {
+            replica.live_bytes -= u64::from(place.bytes);
+        }
         let Some(live) = self.segments.get_mut(&place.epoch) else { return };
         live.bytes -= u64::from(place.bytes);
         if let Some(count) = live.entries.get_mut(&id) {
@@ -338,6 +350,11 @@ impl ReplicaIndex {
     pub(crate) fn place(&self, index: u64) -> Option<Place> {
         let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
         self.places.get(at).copied().flatten()
+    }
+
+    /// Bytes that its entries take on disk.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes
     }
 
     /// The index that the next entry has, unless the log is empty and was never purged.

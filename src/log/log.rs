@@ -114,6 +114,11 @@ impl Log {
         Ok(())
     }
 
+    /// Bytes that the fsynced entries of all replicas take; the segments around them hold more.
+    pub fn live_bytes(&self) -> u64 {
+        self.shared.lock().index.live_bytes()
+    }
+
     /// What the log counts. The times of its fsyncs are its disk's to count.
     pub fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
         self.shared.metrics.collectors()

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::error::Refusal;
 use crate::frame::decode;
-use crate::index::Place;
+use crate::index::{Place, ReplicaIndex};
 use crate::limits::Limits;
 use crate::memory::{Done, Memory, Shared};
 use crate::record::{Entry, Record, ReplicaId};
@@ -165,6 +165,13 @@ impl ReplicaLog {
     /// must wait for before it goes to disk.
     pub fn is_durable(&self, index: u64) -> bool {
         self.durable_index().is_some_and(|durable| durable >= index)
+    }
+
+    /// Bytes that its fsynced entries take in the log, for whoever bounds them: what purging them
+    /// all would let go.
+    pub fn live_bytes(&self) -> u64 {
+        let memory = self.shared.lock();
+        memory.index.replica(self.id).map_or(0, ReplicaIndex::live_bytes)
     }
 
     fn meta_refusal(&self, value: &Bytes) -> Option<Refusal> {
