@@ -12,11 +12,11 @@ use crate::record::ReplicaId;
 pub enum OpenError {
     #[error("log segment {segment}, offset {offset}: {why}; fsynced data is damaged")]
     Damaged { segment: String, offset: u64, why: String },
-    /// Its file is gone, or is one of `unread` (slots whose header says nothing), or the frame that
+    /// Its file is gone, or is one of `unread` (slots whose headers say nothing), or the frame that
     /// let it go is damaged, which then lies at or behind `end` of the segment `newest`.
     #[error(
-        "log segment of epoch {epoch} is missing: its file is gone, or its header is damaged (one \
-         of {unread:?}), or {newest} is damaged at offset {end} or later"
+        "log segment of epoch {epoch} is missing: its file is gone, or its headers are damaged \
+         (one of {unread:?}), or {newest} is damaged at offset {end} or later"
     )]
     Missing { epoch: u32, unread: Vec<String>, newest: String, end: u64 },
     #[error("log segment {segment} has format version {found}, this build reads {supported}")]
