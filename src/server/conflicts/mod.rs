@@ -202,7 +202,8 @@ impl Conflicts {
     }
 
     fn past(&self, rows: Vec<(u64, Row)>) -> Vec<Sample> {
-        let own = |row: &Row| row.node == u64::from(self.node) && row.event.at_us >= self.started_us;
+        let own =
+            |row: &Row| row.node == u64::from(self.node) && row.event.at_us >= self.started_us;
         let rows = rows.into_iter().map(|(_, row)| row).filter(|row| !own(row));
         let mut past: Vec<Sample> = rows.filter_map(|row| sample(row.event)).collect();
         past.drain(..past.len().saturating_sub(RECALLED_MAX));
