@@ -49,7 +49,7 @@ impl Broken {
     /// Everything that the simulation is to find out.
     pub fn all() -> Vec<Broken> {
         let evidence = Mutant::OF_EVIDENCE_AND_RING.into_iter();
-        let evidence = evidence.chain(Mutant::OF_VALIDATION);
+        let evidence = evidence.chain(Mutant::OF_VALIDATION).chain(Mutant::OF_HISTORY);
         let evidence = evidence.filter(|mutant| !ELSEWHERE.contains(mutant));
         let core = Mutant::ALL.into_iter().chain(evidence).map(Broken::Core);
         let shell = Sabotage::ALL.into_iter().map(Broken::Shell);

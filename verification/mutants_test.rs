@@ -97,6 +97,11 @@ fn snapshots_above_the_clock_are_caught_as_torn() {
 }
 
 #[test]
+fn batches_that_count_again_are_caught_by_the_history() {
+    mutant(Mutant::BatchCountsAgain, Check::History);
+}
+
+#[test]
 fn torn_snapshots_are_caught() {
     sabotage(Sabotage::TornSnapshot, Check::Snapshots);
 }

@@ -88,6 +88,9 @@ probes! {
     StrayStopped = "stray_stopped",
     Moved = "moved_over_changes",
     DraftRefused = "draft_refused",
+    HistoryKept = "history_kept",
+    HistoryRepeated = "history_batch_repeated",
+    HistoryRefused = "history_batch_refused",
     DiskFailed = "disk_failed_under_writer",
     FlipRefused = "bit_flip_refused",
     FlipHarmless = "bit_flip_harmless",
@@ -115,6 +118,8 @@ impl Probe {
             Probe::CheckpointKept,
             Probe::CompleteReceipt,
             Probe::RequestAnswered,
+            Probe::HistoryKept,
+            Probe::HistoryRepeated,
         ];
         Probe::ALL.iter().copied().filter(move |&probe| {
             let deployed = probe as usize >= Probe::DiskFailed as usize;

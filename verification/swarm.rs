@@ -101,6 +101,9 @@ pub(crate) struct Keeping {
     pub(crate) retain_us: u64,
     pub(crate) collect: u32,
     pub(crate) versions_us: u64,
+    /// What was seen is appended to the history, or once more what was before.
+    pub(crate) notes: u32,
+    pub(crate) notes_again: u32,
 }
 
 /// Weights of the kinds of operation.
@@ -237,6 +240,8 @@ fn keeping(rng: &mut Rng) -> Keeping {
         retain_us: *rng.pick(&[1_000, 8_000, 30_000]),
         collect: maybe32(rng, 600),
         versions_us: *rng.pick(&[1_000, 10_000, 50_000]),
+        notes: maybe32(rng, 900),
+        notes_again: rng.between(100, 500) as u32,
     }
 }
 

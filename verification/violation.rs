@@ -35,6 +35,8 @@ pub enum Check {
     Tampering,
     /// Verdicts are enforced and folded.
     Validation,
+    /// A batch of the history counts once.
+    History,
     /// After healing, everything is decided.
     Progress,
     /// A term has one leader.
@@ -62,6 +64,7 @@ impl Check {
             Check::Money => "money",
             Check::Tampering => "tampering",
             Check::Validation => "validation",
+            Check::History => "history",
             Check::Progress => "progress",
             Check::Elections => "elections",
             Check::Disks => "disks",

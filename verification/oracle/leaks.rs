@@ -1,6 +1,6 @@
 //! What is forgotten is gone: once a group has forgotten all transactions and collected all that is
-//! due, it holds its configuration, its head, live records, the newest heads of its chain and what
-//! it tolerates, and not a row more.
+//! due, it holds its configuration, its head, live records, the newest heads of its chain, what it
+//! tolerates and its history, and not a row more.
 
 use super::at;
 use crate::{
@@ -13,8 +13,8 @@ use vatic_core::command::{Command, Decision, Reply, Standing};
 const FAR_US: u64 = 1_000_000_000;
 
 /// The tables that may hold rows then: configuration, head, latest versions, chain heads, what
-/// is tolerated.
-const KEPT: &[u8] = b"cornv";
+/// is tolerated, the history and where it begins.
+const KEPT: &[u8] = b"cornvwy";
 
 pub(super) fn check(world: &World) -> Vec<Violation> {
     let mut found = Vec::new();

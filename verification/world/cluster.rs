@@ -41,6 +41,8 @@ pub(crate) struct SimGroup {
     pub(crate) results: Vec<EntryResult>,
     /// Transactions that a coordinator reported settled to this leader.
     pub(super) settled: BTreeSet<Tid>,
+    /// The last batch of the history that was proposed here, which may be proposed again.
+    pub(super) noted: Option<Rc<Proposed>>,
 }
 
 /// A command in a leader's hands, and at which node who waits for its reply.

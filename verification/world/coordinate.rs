@@ -294,6 +294,8 @@ impl World {
             (Reply::Done, Command::Collect { .. }) => Probe::Collected,
             (Reply::Refused(_), Command::Attest { .. }) => Probe::CheckpointRefused,
             (Reply::Done, Command::Attest { .. }) => Probe::CheckpointKept,
+            (Reply::Done, Command::History(_)) => Probe::HistoryKept,
+            (Reply::Refused(_), Command::History(_)) => Probe::HistoryRefused,
             (Reply::Fault(BodyFault::BodyMismatch { .. }), _) => Probe::BodyMismatch,
             (Reply::Fault(BodyFault::Chain(_)), _) => Probe::FaultChain,
             (Reply::Fault(BodyFault::Limit { .. }), _) => Probe::FaultLimit,

@@ -14,6 +14,7 @@ mod disaster;
 mod ending;
 mod judging;
 mod moving;
+mod noting;
 mod operation;
 mod reading;
 mod reference;

@@ -192,6 +192,7 @@ fn group(id: GroupId, swarm: &Swarm, options: &Options, rng: &mut Rng) -> SimGro
         committing: false,
         results: Vec::new(),
         settled: BTreeSet::new(),
+        noted: None,
     }
 }
 

@@ -1,5 +1,5 @@
 //! What each leader does from time to time: recover what is left behind, forget, collect, save,
-//! and have its chain signed.
+//! have its chain signed, and append to the history.
 
 use super::World;
 use crate::{
@@ -25,6 +25,7 @@ impl World {
         self.after(every, Event::Sweep { group });
         for replica in 0..self.groups[group].replicas.len() {
             self.check_invariants(group, replica);
+            self.check_history(group, replica);
             if self.deployment.is_none() && self.rng.chance(self.swarm.log.save) {
                 let held = &mut self.groups[group].replicas[replica];
                 held.saved = (held.state.clone(), held.applied);
@@ -42,6 +43,7 @@ impl World {
         self.forget_some(group, node);
         self.collect_some(group, node);
         self.attest_some(group, node);
+        self.note_some(group, node);
     }
 
     fn recover_old_votes(&mut self, group: usize, node: usize) {
