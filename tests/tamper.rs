@@ -19,6 +19,33 @@ pub fn flip(data_dir: &Path, bytes: &[u8]) {
     fs::write(file, content).expect("the state can be written");
 }
 
+/// Flips one bit of the value that a group's state has under one key; other groups may have the
+/// same value under it.
+pub fn flip_row(data_dir: &Path, group: u32, key: &[u8]) {
+    let value = {
+        let store = Store::open(data_dir.join("state"), Limits::production());
+        let store = store.expect("a node that has stopped leaves a state that opens");
+        let of_group = |id: &ReplicaId| id.group == group;
+        let id = store.replicas().into_iter().rfind(of_group).expect("it has a replica here");
+        store.replica(id).view().get(key).expect("the row is there")
+    };
+    let file = data_dir.join("state/data.mdb");
+    let mut content = fs::read(&file).expect("the state can be read");
+    // LMDB keeps a row as key and value, one behind the other; the store's key is group,
+    // generation, incarnation and key, its value a checksum and the value.
+    let (group, value_at) = (group.to_be_bytes(), 12 + key.len() + 4);
+    let is_row = |row: &[u8]| {
+        row.starts_with(&group)
+            && row[12..].starts_with(key)
+            && row.get(value_at..).is_some_and(|rest| rest.starts_with(&value))
+    };
+    let ends = content.len() - value_at - value.len();
+    let rows: Vec<usize> = (0..ends).filter(|&at| is_row(&content[at..])).collect();
+    assert!(!rows.is_empty(), "the row lies in {}", file.display());
+    rows.iter().for_each(|row| content[row + value_at + value.len() / 2] ^= 1);
+    fs::write(file, content).expect("the state can be written");
+}
+
 /// Flips one bit of the bytes in every value of a group's state that holds them, through the store,
 /// so that each checksum is right again: only the other replicas can tell. How many it were.
 pub fn alter(data_dir: &Path, group: u32, bytes: &[u8]) -> usize {
@@ -87,5 +114,14 @@ mod tests {
         assert_eq!(alter(dir.path(), 3, b"is altered"), 0, "it says something else by now");
         flip(dir.path(), b"other");
         assert!(scrub(dir.path()).is_some());
+    }
+
+    #[test]
+    fn flipped_row_is_found_by_the_scrub() {
+        let dir = node(b"what is flipped");
+        assert_eq!(scrub(dir.path()), None);
+        flip_row(dir.path(), 3, b"a");
+        let found = scrub(dir.path()).unwrap();
+        assert!(found.contains("61"), "{found} names the key");
     }
 }

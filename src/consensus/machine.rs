@@ -7,6 +7,7 @@
 //! the state and the commands: no clock, no randomness, no order of a hash map.
 
 use bytes::Bytes;
+use vatic_store::{View, Writer};
 
 pub trait Machine: Send + 'static {
     /// Applies one entry and returns one reply for each command, in their order. Only the replica
@@ -28,4 +29,15 @@ pub trait Machine: Send + 'static {
     /// The state was opened, or replaced by a snapshot: what is kept in memory beside it must be
     /// built again from it.
     fn restored(&mut self, state: &vatic_store::View);
+}
+
+/// Of a replica whose state is damaged: it applies nothing, and nobody waits for its replies.
+pub(crate) struct Idle;
+
+impl Machine for Idle {
+    fn apply(&mut self, _state: &mut Writer, _index: u64, commands: &[Bytes]) -> Vec<Bytes> {
+        vec![Bytes::new(); commands.len()]
+    }
+
+    fn restored(&mut self, _state: &View) {}
 }

@@ -55,6 +55,29 @@ impl Node {
         members: &[Member],
         machine: impl Machine,
     ) -> Result<GroupHandle, CreateError> {
+        self.create(group, generation, members, Some(Box::new(machine))).await
+    }
+
+    /// As [`Self::create_group`], of a replica whose state is damaged. It is put into quarantine,
+    /// and opened without its state, which would stop the node: it votes and appends, so that the
+    /// group loses no quorum, and applies nothing, until [`Self::rebuild_group`]. What is on disk
+    /// stays as it is.
+    pub async fn create_damaged(
+        &self,
+        group: u32,
+        generation: u32,
+        members: &[Member],
+    ) -> Result<GroupHandle, CreateError> {
+        self.create(group, generation, members, None).await
+    }
+
+    async fn create(
+        &self,
+        group: u32,
+        generation: u32,
+        members: &[Member],
+        machine: Option<Box<dyn Machine>>,
+    ) -> Result<GroupHandle, CreateError> {
         let founders = self.check_members(group, generation, members)?;
         let mut open = self.shared.open.lock().await;
         let groups = open.groups.as_mut().ok_or(CreateError::Stopped)?;
@@ -70,8 +93,13 @@ impl Node {
             (true, true) => Way::Resume(founding),
             (true, false) => Way::Ask(founding),
         };
+        if machine.is_none() {
+            // Before it is opened, which only one that serves nobody may be.
+            let noted = notes.quarantine(id.generation()).await;
+            noted.map_err(|error| CreateError::Failed { group, reason: error.to_string() })?;
+        }
         let opening = Opening { group, id, members, notes };
-        let handle = self.open(&opening, None, way, Box::new(machine)).await?;
+        let handle = self.open(&opening, None, way, machine).await?;
         groups.insert(group, handle.clone());
         Ok(handle)
     }
@@ -118,7 +146,7 @@ impl Node {
         noted.map_err(|error| CreateError::Failed { group, reason: error.to_string() })?;
         fail_point!("consensus::rejoin_noted");
         let opening = Opening { group, id, members, notes };
-        let handle = self.open(&opening, former, Way::Join, Box::new(machine)).await?;
+        let handle = self.open(&opening, former, Way::Join, Some(Box::new(machine))).await?;
         groups.insert(group, handle.clone());
         Ok(handle)
     }
@@ -173,8 +201,8 @@ impl Node {
     }
 
     /// The generation of this node's replica of the group, open or not, and whether that is in
-    /// quarantine; `None` where it never had one. A replica whose state is too damaged to be opened
-    /// is replaced by [`Self::rejoin_group`] instead of being created.
+    /// quarantine; `None` where it never had one. So whoever found a replica's state damaged knows
+    /// whether that is the one which [`Self::create_damaged`] would open.
     pub fn generation_of(&self, group: u32) -> Result<Option<(u32, bool)>, CreateError> {
         let notes = self.notes(group)?;
         Ok(notes.own().map(|own| (own, notes.is_quarantined(own))))
@@ -227,7 +255,7 @@ impl Node {
         opening: &Opening<'_>,
         former: Option<GroupHandle>,
         way: Way,
-        machine: Box<dyn Machine>,
+        machine: Option<Box<dyn Machine>>,
     ) -> Result<GroupHandle, CreateError> {
         let &Opening { group, id, members, ref notes } = opening;
         for member in members {
@@ -302,7 +330,7 @@ impl Node {
         group: u32,
         id: RaftId,
         circle: Circle,
-        machine: Box<dyn Machine>,
+        machine: Option<Box<dyn Machine>>,
     ) -> Result<Seat, String> {
         let limits = &self.shared.limits;
         let generation = id.generation();

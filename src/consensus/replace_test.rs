@@ -2,6 +2,7 @@
 //! disk, and against an old one.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::error::{
     ChangeError, CreateError, ProposeError, ReadError, RebuildError, TransferError,
@@ -147,6 +148,51 @@ async fn quarantine_outlives_a_restart_and_keeps_the_quorum() {
     cluster.restart(node).await;
     assert_eq!(cluster.node(node).generation_of(1).unwrap(), Some((2, false)));
     cluster.agree(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_whose_state_cannot_be_read_keeps_the_quorum_and_is_rebuilt() {
+    let mut cluster = Cluster::start(3, &[1]).await;
+    cluster.put(1, "k=a value that rots").await;
+    let node = follower(&cluster).await;
+    cluster.agree(1).await;
+    let handle = cluster.group(node, 1).await;
+    eventually("it is flushed", || async {
+        let status = handle.status();
+        (status.flushed == status.applied).then_some(())
+    })
+    .await;
+    drop(handle);
+    cluster.kill(node).await;
+    rot(&cluster.disk(node).join("store/data.mdb"), b"a value that rots");
+    cluster.damaged.insert(node);
+    cluster.restart(node).await;
+    let handle = cluster.group(node, 1).await;
+    assert_eq!(handle.status().standing, Standing::Quarantined);
+    assert_eq!(read(&handle, "k"), None, "nothing of it is read");
+    // Its vote is needed, and there.
+    let other = cluster.nodes().into_iter().find(|other| *other != node).unwrap();
+    cluster.kill(other).await;
+    cluster.put(1, "k=2").await;
+    cluster.restart(other).await;
+    rebuild(&cluster, node).await;
+    members_are(&cluster, ids(node, 2)).await;
+    stands(&handle, Standing::Member).await;
+    cluster.agree(1).await;
+    assert_eq!(read(&handle, "k").as_deref(), Some("2"));
+    for node in cluster.nodes() {
+        assert_eq!(cluster.alarms(node), Vec::<String>::new());
+    }
+}
+
+/// Flips a bit of every copy of the text in the file.
+fn rot(file: &Path, text: &[u8]) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let places: Vec<usize> =
+        (0..bytes.len()).filter(|from| bytes[*from..].starts_with(text)).collect();
+    assert!(!places.is_empty(), "the text is in the file");
+    places.iter().for_each(|place| bytes[*place] ^= 1);
+    std::fs::write(file, bytes).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

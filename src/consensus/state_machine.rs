@@ -21,7 +21,7 @@ use vatic_store::{Mark, Replica, Store, Writer};
 use crate::batch::Replies;
 use crate::codec::{decode, encode};
 use crate::fatal::Fatal;
-use crate::machine::Machine;
+use crate::machine::{Idle, Machine};
 use crate::snapshot::{Builder, FLUSH_DEADLINE, SnapshotHandle, current};
 use crate::types::{LogId, Membership, SnapshotMeta, Types};
 
@@ -36,25 +36,32 @@ pub(crate) struct StateMachine {
     /// In a mutex only because openraft wants `Sync`; never locked, always `get_mut`.
     machine: Mutex<Box<dyn Machine>>,
     applied: SnapshotMeta,
+    /// The state serves nobody; so neither does one that is installed over it.
+    hidden: bool,
     fatal: Fatal,
 }
 
 impl StateMachine {
-    /// Takes the replica's writer, and shows the machine the state as it was left.
+    /// Takes the replica's writer, and shows the machine the state as it was left. Without a
+    /// machine the state is hidden, and entries are applied to nothing.
     pub(crate) fn open(
         group: u32,
         store: Store,
         replica: Replica,
-        machine: Box<dyn Machine>,
+        machine: Option<Box<dyn Machine>>,
         fatal: Fatal,
     ) -> io::Result<Self> {
+        let hidden = machine.is_none();
+        if hidden {
+            replica.hide();
+        }
         let applied = match replica.applied() {
             Some(mark) => decode::<SnapshotMeta>(&mark.meta)?,
             None => SnapshotMeta::default(),
         };
         let writer = replica.writer();
-        let machine = Mutex::new(machine);
-        let mut this = Self { group, store, replica, writer, machine, applied, fatal };
+        let machine = Mutex::new(machine.unwrap_or_else(|| Box::new(Idle)));
+        let mut this = Self { group, store, replica, writer, machine, applied, hidden, fatal };
         this.restored();
         Ok(this)
     }
@@ -139,6 +146,9 @@ impl StateMachine {
         tokio::task::spawn_blocking(installing).await.map_err(io::Error::other)??;
         fail_point!("consensus::snapshot_installed");
         self.applied = meta.clone();
+        if self.hidden {
+            self.replica.hide();
+        }
         self.restored();
         Ok(())
     }

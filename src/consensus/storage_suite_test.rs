@@ -14,6 +14,7 @@ use vatic_store::Store;
 use crate::fatal::Fatal;
 use crate::limits::Limits;
 use crate::log_store::LogStore;
+use crate::machine::Machine;
 use crate::state_machine::StateMachine;
 use crate::testbed::{Alarms, KvMachine, open_log, store_limits};
 use crate::types::{Entry, Types, log_id};
@@ -36,7 +37,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, Files> for Builder {
         // The suite applies entries that it never logs, and purges what it never applies.
         replica.set_fence(|| u64::MAX);
         let log_store = log_store(&log, Fatal::abort(), Some(u64::MAX));
-        let machine = Box::new(KvMachine::default());
+        let machine: Option<Box<dyn Machine>> = Some(Box::new(KvMachine::default()));
         let machine = StateMachine::open(1, store, replica, machine, Fatal::abort()).unwrap();
         Ok((Files { _log: log, _dir: dir }, log_store, machine))
     }

@@ -137,6 +137,8 @@ pub(crate) struct Cluster {
     pub(crate) links: Links,
     pub(crate) groups: Vec<u32>,
     pub(crate) limits: Limits,
+    /// Nodes of which it is known at their next start that the groups' states are damaged.
+    pub(crate) damaged: BTreeSet<u32>,
     /// The group handles of the nodes that run.
     pub(crate) handles: Handles,
     seats: Vec<Seat>,
@@ -206,7 +208,8 @@ impl Cluster {
         }
         let groups = groups.to_vec();
         let (links, handles) = (Links::default(), Handles::default());
-        let mut cluster = Self { links, groups, limits, handles, seats };
+        let damaged = BTreeSet::new();
+        let mut cluster = Self { links, groups, limits, damaged, handles, seats };
         for (at, listener) in listeners.into_iter().enumerate() {
             cluster.launch(at as u32 + 1, listener).await;
         }
@@ -224,6 +227,7 @@ impl Cluster {
             links: Links::default(),
             groups: vec![1],
             limits: test_limits(),
+            damaged: BTreeSet::new(),
             handles: Handles::default(),
             seats: addresses.iter().map(seat).collect(),
         };
@@ -263,7 +267,10 @@ impl Cluster {
         let restores = Arc::new(AtomicU64::new(0));
         for group in &self.groups {
             let machine = KvMachine { keys: 0, restores: restores.clone() };
-            let handle = started.create_group(*group, 1, &self.members(), machine).await;
+            let handle = match self.damaged.contains(&node) {
+                true => started.create_damaged(*group, 1, &self.members()).await,
+                false => started.create_group(*group, 1, &self.members(), machine).await,
+            };
             self.handles.lock().unwrap().insert((node, *group), handle.unwrap());
         }
         let running = Running { node: started, restores, alarms };

@@ -4,6 +4,7 @@
 //! have different heads from that entry on; comparing the last heads finds it, and the heads that
 //! are kept say where. What changed at rest shows in no head: for that, replicas that stand at one
 //! index are compared by a digest of their whole states, once for each time that they come to rest.
+//! A majority that has answered is enough to say who differs; where too few have, it is only told.
 
 use crate::{
     cluster::Cluster,
@@ -122,7 +123,8 @@ impl Compare {
         }
     }
 
-    /// Compares states, once the group has rested since the last look and all stand at one index.
+    /// Compares states, once the group has rested since the last look, of those that stand at the
+    /// index of this one; and again while not all do.
     async fn states(&mut self) {
         // What was applied last, with entries that hold no command, which chains do not count.
         let index = self.handle.view().mark().map_or(0, |mark| mark.index);
@@ -132,15 +134,13 @@ impl Compare {
         }
         let started = Instant::now();
         let asked = self.cluster.holders(self.id).into_iter().map(|node| self.state_of(node));
-        let found: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+        let found = futures::future::join_all(asked).await.into_iter().flatten();
+        let digests = standing_at(index, found);
         self.states_from = Instant::now() + started.elapsed() * STATE_SHARE;
-        let whole = found.len() == self.cluster.holders(self.id).len();
-        if !whole || found.iter().any(|(_, at, _)| *at != index) {
-            return;
+        if digests.len() == self.cluster.holders(self.id).len() {
+            self.states_at = index;
         }
-        self.states_at = index;
-        let digests: Vec<_> = found.into_iter().map(|(node, _, digest)| (node, digest)).collect();
-        if digests.iter().any(|(_, digest)| *digest != digests[0].1) {
+        if digests.windows(2).any(|pair| pair[0].1 != pair[1].1) {
             self.convict(index, "state", &digests).await;
         }
     }
@@ -203,9 +203,30 @@ pub(crate) struct Heads {
     pub(crate) heads: Vec<ChainHead>,
 }
 
+/// Who answered with its state at this index, and with what: others have only applied less or more.
+fn standing_at(index: u64, found: impl Iterator<Item = (u32, u64, Hash)>) -> Vec<(u32, Hash)> {
+    found.filter(|(_, at, _)| *at == index).map(|(node, _, digest)| (node, digest)).collect()
+}
+
 /// This node's own.
 pub(crate) fn heads(id: GroupId, handle: &GroupHandle, from: u64) -> Heads {
     let view = handle.view();
     let group = Group::of_view(id, &view, Rules::default());
     Heads { last: group.chain(), heads: group.heads(&view, from..=u64::MAX, HEADS_MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_at_one_index_convict_though_a_holder_is_away_or_behind() {
+        let (same, other) = (Hash([1; 32]), Hash([2; 32]));
+        let found = [(1, 7, same), (2, 7, same), (3, 7, other), (4, 6, other), (5, 7, same)];
+        let standing = standing_at(7, found.into_iter());
+        assert_eq!(standing, [(1, same), (2, same), (3, other), (5, same)]);
+        assert_eq!(divergence::minority(&standing, 5), Some(vec![3]));
+        let two = standing_at(7, found.into_iter().skip(1).take(2));
+        assert_eq!(divergence::minority(&two, 3), None, "two that differ name nobody");
+    }
 }

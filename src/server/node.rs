@@ -54,7 +54,7 @@ use vatic_proto::{
         transaction_service_server::TransactionServiceServer,
     },
 };
-use vatic_store::Store;
+use vatic_store::{ReplicaId, Store};
 
 /// Messages between nodes carry whole parts: above the largest command.
 const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -234,8 +234,8 @@ struct Disk {
     log: Log,
     store: Store,
     signer: Signer,
-    /// Groups whose state is damaged.
-    damaged: BTreeSet<u32>,
+    /// Those whose state is damaged.
+    damaged: BTreeSet<ReplicaId>,
     /// None where nobody wants them.
     diaries: Option<Diaries>,
 }
@@ -288,7 +288,7 @@ async fn start_consensus(
 async fn open_groups(
     config: &Config,
     consensus: &Node,
-    damaged: &BTreeSet<u32>,
+    damaged: &BTreeSet<ReplicaId>,
     diaries: &Option<Diaries>,
 ) -> Result<BTreeMap<GroupId, GroupHandle>, ServerError> {
     let mut groups = BTreeMap::new();

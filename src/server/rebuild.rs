@@ -19,9 +19,9 @@ use std::{
     time::Duration,
 };
 use tokio::task::JoinSet;
-use vatic_consensus::{GroupHandle, Member, Standing};
+use vatic_consensus::{CreateError, GroupHandle, Member, Standing};
 use vatic_core::id::GroupId;
-use vatic_store::{FatalAction, Store};
+use vatic_store::{FatalAction, ReplicaId, Store};
 
 /// Between two tries, and two looks at a standing that did not change.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -84,27 +84,27 @@ fn own_generation(cluster: &Cluster, id: GroupId) -> u32 {
     cluster.groups[&id].id().generation()
 }
 
-/// Opens a group's replica; one whose state is damaged goes into quarantine at once, and is rebuilt
-/// as soon as the others can do without its vote.
+/// Opens a group's replica; one whose state is damaged is opened without it, in quarantine, and
+/// rebuilt as soon as the others can do without its vote.
 pub(crate) async fn open(
     config: &Config,
     consensus: &vatic_consensus::Node,
     group: GroupId,
-    damaged: &BTreeSet<u32>,
+    damaged: &BTreeSet<ReplicaId>,
     diaries: &Option<Diaries>,
 ) -> Result<GroupHandle, ServerError> {
-    // A diary begins with the whole state, which cannot be read where it is damaged.
-    let diaries = diaries.clone().filter(|_| !damaged.contains(&group.0));
-    let (founders, machine) = (founders(config, group), Scribe::new(group, diaries));
-    let opened = consensus.create_group(group.0, 1, &founders, machine).await;
-    let handle = opened.map_err(|error| ServerError::Consensus(error.to_string()))?;
-    if damaged.contains(&group.0) {
-        tracing::error!(%group, "the state is damaged: the replica serves no more");
-        if let Err(error) = handle.quarantine().await {
-            tracing::warn!(%group, %error, "the leadership ends without a successor");
-        }
-    }
-    Ok(handle)
+    let failed = |error: CreateError| ServerError::Consensus(error.to_string());
+    let founders = founders(config, group);
+    let own = consensus.generation_of(group.0).map_err(failed)?;
+    let generation = own.map_or(1, |(generation, _)| generation);
+    let opened = if damaged.contains(&ReplicaId { group: group.0, generation }) {
+        tracing::error!(%group, generation, "the state is damaged: the replica serves no more");
+        consensus.create_damaged(group.0, 1, &founders).await
+    } else {
+        let machine = Scribe::new(group, diaries.clone());
+        consensus.create_group(group.0, 1, &founders, machine).await
+    };
+    opened.map_err(failed)
 }
 
 /// What the store does when it cannot go on: notes that there may be damage, and stops the node.
@@ -123,22 +123,24 @@ pub(crate) fn on_fatal(dir: PathBuf) -> FatalAction {
     })
 }
 
-/// The groups whose state is damaged, where the node's last run gave reason to look: all of it is
-/// read then.
-pub(crate) fn damaged(dir: &Path, store: &Store) -> io::Result<BTreeSet<u32>> {
+/// The replicas whose state is damaged, where an earlier run gave reason to look: all of it is read
+/// then, at each start until nothing damaged is left.
+pub(crate) fn damaged(dir: &Path, store: &Store) -> io::Result<BTreeSet<ReplicaId>> {
     let note = dir.join(NOTE);
     if !note.exists() {
         return Ok(BTreeSet::new());
     }
-    let mut groups = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for id in store.replicas() {
         let mut scrub = store.replica(id).scrub();
         while scrub.step() {}
         if let Some(damage) = &scrub.report().first_damage {
             tracing::error!(group = id.group, %damage, "found at the start");
-            groups.insert(id.group);
+            found.insert(id);
         }
     }
-    fs::remove_file(note)?;
-    Ok(groups)
+    if found.is_empty() {
+        fs::remove_file(note)?;
+    }
+    Ok(found)
 }

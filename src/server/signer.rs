@@ -4,7 +4,10 @@
 //! its own heads before it signs, whoever asks. As the leader it signs the entry that a vote lies
 //! in at once, for the first reply; one signature serves all votes of an entry.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Mutex,
+};
 use vatic_consensus::GroupHandle;
 use vatic_core::{
     checkpoint::{Checkpoint, Endorsement},
@@ -22,7 +25,7 @@ pub(crate) struct Signer {
     cluster: String,
     node: u64,
     key: NodeKey,
-    recent: Mutex<BTreeMap<(u64, GroupId), Endorsement>>,
+    recent: Mutex<Recent<(GroupId, u64), Endorsement>>,
 }
 
 impl Signer {
@@ -46,7 +49,7 @@ impl Signer {
         handle: &GroupHandle,
         index: u64,
     ) -> Option<Endorsement> {
-        let place = (index, id);
+        let place = (id, index);
         if let Some(known) = self.recent.lock().expect("no holder panics").get(&place) {
             return Some(known.clone());
         }
@@ -55,11 +58,56 @@ impl Signer {
         let head = group.heads(&view, index..=index, 1).pop()?;
         let checkpoint = Checkpoint::of_entry(id, head);
         let endorsement = Endorsement::of_entry(checkpoint, self.sign(&checkpoint));
-        let mut recent = self.recent.lock().expect("no holder panics");
-        recent.insert(place, endorsement.clone());
-        while recent.len() > RECENT_MAX {
-            recent.pop_first();
-        }
+        self.recent.lock().expect("no holder panics").keep(place, endorsement.clone());
         Some(endorsement)
+    }
+}
+
+/// What was kept last, of all groups: a quiet one's is as young beside a busy one's.
+struct Recent<K, V> {
+    kept: BTreeMap<K, V>,
+    /// The oldest first; what is in `kept`, each once.
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Recent<K, V> {
+        Recent { kept: BTreeMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Ord + Copy, V> Recent<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.kept.get(key)
+    }
+
+    fn keep(&mut self, key: K, value: V) {
+        if self.kept.insert(key, value).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > RECENT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.kept.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_quiet_group_signed_stays_beside_a_busy_one_for_as_long() {
+        let mut recent = Recent::default();
+        (1_000..2_000).for_each(|index| recent.keep((1, index), index));
+        recent.keep((2, 7), 7);
+        let others = RECENT_MAX as u64 - 1;
+        (2_000..2_000 + others).for_each(|index| recent.keep((1, index), index));
+        recent.keep((1, 2_000), 2_000);
+        assert_eq!(recent.get(&(2, 7)), Some(&7), "it is the oldest, and kept");
+        recent.keep((1, 3_000), 3_000);
+        assert_eq!(recent.get(&(2, 7)), None);
+        assert_eq!((recent.kept.len(), recent.order.len()), (RECENT_MAX, RECENT_MAX));
     }
 }

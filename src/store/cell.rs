@@ -90,7 +90,7 @@ impl Cell {
     /// pair if there is something to flush.
     pub(crate) fn freeze(&self) -> Option<Arc<Published>> {
         let frozen = self.published.edit(|now| {
-            if now.removed {
+            if now.removed || now.hidden {
                 return Err(None);
             }
             if now.frozen.is_some() {
@@ -123,6 +123,11 @@ impl Cell {
         self.replace(|_| fresh(self.id, pointer.incarnation, pointer.mark, base))
     }
 
+    /// Hides the state: views see nothing, and what is published is not flushed.
+    pub(crate) fn hide(&self) {
+        drop(self.replace(|now| Published { hidden: true, ..now.clone() }));
+    }
+
     /// Ends the replica: views see nothing any more, publishes are refused.
     pub(crate) fn retire(&self, base: Arc<Base>) -> Arc<Published> {
         // An incarnation that never existed: until it is cleared, LMDB still holds the real one.
@@ -143,9 +148,19 @@ fn fresh(
     mark: Option<Mark>,
     base: Arc<Base>,
 ) -> Published {
-    let (active, frozen, removed) = (Overlay::default(), None, false);
+    let (active, frozen, removed, hidden) = (Overlay::default(), None, false, false);
     let prefix = Prefix::new(id, incarnation);
-    Published { incarnation, prefix, active, frozen, base, flushed: mark.clone(), mark, removed }
+    Published {
+        incarnation,
+        prefix,
+        active,
+        frozen,
+        base,
+        flushed: mark.clone(),
+        mark,
+        removed,
+        hidden,
+    }
 }
 
 /// Each critical section here leaves whole values behind, so a panic elsewhere in the process

@@ -11,7 +11,7 @@ use vatic_core::state::Read;
 use crate::fixture::{
     ID, entries, eventually, manual, mark, noted, open, panics, put, temp_dir, unfenced, unlocked,
 };
-use crate::{Damage, Limits, OpenError, Replica, ScrubReport, SnapshotFile, Store};
+use crate::{Damage, Limits, OpenError, Replica, ScrubReport, SnapshotError, SnapshotFile, Store};
 
 const KEYS: u32 = 300;
 
@@ -67,6 +67,29 @@ fn rotten_value_in_the_file_stops_the_node_and_names_database_replica_and_key() 
         assert!(reason.contains(part), "{reason} does not say {part}");
     }
     assert!(panics(|| entries(&view)), "a scan meets it too");
+}
+
+#[test]
+fn hidden_state_is_neither_read_nor_changed_and_marks_go_on() {
+    let dir = temp_dir();
+    prepare(dir.path());
+    rot(&dir.path().join("data.mdb"), "the value of 0000", 5);
+    let (reasons, action) = noted();
+    let store = unlocked(|| Store::open_with(dir.path(), manual(), action.clone())).unwrap();
+    let replica = unfenced(&store);
+    replica.hide();
+    assert_eq!((replica.view().get(b"key 0000"), entries(&replica.view())), (None, vec![]));
+    let mut writer = replica.writer();
+    writer.publish(mark(8));
+    assert_eq!(store.flush_now().held_back, [ID]);
+    assert_eq!((replica.applied(), replica.flushed()), (Some(mark(8)), Some(mark(7))));
+    assert!(matches!(replica.snapshot(), Err(SnapshotError::Empty)), "there is nothing to send");
+    assert_eq!(scrub(&replica).1.damaged, 1, "the scrub reads it all the same");
+    assert!(reasons.lock().unwrap().is_empty(), "{reasons:?}");
+    drop((writer, replica, store));
+    let replica = unfenced(&open(dir.path(), manual()));
+    assert_eq!(replica.applied(), Some(mark(7)));
+    assert_eq!(replica.view().get(b"key 0001"), Some(value(1).into_bytes()), "it is as it was");
 }
 
 #[test]

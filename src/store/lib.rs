@@ -14,8 +14,8 @@
 //!   checksum: a key that rotted can hide its entry from a get (a scan meets it, the scrub names
 //!   it), and a page that no longer lists an entry is only found by comparing replicas.
 //! - On a full disk flushes wait, state stays in memory and in the log; a snapshot is neither made
-//!   nor prepared for an install. Only the small commits that create, remove or flip a replica still
-//!   stop the node.
+//!   nor prepared for an install. Only the small commits that create, remove or flip a replica
+//!   still stop the node.
 //! - A snapshot file is a copy: one that rotted is deleted, and the replica is none the worse.
 //! - heed types do not leave `lmdb.rs`.
 

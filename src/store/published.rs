@@ -32,6 +32,8 @@ pub(crate) struct Published {
     pub(crate) flushed: Option<Mark>,
     /// The replica was removed: nothing more is published or flushed.
     pub(crate) removed: bool,
+    /// The state is damaged and serves nobody: nothing of it is read, and nothing flushed into it.
+    pub(crate) hidden: bool,
 }
 
 /// An overlay that does not change any more, and the mark of the state that it completes.
@@ -55,6 +57,9 @@ impl Published {
                 return value.map(<[u8]>::to_vec);
             }
         }
+        if self.hidden {
+            return None;
+        }
         let found = self.base.get(lens.shard, &self.prefix, key);
         found.unwrap_or_else(|error| lens.fatal.stop(&error.to_string()))
     }
@@ -67,7 +72,7 @@ impl Published {
         lens: Lens<'_>,
         visit: &mut Visitor<'_>,
     ) {
-        if to.is_some_and(|to| to <= from) {
+        if self.hidden || to.is_some_and(|to| to <= from) {
             return;
         }
         let mut layers: Vec<Layer<'_>> = Vec::with_capacity(3);

@@ -52,6 +52,13 @@ impl Replica {
         Writer::new(self.cell.clone(), self.shared.clone())
     }
 
+    /// Hides a damaged state, which would stop whoever read it, until the store is opened again or
+    /// a snapshot is installed: views see nothing, and what is published changes nothing on disk.
+    /// The marks go on, so that the replica of a group can do without its state.
+    pub fn hide(&self) {
+        self.cell.hide();
+    }
+
     /// The state as published now.
     pub fn view(&self) -> View {
         let (pair, shared) = (self.cell.pair(), self.shared.clone());

@@ -59,6 +59,9 @@ impl Replica {
         if !self.disk_has_room() {
             return Err(SnapshotError::DiskFull);
         }
+        if self.cell.pair().hidden {
+            return Err(SnapshotError::Empty);
+        }
         self.shared.ask(Job::Flush).map_err(|_| SnapshotError::Closed)?;
         let view = self.flushed_view();
         let mark = view.mark().ok_or(SnapshotError::Empty)?;

@@ -25,7 +25,8 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// What a snapshot that a peer sends is prepared for.
     pub(crate) replica: vatic_store::Replica,
-    /// Numbers the transfers of snapshots to here: the sender's numbers begin again with its process.
+    /// Numbers the transfers of snapshots to here: the sender's numbers begin again with its
+    /// process.
     pub(crate) transfers: Arc<Level>,
     /// Held from a snapshot being prepared to its being installed: of two that are prepared at once
     /// the second would find that the first has replaced what it was to replace.
