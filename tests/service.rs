@@ -44,7 +44,12 @@ use vatic_tests::tests;
 const PLAN: Plan = Plan { threads: 4, deadline: Duration::from_secs(90) };
 
 fn main() -> ExitCode {
-    let tests: Vec<suite::Test> = tests![
+    suite::run(PLAN, [transactions(), surroundings()].into_iter().flatten().collect())
+}
+
+/// What becomes of transactions.
+fn transactions() -> Vec<suite::Test> {
+    tests![
         commits::commit_over_all_groups_is_seen_through_every_node,
         commits::transaction_reads_its_own_writes,
         commits::receipt_verifies_and_a_tampered_one_does_not,
@@ -72,6 +77,12 @@ fn main() -> ExitCode {
         requests::request_that_undid_what_it_expects_is_answered_with_the_original,
         requests::requests_sent_at_once_apply_once,
         requests::expired_request_is_refused,
+    ]
+}
+
+/// What is refused, read, told and shown.
+fn surroundings() -> Vec<suite::Test> {
+    tests![
         refusals::malformed_transitions_are_refused_and_leave_nothing,
         refusals::malformed_submissions_are_refused_and_leave_nothing,
         refusals::frames_out_of_order_are_refused,
@@ -114,6 +125,5 @@ fn main() -> ExitCode {
         commands::exit_codes_tell_failures_apart,
         commands::outcome_of_a_request_is_told_by_the_name_that_an_error_gives_it,
         commands::status_and_verification_of_the_cluster_are_printed,
-    ];
-    suite::run(PLAN, tests)
+    ]
 }

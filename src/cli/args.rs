@@ -1,11 +1,8 @@
 //! The command line, as clap reads it.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use vatic_client::{Request, RequestError};
-use vatic_core::id::{Tid, TidError};
 use vatic_core::key::Key;
 use vatic_core::strategy::Strategy;
 use vatic_core::value::{Scalar, Value};
@@ -16,6 +13,7 @@ use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
 use crate::policy::{self, PolicyCommand};
 use crate::queue::{EnqueueArgs, QueueCommand};
+use crate::txn::Asked;
 
 /// A replicated transactional store that proves what it committed.
 #[derive(Debug, Parser)]
@@ -328,31 +326,6 @@ pub(crate) enum TxnCommand {
         /// The transaction's id, or the request's as an unknown outcome names it
         id: Asked,
     },
-}
-
-/// Whose outcome is asked for.
-#[derive(Debug, Clone)]
-pub(crate) enum Asked {
-    /// One attempt's.
-    Transaction(Tid),
-    /// Of whichever attempt committed.
-    Request(Request),
-}
-
-impl FromStr for Asked {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // A transaction's id has no dots.
-        match text.contains('.') {
-            true => {
-                text.parse().map(Asked::Request).map_err(|error: RequestError| error.to_string())
-            }
-            false => {
-                text.parse().map(Asked::Transaction).map_err(|error: TidError| error.to_string())
-            }
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

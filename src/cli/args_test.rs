@@ -3,7 +3,8 @@
 use clap::{CommandFactory, Parser};
 use vatic_core::value::Value;
 
-use crate::args::{Asked, Cli, Command, Output, TxnCommand};
+use crate::args::{Cli, Command, Output, TxnCommand};
+use crate::txn::Asked;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' '))

@@ -2,12 +2,17 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::Context;
 use serde_json::{Value as Json, json};
-use vatic_client::{ClientError, Committed, Foresight, Outcome, OutcomeOf, Rollback, Transaction};
+use vatic_client::{
+    ClientError, Committed, Foresight, Outcome, OutcomeOf, Request, RequestError, Rollback,
+    Transaction,
+};
+use vatic_core::id::{Tid, TidError};
 
-use crate::args::{Asked, Output, TxnArgs};
+use crate::args::{Output, TxnArgs};
 use crate::exit::{Exit, Failed};
 use crate::json;
 use crate::notices::{self, Teller};
@@ -16,6 +21,31 @@ use crate::receipt_file;
 use crate::records::of_commit;
 use crate::script::{self, Step};
 use crate::settings::Settings;
+
+/// Whose outcome is asked for.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    /// One attempt's.
+    Transaction(Tid),
+    /// Of whichever attempt committed.
+    Request(Request),
+}
+
+impl FromStr for Asked {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A transaction's id has no dots.
+        match text.contains('.') {
+            true => {
+                text.parse().map(Asked::Request).map_err(|error: RequestError| error.to_string())
+            }
+            false => {
+                text.parse().map(Asked::Transaction).map_err(|error: TidError| error.to_string())
+            }
+        }
+    }
+}
 
 pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<()> {
     let path = args.file.as_deref().context("clap requires a file")?;

@@ -85,8 +85,8 @@ impl Look<'_> {
         convert::advice(self.cluster.conflicts.advise(asked))
     }
 
-    /// The record in its turn, or as it is at `ends`: then it may be about to change, and no turn is
-    /// left.
+    /// The record in its turn, or as it is at `ends`: then it may be about to change, and no turn
+    /// is left.
     pub(crate) async fn in_turn(
         self,
         turn: Option<Turn>,

@@ -13,16 +13,31 @@ use vatic_core::{
 };
 use vatic_proto::v1;
 
+fn plain(cause: v1::RollbackCause, retryable: bool, message: String) -> v1::Rollback {
+    v1::Rollback { cause: cause.into(), retryable, message, ..v1::Rollback::default() }
+}
+
+/// What came between a snapshot and the writes that rest on it.
+fn since_snapshot(why: &Why) -> v1::Rollback {
+    let conflict = |message| plain(v1::RollbackCause::WriteConflict, true, message);
+    match why {
+        Why::WrittenSince { key, at, found } => v1::Rollback {
+            key: Some(to_key(key)),
+            expected_version: at.0,
+            actual_version: found.0,
+            ..conflict(format!("{key} was written at {found}, after the snapshot {at}: begin anew"))
+        },
+        Why::SnapshotTooOld { at, horizon } => conflict(format!(
+            "what was removed after the snapshot {at} is known from {horizon} on: begin anew"
+        )),
+        other => unreachable!("{other:?} has nothing to do with a snapshot"),
+    }
+}
+
 /// A rollback as clients see it.
 pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
     use v1::RollbackCause as C;
     let at = cause.group;
-    let plain = |cause: C, retryable: bool, message: String| v1::Rollback {
-        cause: cause.into(),
-        retryable,
-        message,
-        ..v1::Rollback::default()
-    };
     match &cause.why {
         Why::ReadChanged { key, read, found } => v1::Rollback {
             key: Some(to_key(key)),
@@ -37,23 +52,7 @@ pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
         Why::RangeChanged { range } => {
             plain(C::StaleRange, true, format!("{range} holds other records now: begin anew"))
         }
-        Why::WrittenSince { key, at, found } => v1::Rollback {
-            key: Some(to_key(key)),
-            expected_version: at.0,
-            actual_version: found.0,
-            ..plain(
-                C::WriteConflict,
-                true,
-                format!("{key} was written at {found}, after the snapshot {at}: begin anew"),
-            )
-        },
-        Why::SnapshotTooOld { at, horizon } => plain(
-            C::WriteConflict,
-            true,
-            format!(
-                "what was removed after the snapshot {at} is known from {horizon} on: begin anew"
-            ),
-        ),
+        Why::WrittenSince { .. } | Why::SnapshotTooOld { .. } => since_snapshot(&cause.why),
         Why::Locked { key, by } | Why::RangeLocked { key, by } => v1::Rollback {
             key: Some(to_key(key)),
             other_transaction_id: tid(*by),

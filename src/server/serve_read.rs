@@ -24,7 +24,9 @@ use vatic_core::{
     history::{Newer, Row},
     id::{GroupId, Tid, Timestamp},
     limits::SCAN_BYTES_MAX,
-    meta, policy,
+    meta,
+    multiread::Seen,
+    policy,
     read::{self, Blocked, SnapshotFault},
     rules::Rules,
     shelf, tolerance, value,
@@ -230,14 +232,7 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
                 Err(fault) => snapshot_fault(fault, *at)?,
             }
         }
-        PeerRead::First(wanted) => {
-            let seen = group.first_pass(view, wanted);
-            let fields = seen.records.iter().filter_map(|record| record.fields.as_ref());
-            match fields.map(value::size_bytes).sum() {
-                actual if actual > SCAN_BYTES_MAX => PeerFound::TooLarge { actual },
-                _ => PeerFound::First(seen),
-            }
-        }
+        PeerRead::First(wanted) => first_pass(group.first_pass(view, wanted)),
         PeerRead::Second(reads, ranges, since) => {
             let stands = group.still_stands(view, reads, ranges, *since);
             PeerFound::Stands(stands.map_err(|Blocked { by }| by))
@@ -273,6 +268,14 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
         PeerRead::Model(version) => PeerFound::Model(shelf::model(view, *version).map(Box::new)),
         PeerRead::Models => PeerFound::Models(shelf::shelf(view), shelf::models(view)),
     })
+}
+
+fn first_pass(seen: Seen) -> PeerFound {
+    let fields = seen.records.iter().filter_map(|record| record.fields.as_ref());
+    match fields.map(value::size_bytes).sum() {
+        actual if actual > SCAN_BYTES_MAX => PeerFound::TooLarge { actual },
+        _ => PeerFound::First(seen),
+    }
 }
 
 /// Without features, which are for whoever learns and most of an event.

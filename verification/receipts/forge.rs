@@ -2,8 +2,8 @@
 //!
 //! By bytes: flips, inserted, lost, repeated and swapped runs, runs of another receipt. By parts:
 //! another receipt's body, proofs, endorsements, signatures; nodes renamed; keys not pinned; one
-//! node signing for two; timestamps and positions moved; what the client kept changed instead; whole
-//! ones invented, with fewer participants.
+//! node signing for two; timestamps and positions moved; what the client kept changed instead;
+//! whole ones invented, with fewer participants.
 //! A forgery succeeds where it differs from what was given and still verifies as complete.
 
 use super::sample::{CLUSTER, Sample, Samples, node_key, samples};

@@ -30,6 +30,9 @@ use crate::exit::Failed;
 use crate::output;
 use crate::settings::Settings;
 
+/// What is compared where nothing else is asked for.
+const FORESEEN: [Mode; 3] = [Mode::Off, Mode::Told, Mode::Early];
+
 #[derive(Debug, Args)]
 pub(crate) struct BenchStreamsArgs {
     /// Streams at once
@@ -51,7 +54,7 @@ pub(crate) struct BenchStreamsArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
     /// What to ask for, or which strategy; the mode that the others are compared with first
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mode::Off, Mode::Told, Mode::Early])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = FORESEEN)]
     pub(crate) modes: Vec<Mode>,
     /// Seed of the workload [default: random, printed]
     #[arg(long)]
