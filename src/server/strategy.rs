@@ -141,7 +141,7 @@ impl Course {
     ) -> Result<(Record, bool), ApiError> {
         let read = match (at, self.strategy) {
             (Some(at), _) => PeerRead::GetAt(key, at),
-            (None, Some(Strategy::Lock)) => self.in_turn(group, key),
+            (None, Some(Strategy::Lock)) if !self.has_turn(group, &key) => self.in_turn(group, key),
             _ => PeerRead::Peek(key),
         };
         let ends = match &read {
@@ -190,7 +190,7 @@ impl Course {
     /// Its turns with the records that it writes and has none with yet, in the order of their keys.
     async fn take_turns(&mut self, draft: &Draft, ends: Instant) {
         for (group, key) in draft.written() {
-            if self.turns.contains(&(group, key.clone())) {
+            if self.has_turn(group, &key) {
                 continue;
             }
             let (read, ends) = (self.in_turn(group, key), self.turn_ends(ends));
@@ -198,6 +198,10 @@ impl Course {
                 tracing::debug!(%group, %error, "no turn was had");
             }
         }
+    }
+
+    fn has_turn(&self, group: GroupId, key: &Key) -> bool {
+        self.turns.contains(&(group, key.clone()))
     }
 
     fn in_turn(&mut self, group: GroupId, key: Key) -> PeerRead {

@@ -19,6 +19,7 @@ use vatic_core::{
     receipt::Receipt,
     request::RequestId,
     ring::{Ring, RingSpec},
+    strategy::Basis,
     rules::Rules,
     sign::{NodeKey, TrustedKeys},
     value::Fields,
@@ -145,13 +146,14 @@ impl Forum {
         vote(&body, parts.remove(0))
     }
 
-    /// A sealed transaction; with a route it serves a request. One of more than four transitions is
+    /// A sealed transaction; with a route it serves a request, and may be moved. One of more than four transitions is
     /// judged by a forecast of the first four.
     fn seal(&mut self, deltas: &[Vec<u8>], route: Option<String>) -> (Body, Vec<Part>) {
         self.nonce += 1;
         let (mint, seed) = (Timestamp(1_000 + self.nonce), Hash([self.nonce as u8; 32]));
         let (ring, limits) = (self.ring.clone(), Limits::production());
         let mut draft = Draft::begin(ring, limits, mint, self.nonce, seed);
+        let serves = route.is_some();
         if let Some(route) = route {
             let (principal, id) = ("someone".into(), vec![self.nonce as u8; 16]);
             let request = RequestId { principal, id, route, mint };
@@ -165,6 +167,9 @@ impl Forum {
             let forecast = Forecast { footprint: forecast, count: 4, prefix: 2, spread: STEP / 2 };
             let conditions = Conditions { in_flight: 3, ..Conditions::default() };
             draft.judge(7, forecast, (conditions, STEP));
+        }
+        if serves {
+            draft.rest_on(Basis::Rebase);
         }
         draft.finish().expect("something was touched")
     }
