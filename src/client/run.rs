@@ -194,8 +194,7 @@ impl<'a> Runner<'a> {
         };
         let sealed = Instant::now();
         match attempt.commit().await {
-            // The gateway may have made attempts of its own.
-            Ok(Outcome::Committed(committed)) if !committed.replayed => {
+            Ok(Outcome::Committed(committed)) if Some(committed.tid) == attempt.tid() => {
                 self.observer.committed(sealed.elapsed());
                 let (tid, version) = (committed.tid, committed.version);
                 match committed.evidence.verify_as(tid, attempt.seed(), version) {

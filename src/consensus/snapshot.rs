@@ -109,7 +109,8 @@ async fn flushed(store: &Store, replica: &Replica, deadline: Duration) -> io::Re
         {
             return Ok(Some(mark));
         }
-        if Instant::now() >= until {
+        // What is hidden until its replica is rebuilt is not flushed.
+        if Instant::now() >= until || replica.is_hidden() {
             tracing::warn!("the flush is held back: the log is purged no further");
             return Ok(replica.flushed());
         }

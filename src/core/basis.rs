@@ -11,8 +11,7 @@ use crate::{
     group::Group,
     id::Timestamp,
     key::Key,
-    read,
-    resolution::{self, Relation},
+    read, resolution,
     rules::broken,
     state::Read,
     strategy::Basis,
@@ -66,10 +65,10 @@ impl Group {
     fn rebases(&self, state: &impl Read, read: &KeyRead, mine: &[&Op]) -> bool {
         let older = read::version_at(state, &read.key, read.version);
         let (_, newer) = read::latest(state, &read.key);
-        let relation =
-            resolution::rebases(mine.iter().copied(), older.fields.as_ref(), newer.as_ref());
         let known = older.version == read.version;
-        known && (relation != Relation::Conflicts || broken!(self.rules, RebasesConflicts))
+        let (older, mine) = (older.fields.as_ref(), mine.iter().copied());
+        let rebases = || resolution::rebases(mine, older, newer.as_ref());
+        known && (broken!(self.rules, RebasesConflicts) || rebases())
     }
 
     /// The first committer wins: nobody committed a write of what this one writes since its

@@ -7,10 +7,10 @@
 use crate::{
     conflict::fixed::MILLION,
     delta::Op,
-    resolution::{Relation, relation},
+    resolution::{Relation, on_one_field, relation},
     strategy::Strategy,
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 /// What is known of one record of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,11 +45,19 @@ pub struct Estimate {
 
 impl Facts {
     /// What operations on one record say of it.
-    pub fn of_operations(operations: &[&Op]) -> Facts {
-        let mut pairs = operations.iter().flat_map(|a| operations.iter().map(move |b| (a, b)));
+    pub fn of_operations<'a>(operations: &[&'a Op]) -> Facts {
+        let mut seen: BTreeMap<&str, &Op> = BTreeMap::new();
+        let meets = |mine: &Op, theirs: &Op| on_one_field(mine, theirs) != Relation::Conflicts;
+        // Kinds that go together on a field all go together.
+        let mut moves = |op: &'a Op| match op {
+            Op::Put(_) | Op::Delete | Op::Expect(_) => relation(op, op) != Relation::Conflicts,
+            _ => op.fields().into_iter().all(|name| meets(op, seen.entry(name).or_insert(op))),
+        };
+        let deletes = operations.iter().filter(|op| matches!(op, Op::Delete)).count();
         Facts {
             writes: operations.iter().any(|op| op.writes()),
-            moves: pairs.all(|(mine, theirs)| relation(mine, theirs) != Relation::Conflicts),
+            moves: operations.iter().all(|op| moves(op))
+                && [0, operations.len()].contains(&deletes),
             ..Facts::default()
         }
     }

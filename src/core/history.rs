@@ -162,7 +162,9 @@ impl Filter {
 pub fn parties(why: &Why) -> (Option<&Key>, Option<Tid>) {
     match why {
         Why::Locked { key, by } | Why::RangeLocked { key, by } => (Some(key), Some(*by)),
-        Why::ReadChanged { key, .. } | Why::Rejected { key, .. } => (Some(key), None),
+        Why::ReadChanged { key, .. }
+        | Why::WrittenSince { key, .. }
+        | Why::Rejected { key, .. } => (Some(key), None),
         Why::RequestHeld { by } | Why::RequestMismatch { by } => (None, Some(*by)),
         _ => (None, None),
     }

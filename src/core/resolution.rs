@@ -9,7 +9,7 @@ use crate::{
     delta::{Expect, Op},
     value::{Fields, Scalar, Value},
 };
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 /// What an operation is to one that came before it unseen.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,6 +33,14 @@ pub fn relation(mine: &Op, theirs: &Op) -> Relation {
         (Op::Delete, Op::Delete) => Commutes,
         (Op::Put(_) | Op::Delete, _) | (_, Op::Put(_) | Op::Delete) => Conflicts,
         (mine, theirs) if !share_a_field(mine, theirs) => Commutes,
+        (mine, theirs) => on_one_field(mine, theirs),
+    }
+}
+
+/// What two operations are to each other on a field that both name.
+pub(crate) fn on_one_field(mine: &Op, theirs: &Op) -> Relation {
+    use Relation::{Commutes, Conflicts, Merges};
+    match (mine, theirs) {
         (Op::Add { .. }, Op::Add { .. })
         | (Op::Union { .. }, Op::Union { .. })
         | (Op::RemoveField(_), Op::RemoveField(_)) => Commutes,
@@ -42,16 +50,26 @@ pub fn relation(mine: &Op, theirs: &Op) -> Relation {
 }
 
 /// Whether operations that were made for the older version of a record still mean the same on the
-/// newer one.
+/// newer one: none of them conflicts with what changed. Each looks at the fields that it names
+/// alone, since a vote may have very many of them.
 pub fn rebases<'a>(
     mine: impl IntoIterator<Item = &'a Op>,
     older: Option<&Fields>,
     newer: Option<&Fields>,
-) -> Relation {
+) -> bool {
     let theirs = changes(older, newer);
-    let relations =
-        mine.into_iter().flat_map(|mine| theirs.iter().map(move |theirs| relation(mine, theirs)));
-    relations.max().unwrap_or(Relation::Commutes)
+    let Some(any) = theirs.first() else { return true };
+    let named = theirs.iter().flat_map(|op| op.fields().into_iter().map(move |name| (name, op)));
+    let by_field: BTreeMap<&str, &Op> = named.collect();
+    mine.into_iter().all(|mine| match mine {
+        Op::Put(_) | Op::Delete | Op::Expect(_) => relation(mine, any) != Relation::Conflicts,
+        _ if matches!(any, Op::Delete) => false,
+        _ => mine
+            .fields()
+            .into_iter()
+            .filter_map(|name| by_field.get(name))
+            .all(|theirs| on_one_field(mine, theirs) != Relation::Conflicts),
+    })
 }
 
 /// The least operations, a field each, that make the newer version of the older one. A record that

@@ -99,7 +99,9 @@ impl Watch {
             let answer = v1::WatchConflictsResponse { conflict, resume_token, missed };
             self.out.send(Ok(answer)).await.map_err(drop)?;
         }
-        self.seen.insert(group, looked);
+        // A new leader that has not applied all of it yet looks less far.
+        let seen = self.seen.entry(group).or_insert(looked);
+        *seen = (*seen).max(looked);
         Ok(())
     }
 }

@@ -21,6 +21,9 @@ use vatic_core::{
 };
 use vatic_proto::v1;
 
+/// Of one question: each record is weighed by all of them.
+const TRANSITIONS_MAX: u64 = 1_000;
+
 type Numbered = (u64, Delta);
 
 pub(crate) async fn explain(
@@ -29,6 +32,10 @@ pub(crate) async fn explain(
     transitions: Vec<v1::Transition>,
     deadline: Instant,
 ) -> Result<v1::ExplainResponse, ApiError> {
+    let (max, actual) = (TRANSITIONS_MAX, transitions.len() as u64);
+    if actual > max {
+        return Err(ApiError::Limit { limit: "explained_transitions_max", max, actual });
+    }
     let user = Origin::of(principal, 0).user;
     let mut by_group: BTreeMap<GroupId, Vec<Numbered>> = BTreeMap::new();
     for transition in transitions {

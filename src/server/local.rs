@@ -85,6 +85,13 @@ impl Cluster {
             (request, Some(_)) if request.group().is_some_and(|it| self.set_aside.contains(it)) => {
                 PeerReply::NotLeader { leader: None }
             }
+            // What is in quarantine is no witness: its state may be damaged, or hidden.
+            (
+                PeerRequest::Heads { .. }
+                | PeerRequest::StateDigest { .. }
+                | PeerRequest::Witness { .. },
+                Some(handle),
+            ) if handle.serving_view().is_none() => PeerReply::NotLeader { leader: None },
             (PeerRequest::Heads { group, from }, Some(handle)) => {
                 PeerReply::Heads(compare::heads(group, handle, from))
             }

@@ -54,7 +54,7 @@ impl Look<'_> {
     }
 
     /// The record, and whether it may be about to change.
-    fn seen(self, turn: Option<Turn>) -> (Record, bool) {
+    pub(crate) fn seen(self, turn: Option<Turn>) -> (Record, bool) {
         let lanes = &self.cluster.lanes;
         let free = match turn {
             Some(turn) if turn.hold_us > 0 => {

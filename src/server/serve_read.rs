@@ -84,7 +84,12 @@ pub(crate) async fn serve(
     }
     if let PeerRead::InTurn(key, turn, urgency) = &read {
         let look = Look { cluster, group, handle, key };
-        let (record, pending) = look.in_turn(Some(*turn), *urgency, deadline).await;
+        // It may have it already: the answer to the same question was lost.
+        let (record, pending) = match look.seen(Some(*turn)) {
+            (record, false) => (record, false),
+            (record, true) if turn.hold_us == 0 => (record, true),
+            (_, true) => look.in_turn(Some(*turn), *urgency, deadline).await,
+        };
         return PeerReply::Read(PeerFound::Record(record, pending));
     }
     let reader = Reader { cluster, id: group, handle, replica };

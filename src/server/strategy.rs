@@ -6,18 +6,18 @@
 
 use crate::{
     cluster::Cluster,
-    foresight, outcome,
+    foresight,
+    outcome::{self, Attempted},
     peer::{Origin, PeerFound, PeerRead},
     stage::Stager,
     status::ApiError,
     time,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use vatic_core::{
-    command::Cause,
     draft::Draft,
-    id::{GroupId, Timestamp},
+    id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     lane::{Turn, Urgency},
     read::Record,
@@ -29,6 +29,10 @@ use vatic_proto::v1;
 const ATTEMPTS_MAX: u32 = 16;
 /// A turn ends by itself after so long.
 const HOLD_US: u64 = 1_000_000;
+/// Who cannot be told in this time that a turn is given back sees it end.
+const GIVEN_BACK: Duration = Duration::from_micros(HOLD_US);
+/// Until a decision is applied in a group that is not its home.
+const APPLIED_MS_MAX: u64 = 4;
 
 /// What a client asked for.
 #[derive(Clone, Copy, Default)]
@@ -78,14 +82,11 @@ impl Wanted {
 }
 
 impl Course {
-    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted) -> Course {
-        Course {
-            cluster: cluster.clone(),
-            wanted,
-            strategy: None,
-            token: rand::random_range(1..=u64::MAX),
-            turns: BTreeSet::new(),
-        }
+    /// `token`: the transaction's own name for itself; 0: it has none.
+    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted, token: u64) -> Course {
+        let token = if token == 0 { rand::random_range(1..=u64::MAX) } else { token };
+        let turns = BTreeSet::new();
+        Course { cluster: cluster.clone(), wanted, strategy: None, token, turns }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -139,14 +140,17 @@ impl Course {
         at: Option<Timestamp>,
         ends: Instant,
     ) -> Result<(Record, bool), ApiError> {
-        let read = match (at, self.strategy) {
-            (Some(at), _) => PeerRead::GetAt(key, at),
-            (None, Some(Strategy::Lock)) if !self.has_turn(group, &key) => self.in_turn(group, key),
-            _ => PeerRead::Peek(key),
-        };
-        let ends = match &read {
-            PeerRead::InTurn(..) => self.turn_ends(ends),
-            _ => ends,
+        if self.strategy == Some(Strategy::Lock) && !self.has_turn(group, &key) {
+            let (read, waits) = (self.in_turn(group, key.clone()), self.turn_ends(ends));
+            if let Ok(PeerFound::Record(record, pending)) =
+                self.cluster.read(group, read, waits).await
+            {
+                return Ok((record, pending));
+            }
+        }
+        let read = match at {
+            Some(at) => PeerRead::GetAt(key, at),
+            None => PeerRead::Peek(key),
         };
         match self.cluster.read(group, read, ends).await? {
             PeerFound::Record(record, pending) => Ok((record, pending)),
@@ -155,46 +159,94 @@ impl Course {
         }
     }
 
-    /// Votes, and whatever the strategy does about a No. `staged` transitions belong to the attempt
-    /// that they were staged for: there is no other one.
+    /// Votes, once it has its turns.
     pub(crate) async fn finish(
         &mut self,
-        mut draft: Draft,
+        draft: Draft,
         stager: Option<Stager>,
         origin: Origin,
         ends: Instant,
     ) -> Result<v1::Outcome, ApiError> {
-        let cluster = self.cluster.clone();
-        let strategy = self.strategy.unwrap_or_default();
-        if strategy == Strategy::Lock {
-            self.take_turns(&draft, ends).await;
-        }
-        let origin = if self.turns.is_empty() { origin } else { origin.with_token(self.token) };
+        let origin = self.before_votes(&draft, origin, ends).await;
         let staged = stager.as_ref().is_some_and(Stager::holds_some);
-        if strategy == Strategy::Optimistic || !draft.is_claimed() || staged {
-            return outcome::finish(&cluster, draft, stager, origin, ends).await;
+        let written = draft.written();
+        let finished = outcome::finish(&self.cluster, draft, stager, origin, ends).await;
+        self.voted(written, staged);
+        finished
+    }
+
+    /// The same for a one-shot, which is voted on again where it met an undecided transaction.
+    /// Streams are not: who loses the answer to one asks for it by its transaction id as well.
+    pub(crate) async fn finish_at_once(
+        &mut self,
+        mut draft: Draft,
+        origin: Origin,
+        ends: Instant,
+    ) -> Result<v1::Outcome, ApiError> {
+        let strategy = self.strategy.unwrap_or_default();
+        if strategy == Strategy::Optimistic || !draft.is_claimed() {
+            return self.finish(draft, None, origin, ends).await;
         }
+        let origin = self.before_votes(&draft, origin, ends).await;
+        let cluster = self.cluster.clone();
         let mut attempts = 1;
-        loop {
-            let attempt = outcome::attempt(&cluster, draft.clone(), None, origin, ends).await?;
-            let waits = |cause: &Cause| strategy.waits_for(&cause.why).is_some();
-            let again = attempt.cause.as_ref().is_some_and(waits) && attempts < ATTEMPTS_MAX;
-            if !again || !foresight::wait_until_free(&cluster, &draft, ends).await {
-                return Ok(v1::Outcome { attempts, ..attempt.outcome });
+        let finished = loop {
+            let attempt = outcome::attempt(&cluster, draft.clone(), None, origin, ends).await;
+            let Attempted { outcome, cause } = match attempt {
+                Ok(attempt) => attempt,
+                Err(error) => break Err(error),
+            };
+            let by = cause.and_then(|cause| strategy.waits_for(&cause.why));
+            let again = by.filter(|_| attempts < ATTEMPTS_MAX);
+            let Some(by) = again else { break Ok(v1::Outcome { attempts, ..outcome }) };
+            if !self.await_decision(&draft, by, ends).await {
+                break Ok(v1::Outcome { attempts, ..outcome });
             }
             draft.again(time::now(), rand::random());
             attempts += 1;
+        };
+        self.voted(draft.written(), false);
+        finished
+    }
+
+    /// Waits until another transaction is decided and its locks are gone; whether it is worth
+    /// another attempt, which needs time of its own.
+    async fn await_decision(&self, draft: &Draft, by: Tid, ends: Instant) -> bool {
+        let wait = Duration::from_millis(self.cluster.config.limits.resolve_wait_ms);
+        let waits = Instant::now() + wait;
+        if waits + wait > ends {
+            return false;
+        }
+        let decided = self.cluster.read(by.home, PeerRead::Outcome(by), waits).await;
+        tokio::time::sleep(Duration::from_millis(rand::random_range(1..=APPLIED_MS_MAX))).await;
+        decided.is_ok() && foresight::wait_until_free(&self.cluster, draft, waits).await
+    }
+
+    async fn before_votes(&mut self, draft: &Draft, origin: Origin, ends: Instant) -> Origin {
+        if self.strategy == Some(Strategy::Lock) {
+            self.take_turns(draft, ends).await;
+        }
+        if self.turns.is_empty() { origin } else { origin.with_token(self.token) }
+    }
+
+    /// Votes end the turns with what they write; staged transitions are not in them.
+    fn voted(&mut self, written: Vec<(GroupId, Key)>, staged: bool) {
+        if !staged {
+            let written: BTreeSet<(GroupId, Key)> = written.into_iter().collect();
+            self.turns.retain(|turn| !written.contains(turn));
         }
     }
 
-    /// Its turns with the records that it writes and has none with yet, in the order of their keys.
+    /// Its turns with the records that it writes and has none with yet, in the order of their keys,
+    /// for as long as one may be waited for.
     async fn take_turns(&mut self, draft: &Draft, ends: Instant) {
+        let waits = self.turn_ends(ends);
         for (group, key) in draft.written() {
-            if self.has_turn(group, &key) {
+            if self.has_turn(group, &key) || Instant::now() >= waits {
                 continue;
             }
-            let (read, ends) = (self.in_turn(group, key), self.turn_ends(ends));
-            if let Err(error) = self.cluster.read(group, read, ends).await {
+            let read = self.in_turn(group, key);
+            if let Err(error) = self.cluster.read(group, read, waits).await {
                 tracing::debug!(%group, %error, "no turn was had");
             }
         }
@@ -213,6 +265,23 @@ impl Course {
 
     fn turn_ends(&self, ends: Instant) -> Instant {
         ends.min(time::deadline_in(self.cluster.config.limits.turn_wait_ms))
+    }
+}
+
+/// Turns with what it did not write are given back: no vote ends them.
+impl Drop for Course {
+    fn drop(&mut self) {
+        let turn = Turn { token: self.token, hold_us: 0 };
+        for (group, key) in std::mem::take(&mut self.turns) {
+            let (cluster, waits) =
+                (self.cluster.clone(), self.turn_ends(Instant::now() + GIVEN_BACK));
+            tokio::spawn(async move {
+                let read = PeerRead::InTurn(key, turn, Urgency::default());
+                if let Err(error) = cluster.read(group, read, waits).await {
+                    tracing::debug!(%group, %error, "a turn is left to its end");
+                }
+            });
+        }
     }
 }
 

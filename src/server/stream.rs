@@ -55,7 +55,7 @@ pub(crate) fn serve(
         priority: 0,
         out: out.clone(),
         draft: None,
-        course: Course::new(&gateway.cluster, Wanted::default()),
+        course: Course::new(&gateway.cluster, Wanted::default(), 0),
         begun: false,
         memory: Memory::new(&gateway.cluster),
         stager: Stager::new(&gateway.cluster),
@@ -163,7 +163,7 @@ impl Session {
             return Err(ApiError::BadFrame { what: "a second begin".into() });
         }
         let wanted = Wanted::parse(begin.isolation, begin.strategy)?;
-        self.course = Course::new(&self.gateway.cluster, wanted);
+        self.course = Course::new(&self.gateway.cluster, wanted, 0);
         load::class(begin.priority)?;
         self.priority = begin.priority;
         self.journey.begin();

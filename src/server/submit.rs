@@ -114,7 +114,7 @@ impl Gateway {
         let origin = Origin::of(&principal, request.token);
         let mut guide = Guide::at_once(&self.foresight, &principal, &self.cluster);
         let wanted = Wanted::parse(request.isolation, request.strategy)?;
-        let mut course = Course::new(&self.cluster, wanted);
+        let mut course = Course::new(&self.cluster, wanted, request.token);
         let seen = |delta: &Delta| {
             course.settle(&delta.key);
             guide.step(delta);
@@ -123,7 +123,7 @@ impl Gateway {
         journey.know(&draft);
         let sealed = Instant::now();
         foresight::judge(&self.cluster, &mut guide, &mut draft, deadline).await;
-        let finished = course.finish(draft, None, origin, deadline).await;
+        let finished = course.finish_at_once(draft, origin, deadline).await;
         journey.coordinated(sealed);
         finished
     }

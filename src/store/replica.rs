@@ -36,6 +36,11 @@ impl Replica {
         self.cell.pair().mark.clone()
     }
 
+    /// Whether its state is damaged, and neither read nor changed until the replica is rebuilt.
+    pub fn is_hidden(&self) -> bool {
+        self.cell.pair().hidden
+    }
+
     /// The mark that is in LMDB: what a crash cannot lose. The log must not be purged past it.
     pub fn flushed(&self) -> Option<Mark> {
         self.cell.pair().flushed.clone()

@@ -147,7 +147,9 @@ impl Scrub {
                 Place::End
             }
             Err(error) => {
-                self.replica.discard_snapshot(&path, &error);
+                if matches!(error, InstallError::Damaged { .. }) {
+                    self.replica.discard_snapshot(&path, &error);
+                }
                 self.report.snapshots_discarded += 1;
                 Place::End
             }

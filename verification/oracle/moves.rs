@@ -6,10 +6,7 @@ use crate::{
     violation::{Check, Violation},
     world::{World, operations_on},
 };
-use vatic_core::{
-    id::Timestamp,
-    resolution::{Relation, rebases},
-};
+use vatic_core::{id::Timestamp, resolution::rebases};
 
 pub(super) fn check(world: &mut World, replay: &Replay) -> Vec<Violation> {
     let (mut found, mut moves) = (Vec::new(), 0);
@@ -22,7 +19,7 @@ pub(super) fn check(world: &mut World, replay: &Replay) -> Vec<Violation> {
             moves += 1;
             let operations = operations_on(&read.key, &attempt.deltas);
             let (older, newer) = (read.fields.as_ref(), newer.fields.as_ref());
-            if rebases(&operations, older, newer) == Relation::Conflicts {
+            if !rebases(&operations, older, newer) {
                 let detail = format!(
                     "{:?} at {ts} made {operations:?} of {older:?}, which was {newer:?}",
                     attempt.body.tid

@@ -19,9 +19,9 @@ use vatic_core::{
     receipt::Receipt,
     request::RequestId,
     ring::{Ring, RingSpec},
-    strategy::Basis,
     rules::Rules,
     sign::{NodeKey, TrustedKeys},
+    strategy::Basis,
     value::Fields,
     verdict::{Conditions, Forecast},
 };
