@@ -9,6 +9,8 @@ use vatic_log::{Disk, Limits, Log, SimDisk};
 
 /// About a batch.
 const NEAR_BYTES: usize = 600;
+/// The log's header of a segment.
+const HEADER_BYTES: usize = 64;
 
 /// What became of one flipped bit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +32,9 @@ impl Deployment {
         let slots = disk.slots().ok().filter(|slots| !slots.is_empty())?;
         let slot = *self.rng.pick(&slots);
         let written = disk.contents(slot)?;
-        let end = written.iter().rposition(|byte| *byte != 0)? + 1;
+        // At the end of a segment is its second header.
+        let frames = &written[..written.len().saturating_sub(HEADER_BYTES)];
+        let end = frames.iter().rposition(|byte| *byte != 0)? + 1;
         // What was written last may be lost, and nothing else: so it is looked at often.
         let near = if self.rng.chance(500) { NEAR_BYTES.min(end) } else { end };
         let at = end - 1 - self.rng.index(near);
