@@ -146,8 +146,8 @@ impl Forum {
         vote(&body, parts.remove(0))
     }
 
-    /// A sealed transaction; with a route it serves a request, and may be moved. One of more than four transitions is
-    /// judged by a forecast of the first four.
+    /// A sealed transaction; with a route it serves a request, and may be moved. One of more than
+    /// four transitions is judged by a forecast of the first four.
     fn seal(&mut self, deltas: &[Vec<u8>], route: Option<String>) -> (Body, Vec<Part>) {
         self.nonce += 1;
         let (mint, seed) = (Timestamp(1_000 + self.nonce), Hash([self.nonce as u8; 32]));
