@@ -123,7 +123,9 @@ async fn snapshot_to_send(handle: &GroupHandle) -> SnapshotFile {
 async fn away_past_the_purge(cluster: &mut Cluster) -> u32 {
     cluster.put(1, "k=1").await;
     let away = cluster.leader(1).await.id().node() % 3 + 1;
-    let seen = cluster.group(away, 1).await.status().last.unwrap();
+    let follower = cluster.group(away, 1).await;
+    let seen = eventually("the follower has an entry", || async { follower.status().last }).await;
+    drop(follower);
     cluster.kill(away).await;
     write_until_purged(cluster, seen).await;
     away

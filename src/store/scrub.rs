@@ -147,7 +147,7 @@ impl Scrub {
                 Place::End
             }
             Err(error) => {
-                if matches!(error, InstallError::Damaged { .. }) {
+                if !matches!(error, InstallError::Io { .. }) {
                     self.replica.discard_snapshot(&path, &error);
                 }
                 self.report.snapshots_discarded += 1;

@@ -41,11 +41,11 @@ impl Replica {
         {
             match SnapshotReader::open(&latest.path).and_then(SnapshotReader::verify) {
                 Ok(_) => return Ok(latest),
-                Err(error @ InstallError::Damaged { .. }) => {
-                    self.discard_snapshot(&latest.path, &error);
-                }
                 // It may be sound, and is not vouched for.
-                Err(error) => tracing::warn!(%error, "a snapshot file cannot be read"),
+                Err(error @ InstallError::Io { .. }) => {
+                    tracing::warn!(%error, "a snapshot file cannot be read");
+                }
+                Err(error) => self.discard_snapshot(&latest.path, &error),
             }
         }
         self.make_snapshot()
