@@ -139,8 +139,11 @@ impl Group {
                 self.replicas[at + 1..].iter().any(|b| {
                     let comparable =
                         a.reachable && b.reachable && a.applied_index == b.applied_index;
+                    // Who serves nothing tells nothing.
+                    let differ = |a: Option<Hash>, b| a.zip(b).is_some_and(|(a, b)| a != b);
                     comparable
-                        && (a.chain_digest != b.chain_digest || a.state_digest != b.state_digest)
+                        && (differ(a.chain_digest, b.chain_digest)
+                            || differ(a.state_digest, b.state_digest))
                 })
             })
     }

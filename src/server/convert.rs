@@ -288,7 +288,7 @@ fn replica_status(node: u32, status: Option<&crate::peer::ReplicaStatus>) -> v1:
         term: status.term,
         last_log_index: status.last_log_index,
         applied_index: status.applied_index,
-        chain_digest: status.chain_digest.to_vec().into(),
+        chain_digest: status.chain_digest.map_or_else(Vec::new, Vec::from).into(),
         state_digest: status.state_digest.map_or_else(Vec::new, Vec::from).into(),
         undecided: status.undecided,
         clock: status.clock.0,

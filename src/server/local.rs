@@ -276,7 +276,7 @@ impl Cluster {
         let mut replicas = Vec::with_capacity(self.groups.len());
         for (&group, handle) in &self.groups {
             // Reading all of a damaged state would stop the node.
-            let sound = self.set_aside.get(group).is_none();
+            let sound = self.set_aside.get(group).is_none() && handle.serving_view().is_some();
             let digest = with_state_digest && sound && scrub::is_sound(self, group).await;
             let status = replica_status(group, handle.clone(), digest).await;
             let divergence = self.set_aside.get(group);
@@ -293,6 +293,7 @@ async fn replica_status(
     with_state_digest: bool,
 ) -> ReplicaStatus {
     let (status, leader) = (handle.status(), handle.leader_heard());
+    let serves = handle.serving_view().is_some();
     let view = handle.view();
     let group = Group::of_view(id, &view, Rules::default());
     let undecided = group.undecided(&view).len() as u64;
@@ -315,7 +316,7 @@ async fn replica_status(
         last_log_index: status.last.unwrap_or(0),
         applied_index,
         chain_index: chain.index,
-        chain_digest: chain.digest.0,
+        chain_digest: serves.then_some(chain.digest.0),
         state_digest,
         undecided,
         clock: group.clock(),

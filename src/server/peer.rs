@@ -290,7 +290,8 @@ pub(crate) struct ReplicaStatus {
     pub(crate) last_log_index: u64,
     pub(crate) applied_index: u64,
     pub(crate) chain_index: u64,
-    pub(crate) chain_digest: [u8; 32],
+    /// `None` where it does not serve: its state may be damaged, or hidden.
+    pub(crate) chain_digest: Option<[u8; 32]>,
     pub(crate) state_digest: Option<[u8; 32]>,
     pub(crate) undecided: u64,
     pub(crate) clock: Timestamp,
