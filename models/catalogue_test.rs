@@ -59,6 +59,8 @@ models_close! {
     hasty_vote_holds_in_every_state: "hasty-vote";
     validation_holds_in_every_state: "validation";
     validation_passed_off_holds_in_every_state: "validation-passed-off";
+    rebased_holds_in_every_state: "rebased";
+    first_committer_holds_in_every_state: "first-committer";
     leader_change_holds_in_every_state: "leader-change";
     three_groups_hold_in_every_state: "three-groups";
     three_groups_forgotten_hold_in_every_state: "three-groups-forgotten";

@@ -64,10 +64,10 @@ mutants_are_caught! {
     age_of_a_ticket_that_counts_for_nothing_is_unfair: TicketAgeIgnored;
     priority_of_a_ticket_that_counts_for_nothing_is_unfair: TicketPriorityIgnored;
     pause_that_nobody_minds_is_none: PauseIgnored;
-    rebase_over_what_it_contradicts_loses_an_update: RebasesConflicts;
-    last_committer_writes_over_what_its_snapshot_does_not_show: LastCommitterWins;
     unchecked_judgement_lets_a_gateway_pass_off_what_strays: JudgementUnchecked;
     policy_that_enforces_nothing_commits_what_strays: EnforcesNothing;
     score_of_an_undecided_no_is_folded_twice: FoldedUndecided;
     scores_of_commits_alone_leave_out_what_is_refused: FoldsCommitsAlone;
+    rebase_over_what_it_contradicts_loses_an_update: RebasesConflicts;
+    last_committer_writes_over_what_its_snapshot_does_not_show: LastCommitterWins;
 }
