@@ -4,9 +4,9 @@ use std::{ops::Range, process::Command};
 use vatic_core::rules::Rules;
 use vatic_verification::{Batch, Broken, Level, Options, Seeded, again, conform_all, hunt};
 
-/// Fixed, so that a change is judged on the same runs as the one before it. Seed 1 is left out: a
-/// leader of it ends itself over a follower's answer (ARCHITECTURE, what is known to be weaker).
-const SEEDS: Range<u64> = 2..40;
+/// Fixed, so that a change is judged on the same runs as the one before it. In seed 1 a follower
+/// dies between answering for a snapshot that it had no need of and writing what it had instead.
+const SEEDS: Range<u64> = 1..40;
 const THREADS: usize = 2;
 
 /// Most seeds that a bug below the core may survive.

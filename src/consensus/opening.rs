@@ -291,7 +291,9 @@ impl Node {
     fn entry(&self, handle: &GroupHandle, circle: Circle, members: &[Member]) -> Entry {
         let (seat, own) = (handle.seat(), self.id());
         let address = members.iter().find(|member| member.node == own);
-        let name = format!("{}-{}", handle.group(), seat.id.generation());
+        let (group, generation) = (handle.group(), seat.id.generation());
+        let name = format!("{group}-{generation}");
+        let log_id = vatic_log::ReplicaId { group, generation };
         Entry {
             circle,
             id: seat.id,
@@ -304,6 +306,8 @@ impl Node {
                 raft: seat.raft.clone(),
                 name,
                 replica: seat.replica.clone(),
+                log: self.shared.log.replica(log_id),
+                fsync_deadline_ms: self.shared.limits.append_deadline_ms,
                 transfers: Arc::default(),
                 installs: Arc::default(),
                 metrics: self.shared.metrics.clone(),

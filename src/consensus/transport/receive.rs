@@ -7,13 +7,15 @@
 //! cannot go back, and a failure ends the process. A file that rotted or a full disk is met here,
 //! and is the sender's answer.
 //!
-//! Invariant: only a state that is whole, and written, is handed to Raft; the file of a transfer is
-//! deleted when that ends, here or at the next start.
+//! Invariants: only a state that is whole, and written, is handed to Raft; what is answered for is on
+//! disk, as a state or as entries; the file of a transfer is deleted when that ends, here or at the
+//! next start.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::Snapshot;
@@ -26,6 +28,9 @@ use super::serve::{Answer, request, respond};
 use super::session::{Session, Step};
 use super::snapshot_send::{Chunk, Install};
 use crate::snapshot::SnapshotHandle;
+
+/// Between two looks at whether an fsync that is under way has ended: about what one takes.
+const FSYNC: Duration = Duration::from_millis(2);
 
 pub(crate) fn session(id: u64, target: Arc<Target>) -> Session {
     let (session, steps) = Session::open(id);
@@ -71,7 +76,28 @@ async fn install(target: &Target, transfer: &Transfer, body: &[u8]) -> Answer {
     })?;
     // Raft may find that it needs no snapshot; what was prepared goes then.
     let snapshot = Snapshot { meta, snapshot: SnapshotHandle::Received(prepared) };
-    respond(target.raft.install_full_snapshot(vote, snapshot).await)
+    let installed = target.raft.install_full_snapshot(vote, snapshot).await;
+    if installed.is_ok() {
+        until_durable(target, last.index).await?;
+    }
+    respond(installed)
+}
+
+/// Raft answers at once where its log holds all that the snapshot does, and has not asked then
+/// whether that is written. The leader takes the answer for an acknowledgement: after a crash it
+/// would go on behind what is lost, and be refused for ever.
+async fn until_durable(target: &Target, index: u64) -> Result<(), ReplyStatus> {
+    let durable = || {
+        let state = target.replica.flushed().is_some_and(|mark| mark.index >= index);
+        state || target.log.is_durable(index)
+    };
+    let within = Duration::from_millis(target.fsync_deadline_ms);
+    let waited = tokio::time::timeout(within, async {
+        while !durable() {
+            tokio::time::sleep(FSYNC).await;
+        }
+    });
+    waited.await.map_err(|_| ReplyStatus::Stopped)
 }
 
 async fn prepare(target: &Target, path: &Path, index: u64) -> Result<Prepared, InstallError> {

@@ -25,6 +25,10 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// What a snapshot that a peer sends is prepared for.
     pub(crate) replica: vatic_store::Replica,
+    /// What says which entries are on disk.
+    pub(crate) log: vatic_log::ReplicaLog,
+    /// How long what a peer waits for may wait for the disk.
+    pub(crate) fsync_deadline_ms: u64,
     /// Numbers the transfers of snapshots to here: the sender's numbers begin again with its
     /// process.
     pub(crate) transfers: Arc<Level>,
