@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         tests![
             // While the state is small: all of it is compared.
             damage::flipped_byte_at_rest_is_found_named_and_mended,
+            damage::flipped_byte_in_what_each_opening_reads_is_mended,
             damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
             damage::replica_in_quarantine_serves_no_snapshot_after_a_restart,
             damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
