@@ -6,6 +6,8 @@
 mod damage;
 #[path = "crashes/failpoints.rs"]
 mod failpoints;
+#[path = "crashes/full.rs"]
+mod full;
 #[path = "crashes/history.rs"]
 mod history;
 #[path = "crashes/kills.rs"]
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
             failpoints::vote_of_one_group_in_doubt_is_answered_by_its_recorded_outcome,
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
+            full::full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves,
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,
             strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,
