@@ -152,14 +152,27 @@ impl Stream {
         self.send(Frame::Transition(crate::values::transition(self.seq, delta))).await;
     }
 
+    /// The same of the core's bytes, as they are.
+    pub async fn write_encoded(&mut self, delta: Vec<u8>) {
+        self.seq += 1;
+        let body = v1::transition::Body::Encoded(delta.into());
+        let transition = v1::Transition { seq: self.seq, body: Some(body), digest: None };
+        self.send(Frame::Transition(transition)).await;
+    }
+
     /// Waits until everything sent was acknowledged.
     pub async fn acknowledged(&mut self) {
+        self.try_acknowledged().await.expect("a transition is acknowledged");
+    }
+
+    /// The same where the stream may be ended instead.
+    pub async fn try_acknowledged(&mut self) -> Result<(), Status> {
         let last = self.seq;
         let ack = self.find(|answer| match answer {
             Answer::Ack(ack) if ack.seq == last => Some(()),
             _ => None,
         });
-        ack.await.expect("a transition is acknowledged");
+        ack.await
     }
 
     /// Waits for `begun` and answers the transaction's id.
