@@ -58,8 +58,8 @@ pub(crate) async fn flipped_byte_at_rest_is_found_named_and_mended(cluster: &Clu
 /// Where a group keeps its configuration: each opening of the replica reads it.
 const CONFIG_KEY: &[u8] = b"c";
 
-/// No read and no scrub comes before the opening does, which looks before it reads: the node does not
-/// stop at all. The row is the first of its group, behind the last of another one's.
+/// No read and no scrub comes before the opening does, which looks before it reads: the node does
+/// not stop at all. The row is the first of its group, behind the last of another one's.
 pub(crate) async fn flipped_byte_in_what_each_opening_reads_is_mended(cluster: &Cluster) {
     let victim = (cluster.leader(GROUP).await + 1) % NODES;
     let before = until("it takes part", REBUILT_WITHIN, || generation(cluster, victim)).await;
