@@ -6,6 +6,8 @@
 mod damage;
 #[path = "crashes/failpoints.rs"]
 mod failpoints;
+#[path = "crashes/full.rs"]
+mod full;
 #[path = "crashes/history.rs"]
 mod history;
 #[path = "crashes/kills.rs"]
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         tests![
             // While the state is small: all of it is compared.
             damage::flipped_byte_at_rest_is_found_named_and_mended,
+            damage::flipped_byte_in_what_each_opening_reads_is_mended,
             damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
             damage::replica_in_quarantine_serves_no_snapshot_after_a_restart,
             damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
             failpoints::vote_of_one_group_in_doubt_is_answered_by_its_recorded_outcome,
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
+            full::full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves,
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,
             strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,

@@ -59,6 +59,7 @@ pub struct Stream {
     answers: Streaming<v1::TransactResponse>,
     seq: u64,
     id: u64,
+    frame_max: Duration,
 }
 
 impl Stream {
@@ -76,7 +77,12 @@ impl Stream {
         let opened = service.transact(ReceiverStream::new(sent));
         let answers = timeout(FRAME_MAX, opened).await.expect("a stream opens in time");
         let answers = answers.expect("a stream opens").into_inner();
-        Stream { frames, answers, seq: 0, id: 0 }
+        Stream { frames, answers, seq: 0, id: 0, frame_max: FRAME_MAX }
+    }
+
+    /// Waits longer for each frame: what is asked for is large.
+    pub fn be_patient(&mut self, frame_max: Duration) {
+        self.frame_max = frame_max;
     }
 
     /// Sends a frame as it is. A stream that has ended takes no more, which its answers tell.
@@ -96,7 +102,7 @@ impl Stream {
 
     /// The next answer, or the error that ends the stream; `None` at its end.
     pub async fn next(&mut self) -> Result<Option<Answer>, Status> {
-        let answer = timeout(FRAME_MAX, self.answers.message()).await;
+        let answer = timeout(self.frame_max, self.answers.message()).await;
         let answer = answer.expect("a frame comes in time")?;
         Ok(answer.map(|answer| answer.frame.expect("a frame is of some kind")))
     }
@@ -152,14 +158,27 @@ impl Stream {
         self.send(Frame::Transition(crate::values::transition(self.seq, delta))).await;
     }
 
+    /// The same of the core's bytes, as they are.
+    pub async fn write_encoded(&mut self, delta: Vec<u8>) {
+        self.seq += 1;
+        let body = v1::transition::Body::Encoded(delta.into());
+        let transition = v1::Transition { seq: self.seq, body: Some(body), digest: None };
+        self.send(Frame::Transition(transition)).await;
+    }
+
     /// Waits until everything sent was acknowledged.
     pub async fn acknowledged(&mut self) {
+        self.try_acknowledged().await.expect("a transition is acknowledged");
+    }
+
+    /// The same where the stream may be ended instead.
+    pub async fn try_acknowledged(&mut self) -> Result<(), Status> {
         let last = self.seq;
         let ack = self.find(|answer| match answer {
             Answer::Ack(ack) if ack.seq == last => Some(()),
             _ => None,
         });
-        ack.await.expect("a transition is acknowledged");
+        ack.await
     }
 
     /// Waits for `begun` and answers the transaction's id.

@@ -14,8 +14,8 @@
 //! the table is refused, so that no test arms what nobody reaches. Some points are reached by one
 //! group at a time: `POINT@GROUP` is armed for that group alone.
 //!
-//! Two points break the node instead of stopping it, when armed with `return`: what checks nodes
-//! must find out.
+//! Some points break the node instead of stopping it, when armed with `return`: what checks nodes
+//! must find out, or the node itself.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,8 +32,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Every failpoint, and where a process is that stops there.
 const POINTS: &[(&str, &str)] = &[
+    ("log::disk_free", "broken with `return`: the log's disk has no room for a segment"),
     ("log::sync", "a batch is written, not fsynced"),
     ("log::synced", "the batch is fsynced, nobody is told"),
+    ("store::disk_free", "broken with `return`: the state's disk is full"),
     ("store::create_commit", "LMDB has a new replica, not committed"),
     ("store::create_committed", "and committed"),
     ("store::remove_commit", "a replica is removed, not committed"),

@@ -19,6 +19,7 @@ pub mod fuzz;
 mod group;
 mod heard;
 mod limits;
+mod log_bound;
 mod log_store;
 mod machine;
 mod metrics;

@@ -57,6 +57,12 @@ pub struct Limits {
     /// Entries kept in the log behind a snapshot, so that a follower which was away for a moment
     /// catches up from the log.
     pub entries_kept_behind_snapshot: u64,
+    /// What may live in the node's log, of all its replicas. Above it those with more than an even
+    /// share purge, whatever the two limits before say. The log's files take up to twice as much,
+    /// and `segments_target` segments.
+    pub log_live_bytes_max: u64,
+    /// How often that is looked at.
+    pub log_look_interval_ms: u64,
 
     /// A replica that is to become a voter may lack so many entries.
     pub catch_up_entries_max: u64,
@@ -102,6 +108,8 @@ impl Limits {
             snapshot_install_deadline_ms: 600_000,
             snapshot_every_entries: 5_000,
             entries_kept_behind_snapshot: 10_000,
+            log_live_bytes_max: 4 << 30,
+            log_look_interval_ms: 1_000,
             catch_up_entries_max: 1_000,
             join_interval_ms: 1_000,
             change_deadline_ms: 600_000,
@@ -141,6 +149,8 @@ impl Limits {
             snapshot_install_deadline_ms: 10_000,
             snapshot_every_entries: 20,
             entries_kept_behind_snapshot: 5,
+            log_live_bytes_max: 1 << 20,
+            log_look_interval_ms: 100,
             catch_up_entries_max: 10,
             join_interval_ms: 50,
             change_deadline_ms: 20_000,
@@ -175,6 +185,11 @@ impl Limits {
                 self.snapshot_chunk_bytes + self.message_bytes_max + MESSAGE_SLACK_BYTES
                     <= self.decode_bytes_max,
                 "snapshot_chunk_bytes + message_bytes_max must fit decode_bytes_max",
+            ),
+            (
+                self.log_live_bytes_max
+                    >= 2 * (self.batch_bytes_max + self.command_bytes_max) as u64,
+                "two entries (batch_bytes_max + command_bytes_max) must fit log_live_bytes_max",
             ),
             (self.append_window <= APPEND_WINDOW_MAX, "append_window is at most 48"),
             (

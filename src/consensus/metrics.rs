@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     pub(crate) append_seconds: Histogram,
     /// Snapshots from peers that were refused.
     pub(crate) snapshots_refused: IntCounter,
+    /// How often a replica's entries went because the log was over its bound.
+    pub(crate) log_purges: IntCounter,
     leader_changes: IntCounterVec,
     terms: IntCounterVec,
 }
@@ -70,6 +72,11 @@ impl Metrics {
                 "Snapshots from peers that this node refused: damaged, or no room for them.",
             )
             .expect("the name is well formed"),
+            log_purges: IntCounter::new(
+                "vatic_consensus_log_purges_total",
+                "Purges of a replica's log because more lives in the log than log_live_bytes_max.",
+            )
+            .expect("the name is well formed"),
             leader_changes: by_group(
                 "vatic_group_leader_changes_total",
                 "Changes of the group's leader that this node has seen.",
@@ -106,6 +113,7 @@ impl Metrics {
             Box::new(this.commit_seconds),
             Box::new(this.append_seconds),
             Box::new(this.snapshots_refused),
+            Box::new(this.log_purges),
             Box::new(this.leader_changes),
             Box::new(this.terms),
         ]

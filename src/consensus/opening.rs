@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::entry::{Entry, Founding, Way};
 use crate::error::{CreateError, RebuildError};
 use crate::group::GroupHandle;
+use crate::log_bound::LogBound;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::node::{Member, Node};
@@ -285,6 +286,7 @@ impl Node {
         self.shared.registry.insert_group(handle.clone());
         seat.spawn(self.entry(&handle, circle, members).run(way)).await;
         seat.spawn(self.retire(&handle).run()).await;
+        seat.spawn(self.log_bound(&handle).run()).await;
         Ok(handle)
     }
 
@@ -326,6 +328,19 @@ impl Node {
             group: handle.group(),
             id: handle.id(),
             raft: handle.raft(),
+        }
+    }
+
+    fn log_bound(&self, handle: &GroupHandle) -> LogBound {
+        let (shared, seat) = (&self.shared, handle.seat());
+        let (group, generation) = (handle.group(), seat.id.generation());
+        LogBound {
+            log: shared.log.clone(),
+            own: shared.log.replica(vatic_log::ReplicaId { group, generation }),
+            replica: seat.replica.clone(),
+            raft: seat.raft.clone(),
+            limits: shared.limits.clone(),
+            metrics: shared.metrics.clone(),
         }
     }
 

@@ -9,8 +9,9 @@ use openraft::RaftSnapshotBuilder;
 use vatic_store::SnapshotFile;
 
 use crate::group::GroupHandle;
+use crate::limits::Limits;
 use crate::snapshot::{Builder, SnapshotHandle};
-use crate::testbed::{Cluster, SEGMENTS_TARGET, eventually, read};
+use crate::testbed::{Cluster, SEGMENTS_TARGET, eventually, read, test_limits};
 use crate::testbed_load::Load;
 
 const KEYS: usize = 16;
@@ -89,6 +90,40 @@ async fn replicas_that_need_the_log_alone_write_no_snapshot() {
     for node in cluster.nodes() {
         assert_eq!(snapshots(&cluster, node), Vec::<u64>::new(), "node {node}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_of_few_large_entries_is_purged_by_the_bytes_that_live_in_it() {
+    let limits = Limits {
+        snapshot_every_entries: 100_000,
+        entries_kept_behind_snapshot: 100_000,
+        log_live_bytes_max: 256 << 10,
+        ..test_limits()
+    };
+    let mut cluster = Cluster::start_with(3, &[1, 2], limits.clone()).await;
+    cluster.put(2, "small=1").await;
+    let away = cluster.leader(1).await.id().node() % 3 + 1;
+    cluster.kill(away).await;
+    // A MiB, in far fewer entries than a snapshot is due after.
+    overwrite(&cluster, 1, 20).await;
+    let live = |node| cluster.node(node).shared.log.live_bytes();
+    for node in cluster.alive() {
+        eventually("the log is within its bound", || async {
+            (live(node) <= limits.log_live_bytes_max).then_some(())
+        })
+        .await;
+        assert!(cluster.group(node, 1).await.status().purged.is_some());
+        assert_eq!(cluster.group(node, 2).await.status().purged, None, "it has its share");
+    }
+    // Who was away needs what was purged: it is sent the state.
+    cluster.restart(away).await;
+    cluster.agree(1).await;
+    eventually("both groups were opened, and one was installed", || async {
+        (cluster.restores(away) >= 3).then_some(())
+    })
+    .await;
+    let first = cluster.leader(1).await;
+    assert_eq!(read(&first, "o3").map(|value| value.len()), Some(VALUE_BYTES));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -84,6 +84,10 @@ fn live_bytes_are_those_of_entries_that_are_neither_purged_nor_truncated() {
     log.remove_replica(replica(2), |r| r.unwrap());
     while writer.step() != Step::Idle {}
     assert_eq!((one.live_bytes(), two.live_bytes(), log.live_bytes()), (2 * frame, 0, 2 * frame));
+    assert_eq!(log.replicas_with_entries(), 1);
+    // Entries 2 and 3 are left.
+    let beyond = [0, frame - 1, frame, 2 * frame - 1, 2 * frame].map(|left| one.last_beyond(left));
+    assert_eq!(beyond, [Some(3), Some(3), Some(2), Some(2), None]);
     drop((log, writer));
     assert_eq!(open(&disk, &limits).0.replica(replica(1)).live_bytes(), 2 * frame);
 }

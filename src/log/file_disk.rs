@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fail::fail_point;
 use prometheus::{Histogram, core::Collector};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -66,6 +67,7 @@ impl FileDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
+        fail_point!("log::disk_free", |_| Ok(0));
         let disk = statvfs(&self.dir)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }

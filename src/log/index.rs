@@ -357,6 +357,21 @@ impl ReplicaIndex {
         self.live_bytes
     }
 
+    /// The last entry behind which at most `bytes` live; `None` where that is all of them.
+    pub(crate) fn last_beyond(&self, bytes: u64) -> Option<u64> {
+        let mut left = bytes;
+        let newest_first = self.places.iter().enumerate().rev();
+        let mut sizes = newest_first.map(|(at, place)| (at, place.map_or(0, |it| it.bytes)));
+        let beyond = sizes.find(|(_, size)| match left.checked_sub(u64::from(*size)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        beyond.map(|(at, _)| self.first + at as u64)
+    }
+
     /// The index that the next entry has, unless the log is empty and was never purged.
     pub(crate) fn next(&self) -> u64 {
         self.first + self.places.len() as u64

@@ -119,6 +119,12 @@ impl Log {
         self.shared.lock().index.live_bytes()
     }
 
+    /// Replicas that have an fsynced entry: those that share the live bytes.
+    pub fn replicas_with_entries(&self) -> usize {
+        let memory = self.shared.lock();
+        memory.index.replicas().filter(|(_, replica)| replica.live_bytes() > 0).count()
+    }
+
     /// What the log counts. The times of its fsyncs are its disk's to count.
     pub fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
         self.shared.metrics.collectors()

@@ -79,7 +79,7 @@ impl Shared {
     pub(crate) fn new(memory: Memory, limits: Limits) -> Shared {
         let (full, left_bytes) = (Flag::default(), Level::default());
         let metrics = Metrics::new();
-        metrics.set_segments(memory.index.segment_count());
+        metrics.hold(&memory.index);
         let (handoff, on_queued) = (Handoff::new(memory), OnceLock::new());
         Shared { handoff, on_queued, limits, metrics, full, left_bytes }
     }

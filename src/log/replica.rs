@@ -174,6 +174,13 @@ impl ReplicaLog {
         memory.index.replica(self.id).map_or(0, ReplicaIndex::live_bytes)
     }
 
+    /// The last entry that must be purged so that those that are left take at most `bytes`; `None`
+    /// where all of them do.
+    pub fn last_beyond(&self, bytes: u64) -> Option<u64> {
+        let memory = self.shared.lock();
+        memory.index.replica(self.id)?.last_beyond(bytes)
+    }
+
     fn meta_refusal(&self, value: &Bytes) -> Option<Refusal> {
         let max = self.shared.limits.meta_bytes_max;
         (value.len() > max as usize).then(|| Refusal::TooLarge {

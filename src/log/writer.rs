@@ -305,8 +305,7 @@ impl Writer {
         }
         let touched: BTreeSet<ReplicaId> = batch.frames.iter().map(|f| f.replica).collect();
         memory.synced(batch.position, &touched);
-        let segments = memory.index.segment_count();
-        shared.metrics.batch(batch.bytes.len(), batch.frames.len(), segments);
+        shared.metrics.batch(batch.bytes.len(), batch.frames.len(), &memory.index);
         let freed = batch.release.map(|oldest| self.release(&mut memory, oldest));
         drop(memory);
         for slot in freed.into_iter().flatten() {

@@ -11,19 +11,15 @@ use crate::{
     foresight::Foresight,
     identity, load, oversize,
     peer_service::PeerService,
-    placement, queue, rebuild, scrub,
+    placement, queue,
+    rebuild::{self, AtRest},
+    scrub,
     signer::Signer,
     sweep,
     telemetry::{admin, readiness},
     time,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
@@ -54,7 +50,7 @@ use vatic_proto::{
         transaction_service_server::TransactionServiceServer,
     },
 };
-use vatic_store::{ReplicaId, Store};
+use vatic_store::Store;
 
 /// Messages between nodes carry whole parts: above the largest command.
 const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -144,7 +140,8 @@ impl Server {
             let listener = bind("admin_listen", address).await?;
             tasks.spawn(admin::serve(listener, watched.clone()));
         }
-        let Disk { files, log, store, signer, damaged, diaries } = open_disk(&config).await?;
+        let Disk { files, log, signer, at_rest } = open_disk(&config).await?;
+        let store = at_rest.store.clone();
         let service = PeerService::default();
         let routes = Routes::new(
             NodeServiceServer::new(service.clone())
@@ -152,7 +149,8 @@ impl Server {
                 .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX),
         );
         let consensus = start_consensus(&config, peers, log, store.clone(), routes).await?;
-        let groups = open_groups(&config, &consensus, &damaged, &diaries).await?;
+        let groups = open_groups(&config, &consensus, &at_rest).await?;
+        let diaries = at_rest.diaries;
         let cluster = Cluster::new(config, endpoint, signer, consensus, store, groups, diaries);
         let cluster = Arc::new(cluster);
         let foresight = Foresight::start(&cluster.config.limits);
@@ -232,12 +230,8 @@ async fn bind(what: &str, address: &str) -> Result<TcpListener, ServerError> {
 struct Disk {
     files: Arc<FileDisk>,
     log: Log,
-    store: Store,
     signer: Signer,
-    /// Those whose state is damaged.
-    damaged: BTreeSet<ReplicaId>,
-    /// None where nobody wants them.
-    diaries: Option<Diaries>,
+    at_rest: AtRest,
 }
 
 async fn open_disk(config: &Config) -> Result<Disk, ServerError> {
@@ -261,7 +255,8 @@ async fn open_disk(config: &Config) -> Result<Disk, ServerError> {
         let diaries = diaries.map(|folder| Diaries::open(folder, diaries_bytes_max));
         let diaries = diaries.transpose().map_err(|source| io_error("record_events", source))?;
         let signer = Signer::new(cluster, node, key);
-        Ok(Disk { files, log, store, signer, damaged, diaries })
+        let at_rest = AtRest { store, damaged, diaries };
+        Ok(Disk { files, log, signer, at_rest })
     };
     let opened = tokio::task::spawn_blocking(opening).await;
     opened.map_err(|error| ServerError::Store(error.to_string()))?
@@ -288,8 +283,7 @@ async fn start_consensus(
 async fn open_groups(
     config: &Config,
     consensus: &Node,
-    damaged: &BTreeSet<ReplicaId>,
-    diaries: &Option<Diaries>,
+    at_rest: &AtRest,
 ) -> Result<BTreeMap<GroupId, GroupHandle>, ServerError> {
     let mut groups = BTreeMap::new();
     for group in (0..=config.groups).map(GroupId) {
@@ -297,7 +291,7 @@ async fn open_groups(
         if !nodes.contains(&config.node) {
             continue;
         }
-        let handle = rebuild::open(config, consensus, group, damaged, diaries).await?;
+        let handle = rebuild::open(config, consensus, group, at_rest).await?;
         groups.insert(group, handle);
     }
     Ok(groups)

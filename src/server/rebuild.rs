@@ -2,7 +2,8 @@
 //!
 //! Raft knows the old one no more afterwards, so nothing that it ever said counts. Where the node
 //! died of damage that it met while it read, a note in its directory makes the next start look for
-//! all of it first, and what is damaged serves nobody from the start.
+//! all of it first, and what is damaged serves nobody from the start. What the opening itself reads
+//! is looked at each time, so that no start ends there.
 
 use crate::{
     cluster::Cluster,
@@ -20,7 +21,7 @@ use std::{
 };
 use tokio::task::JoinSet;
 use vatic_consensus::{CreateError, GroupHandle, Member, Standing};
-use vatic_core::id::GroupId;
+use vatic_core::{group::Group, id::GroupId, rules::Rules};
 use vatic_store::{FatalAction, ReplicaId, Store};
 
 /// Between two tries, and two looks at a standing that did not change.
@@ -90,14 +91,15 @@ pub(crate) async fn open(
     config: &Config,
     consensus: &vatic_consensus::Node,
     group: GroupId,
-    damaged: &BTreeSet<ReplicaId>,
-    diaries: &Option<Diaries>,
+    disk: &AtRest,
 ) -> Result<GroupHandle, ServerError> {
     let failed = |error: CreateError| ServerError::Consensus(error.to_string());
     let founders = founders(config, group);
     let own = consensus.generation_of(group.0).map_err(failed)?;
     let generation = own.map_or(1, |(generation, _)| generation);
-    let opened = if damaged.contains(&ReplicaId { group: group.0, generation }) {
+    let id = ReplicaId { group: group.0, generation };
+    let AtRest { store, damaged, diaries } = disk;
+    let opened = if damaged.contains(&id) || !can_be_opened(store, id).await {
         tracing::error!(%group, generation, "the state is damaged: the replica serves no more");
         consensus.create_damaged(group.0, 1, &founders).await
     } else {
@@ -105,6 +107,35 @@ pub(crate) async fn open(
         consensus.create_group(group.0, 1, &founders, machine).await
     };
     opened.map_err(failed)
+}
+
+/// What opening replicas looks at.
+pub(crate) struct AtRest {
+    pub(crate) store: Store,
+    /// Those whose state is damaged.
+    pub(crate) damaged: BTreeSet<ReplicaId>,
+    /// None where nobody wants them.
+    pub(crate) diaries: Option<Diaries>,
+}
+
+/// Whether all that opening a replica reads is whole: the same code reads it, and stops nothing.
+async fn can_be_opened(store: &Store, id: ReplicaId) -> bool {
+    // Asking for one that is not there would make it.
+    if !store.replicas().contains(&id) {
+        return true;
+    }
+    let replica = store.replica(id);
+    let looking = move || {
+        let probe = replica.probe();
+        drop(Group::open(GroupId(id.group), &probe, Rules::default()));
+        probe.damage()
+    };
+    // An error: the runtime is closing.
+    let Ok(damage) = tokio::task::spawn_blocking(looking).await else { return true };
+    if let Some(damage) = &damage {
+        tracing::error!(group = id.group, %damage, "found at the start");
+    }
+    damage.is_none()
 }
 
 /// What the store does when it cannot go on: notes that there may be damage, and stops the node.

@@ -30,7 +30,7 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 
 /// Reads one replica through, in the background.
 async fn pass(cluster: &Arc<Cluster>, id: GroupId) {
-    let Some(mut scrub) = begin(cluster, id) else { return };
+    let Some((generation, mut scrub)) = begin(cluster, id) else { return };
     loop {
         let started = Instant::now();
         let stepped = tokio::task::spawn_blocking(move || {
@@ -40,7 +40,7 @@ async fn pass(cluster: &Arc<Cluster>, id: GroupId) {
         // An error: the runtime is closing.
         let Ok((read, more)) = stepped.await else { return };
         scrub = read;
-        if !sound(cluster, id, scrub.report()) || !more {
+        if !sound(cluster, id, generation, scrub.report()) || !more {
             let ScrubReport { records, bytes, .. } = scrub.report();
             tracing::debug!(group = %id, records, bytes, "scrubbed");
             return;
@@ -52,24 +52,30 @@ async fn pass(cluster: &Arc<Cluster>, id: GroupId) {
 /// Reads one replica through, at once: whether all of it is what was written. For whoever is about
 /// to read all of it by a way that stops the node at damage.
 pub(crate) async fn is_sound(cluster: &Arc<Cluster>, id: GroupId) -> bool {
-    let Some(mut scrub) = begin(cluster, id) else { return false };
+    let Some((generation, mut scrub)) = begin(cluster, id) else { return false };
     let read = tokio::task::spawn_blocking(move || {
         while scrub.report().first_damage.is_none() && scrub.step() {}
         scrub
     });
-    read.await.is_ok_and(|scrub| sound(cluster, id, scrub.report()))
+    read.await.is_ok_and(|scrub| sound(cluster, id, generation, scrub.report()))
 }
 
-/// `None` where an earlier generation has just been deleted: asking for it would make it anew.
-fn begin(cluster: &Cluster, id: GroupId) -> Option<Scrub> {
+/// Of the present generation. `None` where that has just been deleted: asking for it would make it
+/// anew.
+fn begin(cluster: &Cluster, id: GroupId) -> Option<(u32, Scrub)> {
     let generation = cluster.groups[&id].id().generation();
     let replica = ReplicaId { group: id.0, generation };
-    cluster.store.replicas().contains(&replica).then(|| cluster.store.replica(replica).scrub())
+    let held = cluster.store.replicas().contains(&replica);
+    held.then(|| (generation, cluster.store.replica(replica).scrub()))
 }
 
-/// Sets a damaged replica aside.
-fn sound(cluster: &Arc<Cluster>, id: GroupId, report: &ScrubReport) -> bool {
+/// Sets a damaged replica aside, unless it was replaced meanwhile: the next generation has none of
+/// its rows.
+fn sound(cluster: &Arc<Cluster>, id: GroupId, generation: u32, report: &ScrubReport) -> bool {
     let Some(damage) = &report.first_damage else { return true };
+    if cluster.groups[&id].id().generation() != generation {
+        return false;
+    }
     let index = cluster.groups[&id].view().mark().map_or(0, |mark| mark.index);
     cluster.set_aside(id, Divergence { index, what: damage.to_string() });
     false

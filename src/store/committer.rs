@@ -182,6 +182,7 @@ impl Committer {
         bytes: usize,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StorageError>,
     ) -> Option<T> {
+        fail_point!("store::disk_free", |_| None);
         // Pages are copied whole, and those above them.
         let needed = 2 * bytes as u64 + COMMIT_OVERHEAD_BYTES;
         match self.try_transact(name, work) {

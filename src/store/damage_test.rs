@@ -11,7 +11,10 @@ use vatic_core::state::Read;
 use crate::fixture::{
     ID, entries, eventually, manual, mark, noted, open, panics, put, temp_dir, unfenced, unlocked,
 };
-use crate::{Damage, Limits, OpenError, Replica, ScrubReport, SnapshotError, SnapshotFile, Store};
+use crate::{
+    Damage, Limits, OpenError, Probe, Replica, ReplicaId, ScrubReport, SnapshotError, SnapshotFile,
+    Store,
+};
 
 const KEYS: u32 = 300;
 
@@ -90,6 +93,91 @@ fn hidden_state_is_neither_read_nor_changed_and_marks_go_on() {
     let replica = unfenced(&open(dir.path(), manual()));
     assert_eq!(replica.applied(), Some(mark(7)));
     assert_eq!(replica.view().get(b"key 0001"), Some(value(1).into_bytes()), "it is as it was");
+}
+
+/// Two replicas that lie one behind the other, in a store that was closed; of each the rows that
+/// `prepare` writes. The later one's first row has rotted.
+fn prepare_beside_a_damaged_one(dir: &Path) -> ReplicaId {
+    let behind = ReplicaId { group: ID.group + 1, generation: 1 };
+    let store = open(dir, manual());
+    fill(&unfenced(&store), 7);
+    let replica = store.replica(behind);
+    replica.set_fence(|| u64::MAX);
+    let mut writer = replica.writer();
+    put(&mut writer, "a", "the first row of another replica");
+    writer.publish(mark(7));
+    drop(writer);
+    assert_eq!(store.flush_now().held_back, []);
+    drop((replica, store));
+    rot(&dir.join("data.mdb"), "the first row of another replica", 5);
+    behind
+}
+
+/// What is read ends with the first row behind it, which nobody asked for.
+#[test]
+fn damage_in_a_neighbours_first_row_is_the_neighbours_alone() {
+    let dir = temp_dir();
+    let behind = prepare_beside_a_damaged_one(dir.path());
+    let (reasons, action) = noted();
+    let store = unlocked(|| Store::open_with(dir.path(), manual(), action.clone())).unwrap();
+    let replica = unfenced(&store);
+    assert_eq!(entries(&replica.view()).len() as u32, KEYS);
+    assert_eq!(scrub(&replica).1.damaged, 0);
+    assert_eq!(scrub(&store.replica(behind)).1.damaged, 1);
+    // One that is made anew lies beside what is left of the damaged one.
+    let fresh = store.replica(ReplicaId { generation: 2, ..ID });
+    assert_eq!((entries(&fresh.view()), scrub(&fresh).1.damaged), (vec![], 0));
+    // What is left of it once it is removed is nobody's, until it is swept.
+    store.remove_replica(behind);
+    assert_eq!((entries(&fresh.view()), scrub(&fresh).1.damaged), (vec![], 0));
+    assert!(reasons.lock().unwrap().is_empty(), "{reasons:?}");
+}
+
+/// A key that rotted seems to be of a replica that nobody knows.
+#[test]
+fn damaged_key_that_seems_to_lie_behind_its_replica_is_not_taken_for_a_neighbours() {
+    let dir = temp_dir();
+    prepare(dir.path());
+    // The generation, in the row of the last key.
+    let file = dir.path().join("data.mdb");
+    let mut bytes = fs::read(&file).unwrap();
+    let key = format!("key {:04}", KEYS - 1);
+    let places: Vec<usize> =
+        (12..bytes.len()).filter(|at| bytes[*at..].starts_with(key.as_bytes())).collect();
+    places.iter().for_each(|place| bytes[place - 5] ^= 0x40);
+    fs::write(&file, bytes).unwrap();
+    let (reasons, action) = noted();
+    let store = unlocked(|| Store::open_with(dir.path(), manual(), action.clone())).unwrap();
+    let replica = unfenced(&store);
+    assert!(scrub(&replica).1.damaged > 0);
+    assert!(panics(|| entries(&replica.view())), "an entry is not missed in silence");
+    assert_eq!(reasons.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn probe_keeps_the_damage_that_a_view_would_stop_at() {
+    let dir = temp_dir();
+    prepare(dir.path());
+    let whole = unfenced(&open(dir.path(), manual())).probe();
+    let scanned = |probe: &Probe| {
+        let mut rows = 0;
+        probe.scan(b"key 0000", b"l", &mut |_, _| {
+            rows += 1;
+            true
+        });
+        rows
+    };
+    assert_eq!((scanned(&whole), whole.damage()), (KEYS, None));
+    drop(whole);
+    rot(&dir.path().join("data.mdb"), "the value of 0123", 5);
+    let store = open(dir.path(), manual());
+    let probe = unfenced(&store).probe();
+    assert_eq!(probe.get(b"key 0122"), Some(value(122).into_bytes()));
+    assert_eq!((probe.get(b"key 0123"), probe.damage().map(|it| it.key)), {
+        (None, Some(b"key 0123".to_vec()))
+    });
+    let probe = unfenced(&store).probe();
+    assert!(scanned(&probe) < KEYS && probe.damage().is_some());
 }
 
 #[test]

@@ -194,14 +194,25 @@ impl Base {
         }
         let txn = self.shard(shard);
         let (mut entries, mut bytes) = (0, 0);
-        for item in self.tables.state.range(&txn, &bounds(&first, None))? {
+        let mut rows = self.tables.state.range(&txn, &bounds(&first, None))?;
+        while let Some(item) = rows.next() {
             if entries == entries_max || bytes >= bytes_max {
                 return Ok(true);
             }
             let (key, sealed) = item?;
+            let is_past = |key: &[u8]| key >= last.as_slice();
             // Of the entry that ends the range too: were its key damaged, others might follow it.
-            let value = unseal("state", key, sealed)?;
-            if key >= last.as_slice() {
+            let value = match unseal("state", key, sealed) {
+                Err(_) if is_past(key) && self.is_of_another(&txn, prefix, key)? => {
+                    let next = rows.next().transpose()?;
+                    match next.is_none_or(|(next, _)| is_past(next)) {
+                        true => return Ok(false),
+                        false => return Err(damaged("state", key)),
+                    }
+                }
+                read => read?,
+            };
+            if is_past(key) {
                 return Ok(false);
             }
             entries += 1;
@@ -223,22 +234,24 @@ impl Base {
         prefix.join(from, &mut first);
         let mut read = Scrubbed::default();
         let txn = self.shard(shard);
-        let mut check = |key: &[u8], sealed: &[u8]| {
+        let is_past = |key: &[u8]| key >= last.as_slice();
+        // A damaged key may seem to lie before the range, or behind it.
+        if let Some((key, sealed)) = self.tables.state.get_lower_than(&txn, &first)?
+            && layout::unseal(key, sealed).is_none()
+            && !self.is_of_another(&txn, prefix, key)?
+        {
+            read.damaged.push(Damage::of_value("state", key));
+        }
+        let mut rows = self.tables.state.range(&txn, &bounds(&first, None))?.peekable();
+        while let Some(item) = rows.next() {
+            let (key, sealed) = item?;
             let whole = layout::unseal(key, sealed).is_some();
+            let mut is_last = || !matches!(rows.peek(), Some(Ok((next, _))) if !is_past(next));
+            if is_past(key) && (whole || self.is_of_another(&txn, prefix, key)? && is_last()) {
+                break;
+            }
             if !whole {
                 read.damaged.push(Damage::of_value("state", key));
-            }
-            whole
-        };
-        // A damaged key may seem to lie before the range, or behind it.
-        if let Some((key, sealed)) = self.tables.state.get_lower_than(&txn, &first)? {
-            check(key, sealed);
-        }
-        for item in self.tables.state.range(&txn, &bounds(&first, None))? {
-            let (key, sealed) = item?;
-            let whole = check(key, sealed);
-            if whole && key >= last.as_slice() {
-                break;
             }
             read.records += 1;
             read.bytes += (key.len() + sealed.len()) as u64;
@@ -249,6 +262,30 @@ impl Base {
             }
         }
         Ok(read)
+    }
+
+    /// Whether a damaged row is the neighbour's, by a key that is of another incarnation which the
+    /// store knows. Its own damage must not stop whoever reads up to it, which a replica that is
+    /// made anew beside the damaged one does at once. A key of this range that rotted is not taken
+    /// for one: no two incarnations have a number in common, so two parts of it would have to rot,
+    /// and into those of one replica.
+    fn is_of_another(
+        &self,
+        txn: &RoTxn<'_, WithoutTls>,
+        prefix: &Prefix,
+        key: &[u8],
+    ) -> Result<bool, StorageError> {
+        let Some((found, _)) = key.split_first_chunk::<PREFIX_BYTES>() else { return Ok(false) };
+        if *found == prefix.0 {
+            return Ok(false);
+        }
+        if self.tables.garbage.get(txn, found)?.is_some() {
+            return Ok(true);
+        }
+        let (replica, incarnation) = found.split_at(PREFIX_BYTES - 4);
+        let sealed = self.tables.replicas.get(txn, replica)?;
+        let pointer = sealed.and_then(|sealed| decode_pointer(replica, sealed).ok());
+        Ok(pointer.is_some_and(|pointer| pointer.incarnation.0.to_be_bytes() == *incarnation))
     }
 
     /// The record of one replica.

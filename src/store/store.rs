@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
+use fail::fail_point;
 use rustix::fs::FlockOperation;
 use vatic_sync::Level;
 
@@ -215,6 +216,7 @@ impl Shared {
 
     /// Bytes that are free on the disk just now.
     pub(crate) fn disk_free(&self) -> u64 {
+        fail_point!("store::disk_free", |_| 0);
         // Unknown is not full: a disk that cannot be asked must not refuse all work.
         let disk = rustix::fs::statvfs(&self.dir);
         disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))

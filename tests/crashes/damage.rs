@@ -55,6 +55,28 @@ pub(crate) async fn flipped_byte_at_rest_is_found_named_and_mended(cluster: &Clu
     cluster.wait_agreed().await;
 }
 
+/// Where a group keeps its configuration: each opening of the replica reads it.
+const CONFIG_KEY: &[u8] = b"c";
+
+/// No read and no scrub comes before the opening does, which looks before it reads: the node does
+/// not stop at all. The row is the first of its group, behind the last of another one's.
+pub(crate) async fn flipped_byte_in_what_each_opening_reads_is_mended(cluster: &Cluster) {
+    let victim = (cluster.leader(GROUP).await + 1) % NODES;
+    let before = until("it takes part", REBUILT_WITHIN, || generation(cluster, victim)).await;
+    cluster.ask_to_stop(victim);
+    until("the node is gone", SOON, || async { cluster.stopped(victim).then_some(()) }).await;
+    tamper::flip_row(&cluster.data_dir(victim), GROUP, CONFIG_KEY);
+    cluster.restart(victim);
+    until("the replica is rebuilt", REBUILT_WITHIN, || async {
+        cluster.assert_alive();
+        generation(cluster, victim).await.filter(|generation| *generation > before)
+    })
+    .await;
+    let told = "the state is damaged: the replica serves no more";
+    assert!(!cluster.logged(victim, told).is_empty(), "it was opened without its state");
+    cluster.wait_agreed().await;
+}
+
 /// A record that one replica has otherwise than it was committed, under a sound checksum.
 struct Altered {
     victim: usize,

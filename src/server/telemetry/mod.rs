@@ -40,6 +40,8 @@
 //! - `vatic_consensus_append_seconds`: an append to one follower, answered
 //! - `vatic_log_fsync_seconds`, `vatic_log_batch_records`: one fdatasync; records that share it
 //! - `vatic_log_written_bytes_total`, `vatic_log_segments`, `vatic_log_full`: the log on disk
+//! - `vatic_log_live_bytes`: of what is neither purged nor truncated, of `log_live_bytes_max`
+//! - `vatic_consensus_log_purges_total`: purges because that was too much
 //! - `vatic_store_flush_seconds`: one flush of overlays into LMDB
 //! - `vatic_store_overlay_bytes`, `vatic_store_map_used_bytes`, `vatic_store_disk_free_bytes`: what
 //!   the store takes, and has left

@@ -1,0 +1,89 @@
+//! Bounds what lives in the node's log by bytes.
+//!
+//! Why: openraft counts entries, and so bounds a log whose entries are all alike. A few of the
+//! largest ones take more disk than thousands of small ones, long before a snapshot is due.
+//!
+//! How: each replica looks at the log of its node from time to time. Where more lives in it than
+//! `log_live_bytes_max`, whoever holds more than an even share has its state flushed, and lets its
+//! oldest entries go until half of its share is left. So what was kept for followers that are
+//! behind gives way first; they are sent a snapshot then.
+//!
+//! Invariants: nothing is purged that is not in the flushed state (openraft purges no further than
+//! its snapshot, which is what is flushed); of several replicas that together are over, at least
+//! one is over its share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use vatic_log::{Log, ReplicaLog};
+use vatic_store::Replica;
+
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::snapshot::FLUSH_DEADLINE;
+use crate::types::Raft;
+
+pub(crate) struct LogBound {
+    pub(crate) log: Arc<Log>,
+    pub(crate) own: ReplicaLog,
+    pub(crate) replica: Replica,
+    pub(crate) raft: Raft,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Metrics,
+}
+
+/// The group's Raft has ended.
+struct Ended;
+
+impl LogBound {
+    pub(crate) async fn run(self) {
+        let pause = Duration::from_millis(self.limits.log_look_interval_ms);
+        loop {
+            tokio::time::sleep(pause).await;
+            let Some(upto) = self.due() else { continue };
+            if let Err(Ended) = self.purge(upto).await {
+                return;
+            }
+        }
+    }
+
+    /// Up to where this replica's entries should go; `None` where it may keep what it has.
+    fn due(&self) -> Option<u64> {
+        let max = self.limits.log_live_bytes_max;
+        // What is hidden until its replica is rebuilt is not flushed.
+        if self.log.live_bytes() <= max || self.replica.is_hidden() {
+            return None;
+        }
+        let share = max / self.log.replicas_with_entries().max(1) as u64;
+        let upto = (self.own.live_bytes() > share).then(|| self.own.last_beyond(share / 2))??;
+        let applied = self.replica.applied()?.index;
+        Some(upto.min(applied))
+    }
+
+    async fn purge(&self, upto: u64) -> Result<(), Ended> {
+        let mut metrics = self.raft.metrics();
+        let snapshot = || metrics.borrow_watched().snapshot.as_ref().map(|id| id.index);
+        if snapshot() < Some(upto) {
+            self.raft.trigger().snapshot().await.map_err(|_| Ended)?;
+            let covers = async {
+                loop {
+                    let seen = metrics.borrow_and_update().snapshot.as_ref().map(|id| id.index);
+                    if seen >= Some(upto) {
+                        return Ok(());
+                    }
+                    metrics.changed().await.map_err(|_| Ended)?;
+                }
+            };
+            // Not so far: the disk is full, or the log's fsync is awaited. It is tried again.
+            match tokio::time::timeout(FLUSH_DEADLINE, covers).await {
+                Ok(covered) => covered?,
+                Err(_) => return Ok(()),
+            }
+        }
+        self.metrics.log_purges.inc();
+        let (group, live_bytes) = (self.own.id().group, self.own.live_bytes());
+        tracing::info!(group, upto, live_bytes, "the log is over its bound: entries are purged");
+        self.raft.trigger().purge_log(upto).await.map_err(|_| Ended)
+    }
+}

@@ -1,0 +1,156 @@
+//! Disks without room: new work is refused, what was begun ends, and nothing is lost.
+//!
+//! The disk is full by failpoint, so that no test fills the machine that it runs on: whoever asks
+//! how much is free is told nothing, and flushes and new log segments fail for want of room.
+
+use tonic::Code;
+use vatic_proto::v1;
+use vatic_tests::cluster::{Cluster, GROUPS, NODES};
+use vatic_tests::load::Load;
+use vatic_tests::scrape::Scrape;
+use vatic_tests::values::{core_key, int, key, number, put};
+use vatic_tests::wait::{SOON, until};
+use vatic_tests::wire::{Stream, committed, refused};
+
+const CLIENTS: usize = 4;
+const FULL: [&str; 2] = ["store::disk_free=return", "log::disk_free=return"];
+
+async fn scrape(cluster: &Cluster, at: usize) -> Option<Scrape> {
+    let (status, text) = cluster.admin(at, "/metrics").await.ok()?;
+    (status == 200).then(|| Scrape::read(&text))
+}
+
+/// Waits until a node says whether it has room.
+async fn has_room(cluster: &Cluster, at: usize, room: f64) {
+    until("a node notices how full its disk is", SOON, || async {
+        let seen = scrape(cluster, at).await?;
+        (seen.is("vatic_has_room") == room).then_some(())
+    })
+    .await;
+}
+
+/// How many commands of a kind a node has proposed.
+async fn proposed(cluster: &Cluster, at: usize, kind: &str) -> f64 {
+    let seen = until("a node shows its counts", SOON, || scrape(cluster, at)).await;
+    seen.is(&format!("vatic_commands_total{{kind=\"{kind}\"}}"))
+}
+
+/// A group that another node than this one leads, and who does.
+async fn led_elsewhere(cluster: &Cluster, at: usize) -> (u32, usize) {
+    until("another node leads too", SOON, || async {
+        for group in 1..=GROUPS {
+            let leader = cluster.leader(group).await;
+            if leader != at {
+                return Some((group, leader));
+            }
+        }
+        None
+    })
+    .await
+}
+
+/// Writes a record of each group, the first of them being the transaction's home.
+async fn write(
+    cluster: &Cluster,
+    at: usize,
+    sort: &str,
+    groups: &[u32],
+) -> Result<v1::Outcome, tonic::Status> {
+    let mut stream = Stream::begin(cluster.channel(at)).await;
+    for group in groups {
+        let partition = cluster.partition(*group, 0).await;
+        stream.write(put(&key("full", &partition, sort), int(1))).await;
+    }
+    stream.seal().await;
+    stream.outcome().await
+}
+
+async fn is_refused(cluster: &Cluster, at: usize, sort: &str, groups: &[u32]) {
+    let answer = write(cluster, at, sort, groups).await;
+    let error = refused(&answer.expect_err("there is no room"));
+    assert_eq!((error.code, error.reason.as_str()), (Code::ResourceExhausted, "QUEUE_FULL"));
+    assert_eq!(error.metadata["limit"], "disk_reserve_bytes", "{error:?}");
+}
+
+/// A node whose disk is full refuses what is new alone; others' transactions that need it there are
+/// given up and decided, which takes room too.
+async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
+    let before = [proposed(cluster, full, "force").await, proposed(cluster, full, "decide").await];
+    let (home, gateway) = led_elsewhere(cluster, full).await;
+    let led = (1..=GROUPS).filter(|group| *group != home);
+    let mut there = None;
+    for group in led {
+        if cluster.leader(group).await == full {
+            there = Some(group);
+        }
+    }
+    let there = there.expect("the node leads what it should");
+    is_refused(cluster, gateway, "alone", &[there]).await;
+    let outcome = write(cluster, gateway, "shared", &[home, there]).await;
+    let outcome = outcome.expect("its home has room");
+    assert_eq!(outcome.state(), v1::outcome::State::RolledBack, "{outcome:?}");
+    until("the full node has decided", SOON, || async {
+        let after =
+            [proposed(cluster, full, "force").await, proposed(cluster, full, "decide").await];
+        (after[0] > before[0] && after[1] > before[1]).then_some(())
+    })
+    .await;
+}
+
+pub(crate) async fn full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves(
+    cluster: &Cluster,
+) {
+    let load = Load::start(cluster, "filled", "filled-names", CLIENTS).await;
+    load.progress(cluster, 20).await;
+    for group in 1..=GROUPS {
+        committed(&write(cluster, 0, "before", &[group]).await.expect("there is room"));
+    }
+    let full = cluster.leader(1).await;
+    cluster.arm(full, &FULL.join(";")).await;
+    has_room(cluster, full, 0.0).await;
+    one_full_node_refuses_and_decides(cluster, full).await;
+
+    for at in (0..NODES).filter(|at| *at != full) {
+        cluster.arm(at, &FULL.join(";")).await;
+        has_room(cluster, at, 0.0).await;
+    }
+    for group in 1..=GROUPS {
+        is_refused(cluster, 0, "while", &[group]).await;
+    }
+    // What had voted is decided, so that reads wait for nobody; and all is there.
+    let stopped = load.stop().await;
+    cluster.wait_agreed().await;
+    are_there(cluster, "before").await;
+
+    // What is not flushed is in the log.
+    cluster.kill(full);
+    cluster.arm_next_start(full, &FULL.join(";"));
+    cluster.restart(full);
+    cluster.wait_ready().await;
+    has_room(cluster, full, 0.0).await;
+    is_refused(cluster, full, "while", &[1]).await;
+    cluster.wait_agreed().await;
+
+    for at in 0..NODES {
+        for point in FULL {
+            cluster.disarm(at, point).await;
+        }
+        has_room(cluster, at, 1.0).await;
+    }
+    for group in 1..=GROUPS {
+        committed(&write(cluster, 0, "after", &[group]).await.expect("there is room again"));
+    }
+    let balance = stopped.check(cluster).await;
+    assert!(balance.acknowledged >= 20, "{balance:?}");
+    are_there(cluster, "before").await;
+    cluster.wait_agreed().await;
+}
+
+async fn are_there(cluster: &Cluster, sort: &str) {
+    let client = cluster.client();
+    for group in 1..=GROUPS {
+        let name = core_key(&key("full", &cluster.partition(group, 0).await, sort));
+        let found = client.get(&name).await.expect("reads need no room");
+        assert_eq!(number(found.as_ref()), 1, "{name:?} was acknowledged");
+    }
+}
