@@ -16,6 +16,8 @@ mod explained;
 mod forecasts;
 #[path = "service/metrics.rs"]
 mod metrics;
+#[path = "service/odds.rs"]
+mod odds;
 #[path = "service/pipelines.rs"]
 mod pipelines;
 #[path = "service/policies.rs"]
@@ -115,6 +117,7 @@ fn surroundings() -> Vec<suite::Test> {
         forecasts::stream_that_asks_for_it_ends_before_its_seal,
         forecasts::strange_stream_is_invalid_and_listed_and_ordinary_ones_are_not,
         forecasts::stream_that_asks_for_nothing_is_told_nothing,
+        odds::forecast_tells_how_likely_a_conflict_is_by_what_was_touched,
         metrics::counters_move_with_a_commit_and_a_rollback,
         metrics::drivers_groups_and_disk_are_told,
         metrics::stalled_transaction_is_in_the_slow_log_with_where_its_time_went,

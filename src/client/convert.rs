@@ -170,6 +170,7 @@ pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
         exemplars: frame.exemplars,
         forecaster: frame.forecaster,
         spread: frame.spread,
+        conflict_ppm: frame.conflict_ppm,
     }
 }
 

@@ -255,6 +255,7 @@ impl Session {
         let (draft, guide) = (self.draft.as_mut().ok_or_else(no_begin)?, &mut self.guide);
         let accepted = draft.push_seen(delta, Some(seq), digest, |delta| guide.step(delta))?;
         self.guide.touch(&self.gateway.cluster, accepted.group);
+        self.guide.weigh(&self.gateway.cluster, draft, &self.principal);
         let ends = self.ends;
         if let Some(draft) = self.draft.as_mut() {
             let staging = Instant::now();

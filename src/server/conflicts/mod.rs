@@ -35,6 +35,7 @@ use vatic_core::{
         Verdict, fixed,
     },
     delta::{Delta, Rejection},
+    estimate,
     history::{Event, Foreseen, Row, What},
     id::{GroupId, Tid},
     key::Key,
@@ -188,6 +189,21 @@ impl Conflicts {
             reasons,
             model_version: model.version,
         }
+    }
+
+    /// How likely a transaction of these touches is to meet a conflict on any of their records, as
+    /// if they were independent; in parts per million, `None` without a model.
+    pub(crate) fn odds(&self, user: u64, mut touches: Vec<Touch>) -> Option<u32> {
+        touches.sort_unstable();
+        let (model, now_us) = (self.learning.model(), time::now().0);
+        let records = touches.chunk_by(|one, other| one.record == other.record);
+        self.with(|present| {
+            let score = |touches: &[Touch]| {
+                let (touches, by) = (touches.to_vec(), By::Model(&model));
+                present.claims.weigh_touches(user, touches, by, 0, now_us).0.score_ppm
+            };
+            estimate::any(records.map(score))
+        })
     }
 
     /// What this node learnt.

@@ -4,6 +4,7 @@ use super::{
     counters::Counters,
     judge::judged_by,
     learner::{Asked, Foresight},
+    odds,
     study::{Line, Told},
     walk::{Ended, Walk},
     watch::Watch,
@@ -37,8 +38,17 @@ pub(crate) struct Wants {
 /// What there is to tell a stream.
 #[derive(Debug)]
 pub(crate) enum News {
-    Forecast(Arc<Told>),
+    Forecast(Foretold),
     Disturbed(Disturbed),
+}
+
+/// A forecast, as a client is told it.
+#[derive(Debug)]
+pub(crate) struct Foretold {
+    pub(crate) told: Arc<Told>,
+    /// That the stream meets a conflict, by what it had touched, in parts per million; where that
+    /// was known by now.
+    pub(crate) conflict_ppm: Option<u32>,
 }
 
 /// See the file's head.
@@ -55,6 +65,9 @@ pub(crate) struct Guide {
     /// Forecasts are asked for, whatever it writes.
     asks: bool,
     asked: usize,
+    /// A forecast was asked for after so many transitions, and is to be told how likely a conflict
+    /// is.
+    unweighed: Option<usize>,
     line: Arc<Line>,
     /// Forecasts that the stream has taken.
     taken: usize,
@@ -73,6 +86,7 @@ impl Guide {
             walk: None,
             asks: false,
             asked: 0,
+            unweighed: None,
             line: Arc::default(),
             taken: 0,
             watch: None,
@@ -134,7 +148,16 @@ impl Guide {
         };
         if let Some(class) = walk.class().filter(|_| due) {
             let (steps, line) = (walk.steps[..seen].to_vec(), self.line.clone());
-            self.asked += usize::from(self.foresight.ask(Asked::Forecast { class, steps, line }));
+            let asked = self.foresight.ask(Asked::Forecast { class, steps, line });
+            self.asked += usize::from(asked);
+            self.unweighed = (asked && self.wants.forecasts).then_some(seen);
+        }
+    }
+
+    /// To be told after each step: leaders weigh the stream where a forecast of it is due.
+    pub(crate) fn weigh(&mut self, cluster: &Arc<Cluster>, draft: &Draft, principal: &str) {
+        if let Some(prefix) = self.unweighed.take() {
+            odds::ask(cluster, &self.line, (prefix, principal), draft);
         }
     }
 
@@ -164,8 +187,8 @@ impl Guide {
     /// Waits for what there is to tell. Nothing is lost where the wait is given up.
     pub(crate) async fn news(&mut self) -> News {
         loop {
-            if let Some(told) = self.forecast() {
-                return News::Forecast(told);
+            if let Some(foretold) = self.foretold(Line::odds) {
+                return News::Forecast(foretold);
             }
             let (line, wanted) = (&self.line, self.wants.forecasts);
             let more = async {
@@ -191,11 +214,17 @@ impl Guide {
         }
     }
 
-    /// A forecast that was made, is wanted and was not taken.
-    pub(crate) fn forecast(&mut self) -> Option<Arc<Told>> {
+    /// A forecast that was made, is wanted and was not taken, with what is known of it by now.
+    pub(crate) fn forecast(&mut self) -> Option<Foretold> {
+        self.foretold(|line, prefix| line.odds(prefix).or(Some(None)))
+    }
+
+    /// The next one, once its odds are settled: nothing where they are not yet.
+    fn foretold(&mut self, odds: fn(&Line, usize) -> Option<Option<u32>>) -> Option<Foretold> {
         let told = self.line.at(self.taken).filter(|_| self.wants.forecasts)?;
+        let conflict_ppm = odds(&self.line, told.outlook.prefix)?;
         self.taken += 1;
-        Some(told)
+        Some(Foretold { told, conflict_ppm })
     }
 
     /// The stream is sealed: it is judged if it was forecast, and may be learnt from. What its

@@ -5,6 +5,7 @@
 //! `classes` and `judge`) and is reached over bounded channels alone. `watch` looks at what a
 //! stream read. `anomalies` keeps what was strange. `kinds` gives steps their numbers and names.
 //!
+//! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
 //! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
 //! transaction out before its votes.
 //!
@@ -22,6 +23,7 @@ mod guide;
 mod judge;
 mod kinds;
 mod learner;
+mod odds;
 mod resolve;
 mod study;
 mod tolerances;

@@ -4,7 +4,10 @@ use super::{
     anomalies::Anomalies, classes::Classes, counters::Counters, judge::Judge, walk::Ended,
 };
 use crate::time;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::Notify;
 use vatic_core::{footprint::Footprint, verdict::Judgement};
 use vatic_learn::forecast::{Made, Outlook, Panel, Prefix, Step, ask_at};
@@ -39,12 +42,46 @@ struct Answers {
     told: Vec<Arc<Told>>,
     /// How often too little was known.
     unknown: usize,
+    /// Those after so many transitions that leaders weigh, or have weighed.
+    odds: BTreeMap<usize, Odds>,
+}
+
+/// How likely a stream is to meet a conflict.
+#[derive(Clone, Copy, Debug)]
+enum Odds {
+    /// They have not answered.
+    UnderWay,
+    /// In parts per million; `None`: nobody knows.
+    Known(Option<u32>),
 }
 
 impl Line {
     /// The forecast at a place, in the order in which they were made.
     pub(crate) fn at(&self, place: usize) -> Option<Arc<Told>> {
         self.answers.lock().expect("no holder panics").told.get(place).cloned()
+    }
+
+    /// How likely it was to meet a conflict after so many transitions, in parts per million; nothing
+    /// at all where that may be known in a moment.
+    pub(crate) fn odds(&self, prefix: usize) -> Option<Option<u32>> {
+        match self.answers.lock().expect("no holder panics").odds.get(&prefix) {
+            Some(Odds::UnderWay) => None,
+            Some(Odds::Known(odds_ppm)) => Some(*odds_ppm),
+            None => Some(None),
+        }
+    }
+
+    /// Leaders are asked how likely that is.
+    pub(super) fn weigh(&self, prefix: usize) {
+        self.answers.lock().expect("no holder panics").odds.insert(prefix, Odds::UnderWay);
+    }
+
+    /// They answered, or did not in time.
+    pub(super) fn weighed(&self, prefix: usize, odds_ppm: Option<u32>) {
+        let mut answers = self.answers.lock().expect("no holder panics");
+        answers.odds.insert(prefix, Odds::Known(odds_ppm));
+        drop(answers);
+        self.more.notify_one();
     }
 
     /// The last one that was made after at most so many steps.
