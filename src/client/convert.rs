@@ -133,14 +133,14 @@ pub(crate) fn strategy_out(strategy: Option<Strategy>) -> v1::Strategy {
 }
 
 pub(crate) fn policy_in(policy: &v1::Policy) -> Result<Policy, Malformed> {
-    let validation = match policy.validation() {
-        v1::Validation::Observe => Validation::Observe,
-        v1::Validation::Resolve => Validation::Resolve,
-        v1::Validation::Enforce => Validation::Enforce,
-        v1::Validation::Unspecified => return Err("a policy without a validation"),
-    };
+    let validation = validation_in(policy.validation())?;
     let strategy = strategy_in(policy.strategy()).ok_or("a policy without a strategy")?;
     Ok(Policy { validation, strategy })
+}
+
+pub(crate) fn validation_in(told: v1::Validation) -> Result<Validation, Malformed> {
+    let named = |validation: &Validation| validation_out(Some(*validation)) == told;
+    Validation::ALL.into_iter().find(named).ok_or("no validation of a known name")
 }
 
 pub(crate) fn strategy_in(told: v1::Strategy) -> Option<Strategy> {

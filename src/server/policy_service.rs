@@ -101,7 +101,8 @@ fn bad(what: String) -> ApiError {
     ApiError::BadFrame { what }
 }
 
-fn told(validation: Validation) -> v1::Validation {
+/// A validation as clients name it.
+pub(crate) fn told(validation: Validation) -> v1::Validation {
     match validation {
         Validation::Observe => v1::Validation::Observe,
         Validation::Resolve => v1::Validation::Resolve,

@@ -14,6 +14,7 @@ mod history;
 mod keep;
 mod learner;
 mod shared;
+mod strayed;
 
 pub(crate) use keep::{start, write_all};
 pub(crate) use shared::follow;
@@ -365,6 +366,8 @@ fn sample(event: Event) -> Option<Sample> {
     let weight = match event.what {
         What::Conflict(_) => 1,
         What::Accepted { weight } => weight.max(1),
+        // It says nothing of others.
+        What::Strayed(_) => return None,
     };
     let Foreseen { features, propensity_ppm, .. } = *foreseen;
     // Who stands for others as well was seen as seldom.
