@@ -69,6 +69,7 @@ fn transactions() -> Vec<suite::Test> {
         explained::explanation_changes_nothing_and_names_each_record,
         explained::model_that_is_not_there_is_not_pinned,
         policies::collection_that_enforces_forecasts_refuses_what_strays,
+        policies::collection_that_quarantines_keeps_aside_what_strays,
         strategies::strategy_decides_what_a_change_of_what_was_read_comes_to,
         strategies::snapshot_shows_one_moment_and_allows_write_skew,
         strategies::lock_has_the_second_wait_for_the_first,

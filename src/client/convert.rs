@@ -153,6 +153,7 @@ pub(crate) fn validation_out(validation: Option<Validation>) -> v1::Validation {
         Some(Validation::Observe) => v1::Validation::Observe,
         Some(Validation::Resolve) => v1::Validation::Resolve,
         Some(Validation::Enforce) => v1::Validation::Enforce,
+        Some(Validation::Quarantine) => v1::Validation::Quarantine,
     }
 }
 
@@ -217,6 +218,7 @@ pub(crate) fn anomaly_in(node_id: u64, anomaly: v1::Anomaly) -> Result<Anomaly, 
         verdict: verdict_in(anomaly.verdict.ok_or("an anomaly without verdict")?),
         p_value: anomaly.p_value,
         drifting: anomaly.drifting,
+        quarantined: anomaly.quarantined,
         strays: anomaly.strays.into_iter().map(|stray| (stray.token, stray.more)).collect(),
     })
 }
@@ -241,6 +243,7 @@ fn cause_in(cause: v1::RollbackCause) -> Cause {
         v1::RollbackCause::ClientAbort => Cause::ClientAbort,
         v1::RollbackCause::IdleTimeout => Cause::IdleTimeout,
         v1::RollbackCause::WriteConflict => Cause::WriteConflict,
+        v1::RollbackCause::Quarantined => Cause::Quarantined,
     }
 }
 

@@ -85,6 +85,7 @@ fn change(policy: &v1::Policy) -> Result<PolicyChange, ApiError> {
         Ok(v1::Validation::Observe) => Some(Validation::Observe),
         Ok(v1::Validation::Resolve) => Some(Validation::Resolve),
         Ok(v1::Validation::Enforce) => Some(Validation::Enforce),
+        Ok(v1::Validation::Quarantine) => Some(Validation::Quarantine),
         Err(_) => return unknown("validation", policy.validation),
     };
     let strategy = match v1::Strategy::try_from(policy.strategy) {
@@ -107,5 +108,6 @@ pub(crate) fn told(validation: Validation) -> v1::Validation {
         Validation::Observe => v1::Validation::Observe,
         Validation::Resolve => v1::Validation::Resolve,
         Validation::Enforce => v1::Validation::Enforce,
+        Validation::Quarantine => v1::Validation::Quarantine,
     }
 }

@@ -37,6 +37,7 @@ impl Conflicts {
             validation: match unforeseen {
                 // Its votes knew of a policy that this node may not have heard of yet.
                 Some(Why::Unforeseen { .. }) => Validation::Enforce,
+                Some(Why::Quarantined { .. }) => Validation::Quarantine,
                 _ => strictest(policies, parts),
             },
             rolled_back,

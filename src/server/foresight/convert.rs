@@ -92,6 +92,7 @@ pub(crate) fn anomaly(strange: &Arc<Strange>) -> v1::Anomaly {
         p_value: f64::from(found.anomaly.p_ppm) / MILLION,
         drifting: found.anomaly.drifting(),
         strays: found.strays.iter().map(stray).collect(),
+        quarantined: found.quarantined,
     }
 }
 

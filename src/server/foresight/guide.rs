@@ -3,7 +3,7 @@
 use super::{
     counters::Counters,
     judge::judged_by,
-    learner::{Asked, Foresight},
+    learner::{Asked, Foresight, Judged},
     odds,
     study::{Line, Told},
     walk::{Ended, Walk},
@@ -72,6 +72,8 @@ pub(crate) struct Guide {
     /// Forecasts that the stream has taken.
     taken: usize,
     watch: Option<Watch>,
+    /// How it was judged, until it has its outcome.
+    judged: Option<Judged>,
 }
 
 impl Guide {
@@ -90,6 +92,7 @@ impl Guide {
             line: Arc::default(),
             taken: 0,
             watch: None,
+            judged: None,
         }
     }
 
@@ -143,7 +146,7 @@ impl Guide {
             return;
         }
         let (seen, due) = match self.at_once {
-            true => (1, self.validation == Validation::Enforce && self.asked == 0),
+            true => (1, self.validation.refuses() && self.asked == 0),
             false => (walk.steps.len(), self.asks && ask_at(walk.steps.len())),
         };
         if let Some(class) = walk.class().filter(|_| due) {
@@ -246,9 +249,9 @@ impl Guide {
         let participants = groups.len() as u32;
         let ended = (!walk.oversized).then(|| {
             let Walk { steps, kinds, .. } = walk;
-            Arc::new(Ended { tid, class, steps, kinds, participants })
+            Arc::new(Ended { class, steps, kinds, participants })
         });
-        let enforced = self.validation == Validation::Enforce;
+        let enforced = self.validation.refuses();
         // One-shots may be very many.
         if let Some(ended) = ended.as_ref().filter(|_| !self.at_once || enforced) {
             self.foresight.teach(ended.clone());
@@ -265,16 +268,24 @@ impl Guide {
         let given = tolerances.given(tid.home, &groups, class, in_flight);
         let judgement = Box::new(draft.judge(class, told.outlook.fixed(), given).clone());
         let action = verdict::action(self.validation, &judgement.verdict);
-        if let Some(ended) = ended {
-            self.foresight.ask(Asked::Judged { ended, told, judgement });
-        }
+        self.judged = Some(Judged { tid, ended, told, judgement, quarantined: false });
         action
+    }
+
+    /// It has its outcome: its verdict is taken note of. `quarantined`: it was rolled back for that,
+    /// and is to be kept aside.
+    pub(crate) fn ended(&mut self, quarantined: bool) {
+        // What was too long is no measure of others.
+        let noted = self.judged.take().filter(|it| it.ended.is_some() || quarantined);
+        if let Some(judged) = noted {
+            self.foresight.ask(Asked::Judged(Judged { quarantined, ..judged }));
+        }
     }
 
     /// The last forecast from at most so many steps. Where the client or a policy wants the verdict
     /// it is worth a wait.
     async fn made_by(&self, steps: usize, ends: Instant) -> Option<Arc<Told>> {
-        let wanted = self.wants.forecasts || self.validation == Validation::Enforce;
+        let wanted = self.wants.forecasts || self.validation.refuses();
         let answered = async {
             while wanted && self.line.answered() < self.asked {
                 self.line.more.notified().await;

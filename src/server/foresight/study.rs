@@ -1,7 +1,8 @@
 //! All that is learnt on this node, and what is made of it. Owned by one thread.
 
 use super::{
-    anomalies::Anomalies, classes::Classes, counters::Counters, judge::Judge, walk::Ended,
+    anomalies::Anomalies, classes::Classes, counters::Counters, judge::Judge, learner::Judged,
+    walk::Ended,
 };
 use crate::time;
 use std::{
@@ -9,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::sync::Notify;
-use vatic_core::{footprint::Footprint, verdict::Judgement};
+use vatic_core::footprint::Footprint;
 use vatic_learn::forecast::{Made, Outlook, Panel, Prefix, Step, ask_at};
 
 /// Streams of a class that must have been learnt before one of it is forecast.
@@ -151,12 +152,12 @@ impl Study {
     }
 
     /// Takes note of a verdict.
-    pub(crate) fn judged(&mut self, ended: &Ended, outlook: &Outlook, judgement: &Judgement) {
-        match judgement.verdict.valid {
+    pub(crate) fn judged(&mut self, judged: &Judged) {
+        match judged.judgement.verdict.valid {
             true => self.counters.valid.inc(),
             false => self.counters.invalid.inc(),
         }
-        let found = self.judge.look(&mut self.classes, ended, outlook, judgement);
+        let found = self.judge.look(&mut self.classes, judged);
         if let Some(found) = found {
             self.anomalies.keep(time::now().0 / 1_000, found);
         }

@@ -2,7 +2,6 @@
 
 use super::kinds::Kind;
 use std::{collections::BTreeMap, sync::Arc};
-use vatic_core::id::Tid;
 use vatic_learn::forecast::{Prefix, Step, Symbol};
 
 /// Different steps of one stream: with more it is neither forecast nor learnt, which bounds what a
@@ -50,9 +49,8 @@ impl Walk {
 }
 
 /// A stream that was sealed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ended {
-    pub(crate) tid: Tid,
     pub(crate) class: u64,
     pub(crate) steps: Vec<Step>,
     pub(crate) kinds: BTreeMap<Symbol, Arc<Kind>>,
