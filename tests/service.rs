@@ -2,6 +2,8 @@
 //!
 //! All tests share one cluster and run beside each other, each on records of its own.
 
+#[path = "service/ahead.rs"]
+mod ahead;
 #[path = "service/commands.rs"]
 mod commands;
 #[path = "service/commits.rs"]
@@ -118,6 +120,7 @@ fn surroundings() -> Vec<suite::Test> {
         forecasts::stream_that_asks_for_it_ends_before_its_seal,
         forecasts::strange_stream_is_invalid_and_listed_and_ordinary_ones_are_not,
         forecasts::stream_that_asks_for_nothing_is_told_nothing,
+        ahead::group_that_a_forecast_names_is_contacted_before_it_is_touched,
         odds::forecast_tells_how_likely_a_conflict_is_by_what_was_touched,
         metrics::counters_move_with_a_commit_and_a_rollback,
         metrics::drivers_groups_and_disk_are_told,

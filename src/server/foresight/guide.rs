@@ -7,6 +7,7 @@ use super::{
     odds,
     study::{Line, Told},
     walk::{Ended, Walk},
+    warm::Warm,
     watch::Watch,
 };
 use crate::{cluster::Cluster, time};
@@ -72,6 +73,8 @@ pub(crate) struct Guide {
     /// Forecasts that the stream has taken.
     taken: usize,
     watch: Option<Watch>,
+    /// `None`: participants are not contacted ahead.
+    warm: Option<Warm>,
     /// How it was judged, until it has its outcome.
     judged: Option<Judged>,
 }
@@ -92,6 +95,7 @@ impl Guide {
             line: Arc::default(),
             taken: 0,
             watch: None,
+            warm: None,
             judged: None,
         }
     }
@@ -109,6 +113,8 @@ impl Guide {
                 false => self.foresight.counters.left_out.inc(),
             }
         }
+        let warms = || Warm::new(cluster, &self.foresight.tolerances, &self.foresight.counters);
+        self.warm = self.walk.as_ref().and_then(|_| warms());
         let watches = wants.warnings || wants.abort_early;
         self.watch = watches.then(|| Watch::start(cluster, self.foresight.counters.clone()));
     }
@@ -165,7 +171,8 @@ impl Guide {
     }
 
     /// A group takes part: what it tolerates will be wanted.
-    pub(crate) fn touch(&self, cluster: &Arc<Cluster>, group: GroupId) {
+    pub(crate) fn touch(&mut self, cluster: &Arc<Cluster>, group: GroupId) {
+        self.warm.iter_mut().for_each(|warm| warm.touched(group));
         if self.asked > 0 && self.walk.is_some() {
             self.foresight.tolerances.touch(cluster, group);
         }
@@ -190,10 +197,11 @@ impl Guide {
     /// Waits for what there is to tell. Nothing is lost where the wait is given up.
     pub(crate) async fn news(&mut self) -> News {
         loop {
+            self.warm_ahead();
             if let Some(foretold) = self.foretold(Line::odds) {
                 return News::Forecast(foretold);
             }
-            let (line, wanted) = (&self.line, self.wants.forecasts);
+            let (line, wanted) = (&self.line, self.wants.forecasts || self.warm.is_some());
             let more = async {
                 match wanted {
                     true => line.more.notified().await,
@@ -214,6 +222,15 @@ impl Guide {
                     None => self.watch = None,
                 },
             }
+        }
+    }
+
+    /// Groups that new forecasts name are contacted.
+    fn warm_ahead(&mut self) {
+        let Some(warm) = &mut self.warm else { return };
+        while let Some(told) = self.line.at(warm.looked) {
+            warm.looked += 1;
+            warm.expect(&told.groups);
         }
     }
 
@@ -239,6 +256,7 @@ impl Guide {
         ends: Instant,
     ) -> Action {
         self.watch = None;
+        self.warm.take().iter().for_each(|warm| warm.sealed(&draft.groups()));
         let (Some(walk), Some(tid)) = (self.walk.take(), draft.tid()) else {
             return Action::Proceed;
         };
@@ -246,10 +264,9 @@ impl Guide {
             return Action::Proceed;
         };
         let groups = draft.groups();
-        let participants = groups.len() as u32;
         let ended = (!walk.oversized).then(|| {
             let Walk { steps, kinds, .. } = walk;
-            Arc::new(Ended { class, steps, kinds, participants })
+            Arc::new(Ended { class, steps, kinds, groups: groups.clone() })
         });
         let enforced = self.validation.refuses();
         // One-shots may be very many.

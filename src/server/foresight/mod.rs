@@ -6,6 +6,7 @@
 //! stream read. `anomalies` keeps what was strange. `kinds` gives steps their numbers and names.
 //!
 //! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
+//! `warm` contacts groups that a forecast names before the stream gets there.
 //! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
 //! transaction out before its votes.
 //!
@@ -28,6 +29,7 @@ mod resolve;
 mod study;
 mod tolerances;
 mod walk;
+mod warm;
 mod watch;
 
 pub(crate) use anomalies::{Anomalies, Strange, WATCHERS_MAX as ANOMALY_WATCHERS_MAX};

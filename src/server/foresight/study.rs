@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::sync::Notify;
-use vatic_core::footprint::Footprint;
+use vatic_core::{footprint::Footprint, id::GroupId};
 use vatic_learn::forecast::{Made, Outlook, Panel, Prefix, Step, ask_at};
 
 /// Streams of a class that must have been learnt before one of it is forecast.
@@ -22,8 +22,10 @@ pub(crate) struct Told {
     pub(crate) outlook: Outlook,
     pub(crate) forecaster: &'static str,
     pub(crate) exemplars: u64,
-    /// Groups that will take part.
+    /// How many groups will take part.
     pub(crate) participants: u32,
+    /// Those that most likely will.
+    pub(crate) groups: Vec<GroupId>,
     /// How far the stream was from its last forecast's way, in steps.
     pub(crate) strayed: Option<f64>,
     /// Its footprint when the forecast was made.
@@ -145,6 +147,7 @@ impl Study {
             forecaster,
             exemplars: known.map_or(0, |class| class.exemplars),
             participants: known.map_or(0, |class| class.participants()),
+            groups: known.map_or(Vec::new(), |class| class.groups()),
             strayed,
             from,
         }));
@@ -169,7 +172,7 @@ impl Study {
         let asked = (1..whole.steps.len()).filter(|at| ask_at(*at));
         let made: Vec<Made> = asked.map(|at| self.panel.forecast_all(whole.first(at))).collect();
         self.panel.learn(whole, &made);
-        self.classes.of(ended.class).learnt(ended.participants);
+        self.classes.of(ended.class).learnt(&ended.groups);
         self.judge.name(ended);
         self.counters.learnt.inc();
     }

@@ -63,7 +63,7 @@ impl Node {
             class: walk.class().unwrap(),
             steps: walk.steps,
             kinds: walk.kinds,
-            participants: 2,
+            groups: vec![GroupId(1), GroupId(2)],
         }
     }
 
@@ -128,6 +128,7 @@ fn class_that_was_seen_eight_times_is_forecast_and_another_is_not() {
     let told = line.at(0).unwrap();
     assert_eq!((told.outlook.count.round(), told.outlook.prefix), (8.0, 1));
     assert_eq!((told.exemplars, told.participants, told.strayed), (8, 2, None));
+    assert_eq!(told.groups, [GroupId(1), GroupId(2)]);
     let other = Line::default();
     let unknown = node.walk(&[delta(Op::Delete)]);
     node.study.forecast(unknown.class().unwrap(), &unknown.steps, &other);

@@ -2,6 +2,7 @@
 
 use super::kinds::Kind;
 use std::{collections::BTreeMap, sync::Arc};
+use vatic_core::id::GroupId;
 use vatic_learn::forecast::{Prefix, Step, Symbol};
 
 /// Different steps of one stream: with more it is neither forecast nor learnt, which bounds what a
@@ -54,8 +55,8 @@ pub(crate) struct Ended {
     pub(crate) class: u64,
     pub(crate) steps: Vec<Step>,
     pub(crate) kinds: BTreeMap<Symbol, Arc<Kind>>,
-    /// Groups that take part.
-    pub(crate) participants: u32,
+    /// Those that take part.
+    pub(crate) groups: Vec<GroupId>,
 }
 
 impl Ended {
