@@ -263,8 +263,8 @@ impl Driver {
         if let (Some(Sealed { body, parts, .. }), Answer::Decided(decision)) =
             (&self.sealed, &answer)
         {
-            let policies = self.cluster.policies();
-            self.cluster.conflicts.ended(&policies, (body, parts.values()), decision);
+            let policies = || self.cluster.policies_in(body.tid.home);
+            self.cluster.conflicts.ended(policies, (body, parts.values()), decision);
         }
         self.look_after_holder(&answer);
         let receipt = self.receipt(&answer);

@@ -66,7 +66,7 @@ pub(crate) async fn vote(
     if let Quick::Finished(finished) = &quick {
         times.decided_at_once(tid, voted, &reply);
         if let (Some((body, part)), Answer::Decided(decision)) = (strayed, &finished.answer) {
-            cluster.conflicts.ended(&cluster.policies(), (&body, [&part]), decision);
+            cluster.conflicts.ended(|| cluster.policies_in(group), (&body, [&part]), decision);
         }
     }
     quick

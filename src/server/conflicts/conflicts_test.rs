@@ -182,10 +182,14 @@ fn what_strayed_is_noted_beside_its_conflict_and_teaches_nothing() {
     for decision in [Decision::RolledBack(cause.clone()), Decision::Committed { ts: Timestamp(1) }]
     {
         // The second time it is asked for again: it is told once.
-        conflicts.ended(&policies, (&lost.body, [&lost.part]), &decision);
+        conflicts.ended(|| policies.clone(), (&lost.body, [&lost.part]), &decision);
     }
     let kept = Body { judgement: Some(judged(true)), ..vote(2, &at).body };
-    conflicts.ended(&policies, (&kept, [&lost.part]), &Decision::Committed { ts: Timestamp(1) });
+    conflicts.ended(
+        || policies.clone(),
+        (&kept, [&lost.part]),
+        &Decision::Committed { ts: Timestamp(1) },
+    );
     let waiting = conflicts.history.waiting(GROUP);
     let mut strayed = waiting.iter().filter_map(Event::strayed);
     let noted = Strayed {

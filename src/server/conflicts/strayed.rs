@@ -15,10 +15,10 @@ use vatic_core::{
 impl Conflicts {
     /// To be told once of a sealed transaction that was driven here, when it is decided: notes it
     /// where its verdict is invalid. Of one that was staged the parts lack some, and so may the
-    /// policy that is noted.
+    /// policy that is noted. `policies`: those that the home group's votes are held to.
     pub(crate) fn ended<'a>(
         &self,
-        policies: &Policies,
+        policies: impl FnOnce() -> Policies,
         (body, parts): (&Body, impl IntoIterator<Item = &'a Part>),
         decision: &Decision,
     ) {
@@ -35,10 +35,10 @@ impl Conflicts {
             score: judgement.verdict.score,
             tolerance: judgement.verdict.tolerance,
             validation: match unforeseen {
-                // Its votes knew of a policy that this node may not have heard of yet.
+                // Its votes knew of a policy that this replica has not applied yet.
                 Some(Why::Unforeseen { .. }) => Validation::Enforce,
                 Some(Why::Quarantined { .. }) => Validation::Quarantine,
-                _ => strictest(policies, parts),
+                _ => strictest(&policies(), parts),
             },
             rolled_back,
         };
