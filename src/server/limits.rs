@@ -106,8 +106,8 @@ pub struct Limits {
     pub forecast_queue_max: u64,
     /// Transitions of a stream that is forecast and learnt from; longer ones are not.
     pub forecast_steps_max: u64,
-    /// Groups of one stream that are contacted before it touches them, since forecasts name them; 0:
-    /// none.
+    /// Groups of one stream that are contacted before it touches them, since forecasts name them;
+    /// 0: none.
     pub warm_groups_max: u64,
     /// Longest pause between two looks at what a stream read that wants to be warned.
     pub warning_look_ms: u64,

@@ -1,4 +1,4 @@
-//! How likely a running stream is told to be to meet a conflict: by the records that it has touched.
+//! How likely a running stream is told to be to meet a conflict: by the records that it touched.
 //!
 //! What is known of conflicts is the model's of the leader that sees them, so the test has it learn
 //! first: a record that everybody writes at once, and records that nobody else touches.

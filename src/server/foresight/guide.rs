@@ -289,8 +289,8 @@ impl Guide {
         action
     }
 
-    /// It has its outcome: its verdict is taken note of. `quarantined`: it was rolled back for that,
-    /// and is to be kept aside.
+    /// It has its outcome: its verdict is taken note of. `quarantined`: it was rolled back for
+    /// that, and is to be kept aside.
     pub(crate) fn ended(&mut self, quarantined: bool) {
         // What was too long is no measure of others.
         let noted = self.judged.take().filter(|it| it.ended.is_some() || quarantined);

@@ -64,8 +64,8 @@ impl Line {
         self.answers.lock().expect("no holder panics").told.get(place).cloned()
     }
 
-    /// How likely it was to meet a conflict after so many transitions, in parts per million; nothing
-    /// at all where that may be known in a moment.
+    /// How likely it was to meet a conflict after so many transitions, in parts per million;
+    /// nothing at all where that may be known in a moment.
     pub(crate) fn odds(&self, prefix: usize) -> Option<Option<u32>> {
         match self.answers.lock().expect("no holder panics").odds.get(&prefix) {
             Some(Odds::UnderWay) => None,
