@@ -141,7 +141,9 @@ pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(clust
 
 pub(crate) async fn collection_that_quarantines_keeps_aside_what_strays(cluster: &Cluster) {
     let name = key("guarded", &cluster.partition(1, 1).await, "");
-    let (client, record) = (&cluster.client_of(2), &core_key(&name));
+    // One-shots go to the leader.
+    let at = cluster.leader(1).await;
+    let (client, record) = (&cluster.client_of(at), &core_key(&name));
     teach(client, record).await;
     set(cluster, "guarded", "quarantine");
     // Two: as a stream and at once.
