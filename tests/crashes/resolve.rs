@@ -6,7 +6,7 @@ use std::time::Duration;
 use vatic_client::{Client, ClientError, Foresight, Verdict};
 use vatic_core::key::Key;
 use vatic_proto::v1::{self, delta::Operation, transact_request::Frame};
-use vatic_tests::cluster::{Cluster, NODES};
+use vatic_tests::cluster::Cluster;
 use vatic_tests::scrape::Scrape;
 use vatic_tests::values::{core_key, fields, int, key, operation, put};
 use vatic_tests::wait::{SOON, until};
@@ -60,8 +60,9 @@ pub(crate) async fn invalid_transaction_waits_for_whoever_decides_on_what_it_tou
     let cluster = &Cluster::start_with(&settings, "info").await;
     let name = key("resolved", &cluster.partition(1, 0).await, "");
     let other = key("resolved", &cluster.partition(2, 0).await, "");
-    let driver = cluster.leader(1).await;
-    let gateway = (driver + 1) % NODES;
+    // The driver's node is held up: it must not be who the other one asks.
+    let (driver, gateway) = (cluster.leader(2).await, cluster.leader(1).await);
+    assert_ne!(driver, gateway, "leaders are spread over the nodes");
     let (client, record) = (&cluster.client_of(gateway), &core_key(&name));
     until("enough was judged", SOON, || async {
         ordinary(client, record).await.unwrap()?.tolerance
@@ -73,8 +74,8 @@ pub(crate) async fn invalid_transaction_waits_for_whoever_decides_on_what_it_tou
     let armed = "server::decide=pause";
     cluster.arm(driver, armed).await;
     let mut undecided = Stream::begin(cluster.channel(gateway)).await;
-    undecided.write(put(&name, int(1))).await;
     undecided.write(put(&other, int(1))).await;
+    undecided.write(put(&name, int(1))).await;
     undecided.seal().await;
     until("it has voted", SOON, || async {
         let mut reader = Stream::begin(cluster.channel(gateway)).await;

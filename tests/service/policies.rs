@@ -151,8 +151,14 @@ pub(crate) async fn collection_that_quarantines_keeps_aside_what_strays(cluster:
     else {
         panic!("a strange one committed");
     };
-    let at_once = client.submit(&deltas(record, Some("odd"))).await;
-    let Err(ClientError::RolledBack(at_once)) = at_once else { panic!("{at_once:?}") };
+    let at_once = until("its gateway has heard of the policy", SOON, || async {
+        match client.submit(&deltas(record, Some("odd"))).await {
+            Err(ClientError::RolledBack(at_once)) => Some(at_once),
+            Ok(_) => None,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    let at_once = at_once.await;
     let mut tids = Vec::new();
     for rollback in [streamed, at_once] {
         assert_eq!((rollback.cause, rollback.retryable), (Cause::Quarantined, false));
