@@ -9,7 +9,7 @@ use vatic_proto::v1::{self, delta::Operation, transact_request::Frame};
 use vatic_tests::cluster::Cluster;
 use vatic_tests::scrape::Scrape;
 use vatic_tests::values::{core_key, fields, int, key, operation, put};
-use vatic_tests::wait::{SOON, until};
+use vatic_tests::wait::{SOON, until, within};
 use vatic_tests::wire::{Stream, committed};
 
 /// Longer than the test takes: nobody gives up, nobody recovers.
@@ -17,6 +17,10 @@ const WAIT_MS: u64 = 20_000;
 /// Transitions of an ordinary transaction, and of a strange one.
 const STEPS: usize = 8;
 const STRANGE: usize = 24;
+/// Holds up whoever drives a transaction to its commit.
+const ARMED: &str = "server::decide=pause";
+/// Transactions that are begun until one is held up.
+const HOLDS_MAX: usize = 10;
 /// A transaction that does not wait has its outcome long before.
 const HELD: Duration = Duration::from_millis(500);
 
@@ -54,6 +58,30 @@ async fn freed(cluster: &Cluster, at: usize) -> f64 {
     Scrape::read(&text).is("vatic_resolved_total{result=\"freed\"}")
 }
 
+/// A transaction whose votes are all Yes and whose decision is held up, and at which node.
+async fn held(cluster: &Cluster, gateway: usize, names: [&v1::Key; 2]) -> (usize, Stream) {
+    for _ in 0..HOLDS_MAX {
+        let driver = cluster.leader(2).await;
+        assert_ne!(driver, gateway, "leaders are where they should be");
+        cluster.arm(driver, ARMED).await;
+        let mut stream = Stream::begin(cluster.channel(gateway)).await;
+        for name in names {
+            stream.write(put(name, int(1))).await;
+        }
+        stream.seal().await;
+        let seen = within(HELD, || async {
+            let mut reader = Stream::begin(cluster.channel(gateway)).await;
+            reader.read(names[1]).await.pending.then_some(())
+        });
+        if seen.await.is_some() {
+            return (driver, stream);
+        }
+        // Another node led by then.
+        cluster.disarm(driver, ARMED).await;
+    }
+    panic!("{HOLDS_MAX} decisions were not held up");
+}
+
 pub(crate) async fn invalid_transaction_waits_for_whoever_decides_on_what_it_touches(_: &Cluster) {
     let settings =
         [("limits", "resolve_wait_ms", WAIT_MS), ("limits", "recover_after_ms", WAIT_MS)];
@@ -61,32 +89,25 @@ pub(crate) async fn invalid_transaction_waits_for_whoever_decides_on_what_it_tou
     let name = key("resolved", &cluster.partition(1, 0).await, "");
     let other = key("resolved", &cluster.partition(2, 0).await, "");
     // The driver's node is held up: it must not be who the other one asks.
-    let (driver, gateway) = (cluster.leader(2).await, cluster.leader(1).await);
-    assert_ne!(driver, gateway, "leaders are spread over the nodes");
+    let gateway = until("leaders are spread over the nodes", SOON, || async {
+        let (driver, gateway) = (cluster.leader(2).await, cluster.leader(1).await);
+        (driver != gateway).then_some(gateway)
+    })
+    .await;
     let (client, record) = (&cluster.client_of(gateway), &core_key(&name));
     until("enough was judged", SOON, || async {
         ordinary(client, record).await.unwrap()?.tolerance
     })
     .await;
 
-    let mut invalid = strange(cluster, gateway, &name).await;
     // Another one, of two groups, is decided, and its decision does not get there.
-    let armed = "server::decide=pause";
-    cluster.arm(driver, armed).await;
-    let mut undecided = Stream::begin(cluster.channel(gateway)).await;
-    undecided.write(put(&other, int(1))).await;
-    undecided.write(put(&name, int(1))).await;
-    undecided.seal().await;
-    until("it has voted", SOON, || async {
-        let mut reader = Stream::begin(cluster.channel(gateway)).await;
-        reader.read(&name).await.pending.then_some(())
-    })
-    .await;
+    let (driver, mut undecided) = held(cluster, gateway, [&other, &name]).await;
+    let mut invalid = strange(cluster, gateway, &name).await;
     let before = freed(cluster, gateway).await;
     invalid.seal().await;
     let early = tokio::time::timeout(HELD, invalid.outcome()).await;
     assert!(early.is_err(), "it did not wait: {early:?}");
-    cluster.disarm(driver, armed).await;
+    cluster.disarm(driver, ARMED).await;
 
     let outcome = invalid.outcome().await.unwrap();
     assert!(outcome.verdict.is_some_and(|verdict| !verdict.valid), "{outcome:?}");
