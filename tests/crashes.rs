@@ -18,6 +18,8 @@ mod large;
 mod overload;
 #[path = "crashes/recorded.rs"]
 mod recorded;
+#[path = "crashes/resolve.rs"]
+mod resolve;
 #[path = "crashes/stops.rs"]
 mod stops;
 #[path = "crashes/strangers.rs"]
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
             full::full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves,
+            resolve::invalid_transaction_waits_for_whoever_decides_on_what_it_touches,
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,
             strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,

@@ -2,6 +2,8 @@
 //!
 //! All tests share one cluster and run beside each other, each on records of its own.
 
+#[path = "service/ahead.rs"]
+mod ahead;
 #[path = "service/commands.rs"]
 mod commands;
 #[path = "service/commits.rs"]
@@ -16,6 +18,8 @@ mod explained;
 mod forecasts;
 #[path = "service/metrics.rs"]
 mod metrics;
+#[path = "service/odds.rs"]
+mod odds;
 #[path = "service/pipelines.rs"]
 mod pipelines;
 #[path = "service/policies.rs"]
@@ -67,6 +71,7 @@ fn transactions() -> Vec<suite::Test> {
         explained::explanation_changes_nothing_and_names_each_record,
         explained::model_that_is_not_there_is_not_pinned,
         policies::collection_that_enforces_forecasts_refuses_what_strays,
+        policies::collection_that_quarantines_keeps_aside_what_strays,
         strategies::strategy_decides_what_a_change_of_what_was_read_comes_to,
         strategies::snapshot_shows_one_moment_and_allows_write_skew,
         strategies::lock_has_the_second_wait_for_the_first,
@@ -115,6 +120,8 @@ fn surroundings() -> Vec<suite::Test> {
         forecasts::stream_that_asks_for_it_ends_before_its_seal,
         forecasts::strange_stream_is_invalid_and_listed_and_ordinary_ones_are_not,
         forecasts::stream_that_asks_for_nothing_is_told_nothing,
+        ahead::group_that_a_forecast_names_is_contacted_before_it_is_touched,
+        odds::forecast_tells_how_likely_a_conflict_is_by_what_was_touched,
         metrics::counters_move_with_a_commit_and_a_rollback,
         metrics::drivers_groups_and_disk_are_told,
         metrics::stalled_transaction_is_in_the_slow_log_with_where_its_time_went,

@@ -286,7 +286,7 @@ impl From<&Cause> for Reason {
             Why::Forced => Reason::Forced,
             Why::Abandoned => Reason::Abandoned,
             Why::OtherBody => Reason::OtherBody,
-            Why::Unforeseen { .. } => Reason::Strayed,
+            Why::Unforeseen { .. } | Why::Quarantined { .. } => Reason::Strayed,
             Why::RequestHeld { .. } | Why::RequestMismatch { .. } | Why::RequestExpired { .. } => {
                 Reason::Request
             }

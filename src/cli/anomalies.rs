@@ -29,6 +29,9 @@ pub(crate) enum AnomaliesCommand {
         /// The latest so many of each node; 0: all
         #[arg(long, default_value_t = 0)]
         limit: u32,
+        /// Those alone that a policy had rolled back and kept aside
+        #[arg(long)]
+        quarantined: bool,
     },
     /// Print those that the nodes keep, then each as it comes, until Ctrl-C
     Watch,
@@ -37,16 +40,22 @@ pub(crate) enum AnomaliesCommand {
 pub(crate) async fn run(command: &AnomaliesCommand, settings: &Settings) -> anyhow::Result<()> {
     let client = settings.connect().await?;
     match command {
-        AnomaliesCommand::Ls { limit } => ls(&client, *limit, settings.output).await,
+        AnomaliesCommand::Ls { limit, quarantined } => {
+            ls(&client, (*limit, *quarantined), settings.output).await
+        }
         AnomaliesCommand::Watch => watch(&client, settings.output).await,
     }
 }
 
-async fn ls(client: &Client, limit: u32, output: Output) -> anyhow::Result<()> {
+async fn ls(
+    client: &Client,
+    (limit, quarantined): (u32, bool),
+    output: Output,
+) -> anyhow::Result<()> {
     let mut found = Vec::new();
     let (mut answered, mut failed) = (false, None);
     for endpoint in client.endpoints() {
-        match client.anomalies_of(&endpoint, limit).await {
+        match client.anomalies_of(&endpoint, limit, quarantined).await {
             Ok(anomalies) => {
                 answered = true;
                 found.extend(anomalies);
@@ -116,6 +125,7 @@ fn of_anomaly(anomaly: &Anomaly) -> Json {
         "tolerance": anomaly.verdict.tolerance,
         "p_value": anomaly.p_value,
         "drifting": anomaly.drifting,
+        "quarantined": anomaly.quarantined,
         "verdict": of_verdict(&anomaly.verdict),
         "strays": anomaly.strays(),
         "tokens": strays,

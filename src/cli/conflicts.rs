@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
 use vatic_client::{
     Cause, Client, ClientError, Conflict, Model, RecordOutlook, SharedModel, SharedModels,
-    StrategyOutlook,
+    StrategyOutlook, Strayed,
 };
 use vatic_core::id::Tid;
 use vatic_core::key::Key;
@@ -26,11 +26,20 @@ use crate::txn;
 const RECORD_COLUMNS: [&str; 7] =
     ["key", "probability", "course", "wait_ms", "typical_ms", "ahead", "reasons"];
 const STRATEGY_COLUMNS: [&str; 5] = ["strategy", "probability", "latency_ms", "hurts", "cheapest"];
-const CONFLICT_COLUMNS: [&str; 7] =
-    ["at_unix_ms", "key", "cause", "transaction_id", "other_transaction_id", "foreseen", "lost_ms"];
-const TOP_COLUMNS: [&str; 5] = ["key", "conflicts", "lost_ms", "in_turn", "would_have_helped"];
-const EXPLAIN_COLUMNS: [&str; 8] = [
+const CONFLICT_COLUMNS: [&str; 8] = [
     "at_unix_ms",
+    "what",
+    "key",
+    "cause",
+    "transaction_id",
+    "other_transaction_id",
+    "foreseen",
+    "lost_ms",
+];
+const TOP_COLUMNS: [&str; 5] = ["key", "conflicts", "lost_ms", "in_turn", "would_have_helped"];
+const EXPLAIN_COLUMNS: [&str; 9] = [
+    "at_unix_ms",
+    "what",
     "transaction_id",
     "other_transaction_id",
     "key",
@@ -229,19 +238,31 @@ async fn watch(client: &Client, key: Option<&Key>, form: Output) -> anyhow::Resu
 }
 
 fn told(met: &Conflict) -> String {
-    let tid = met.rollback.tid.map_or("?".to_owned(), |tid| tid.to_string());
-    format!("group {}: {tid}: {}", met.group, met.rollback.message)
+    let (group, tid) = (met.group, met.tid);
+    let came = met.rollback.as_ref().map_or("it was committed", |rollback| &rollback.message);
+    match &met.strayed {
+        None => format!("group {group}: {tid}: {came}"),
+        Some(Strayed { score, tolerance, validation, .. }) => format!(
+            "group {group}: {tid}: strayed from its forecast, score {score:.2}, tolerance \
+             {tolerance:.2}, {}: {came}",
+            validation.name()
+        ),
+    }
+}
+
+fn key_of(met: &Conflict) -> Option<&Key> {
+    met.rollback.as_ref()?.key.as_ref()
 }
 
 /// A conflict with how many others there were on its record around then.
 async fn explained(client: &Client, met: &Conflict) -> Result<Json, ClientError> {
-    let around = match &met.rollback.key {
+    let around = match key_of(met).filter(|_| met.strayed.is_none()) {
         Some(key) => listed(client, TOP_OF, Some(key), None).await?,
         None => Vec::new(),
     };
-    let others = around.iter().filter(|other| {
-        other.at_us.abs_diff(met.at_us) <= AROUND_US && other.rollback.tid != met.rollback.tid
-    });
+    let others = around
+        .iter()
+        .filter(|other| other.at_us.abs_diff(met.at_us) <= AROUND_US && other.tid != met.tid);
     let others = others.count();
     let mut row = of_conflict(met);
     row["conflicts_around"] = json!(others);
@@ -251,7 +272,10 @@ async fn explained(client: &Client, met: &Conflict) -> Result<Json, ClientError>
 
 /// What is known to make such a conflict less likely.
 fn would_have_helped(met: &Conflict, others: usize) -> &'static str {
-    match met.rollback.cause {
+    let Some(rollback) = met.rollback.as_ref().filter(|_| met.strayed.is_none()) else {
+        return "nobody was in its way by that: `anomalies ls` tells how it strayed";
+    };
+    match rollback.cause {
         _ if met.in_turn => "nothing that is known: it had its turn",
         Cause::StaleRange => "a smaller range, or expectations of single records",
         _ if others >= HOT_OTHERS => "a turn in the key lane: the record is hot",
@@ -323,8 +347,8 @@ fn of_shared(model: &SharedModel, found: &SharedModels) -> Json {
 /// Records by what conflicts on them cost.
 fn top(conflicts: &[Conflict], limit: usize, by: By) -> Vec<Json> {
     let mut by_key: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
-    for met in conflicts {
-        let key = met.rollback.key.as_ref().map_or("(a range)".to_owned(), ToString::to_string);
+    for met in conflicts.iter().filter(|met| met.strayed.is_none()) {
+        let key = key_of(met).map_or("(a range)".to_owned(), ToString::to_string);
         let (count, lost_us, in_turn) = by_key.entry(key).or_default();
         *count += 1;
         *lost_us += met.lost_us;
@@ -367,7 +391,17 @@ fn of_record(record: &RecordOutlook) -> Json {
 }
 
 fn of_conflict(met: &Conflict) -> Json {
-    let mut row = txn::of_rollback(&met.rollback);
+    let mut row = match &met.rollback {
+        Some(rollback) => txn::of_rollback(rollback),
+        None => json!({ "transaction_id": met.tid.to_string(), "state": "committed" }),
+    };
+    row["what"] = json!(if met.strayed.is_some() { "strayed" } else { "conflict" });
+    if let Some(Strayed { class, score, tolerance, validation }) = met.strayed {
+        row["class"] = json!(format!("{class:08x}"));
+        row["score"] = json!(score);
+        row["tolerance"] = json!(tolerance);
+        row["validation"] = json!(validation.name());
+    }
     row["at_unix_ms"] = json!(met.at_us / 1_000);
     row["node"] = json!(met.node_id);
     row["group"] = json!(met.group);

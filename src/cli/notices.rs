@@ -75,6 +75,7 @@ fn of_forecast(forecast: &Forecast) -> Json {
         "expected_participants": forecast.expected_participants,
         "strayed": forecast.strayed,
         "spread": forecast.spread,
+        "probability": forecast.conflict_ppm.map(|ppm| f64::from(ppm) / 1e6),
         "exemplars": forecast.exemplars,
         "forecaster": forecast.forecaster,
     })

@@ -86,6 +86,9 @@ fn validations() -> impl TypedValueParser<Value = Validation> {
                 Validation::Observe => "It is told, and commits like any other",
                 Validation::Resolve => "It waits first while somebody decides on what it touches",
                 Validation::Enforce => "It is rolled back",
+                Validation::Quarantine => {
+                    "It is rolled back, and kept aside: anomalies ls --quarantined"
+                }
             },
         );
         PossibleValue::new(name).help(help)

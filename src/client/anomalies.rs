@@ -32,6 +32,8 @@ pub struct Anomaly {
     pub p_value: f64,
     /// The class's scores have crept upwards for a while.
     pub drifting: bool,
+    /// It was rolled back for it, and is kept apart.
+    pub quarantined: bool,
     /// Operation, collection and field, with how many more there were than expected, most first.
     pub strays: Vec<(String, f64)>,
 }
@@ -44,16 +46,17 @@ pub struct AnomalyFeed {
 }
 
 impl Client {
-    /// The anomalies that one node keeps, the latest `limit` of them (0: all), latest last. It is
-    /// one of [`Client::endpoints`]; nobody else is asked.
+    /// The anomalies that one node keeps, or those alone that were quarantined, the latest `limit`
+    /// of them (0: all), latest last. It is one of [`Client::endpoints`]; nobody else is asked.
     pub async fn anomalies_of(
         &self,
         endpoint: &str,
         limit: u32,
+        quarantined: bool,
     ) -> Result<Vec<Anomaly>, ClientError> {
         let node = self.inner.pool.pick(Some(endpoint));
         let end = self.operation_end();
-        let request = self.request_until(end, v1::ListAnomaliesRequest { limit });
+        let request = self.request_until(end, v1::ListAnomaliesRequest { limit, quarantined });
         let mut service = self.anomalies(&node);
         let asked = self.ask_once("ListAnomalies", &node, end, service.list_anomalies(request));
         let answer = asked.await?;
@@ -114,6 +117,9 @@ impl fmt::Display for Anomaly {
         let strays = self.strays();
         write!(f, "{tid}, a stream that begins with `{class}`: {strays} than expected; ")?;
         write!(f, "score {:.2}, p-value {p_value:.4}", verdict.score)?;
+        if self.quarantined {
+            f.write_str("; quarantined")?;
+        }
         if self.drifting { f.write_str("; its class is drifting") } else { Ok(()) }
     }
 }

@@ -5,6 +5,7 @@ use vatic_core::codec;
 use vatic_core::delta::Delta;
 use vatic_core::id::Tid;
 use vatic_core::key::Key;
+use vatic_core::policy::Validation;
 use vatic_core::strategy::Strategy;
 use vatic_proto::v1;
 
@@ -32,7 +33,7 @@ pub struct ConflictFeed {
     resume: Vec<u8>,
 }
 
-/// A vote that met a conflict.
+/// A vote that met a conflict; or a transaction that strayed from its forecast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conflict {
     /// Microseconds since 1970, by the clock of the leader that saw it.
@@ -43,8 +44,12 @@ pub struct Conflict {
     pub group: u32,
     /// Where it lies in the group's history.
     pub place: u64,
-    /// Who met it, where, and who was in the way.
-    pub rollback: Rollback,
+    /// The transaction.
+    pub tid: Tid,
+    /// Where it met what, and who was in the way; `None`: it strayed, and was committed.
+    pub rollback: Option<Rollback>,
+    /// How it strayed, where it did.
+    pub strayed: Option<Strayed>,
     /// It had said that it would write the record.
     pub claimed: bool,
     /// And took its turn.
@@ -55,6 +60,19 @@ pub struct Conflict {
     pub model_version: u64,
     /// Microseconds from the claim, or the vote's proposal, to the answer.
     pub lost_us: u64,
+}
+
+/// How a transaction strayed from its forecast.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Strayed {
+    /// The number of its class: of streams that begin alike.
+    pub class: u64,
+    /// As its verdict has it.
+    pub score: f64,
+    /// The largest score that was tolerated.
+    pub tolerance: f64,
+    /// The strictest of what the collections that it writes ask for.
+    pub validation: Validation,
 }
 
 /// What a transaction would meet if it were sent now.
@@ -286,19 +304,32 @@ impl ConflictFeed {
 }
 
 fn conflict(met: v1::Conflict) -> Result<Conflict, Malformed> {
-    let rollback = met.rollback.as_ref().ok_or("a conflict without cause")?;
+    let tid = Tid::from_bytes(&met.transaction_id).ok_or("a conflict of no transaction")?;
+    let strayed = met.strayed.as_ref().map(strayed).transpose()?;
+    let rollback = met.rollback.as_ref();
+    if rollback.is_none() && strayed.is_none() {
+        return Err("a conflict without cause");
+    }
     Ok(Conflict {
+        tid,
+        strayed,
         at_us: met.at_unix_us,
         node_id: met.node_id,
         group: met.group,
         place: met.place,
-        rollback: convert::rollback_in(rollback, &met.transaction_id),
+        rollback: rollback.map(|rollback| convert::rollback_in(rollback, &met.transaction_id)),
         claimed: met.claimed,
         in_turn: met.in_turn,
         score_ppm: met.score_ppm,
         model_version: met.model_version,
         lost_us: met.lost_us,
     })
+}
+
+fn strayed(told: &v1::Strayed) -> Result<Strayed, Malformed> {
+    let validation = convert::validation_in(told.validation())?;
+    let v1::Strayed { class, score, tolerance, .. } = *told;
+    Ok(Strayed { class, score, tolerance, validation })
 }
 
 fn record(found: v1::RecordOutlook) -> Result<RecordOutlook, Malformed> {

@@ -133,14 +133,14 @@ pub(crate) fn strategy_out(strategy: Option<Strategy>) -> v1::Strategy {
 }
 
 pub(crate) fn policy_in(policy: &v1::Policy) -> Result<Policy, Malformed> {
-    let validation = match policy.validation() {
-        v1::Validation::Observe => Validation::Observe,
-        v1::Validation::Resolve => Validation::Resolve,
-        v1::Validation::Enforce => Validation::Enforce,
-        v1::Validation::Unspecified => return Err("a policy without a validation"),
-    };
+    let validation = validation_in(policy.validation())?;
     let strategy = strategy_in(policy.strategy()).ok_or("a policy without a strategy")?;
     Ok(Policy { validation, strategy })
+}
+
+pub(crate) fn validation_in(told: v1::Validation) -> Result<Validation, Malformed> {
+    let named = |validation: &Validation| validation_out(Some(*validation)) == told;
+    Validation::ALL.into_iter().find(named).ok_or("no validation of a known name")
 }
 
 pub(crate) fn strategy_in(told: v1::Strategy) -> Option<Strategy> {
@@ -153,6 +153,7 @@ pub(crate) fn validation_out(validation: Option<Validation>) -> v1::Validation {
         Some(Validation::Observe) => v1::Validation::Observe,
         Some(Validation::Resolve) => v1::Validation::Resolve,
         Some(Validation::Enforce) => v1::Validation::Enforce,
+        Some(Validation::Quarantine) => v1::Validation::Quarantine,
     }
 }
 
@@ -170,6 +171,7 @@ pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
         exemplars: frame.exemplars,
         forecaster: frame.forecaster,
         spread: frame.spread,
+        conflict_ppm: frame.conflict_ppm,
     }
 }
 
@@ -216,6 +218,7 @@ pub(crate) fn anomaly_in(node_id: u64, anomaly: v1::Anomaly) -> Result<Anomaly, 
         verdict: verdict_in(anomaly.verdict.ok_or("an anomaly without verdict")?),
         p_value: anomaly.p_value,
         drifting: anomaly.drifting,
+        quarantined: anomaly.quarantined,
         strays: anomaly.strays.into_iter().map(|stray| (stray.token, stray.more)).collect(),
     })
 }
@@ -240,6 +243,7 @@ fn cause_in(cause: v1::RollbackCause) -> Cause {
         v1::RollbackCause::ClientAbort => Cause::ClientAbort,
         v1::RollbackCause::IdleTimeout => Cause::IdleTimeout,
         v1::RollbackCause::WriteConflict => Cause::WriteConflict,
+        v1::RollbackCause::Quarantined => Cause::Quarantined,
     }
 }
 

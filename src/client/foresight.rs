@@ -51,6 +51,9 @@ pub struct Forecast {
     pub forecaster: String,
     /// How far the forecaster expects to be off, in steps.
     pub spread: f64,
+    /// That it meets a conflict by what it had touched so far, if it takes no turn, in parts per
+    /// million; `None` where that is not known.
+    pub conflict_ppm: Option<u32>,
 }
 
 /// A read that the votes would refuse as things are.
@@ -134,6 +137,9 @@ impl fmt::Display for Forecast {
              {expected_participants}, give or take {:.1} steps ({} of {} streams)",
             self.spread, self.forecaster, self.exemplars
         )?;
+        if let Some(ppm) = self.conflict_ppm {
+            write!(f, "; a conflict by {:.1} %", f64::from(ppm) / 1e4)?;
+        }
         self.strayed.map_or(Ok(()), |strayed| write!(f, "; strayed by {strayed:.1} steps"))
     }
 }

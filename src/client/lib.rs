@@ -42,7 +42,7 @@ pub use client::{Client, Options, Routing};
 pub use cluster::{Cluster, Divergence, Group, Member, Replica, Role};
 pub use conflicts::{
     Conflict, ConflictFeed, Conflicts, Model, Outlook, RecordOutlook, SharedModel, SharedModels,
-    StrategyOutlook,
+    StrategyOutlook, Strayed,
 };
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};

@@ -83,6 +83,7 @@ pub enum Cause {
     ClientAbort,
     IdleTimeout,
     WriteConflict,
+    Quarantined,
 }
 
 impl Cause {
@@ -107,6 +108,7 @@ impl Cause {
             Cause::ClientAbort => "client_abort",
             Cause::IdleTimeout => "idle_timeout",
             Cause::WriteConflict => "write_conflict",
+            Cause::Quarantined => "quarantined",
         }
     }
 }

@@ -336,6 +336,15 @@ pub enum Why {
         /// How far it may be.
         tolerance: Score,
     },
+    /// The same, and the collection has such transactions kept aside for people to look at.
+    Quarantined {
+        /// The collection.
+        collection: String,
+        /// How far it is from its forecast.
+        score: Score,
+        /// How far it may be.
+        tolerance: Score,
+    },
 }
 
 /// Why a housekeeping command is not applied.

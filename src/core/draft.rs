@@ -8,6 +8,7 @@ use crate::{
     body::{Body, KeyRead, Part, Participant, RangeRead},
     chain::{self, Seal, Segment, Transition},
     codec::{self, DecodeError},
+    conflict::Touch,
     delta::{Delta, Rejection},
     expected::Score,
     footprint::Footprint,
@@ -311,6 +312,20 @@ impl Draft {
             let all = part.reads.iter().chain(unread).take(most);
             let all = all.map(|(key, &version)| KeyRead { key: key.clone(), version });
             (*group, all.collect())
+        };
+        self.parts.iter().map(of).collect()
+    }
+
+    /// The records that it read or has deltas on, the first `most` of each group, as a conflict
+    /// model sees them: a touch for each delta, and one for a record that was only read.
+    pub fn touches(&self, most: usize) -> Vec<(GroupId, Vec<Touch>)> {
+        let of = |(group, part): (&GroupId, &DraftPart)| {
+            let written = part.deltas.values().take(most).flatten();
+            let written = written.map(|delta| Touch::of_delta(delta, codec::encoded_bytes(delta)));
+            let left = most.saturating_sub(part.deltas.len());
+            let read = part.reads.keys().filter(|key| !part.deltas.contains_key(key)).take(left);
+            let read = read.map(|key| Touch { writes: false, ..Touch::of_key(key) });
+            (*group, written.chain(read).collect())
         };
         self.parts.iter().map(of).collect()
     }

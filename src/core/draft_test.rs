@@ -3,6 +3,7 @@
 use crate::{
     chain::{link, recompute, stitch},
     command::{Command, Decision, Reply, Standing, Vote},
+    conflict::Touch,
     delta::Delta,
     draft::{Draft, DraftError},
     fixture_test::{Groups, put},
@@ -212,4 +213,27 @@ fn transition_past_the_transactions_bytes_is_refused_and_changes_nothing() {
     let (limit, actual) = ("transaction_bytes_max", max + max / 2);
     assert_eq!(refused, Err(DraftError::Limit { limit, max, actual }));
     assert_eq!(draft.seal(), &before);
+}
+
+#[test]
+fn touches_are_a_delta_each_and_of_what_was_only_read_one_that_writes_nothing() {
+    let groups = Groups::new(2);
+    let mut draft = groups.draft(7);
+    let (written, read) = (groups.key_in(ONE), groups.key_in(TWO));
+    let first = put(&written, 1);
+    draft.push(first.clone(), None, None).expect("accepted");
+    draft.push(put(&written, 2), None, None).expect("accepted");
+    for key in [&written, &read] {
+        let absent = Record { key: key.clone(), version: Timestamp::ZERO, fields: None };
+        draft.note_read(&absent).expect("noted");
+    }
+    let put = Touch { bytes: first.len() as u64, ..Touch::of_key(&written) };
+    let seen = Touch { writes: false, ..Touch::of_key(&read) };
+    let touches = draft.touches(9);
+    let of = |at: usize| (touches[at].0, touches[at].1.len());
+    assert_eq!((of(0), of(1), touches.len()), ((ONE, 2), (TWO, 1), 2));
+    let named = |touch: &Touch| (touch.record, touch.writes, touch.bytes);
+    assert!(touches[0].1.iter().all(|touch| named(touch) == named(&put)), "{touches:?}");
+    assert_eq!(touches[1].1, [seen]);
+    assert_eq!(draft.touches(0), [(ONE, vec![]), (TWO, vec![])]);
 }

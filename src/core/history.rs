@@ -1,5 +1,6 @@
 //! What became of votes, as the leaders of a group saw it: kept by the group, for people to ask and
-//! for models to learn from.
+//! for models to learn from. And which transactions strayed from their forecasts, as their drivers
+//! saw it: for people alone, since that says nothing of others.
 //!
 //! An event is data that a leader made beside the protocol: its wall clock, what it foresaw.
 //! Applying a batch evaluates nothing of that. It numbers the events, notes the group's clock
@@ -17,10 +18,12 @@ use crate::{
     codec,
     command::{Cause, Refusal, Reply, Why},
     conflict::Features,
+    expected::Score,
     group::Group,
     id::{Tid, Timestamp},
     key::Key,
     limits::Limits,
+    policy::Validation,
     rules::{Rules, broken},
     state::{Read, State},
     tables,
@@ -46,7 +49,7 @@ pub struct Batch {
     pub events: Vec<Event>,
 }
 
-/// What became of a vote.
+/// What became of a vote, or of a transaction.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// When it was answered, by the leader's wall clock, in microseconds since 1970.
@@ -75,6 +78,23 @@ pub enum What {
         /// It stands for so many: not all of these are kept.
         weight: u32,
     },
+    /// It ended other than was forecast of it. Of the whole transaction, in its home group.
+    Strayed(Box<Strayed>),
+}
+
+/// How a transaction strayed, and what came of it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Strayed {
+    /// Which transactions count as alike.
+    pub class: u64,
+    /// How far it was from its forecast.
+    pub score: Score,
+    /// How far it might have been.
+    pub tolerance: Score,
+    /// The strictest of what the collections that it writes ask for, as its driver knew it.
+    pub validation: Validation,
+    /// Why it was rolled back; `None`: it was committed.
+    pub rolled_back: Option<Cause>,
 }
 
 /// What was known of a transaction beforehand.
@@ -101,10 +121,10 @@ pub struct Row {
     pub event: Event,
 }
 
-/// Which events are asked for.
+/// Which events are asked for, of those that are told: conflicts, and what strayed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Filter {
-    /// Conflicts on this record alone.
+    /// Those on this record alone.
     pub key: Option<Key>,
     /// Those alone that this transaction met, or was in the way of.
     pub tid: Option<Tid>,
@@ -143,16 +163,35 @@ impl Event {
     pub fn conflict(&self) -> Option<&Cause> {
         match &self.what {
             What::Conflict(cause) => Some(cause),
-            What::Accepted { .. } => None,
+            What::Accepted { .. } | What::Strayed(_) => None,
         }
+    }
+
+    /// How it strayed, where it did.
+    pub fn strayed(&self) -> Option<&Strayed> {
+        match &self.what {
+            What::Strayed(strayed) => Some(strayed),
+            What::Conflict(_) | What::Accepted { .. } => None,
+        }
+    }
+
+    /// Whether nothing was in its way.
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.what, What::Accepted { .. })
     }
 }
 
 impl Filter {
-    /// Whether an event is a conflict that is asked for.
+    /// Whether an event is told, and asked for: a conflict, or what strayed. What strayed and was
+    /// committed has no record.
     pub fn includes(&self, event: &Event) -> bool {
-        let Some(cause) = event.conflict() else { return false };
-        let (at, by) = parties(&cause.why);
+        let (at, by) = match &event.what {
+            What::Accepted { .. } => return false,
+            What::Conflict(cause) => parties(&cause.why),
+            What::Strayed(strayed) => {
+                strayed.rolled_back.as_ref().map_or((None, None), |cause| parties(&cause.why))
+            }
+        };
         let of = |tid: Tid| event.tid == tid || by == Some(tid);
         self.key.as_ref().is_none_or(|key| at == Some(key)) && self.tid.is_none_or(of)
     }
@@ -171,7 +210,7 @@ pub fn parties(why: &Why) -> (Option<&Key>, Option<Tid>) {
 }
 
 impl Group {
-    /// Conflicts that are asked for, each with its place, the newest first.
+    /// What is told and asked for, each with its place, the newest first.
     pub fn conflicts(&self, state: &impl Read, filter: &Filter, most: usize) -> Vec<(u64, Row)> {
         let Ledger { first, next, .. } = ledger(state);
         let mut found = Vec::new();

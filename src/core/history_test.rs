@@ -5,10 +5,11 @@ use crate::{
     command::{Cause, Command, Config, Refusal, Reply, Why},
     conflict::Features,
     fixture_test::Groups,
-    history::{Batch, Event, Filter, Foreseen, Newer, Row, What},
+    history::{Batch, Event, Filter, Foreseen, Newer, Row, Strayed, What},
     id::{GroupId, Tid, Timestamp},
     key::Key,
     limits::Limits,
+    policy::Validation,
 };
 use alloc::{boxed::Box, vec, vec::Vec};
 
@@ -199,4 +200,31 @@ fn conflicts_are_found_by_record_and_by_both_parties() {
     let row = group.conflicts(state, &Filter::default(), 2).remove(1).1;
     assert_eq!((row.node, row.event.clone()), (4, locked));
     assert_eq!(codec::decode::<Row>(&codec::encode(&row)), Ok(row));
+}
+
+#[test]
+fn what_strayed_is_told_and_is_no_conflict() {
+    let mut groups = groups();
+    let strayed = |nonce, why: Option<Why>| {
+        let rolled_back = why.map(|why| Cause { group: ONE, why });
+        let (class, score, tolerance, validation) = (5, 20, 10, Validation::Observe);
+        let strayed = Strayed { class, score, tolerance, validation, rolled_back };
+        event(nonce, What::Strayed(Box::new(strayed)))
+    };
+    let key = Key::new("account", "p", "a").unwrap();
+    let locked = Why::Locked { key: key.clone(), by: tid(8) };
+    let events = vec![strayed(1, None), strayed(2, Some(locked)), accepted(3)];
+    groups.apply(ONE, &[batch(4, 1, events.clone())]);
+    let (group, state) = &groups.groups[&ONE];
+    let found = |filter: Filter| {
+        let found = group.conflicts(state, &filter, 10);
+        found.into_iter().map(|(_, row)| row.event).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Filter::default()), [events[1].clone(), events[0].clone()]);
+    assert_eq!(found(Filter { key: Some(key), tid: None }), [events[1].clone()]);
+    for (nonce, at) in [(1, 0), (2, 1), (8, 1)] {
+        assert_eq!(found(Filter { key: None, tid: Some(tid(nonce)) }), [events[at].clone()]);
+    }
+    assert!(events.iter().all(|event| event.conflict().is_none()));
+    assert!(events[..2].iter().all(|event| !event.is_accepted()));
 }

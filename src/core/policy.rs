@@ -44,6 +44,8 @@ pub enum Validation {
     Resolve,
     /// The transaction is rolled back.
     Enforce,
+    /// And kept aside as an anomaly, for people to look at.
+    Quarantine,
 }
 
 /// The policies of all collections.
@@ -57,8 +59,13 @@ pub struct Policies {
 
 impl Validation {
     /// All of them.
-    pub const ALL: [Validation; 3] =
-        [Validation::Observe, Validation::Resolve, Validation::Enforce];
+    pub const ALL: [Validation; 4] =
+        [Validation::Observe, Validation::Resolve, Validation::Enforce, Validation::Quarantine];
+
+    /// Whether it lets nothing through that strays.
+    pub fn refuses(self) -> bool {
+        matches!(self, Validation::Enforce | Validation::Quarantine)
+    }
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -66,6 +73,7 @@ impl Validation {
             Validation::Observe => "observe",
             Validation::Resolve => "resolve",
             Validation::Enforce => "enforce",
+            Validation::Quarantine => "quarantine",
         }
     }
 }
@@ -76,9 +84,9 @@ impl Policies {
         self.set.get(collection).copied().unwrap_or_default()
     }
 
-    /// Whether any collection enforces forecasts.
+    /// Whether any collection lets nothing through that strays.
     pub fn enforce(&self) -> bool {
-        self.set.values().any(|policy| policy.validation == Validation::Enforce)
+        self.set.values().any(|policy| policy.validation.refuses())
     }
 }
 

@@ -70,7 +70,7 @@ fn why(reply: Reply) -> Option<Why> {
 
 #[test]
 fn what_was_not_foreseen_commits_unless_a_written_collection_enforces() {
-    for validation in [Validation::Observe, Validation::Resolve, Validation::Enforce] {
+    for validation in Validation::ALL {
         let mut groups = Groups::new(2);
         under(&mut groups, validation);
         let (body, parts) = strange(&groups, 1, &[ONE], NOTHING);
@@ -82,7 +82,10 @@ fn what_was_not_foreseen_commits_unless_a_written_collection_enforces() {
                 };
                 assert!(collection == "account" && score > STEP / 2 && tolerance == NOTHING);
             }
-            _ => assert_eq!(refused, None),
+            Validation::Quarantine => {
+                assert!(matches!(refused, Some(Why::Quarantined { .. })), "{refused:?}");
+            }
+            Validation::Observe | Validation::Resolve => assert_eq!(refused, None),
         }
         let (body, parts) = strange(&groups, 2, &[ONE], 9 * STEP);
         assert_eq!(why(vote(&mut groups, &body, &parts[0])), None, "it is tolerated");

@@ -176,7 +176,7 @@ pub fn action(validation: Validation, verdict: &Verdict) -> Action {
         (true, _) | (false, Validation::Observe) => Action::Proceed,
         (false, _) if verdict.distance == 0 => Action::Proceed,
         (false, Validation::Resolve) => Action::Wait,
-        (false, Validation::Enforce) => Action::RollBack,
+        (false, Validation::Enforce | Validation::Quarantine) => Action::RollBack,
     }
 }
 

@@ -114,9 +114,10 @@ fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
     assert_eq!(action(Validation::Observe, &invalid), Action::Proceed);
     assert_eq!(action(Validation::Resolve, &invalid), Action::Wait);
     assert_eq!(action(Validation::Enforce, &invalid), Action::RollBack);
+    assert_eq!(action(Validation::Quarantine, &invalid), Action::RollBack);
     let exact = judge(&[1, 2], 0);
     assert!(!exact.valid, "a broken tie is above a tolerance of nothing");
-    for validation in [Validation::Resolve, Validation::Enforce] {
+    for validation in [Validation::Resolve, Validation::Enforce, Validation::Quarantine] {
         assert_eq!(action(validation, &exact), Action::Proceed);
     }
 }

@@ -17,7 +17,9 @@ use crate::{
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
-    lock, quota, read, receipt,
+    lock,
+    policy::Validation,
+    quota, read, receipt,
     request::{self, Claim, Held},
     rules::broken,
     state::{Read, State},
@@ -28,9 +30,9 @@ use crate::{
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
-    string::String,
     vec::Vec,
 };
+use core::cmp::Reverse;
 
 /// What a Yes would hold and install.
 #[derive(Default)]
@@ -273,21 +275,24 @@ impl Group {
     }
 
     /// What is not what was forecast of it is rolled back where a collection that it writes here
-    /// enforces that.
+    /// enforces that; of several the strictest is named, and of those the first that is written.
     fn check_foreseen(&self, body: &Body, checked: &Checked) -> Result<(), Why> {
         let Some(Judgement { verdict, .. }) = &body.judgement else { return Ok(()) };
-        let strays = |collection: &&String| {
+        let refuses = |(_, delta): &(u64, Delta)| {
+            let collection = &delta.key.collection;
             let validation = self.config.policies.of(collection).validation;
-            verdict::action(validation, verdict) == Action::RollBack
+            let refuses = verdict::action(validation, verdict) == Action::RollBack;
+            (refuses && delta.op.writes()).then(|| (validation, collection.clone()))
         };
-        let written = checked.deltas.iter().filter(|(_, delta)| delta.op.writes());
-        let mut collections = written.map(|(_, delta)| &delta.key.collection);
-        match collections.find(strays).filter(|_| !broken!(self.rules, EnforcesNothing)) {
+        let refusing = checked.deltas.iter().filter_map(refuses);
+        let strictest = refusing.min_by_key(|(validation, _)| Reverse(*validation));
+        let Verdict { score, tolerance, .. } = *verdict;
+        match strictest.filter(|_| !broken!(self.rules, EnforcesNothing)) {
             None => Ok(()),
-            Some(collection) => {
-                let Verdict { score, tolerance, .. } = *verdict;
-                Err(Why::Unforeseen { collection: collection.clone(), score, tolerance })
+            Some((Validation::Quarantine, collection)) => {
+                Err(Why::Quarantined { collection, score, tolerance })
             }
+            Some((_, collection)) => Err(Why::Unforeseen { collection, score, tolerance }),
         }
     }
 

@@ -27,12 +27,15 @@ impl AnomalyService for Gateway {
         request: Request<v1::ListAnomaliesRequest>,
     ) -> Result<Response<v1::ListAnomaliesResponse>, Status> {
         let _admitted = self.admit()?;
-        let (max, actual) =
-            (self.cluster.config.limits.anomalies_max, u64::from(request.into_inner().limit));
+        let v1::ListAnomaliesRequest { limit, quarantined } = request.into_inner();
+        let (max, actual) = (self.cluster.config.limits.anomalies_max, u64::from(limit));
         if actual > max {
             return Err(ApiError::Limit { limit: "anomalies_max", max, actual }.into());
         }
-        let mut kept = self.foresight.anomalies.after(0);
+        let mut kept = match quarantined {
+            true => self.foresight.anomalies.quarantined(),
+            false => self.foresight.anomalies.after(0),
+        };
         let limit = if actual == 0 { kept.len() } else { actual as usize };
         let latest = kept.split_off(kept.len().saturating_sub(limit));
         let anomalies = latest.iter().map(convert::anomaly).collect();

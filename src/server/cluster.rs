@@ -32,11 +32,13 @@ use vatic_consensus::{GroupHandle, Node};
 use vatic_core::{
     body::{Body, Part},
     command::{Applied, Command},
+    group::Group,
     hash::Hash,
     id::{GroupId, Tid},
     meta::NodeRecord,
     policy::Policies,
     ring::Ring,
+    rules::Rules,
 };
 use vatic_sync::{Door, Flights};
 
@@ -302,6 +304,12 @@ impl Cluster {
     /// What collections ask for, as far as this node has heard.
     pub(crate) fn policies(&self) -> Arc<Policies> {
         self.policies.read().expect("no holder panics").clone()
+    }
+
+    /// What a group's votes are held to, as this node's replica of it has applied it.
+    pub(crate) fn policies_in(&self, group: GroupId) -> Policies {
+        let Some(handle) = self.groups.get(&group) else { return Policies::default() };
+        Group::of_view(group, &handle.view(), Rules::default()).config().policies.clone()
     }
 
     /// Group 0 has these policies.

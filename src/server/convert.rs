@@ -1,8 +1,9 @@
 //! The one place where generated types and the core's meet.
 
 use crate::{
+    foresight,
     peer::{NodeLearnt, NodeStatus, Outlook},
-    rollback,
+    policy_service, rollback,
     status::ApiError,
     time,
 };
@@ -12,7 +13,7 @@ use vatic_core::{
     conflict::{Advice, Course, Group, Term, fixed},
     delta::{Delta, Expect, Op},
     hash::{Hash, Hasher},
-    history::{Filter, Row},
+    history::{Filter, Row, Strayed, What},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
     read::Record,
@@ -97,15 +98,21 @@ pub(crate) fn advice((advice, model_version): (Advice, u64)) -> v1::Advice {
     v1::Advice { in_turn: course == Course::InTurn, score_ppm, wait_us, model_version }
 }
 
-/// An event of a group's history, if it is a conflict.
+/// An event of a group's history, if it is told: a conflict, or what strayed from its forecast.
 pub(crate) fn conflict(group: GroupId, place: u64, row: &Row) -> Option<v1::Conflict> {
     let event = &row.event;
     let foreseen = event.foreseen.as_ref();
+    let (cause, strayed) = match &event.what {
+        What::Accepted { .. } => return None,
+        What::Conflict(cause) => (Some(cause), None),
+        What::Strayed(strayed) => (strayed.rolled_back.as_ref(), Some(strayed)),
+    };
     Some(v1::Conflict {
         at_unix_us: event.at_us,
         node_id: row.node,
         group: group.0,
-        rollback: Some(rollback::of_cause(event.conflict()?)),
+        rollback: cause.map(rollback::of_cause),
+        strayed: strayed.map(|strayed| self::strayed(strayed)),
         transaction_id: tid(event.tid),
         claimed: event.claimed,
         in_turn: event.in_turn,
@@ -114,6 +121,16 @@ pub(crate) fn conflict(group: GroupId, place: u64, row: &Row) -> Option<v1::Conf
         lost_us: event.took_us,
         place,
     })
+}
+
+fn strayed(strayed: &Strayed) -> v1::Strayed {
+    let Strayed { class, score, tolerance, validation, .. } = strayed;
+    v1::Strayed {
+        class: *class,
+        score: foresight::convert::steps(*score),
+        tolerance: foresight::convert::steps(*tolerance),
+        validation: policy_service::told(*validation).into(),
+    }
 }
 
 /// Which conflicts a client asks for.

@@ -260,6 +260,12 @@ impl Driver {
         if matches!(answer, Answer::Decided(Decision::Committed { .. })) {
             fail_point!("server::voted");
         }
+        if let (Some(Sealed { body, parts, .. }), Answer::Decided(decision)) =
+            (&self.sealed, &answer)
+        {
+            let policies = || self.cluster.policies_in(body.tid.home);
+            self.cluster.conflicts.ended(policies, (body, parts.values()), decision);
+        }
         self.look_after_holder(&answer);
         let receipt = self.receipt(&answer);
         if let Some(answered) = self.answered.take() {

@@ -106,6 +106,9 @@ pub struct Limits {
     pub forecast_queue_max: u64,
     /// Transitions of a stream that is forecast and learnt from; longer ones are not.
     pub forecast_steps_max: u64,
+    /// Groups of one stream that are contacted before it touches them, since forecasts name them;
+    /// 0: none.
+    pub warm_groups_max: u64,
     /// Longest pause between two looks at what a stream read that wants to be warned.
     pub warning_look_ms: u64,
     /// Streams that strayed from their forecasts which are kept to be asked for.
@@ -169,6 +172,7 @@ impl Limits {
             learn_queue_max: 64,
             forecast_queue_max: 256,
             forecast_steps_max: 512,
+            warm_groups_max: 8,
             warning_look_ms: 50,
             anomalies_max: 256,
             history_interval_ms: 500,

@@ -127,6 +127,12 @@ impl Cluster {
             (PeerRequest::Explain { group, user, deltas }, Some(handle)) => {
                 self.serve_explain(group, handle, user, deltas)
             }
+            (PeerRequest::Odds { .. }, Some(handle)) if !handle.is_leader() => {
+                PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) }
+            }
+            (PeerRequest::Odds { user, touches, .. }, Some(_)) => {
+                PeerReply::Odds(self.conflicts.odds(user, touches))
+            }
         }
     }
 

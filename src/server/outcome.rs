@@ -190,6 +190,17 @@ pub(crate) fn by_conflict(finished: &Result<v1::Outcome, ApiError>) -> Option<bo
     }
 }
 
+/// Whether it was rolled back for its verdict, to be kept aside.
+pub(crate) fn is_quarantined(finished: &Result<v1::Outcome, ApiError>) -> bool {
+    let outcome = match finished {
+        Ok(outcome) => outcome,
+        Err(ApiError::RolledBack(outcome)) => outcome,
+        Err(_) => return false,
+    };
+    let cause = outcome.rollback.as_ref().map(v1::Rollback::cause);
+    cause == Some(v1::RollbackCause::Quarantined)
+}
+
 /// A rollback that the gateway decided before anything was sealed.
 pub(crate) fn before_seal(
     cluster: &Cluster,

@@ -8,7 +8,7 @@ use vatic_core::{
     body::{Body, KeyRead, Part, RangeRead},
     checkpoint::{Checkpoint, Endorsement},
     command::{Applied, Cause, Command},
-    conflict::{Group, fixed},
+    conflict::{Group, Touch, fixed},
     coordinator::Answer,
     delta::Delta,
     disturbed::Disturbed,
@@ -53,6 +53,9 @@ pub(crate) enum PeerRequest {
     Explain { group: GroupId, user: u64, deltas: Vec<(u64, Delta)> },
     /// What the node learnt of conflicts.
     Learnt,
+    /// How likely a running transaction that touches this in a group is to meet a conflict there.
+    /// To its leader.
+    Odds { group: GroupId, user: u64, touches: Vec<Touch> },
 }
 
 /// Whose transaction it is. It decides nothing: it tells what to learn from a vote.
@@ -159,6 +162,8 @@ pub(crate) enum PeerReply {
     Stopping,
     /// Said by the asker to itself: a message to another node does not hold the question.
     Unsendable { question_bytes: u64 },
+    /// That it meets a conflict, if it takes no turn, in parts per million; `None` without a model.
+    Odds(Option<u32>),
 }
 
 /// What a node learnt of conflicts in the groups that it led.
@@ -311,7 +316,8 @@ impl PeerRequest {
             | PeerRequest::Heads { group, .. }
             | PeerRequest::StateDigest { group }
             | PeerRequest::SetAside { group, .. }
-            | PeerRequest::Explain { group, .. } => Some(*group),
+            | PeerRequest::Explain { group, .. }
+            | PeerRequest::Odds { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
             PeerRequest::Witness { checkpoint } => Some(checkpoint.group),
             PeerRequest::Status { .. } | PeerRequest::Learnt => None,

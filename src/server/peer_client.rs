@@ -89,6 +89,7 @@ impl PeerClients {
             | PeerRequest::Witness { .. }
             | PeerRequest::Status { .. }
             | PeerRequest::Explain { .. }
+            | PeerRequest::Odds { .. }
             | PeerRequest::Learnt => Kind::Reads,
         };
         let lane = self.lane(node, kind)?;

@@ -85,6 +85,7 @@ fn change(policy: &v1::Policy) -> Result<PolicyChange, ApiError> {
         Ok(v1::Validation::Observe) => Some(Validation::Observe),
         Ok(v1::Validation::Resolve) => Some(Validation::Resolve),
         Ok(v1::Validation::Enforce) => Some(Validation::Enforce),
+        Ok(v1::Validation::Quarantine) => Some(Validation::Quarantine),
         Err(_) => return unknown("validation", policy.validation),
     };
     let strategy = match v1::Strategy::try_from(policy.strategy) {
@@ -101,10 +102,12 @@ fn bad(what: String) -> ApiError {
     ApiError::BadFrame { what }
 }
 
-fn told(validation: Validation) -> v1::Validation {
+/// A validation as clients name it.
+pub(crate) fn told(validation: Validation) -> v1::Validation {
     match validation {
         Validation::Observe => v1::Validation::Observe,
         Validation::Resolve => v1::Validation::Resolve,
         Validation::Enforce => v1::Validation::Enforce,
+        Validation::Quarantine => v1::Validation::Quarantine,
     }
 }

@@ -60,9 +60,14 @@ pub(crate) async fn vote(
     fail_point!("server::voted");
     let voted = Voted { group, took: asked.elapsed(), times: proposed.times };
     let reply = proposed.applied.reply.clone();
+    let strays = body.judgement.as_ref().is_some_and(|judged| !judged.verdict.valid);
+    let strayed = strays.then(|| (body.clone(), part.clone()));
     let quick = decided(proposed, body, part);
-    if matches!(quick, Quick::Finished(_)) {
+    if let Quick::Finished(finished) = &quick {
         times.decided_at_once(tid, voted, &reply);
+        if let (Some((body, part)), Answer::Decided(decision)) = (strayed, &finished.answer) {
+            cluster.conflicts.ended(|| cluster.policies_in(group), (&body, [&part]), decision);
+        }
     }
     quick
 }

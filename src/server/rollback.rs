@@ -93,6 +93,11 @@ pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
         Why::Unforeseen { collection, score, tolerance } => {
             plain(C::ForecastMismatch, false, unforeseen(collection, *score, *tolerance))
         }
+        Why::Quarantined { collection, score, tolerance } => {
+            let why = unforeseen(collection, *score, *tolerance);
+            let kept = "its gateway keeps it aside: `vatic anomalies ls --quarantined`";
+            plain(C::Quarantined, false, format!("{why}; {kept}"))
+        }
         Why::OtherBody => plain(
             C::BodyMismatch,
             false,

@@ -255,6 +255,7 @@ impl Session {
         let (draft, guide) = (self.draft.as_mut().ok_or_else(no_begin)?, &mut self.guide);
         let accepted = draft.push_seen(delta, Some(seq), digest, |delta| guide.step(delta))?;
         self.guide.touch(&self.gateway.cluster, accepted.group);
+        self.guide.weigh(&self.gateway.cluster, draft, &self.principal);
         let ends = self.ends;
         if let Some(draft) = self.draft.as_mut() {
             let staging = Instant::now();
@@ -294,6 +295,7 @@ impl Session {
         let origin = Origin::of(&self.principal, 0);
         let finished = self.course.finish(draft, Some(stager), origin, self.ends).await;
         place.end(outcome::by_conflict(&finished));
+        self.guide.ended(outcome::is_quarantined(&finished));
         self.journey.coordinated(sealed);
         let outcome = finished?;
         // Those that came too late for the client to make use of are told all the same.

@@ -12,11 +12,12 @@ use vatic_core::diary::Page;
 use vatic_core::draft::Draft;
 use vatic_core::group::Group;
 use vatic_core::hash::Hash;
-use vatic_core::history::{Batch, Event, Foreseen, What};
+use vatic_core::history::{Batch, Event, Foreseen, Strayed, What};
 use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::key::Key;
 use vatic_core::limits::Limits;
 use vatic_core::memory::MemoryState;
+use vatic_core::policy::Validation;
 #[cfg(feature = "node")]
 use vatic_core::receipt::Receipt;
 use vatic_core::ring::{Ring, RingSpec};
@@ -65,11 +66,19 @@ pub(crate) fn commands() -> Vec<Vec<u8>> {
     samples
 }
 
-/// A conflict, and a success of which something was foreseen.
+/// A conflict, what strayed, and a success of which something was foreseen.
 fn history(tid: Tid) -> Batch {
     let key = Key::new("account", "p0", "").expect("it is short");
     let why = Why::Locked { key, by: tid };
-    let conflict = What::Conflict(Cause { group: GroupId(1), why });
+    let cause = Cause { group: GroupId(1), why };
+    let strayed = What::Strayed(Box::new(Strayed {
+        class: 7,
+        score: 200,
+        tolerance: 100,
+        validation: Validation::Enforce,
+        rolled_back: Some(cause.clone()),
+    }));
+    let conflict = What::Conflict(cause);
     let features = Features { user: 3, areas: vec![1, 2], ..Features::default() };
     let foreseen =
         Foreseen { features, propensity_ppm: 30_000, score_ppm: Some(5), model_version: 1 };
@@ -83,7 +92,11 @@ fn history(tid: Tid) -> Batch {
         took_us: 70,
     };
     let accepted = event(What::Accepted { weight: 8 }, Some(Box::new(foreseen)));
-    Batch { node: 1, sequence: 1, events: vec![event(conflict, None), accepted] }
+    Batch {
+        node: 1,
+        sequence: 1,
+        events: vec![event(conflict, None), event(strayed, None), accepted],
+    }
 }
 
 /// A body, and its part in a group.

@@ -150,7 +150,7 @@ pub(crate) async fn counters_raised_by_everybody_lose_nothing(cluster: &Cluster)
 }
 
 /// Runs all beside each other on this task.
-async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+pub(crate) async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
     let mut all: Vec<_> = futures.map(Box::pin).collect();
     std::future::poll_fn(|context| {
         all.retain_mut(|future| future.as_mut().poll(context).is_pending());

@@ -46,7 +46,9 @@ pub(crate) async fn conflict_that_is_met_is_told_with_who_and_where(cluster: &Cl
     let seen = feed.next().await.unwrap();
     assert_eq!(seen.as_ref(), Some(met), "whoever watches is told the same");
     assert_eq!((met.group, met.claimed, met.in_turn), (2, true, false));
-    assert_eq!((met.rollback.tid, met.rollback.key.as_ref()), (rollback.tid, Some(&at)));
+    let why = met.rollback.as_ref().expect("it was rolled back");
+    assert_eq!((Some(met.tid), why.key.as_ref()), (rollback.tid, Some(&at)));
+    assert!(met.strayed.is_none(), "{met:?}");
     assert!(met.lost_us > 0);
     let none = client.conflicts(0, Some(&calm), None).await.unwrap();
     assert_eq!(none.conflicts, []);

@@ -212,7 +212,7 @@ pub(crate) async fn strange_stream_is_invalid_and_listed_and_ordinary_ones_are_n
     let outcome = vatic(cluster.endpoints(), &["txn", "outcome", &strange_one, "-o", "json"]);
     assert_eq!(outcome.json()["state"], "committed", "{outcome:?}");
     let mut service = AnomalyServiceClient::new(cluster.channel(at));
-    let asked = v1::ListAnomaliesRequest { limit: 1_000_000 };
+    let asked = v1::ListAnomaliesRequest { limit: 1_000_000, quarantined: false };
     let status = service.list_anomalies(asked).await.unwrap_err();
     let error = refused(&status);
     assert_eq!((error.code, error.reason.as_str()), (Code::InvalidArgument, "LIMIT_EXCEEDED"));

@@ -12,7 +12,7 @@ use vatic_tests::values::{core_key, fields, int, key, put};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{Stream, committed, rollback};
 
-async fn scrape(cluster: &Cluster, at: usize) -> Scrape {
+pub(crate) async fn scrape(cluster: &Cluster, at: usize) -> Scrape {
     let (status, text) = cluster.admin(at, "/metrics").await.unwrap();
     assert_eq!(status, 200, "{text}");
     Scrape::read(&text)

@@ -1,6 +1,6 @@
 //! What collections ask for: transactions that stray from their forecasts, let through or not.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use vatic_client::{Cause, Client, ClientError, Foresight, Transaction, Verdict};
 use vatic_core::{
     delta::{Delta, Op},
@@ -46,6 +46,29 @@ fn set(cluster: &Cluster, collection: &str, validation: &str) {
     assert_eq!(done.code, 0, "{done:?}");
 }
 
+/// The history of conflicts tells of what strayed: under which policy, and what came of it.
+async fn told_of(cluster: &Cluster, tid: &str, (validation, cause): (&str, Json)) {
+    let json = |arguments: &[&str]| {
+        let done = vatic(cluster.endpoints(), arguments);
+        assert_eq!(done.code, 0, "{done:?}");
+        done.json()
+    };
+    let explained = until("it is in the history", SOON, || async {
+        let found = json(&["conflicts", "explain", tid, "-o", "json"]);
+        (found.as_array()?.len() == 1).then(|| found[0].clone())
+    });
+    let row = explained.await;
+    assert_eq!((&row["what"], &row["transaction_id"]), (&json!("strayed"), &json!(tid)), "{row}");
+    assert_eq!((&row["validation"], &row["cause"]), (&json!(validation), &cause), "{row}");
+    let (score, tolerance) = (row["score"].as_f64().unwrap(), row["tolerance"].as_f64().unwrap());
+    assert!(score > tolerance && row["class"].is_string(), "{row}");
+    let helps = row["would_have_helped"].as_str().unwrap();
+    assert!(helps.contains("anomalies ls"), "{row}");
+    let listed = json(&["conflicts", "ls", "--limit", "1000", "-o", "json"]);
+    let mut listed = listed.as_array().unwrap().iter();
+    assert!(listed.any(|other| other["transaction_id"] == tid && other["what"] == "strayed"));
+}
+
 /// Has a node and the home group learn what is ordinary, until not everything is tolerated.
 async fn teach(client: &Client, name: &Key) {
     until("enough was judged", SOON, || async {
@@ -89,6 +112,8 @@ pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(clust
         assert!((score - verdict.score).abs() < 1e-9, "{told}");
     }
 
+    told_of(cluster, &tid, ("enforce", json!("forecast_mismatch"))).await;
+
     // A one-shot is judged by the forecast from its first transition.
     let at_once = client.submit(&deltas(record, Some("odd"))).await;
     let Err(ClientError::RolledBack(rollback)) = at_once else { panic!("{at_once:?}") };
@@ -105,10 +130,68 @@ pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(clust
     assert!(verdict.is_some_and(|verdict| !verdict.valid));
     let told = vatic(cluster.endpoints(), &["txn", "outcome", &tid, "-o", "json"]).json();
     assert_eq!((&told["state"], &told["verdict"]["valid"]), (&json!("committed"), &json!(false)));
+    told_of(cluster, &tid, ("observe", json!(null))).await;
     let again = vatic_with_input(
         cluster.endpoints(),
         &["policy", "set", "no/such", "--validation", "observe"],
         "",
     );
     assert_ne!(again.code, 0, "a collection's name has no slash: {again:?}");
+}
+
+pub(crate) async fn collection_that_quarantines_keeps_aside_what_strays(cluster: &Cluster) {
+    let name = key("guarded", &cluster.partition(1, 1).await, "");
+    // One-shots go to the leader.
+    let at = cluster.leader(1).await;
+    let (client, record) = (&cluster.client_of(at), &core_key(&name));
+    teach(client, record).await;
+    set(cluster, "guarded", "quarantine");
+    // Two: as a stream and at once.
+    let Err(ClientError::RolledBack(streamed)) = run(client, &deltas(record, Some("odd"))).await
+    else {
+        panic!("a strange one committed");
+    };
+    let at_once = until("its gateway has heard of the policy", SOON, || async {
+        match client.submit(&deltas(record, Some("odd"))).await {
+            Err(ClientError::RolledBack(at_once)) => Some(at_once),
+            Ok(_) => None,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    let at_once = at_once.await;
+    let mut tids = Vec::new();
+    for rollback in [streamed, at_once] {
+        assert_eq!((rollback.cause, rollback.retryable), (Cause::Quarantined, false));
+        assert!(rollback.message.contains("anomalies ls --quarantined"), "{rollback}");
+        tids.push(rollback.tid.unwrap().to_string());
+    }
+    // Nothing of it is there.
+    let found = client.get(record).await.unwrap();
+    assert!(found.is_none_or(|found| !found.fields.contains_key("odd")));
+    let ls = |more: &[&str]| {
+        let done = vatic(cluster.endpoints(), &[&["anomalies", "ls", "-o", "json"], more].concat());
+        assert_eq!(done.code, 0, "{done:?}");
+        done.json().as_array().unwrap().clone()
+    };
+    until("both are kept aside", SOON, || async {
+        let kept = ls(&["--quarantined"]);
+        assert!(kept.iter().all(|row| row["quarantined"] == json!(true)), "{kept:?}");
+        let of = |tid: &String| kept.iter().find(|row| row["transaction_id"] == json!(tid));
+        let strays = tids.iter().map(|tid| Some(of(tid)?["strays"].as_str()?.to_owned()));
+        let strays = strays.collect::<Option<Vec<String>>>()?;
+        let named = |strays: &String| strays.contains("more `remove_field guarded(odd)`");
+        assert!(strays.iter().all(named), "{strays:?}");
+        Some(())
+    })
+    .await;
+    told_of(cluster, &tids[0], ("quarantine", json!("quarantined"))).await;
+    // What strays elsewhere is among the anomalies alone.
+    set(cluster, "guarded", "observe");
+    let (tid, verdict) = run(client, &deltas(record, Some("odder"))).await.unwrap();
+    assert!(verdict.is_some_and(|verdict| !verdict.valid));
+    until("it is an anomaly", SOON, || async {
+        ls(&[]).iter().any(|row| row["transaction_id"] == json!(tid)).then_some(())
+    })
+    .await;
+    assert!(ls(&["--quarantined"]).iter().all(|row| row["transaction_id"] != json!(tid)));
 }

@@ -8,8 +8,10 @@ use vatic_core::{
     codec,
     command::{Cause, Command, Why},
     conflict::Features,
-    history::{Batch, Event, Foreseen, What},
+    expected::STEP,
+    history::{Batch, Event, Foreseen, Strayed, What},
     id::Tid,
+    policy::Validation,
 };
 
 /// Events of a batch; the last is one more than a batch may have.
@@ -46,7 +48,16 @@ impl World {
                 let (key, by) = (self.rng.pick(&self.accounts).clone(), tid);
                 What::Conflict(Cause { group: home, why: Why::Locked { key, by } })
             }
-            false => What::Accepted { weight: self.rng.between(1, 100) as u32 },
+            false => match self.rng.between(1, 100) as u32 {
+                class @ 91.. => What::Strayed(Box::new(Strayed {
+                    class: u64::from(class),
+                    score: 2 * STEP,
+                    tolerance: STEP,
+                    validation: Validation::Observe,
+                    rolled_back: None,
+                })),
+                weight => What::Accepted { weight },
+            },
         };
         let features = Features { user: self.rng.below(9), ..Features::default() };
         let foreseen = Foreseen {

@@ -7,9 +7,10 @@ use crate::{
     key::Key,
 };
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// One record as a transaction touches it, by ids: names stay with the caller.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Touch {
     /// The record.
     pub record: u64,

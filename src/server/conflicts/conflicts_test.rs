@@ -8,11 +8,16 @@ use vatic_core::{
     chain::{Seal, Transition},
     command::Applied,
     delta::Op,
+    expected::Score,
+    footprint::Footprint,
     hash::Hash,
+    history::Strayed,
     id::Timestamp,
     limits::Limits as GroupLimits,
+    policy::{Policies, Policy, Validation},
     strategy::Basis,
     value::Fields,
+    verdict::{self, Conditions, Forecast, Judgement},
 };
 
 const GROUP: GroupId = GroupId(1);
@@ -151,6 +156,55 @@ fn new_leader_learns_from_the_history_of_the_one_before() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(next.account().labels, teaching as u64);
+}
+
+/// A judgement that nothing but its verdict matters of.
+fn judged(valid: bool) -> Judgement {
+    let (seal, footprint) = (vote(1, &key("k")).body.seal, Footprint::default());
+    let given = (Conditions::default(), Score::MAX);
+    let mut judged = Judgement::of(7, Forecast::default(), given, (&footprint, &seal));
+    judged.verdict = verdict::Verdict { valid, score: 30, tolerance: 20, ..judged.verdict };
+    judged
+}
+
+#[test]
+fn what_strayed_is_noted_beside_its_conflict_and_teaches_nothing() {
+    let conflicts = Conflicts::new(1, EVENTS_MAX);
+    let (at, other) = (key("k"), vote(9, &key("k")).body.tid);
+    let mut policies = Policies::default();
+    let quarantine = Policy { validation: Validation::Quarantine, ..Policy::default() };
+    policies.set.insert("c".into(), quarantine);
+    let why = Why::Locked { key: at.clone(), by: other };
+    let cause = Cause { group: GROUP, why: why.clone() };
+    let lost =
+        Vote { body: Body { judgement: Some(judged(false)), ..vote(1, &at).body }, ..vote(1, &at) };
+    conflicts.proposing(GROUP, &lost, Origin::default()).end(&reply(Some(why)));
+    for decision in [Decision::RolledBack(cause.clone()), Decision::Committed { ts: Timestamp(1) }]
+    {
+        // The second time it is asked for again: it is told once.
+        conflicts.ended(|| policies.clone(), (&lost.body, [&lost.part]), &decision);
+    }
+    let kept = Body { judgement: Some(judged(true)), ..vote(2, &at).body };
+    conflicts.ended(
+        || policies.clone(),
+        (&kept, [&lost.part]),
+        &Decision::Committed { ts: Timestamp(1) },
+    );
+    let waiting = conflicts.history.waiting(GROUP);
+    let mut strayed = waiting.iter().filter_map(Event::strayed);
+    let noted = Strayed {
+        class: 7,
+        score: 30,
+        tolerance: 20,
+        validation: Validation::Quarantine,
+        rolled_back: Some(cause),
+    };
+    assert_eq!((strayed.next(), strayed.next()), (Some(&noted), None));
+    assert_eq!(met(&conflicts).len(), 1, "its conflict is told as well: {waiting:?}");
+    let row = |event| Row { clock: Timestamp(1), node: 2, event };
+    let strayed = waiting.into_iter().filter(|event| event.strayed().is_some());
+    let rows = strayed.map(|event| (1, row(event))).collect();
+    assert_eq!(conflicts.past(rows), []);
 }
 
 #[test]

@@ -124,18 +124,22 @@ impl Unwritten {
     }
 }
 
+/// Whether both tell the same of one transaction.
+fn repeats(one: &Event, other: &Event) -> bool {
+    one.tid == other.tid && one.strayed().is_some() == other.strayed().is_some()
+}
+
 impl Waiting {
     /// Whether something was let go for it, or it was itself.
     fn push(&mut self, mut event: Event, most: usize) -> bool {
-        if self.events.iter().rev().take(REPEATS_LOOKED).any(|newest| newest.tid == event.tid) {
+        if self.events.iter().rev().take(REPEATS_LOOKED).any(|newest| repeats(newest, &event)) {
             return false;
         }
         let full = self.events.len() >= most;
         if full {
-            let success = |event: &Event| event.conflict().is_none();
-            match self.events.iter().position(success) {
+            match self.events.iter().position(Event::is_accepted) {
                 Some(at) => drop(self.events.remove(at).map(|gone| self.owe(&gone))),
-                None if success(&event) => {
+                None if event.is_accepted() => {
                     self.owe(&event);
                     return true;
                 }

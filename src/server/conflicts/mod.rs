@@ -14,6 +14,7 @@ mod history;
 mod keep;
 mod learner;
 mod shared;
+mod strayed;
 
 pub(crate) use keep::{start, write_all};
 pub(crate) use shared::follow;
@@ -35,6 +36,7 @@ use vatic_core::{
         Verdict, fixed,
     },
     delta::{Delta, Rejection},
+    estimate,
     history::{Event, Foreseen, Row, What},
     id::{GroupId, Tid},
     key::Key,
@@ -188,6 +190,21 @@ impl Conflicts {
             reasons,
             model_version: model.version,
         }
+    }
+
+    /// How likely a transaction of these touches is to meet a conflict on any of their records, as
+    /// if they were independent; in parts per million, `None` without a model.
+    pub(crate) fn odds(&self, user: u64, mut touches: Vec<Touch>) -> Option<u32> {
+        touches.sort_unstable();
+        let (model, now_us) = (self.learning.model(), time::now().0);
+        let records = touches.chunk_by(|one, other| one.record == other.record);
+        self.with(|present| {
+            let score = |touches: &[Touch]| {
+                let (touches, by) = (touches.to_vec(), By::Model(&model));
+                present.claims.weigh_touches(user, touches, by, 0, now_us).0.score_ppm
+            };
+            estimate::any(records.map(score))
+        })
     }
 
     /// What this node learnt.
@@ -349,6 +366,8 @@ fn sample(event: Event) -> Option<Sample> {
     let weight = match event.what {
         What::Conflict(_) => 1,
         What::Accepted { weight } => weight.max(1),
+        // It says nothing of others.
+        What::Strayed(_) => return None,
     };
     let Foreseen { features, propensity_ppm, .. } = *foreseen;
     // Who stands for others as well was seen as seldom.

@@ -19,6 +19,8 @@ pub(crate) struct Found {
     pub(crate) anomaly: Anomaly,
     /// Tokens by name, each with how many more there were than expected.
     pub(crate) strays: Vec<(String, f64)>,
+    /// It was rolled back for it, and is to be kept aside.
+    pub(crate) quarantined: bool,
 }
 
 /// The same where it is kept.
@@ -30,18 +32,25 @@ pub(crate) struct Strange {
     pub(crate) found: Found,
 }
 
-/// A ring of them.
+/// A ring of them, and one of those that were quarantined: what is only observed comes by far more
+/// often.
 #[derive(Debug)]
 pub(crate) struct Anomalies {
     kept_max: usize,
-    kept: Mutex<VecDeque<Arc<Strange>>>,
+    kept: Mutex<Rings>,
     /// The sequence of the latest.
     latest: watch::Sender<u64>,
     watchers: Arc<Semaphore>,
 }
 
+#[derive(Debug, Default)]
+struct Rings {
+    all: VecDeque<Arc<Strange>>,
+    quarantined: VecDeque<Arc<Strange>>,
+}
+
 impl Anomalies {
-    /// Keeps so many.
+    /// Keeps so many of each.
     pub(crate) fn new(kept_max: usize) -> Anomalies {
         Anomalies {
             kept_max,
@@ -55,17 +64,27 @@ impl Anomalies {
     pub(crate) fn keep(&self, at_unix_ms: u64, found: Found) {
         let mut kept = self.kept.lock().expect("no holder panics");
         let sequence = *self.latest.borrow() + 1;
-        if kept.len() >= self.kept_max {
-            kept.pop_front();
+        let strange = Arc::new(Strange { sequence, at_unix_ms, found });
+        let Rings { all, quarantined } = &mut *kept;
+        let rings = [Some(all), strange.found.quarantined.then_some(quarantined)];
+        for ring in rings.into_iter().flatten() {
+            if ring.len() >= self.kept_max {
+                ring.pop_front();
+            }
+            ring.push_back(strange.clone());
         }
-        kept.push_back(Arc::new(Strange { sequence, at_unix_ms, found }));
         self.latest.send_replace(sequence);
+    }
+
+    /// Those that were quarantined and are kept, ascending.
+    pub(crate) fn quarantined(&self) -> Vec<Arc<Strange>> {
+        self.kept.lock().expect("no holder panics").quarantined.iter().cloned().collect()
     }
 
     /// Those that are kept and of a higher sequence, ascending.
     pub(crate) fn after(&self, sequence: u64) -> Vec<Arc<Strange>> {
         let kept = self.kept.lock().expect("no holder panics");
-        kept.iter().filter(|strange| strange.sequence > sequence).cloned().collect()
+        kept.all.iter().filter(|strange| strange.sequence > sequence).cloned().collect()
     }
 
     /// Tells of each new one.

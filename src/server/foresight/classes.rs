@@ -1,12 +1,14 @@
 //! What is known of a class of streams beside its forecasts.
 
 use std::collections::{BTreeMap, VecDeque};
-use vatic_core::anomaly::Baseline;
+use vatic_core::{anomaly::Baseline, id::GroupId};
 
 /// Classes that are remembered; the one that was idle longest makes room.
 const CLASSES_MAX: usize = 256;
 /// Streams of a class whose participants are remembered.
 const LAST: usize = 64;
+/// Groups of one stream that are remembered; the others are counted.
+const GROUPS_MAX: usize = 16;
 
 /// The classes.
 #[derive(Debug, Default)]
@@ -22,8 +24,15 @@ pub(crate) struct Class {
     pub(crate) exemplars: u64,
     /// Scores of its last streams.
     pub(crate) baseline: Baseline,
-    participants: VecDeque<u32>,
+    participants: VecDeque<Participants>,
     last: u64,
+}
+
+/// Of one stream.
+#[derive(Debug)]
+struct Participants {
+    count: u32,
+    groups: Vec<GroupId>,
 }
 
 impl Classes {
@@ -46,10 +55,12 @@ impl Classes {
 }
 
 impl Class {
-    /// One more of its streams was learnt, in which so many groups took part.
-    pub(crate) fn learnt(&mut self, participants: u32) {
+    /// One more of its streams was learnt, in which these groups took part.
+    pub(crate) fn learnt(&mut self, groups: &[GroupId]) {
         self.exemplars += 1;
-        self.participants.push_back(participants);
+        let count = groups.len() as u32;
+        let groups = groups[..groups.len().min(GROUPS_MAX)].to_vec();
+        self.participants.push_back(Participants { count, groups });
         if self.participants.len() > LAST {
             self.participants.pop_front();
         }
@@ -57,8 +68,18 @@ impl Class {
 
     /// The median number of groups that took part in its last streams.
     pub(crate) fn participants(&self) -> u32 {
-        let mut last: Vec<u32> = self.participants.iter().copied().collect();
+        let mut last: Vec<u32> = self.participants.iter().map(|last| last.count).collect();
         last.sort_unstable();
         last.get(last.len() / 2).copied().unwrap_or(0)
+    }
+
+    /// The groups that took part in most of its last streams, ascending.
+    pub(crate) fn groups(&self) -> Vec<GroupId> {
+        let mut often: BTreeMap<GroupId, usize> = BTreeMap::new();
+        for group in self.participants.iter().flat_map(|last| &last.groups) {
+            *often.entry(*group).or_default() += 1;
+        }
+        let most = self.participants.len() / 2;
+        often.into_iter().filter(|(_, count)| *count > most).map(|(group, _)| group).collect()
     }
 }

@@ -1,6 +1,10 @@
 //! What is foreseen, as clients are told it. In steps, where the inside counts in fixed point.
 
-use super::{anomalies::Strange, guide::Wants, judge::told, study::Told};
+use super::{
+    anomalies::Strange,
+    guide::{Foretold, Wants},
+    judge::told,
+};
 use crate::convert;
 use std::sync::Arc;
 use vatic_core::{disturbed::Disturbed, expected::STEP, verdict::Judgement};
@@ -15,7 +19,8 @@ pub(crate) fn wants(foresight: Option<v1::Foresight>) -> Wants {
 }
 
 /// `groups` take part by now.
-pub(crate) fn forecast(told: &Told, groups: usize) -> v1::ForecastFrame {
+pub(crate) fn forecast(foretold: &Foretold, groups: usize) -> v1::ForecastFrame {
+    let Foretold { told, conflict_ppm } = foretold;
     let groups = u32::try_from(groups).unwrap_or(u32::MAX);
     v1::ForecastFrame {
         transitions: told.outlook.prefix as u64,
@@ -25,6 +30,7 @@ pub(crate) fn forecast(told: &Told, groups: usize) -> v1::ForecastFrame {
         exemplars: told.exemplars,
         forecaster: told.forecaster.into(),
         spread: told.outlook.spread,
+        conflict_ppm: *conflict_ppm,
     }
 }
 
@@ -86,6 +92,7 @@ pub(crate) fn anomaly(strange: &Arc<Strange>) -> v1::Anomaly {
         p_value: f64::from(found.anomaly.p_ppm) / MILLION,
         drifting: found.anomaly.drifting(),
         strays: found.strays.iter().map(stray).collect(),
+        quarantined: found.quarantined,
     }
 }
 

@@ -24,7 +24,12 @@ pub(crate) struct Counters {
     pub(crate) blocked: IntCounter,
     pub(crate) overwritten: IntCounter,
     pub(crate) locked: IntCounter,
-    all: [IntCounterVec; 5],
+    /// Groups that a forecast named: asked ahead, or just asked for another stream.
+    pub(crate) warmed: IntCounter,
+    pub(crate) warm: IntCounter,
+    /// Those of both that the sealed stream had indeed.
+    pub(crate) warmed_rightly: IntCounter,
+    all: [IntCounterVec; 6],
 }
 
 impl Counters {
@@ -39,6 +44,11 @@ impl Counters {
         let warnings = vec("vatic_warnings_total", "Reads of streams found disturbed.", "what");
         let resolved =
             vec("vatic_resolved_total", "Invalid transactions tried out first.", "result");
+        let ahead = vec(
+            "vatic_participants_ahead_total",
+            "Groups that forecasts named before streams touched them.",
+            "result",
+        );
         Counters {
             learnt: streams.with_label_values(&["learnt"]),
             left_out: streams.with_label_values(&["left_out"]),
@@ -53,7 +63,10 @@ impl Counters {
             blocked: resolved.with_label_values(&["blocked"]),
             overwritten: warnings.with_label_values(&["overwritten"]),
             locked: warnings.with_label_values(&["locked"]),
-            all: [streams, forecasts, verdicts, warnings, resolved],
+            warmed: ahead.with_label_values(&["asked"]),
+            warm: ahead.with_label_values(&["fresh"]),
+            warmed_rightly: ahead.with_label_values(&["took_part"]),
+            all: [streams, forecasts, verdicts, warnings, resolved, ahead],
         }
     }
 

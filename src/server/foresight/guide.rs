@@ -3,9 +3,11 @@
 use super::{
     counters::Counters,
     judge::judged_by,
-    learner::{Asked, Foresight},
+    learner::{Asked, Foresight, Judged},
+    odds,
     study::{Line, Told},
     walk::{Ended, Walk},
+    warm::Warm,
     watch::Watch,
 };
 use crate::{cluster::Cluster, time};
@@ -37,8 +39,17 @@ pub(crate) struct Wants {
 /// What there is to tell a stream.
 #[derive(Debug)]
 pub(crate) enum News {
-    Forecast(Arc<Told>),
+    Forecast(Foretold),
     Disturbed(Disturbed),
+}
+
+/// A forecast, as a client is told it.
+#[derive(Debug)]
+pub(crate) struct Foretold {
+    pub(crate) told: Arc<Told>,
+    /// That the stream meets a conflict, by what it had touched, in parts per million; where that
+    /// was known by now.
+    pub(crate) conflict_ppm: Option<u32>,
 }
 
 /// See the file's head.
@@ -55,10 +66,17 @@ pub(crate) struct Guide {
     /// Forecasts are asked for, whatever it writes.
     asks: bool,
     asked: usize,
+    /// A forecast was asked for after so many transitions, and is to be told how likely a conflict
+    /// is.
+    unweighed: Option<usize>,
     line: Arc<Line>,
     /// Forecasts that the stream has taken.
     taken: usize,
     watch: Option<Watch>,
+    /// `None`: participants are not contacted ahead.
+    warm: Option<Warm>,
+    /// How it was judged, until it has its outcome.
+    judged: Option<Judged>,
 }
 
 impl Guide {
@@ -73,9 +91,12 @@ impl Guide {
             walk: None,
             asks: false,
             asked: 0,
+            unweighed: None,
             line: Arc::default(),
             taken: 0,
             watch: None,
+            warm: None,
+            judged: None,
         }
     }
 
@@ -92,6 +113,8 @@ impl Guide {
                 false => self.foresight.counters.left_out.inc(),
             }
         }
+        let warms = || Warm::new(cluster, &self.foresight.tolerances, &self.foresight.counters);
+        self.warm = self.walk.as_ref().and_then(|_| warms());
         let watches = wants.warnings || wants.abort_early;
         self.watch = watches.then(|| Watch::start(cluster, self.foresight.counters.clone()));
     }
@@ -129,17 +152,27 @@ impl Guide {
             return;
         }
         let (seen, due) = match self.at_once {
-            true => (1, self.validation == Validation::Enforce && self.asked == 0),
+            true => (1, self.validation.refuses() && self.asked == 0),
             false => (walk.steps.len(), self.asks && ask_at(walk.steps.len())),
         };
         if let Some(class) = walk.class().filter(|_| due) {
             let (steps, line) = (walk.steps[..seen].to_vec(), self.line.clone());
-            self.asked += usize::from(self.foresight.ask(Asked::Forecast { class, steps, line }));
+            let asked = self.foresight.ask(Asked::Forecast { class, steps, line });
+            self.asked += usize::from(asked);
+            self.unweighed = (asked && self.wants.forecasts).then_some(seen);
+        }
+    }
+
+    /// To be told after each step: leaders weigh the stream where a forecast of it is due.
+    pub(crate) fn weigh(&mut self, cluster: &Arc<Cluster>, draft: &Draft, principal: &str) {
+        if let Some(prefix) = self.unweighed.take() {
+            odds::ask(cluster, &self.line, (prefix, principal), draft);
         }
     }
 
     /// A group takes part: what it tolerates will be wanted.
-    pub(crate) fn touch(&self, cluster: &Arc<Cluster>, group: GroupId) {
+    pub(crate) fn touch(&mut self, cluster: &Arc<Cluster>, group: GroupId) {
+        self.warm.iter_mut().for_each(|warm| warm.touched(group));
         if self.asked > 0 && self.walk.is_some() {
             self.foresight.tolerances.touch(cluster, group);
         }
@@ -164,10 +197,11 @@ impl Guide {
     /// Waits for what there is to tell. Nothing is lost where the wait is given up.
     pub(crate) async fn news(&mut self) -> News {
         loop {
-            if let Some(told) = self.forecast() {
-                return News::Forecast(told);
+            self.warm_ahead();
+            if let Some(foretold) = self.foretold(Line::odds) {
+                return News::Forecast(foretold);
             }
-            let (line, wanted) = (&self.line, self.wants.forecasts);
+            let (line, wanted) = (&self.line, self.wants.forecasts || self.warm.is_some());
             let more = async {
                 match wanted {
                     true => line.more.notified().await,
@@ -191,11 +225,26 @@ impl Guide {
         }
     }
 
-    /// A forecast that was made, is wanted and was not taken.
-    pub(crate) fn forecast(&mut self) -> Option<Arc<Told>> {
+    /// Groups that new forecasts name are contacted.
+    fn warm_ahead(&mut self) {
+        let Some(warm) = &mut self.warm else { return };
+        while let Some(told) = self.line.at(warm.looked) {
+            warm.looked += 1;
+            warm.expect(&told.groups);
+        }
+    }
+
+    /// A forecast that was made, is wanted and was not taken, with what is known of it by now.
+    pub(crate) fn forecast(&mut self) -> Option<Foretold> {
+        self.foretold(|line, prefix| line.odds(prefix).or(Some(None)))
+    }
+
+    /// The next one, once its odds are settled: nothing where they are not yet.
+    fn foretold(&mut self, odds: fn(&Line, usize) -> Option<Option<u32>>) -> Option<Foretold> {
         let told = self.line.at(self.taken).filter(|_| self.wants.forecasts)?;
+        let conflict_ppm = odds(&self.line, told.outlook.prefix)?;
         self.taken += 1;
-        Some(told)
+        Some(Foretold { told, conflict_ppm })
     }
 
     /// The stream is sealed: it is judged if it was forecast, and may be learnt from. What its
@@ -207,6 +256,7 @@ impl Guide {
         ends: Instant,
     ) -> Action {
         self.watch = None;
+        self.warm.take().iter().for_each(|warm| warm.sealed(&draft.groups()));
         let (Some(walk), Some(tid)) = (self.walk.take(), draft.tid()) else {
             return Action::Proceed;
         };
@@ -214,12 +264,11 @@ impl Guide {
             return Action::Proceed;
         };
         let groups = draft.groups();
-        let participants = groups.len() as u32;
         let ended = (!walk.oversized).then(|| {
             let Walk { steps, kinds, .. } = walk;
-            Arc::new(Ended { tid, class, steps, kinds, participants })
+            Arc::new(Ended { class, steps, kinds, groups: groups.clone() })
         });
-        let enforced = self.validation == Validation::Enforce;
+        let enforced = self.validation.refuses();
         // One-shots may be very many.
         if let Some(ended) = ended.as_ref().filter(|_| !self.at_once || enforced) {
             self.foresight.teach(ended.clone());
@@ -236,16 +285,24 @@ impl Guide {
         let given = tolerances.given(tid.home, &groups, class, in_flight);
         let judgement = Box::new(draft.judge(class, told.outlook.fixed(), given).clone());
         let action = verdict::action(self.validation, &judgement.verdict);
-        if let Some(ended) = ended {
-            self.foresight.ask(Asked::Judged { ended, told, judgement });
-        }
+        self.judged = Some(Judged { tid, ended, told, judgement, quarantined: false });
         action
+    }
+
+    /// It has its outcome: its verdict is taken note of. `quarantined`: it was rolled back for
+    /// that, and is to be kept aside.
+    pub(crate) fn ended(&mut self, quarantined: bool) {
+        // What was too long is no measure of others.
+        let noted = self.judged.take().filter(|it| it.ended.is_some() || quarantined);
+        if let Some(judged) = noted {
+            self.foresight.ask(Asked::Judged(Judged { quarantined, ..judged }));
+        }
     }
 
     /// The last forecast from at most so many steps. Where the client or a policy wants the verdict
     /// it is worth a wait.
     async fn made_by(&self, steps: usize, ends: Instant) -> Option<Arc<Told>> {
-        let wanted = self.wants.forecasts || self.validation == Validation::Enforce;
+        let wanted = self.wants.forecasts || self.validation.refuses();
         let answered = async {
             while wanted && self.line.answered() < self.asked {
                 self.line.more.notified().await;

@@ -1,7 +1,7 @@
 //! Verdicts on sealed streams: which forecast is judged, and what is strange about those that
 //! strayed too far.
 
-use super::{anomalies::Found, classes::Classes, kinds::Kind, walk::Ended};
+use super::{anomalies::Found, classes::Classes, kinds::Kind, learner::Judged, walk::Ended};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -18,6 +18,8 @@ use vatic_learn::forecast::{Outlook, Symbol};
 const NAMES_MAX: usize = 4_096;
 /// Tokens that are told of a strange stream.
 const STRAYS_MAX: usize = 3;
+/// The class of a stream whose steps were not kept, as people are told it.
+const TOO_LONG: &str = "(longer than forecast_steps_max)";
 
 /// Finds what is strange.
 #[derive(Debug, Default)]
@@ -28,18 +30,19 @@ pub(crate) struct Judge {
 impl Judge {
     /// Counts a judged stream's score among its class's, and finds what is strange about it where
     /// it strayed too far.
-    pub(crate) fn look(
-        &mut self,
-        classes: &mut Classes,
-        ended: &Ended,
-        outlook: &Outlook,
-        judgement: &Judgement,
-    ) -> Option<Found> {
-        let anomaly = classes.of(ended.class).baseline.fold(judgement.verdict.score);
+    pub(crate) fn look(&mut self, classes: &mut Classes, judged: &Judged) -> Option<Found> {
+        let Judged { tid, ended, told, judgement, quarantined } = judged;
+        let (tid, quarantined) = (*tid, *quarantined);
+        let anomaly = classes.of(judgement.class).baseline.fold(judgement.verdict.score);
         if judgement.verdict.valid {
             return None;
         }
-        let tokens = self.tokens(ended, outlook);
+        let judgement = Judgement::clone(judgement);
+        let Some(ended) = ended else {
+            let (class, strays) = (TOO_LONG.into(), Vec::new());
+            return Some(Found { tid, class, judgement, anomaly, strays, quarantined });
+        };
+        let tokens = self.tokens(ended, &told.outlook);
         let asked: Vec<Token> = tokens.keys().copied().collect();
         let names: Vec<&String> = tokens.values().collect();
         let (forecast, actual) = (&judgement.forecast, ended.whole().footprint());
@@ -48,13 +51,8 @@ impl Judge {
             let more = residual.more as f64 / f64::from(CELL_ONE);
             (names[residual.at].clone(), more)
         });
-        Some(Found {
-            tid: ended.tid,
-            class: ended.class_name(),
-            judgement: judgement.clone(),
-            anomaly,
-            strays: strays.collect(),
-        })
+        let (class, strays) = (ended.class_name(), strays.collect());
+        Some(Found { tid, class, judgement, anomaly, strays, quarantined })
     }
 
     /// Remembers what a stream's steps are called: others may lack them.

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
-use vatic_core::verdict::Judgement;
+use vatic_core::{id::Tid, verdict::Judgement};
 use vatic_learn::forecast::Step;
 
 /// Longest rest: the clock of a machine that slept must not stop learning for long.
@@ -34,7 +34,19 @@ pub(crate) enum Asked {
     /// To forecast it from its first steps.
     Forecast { class: u64, steps: Vec<Step>, line: Arc<Line> },
     /// To take note of its verdict.
-    Judged { ended: Arc<Ended>, told: Arc<Told>, judgement: Box<Judgement> },
+    Judged(Judged),
+}
+
+/// A stream that was sealed and judged, and has its outcome.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) tid: Tid,
+    /// `None`: it was too long.
+    pub(crate) ended: Option<Arc<Ended>>,
+    pub(crate) told: Arc<Told>,
+    pub(crate) judgement: Box<Judgement>,
+    /// It was rolled back for its verdict, and is to be kept aside.
+    pub(crate) quarantined: bool,
 }
 
 /// The learner, as streams reach it. Clones reach the same; the thread ends with the last.
@@ -139,9 +151,7 @@ async fn follow(
 fn answer(study: &mut Study, asked: Asked) {
     match asked {
         Asked::Forecast { class, steps, line } => study.forecast(class, &steps, &line),
-        Asked::Judged { ended, told, judgement } => {
-            study.judged(&ended, &told.outlook, &judgement);
-        }
+        Asked::Judged(judged) => study.judged(&judged),
     }
 }
 

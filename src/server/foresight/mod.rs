@@ -5,6 +5,8 @@
 //! `classes` and `judge`) and is reached over bounded channels alone. `watch` looks at what a
 //! stream read. `anomalies` keeps what was strange. `kinds` gives steps their numbers and names.
 //!
+//! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
+//! `warm` contacts groups that a forecast names before the stream gets there.
 //! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
 //! transaction out before its votes.
 //!
@@ -22,10 +24,12 @@ mod guide;
 mod judge;
 mod kinds;
 mod learner;
+mod odds;
 mod resolve;
 mod study;
 mod tolerances;
 mod walk;
+mod warm;
 mod watch;
 
 pub(crate) use anomalies::{Anomalies, Strange, WATCHERS_MAX as ANOMALY_WATCHERS_MAX};

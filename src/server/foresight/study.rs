@@ -1,12 +1,16 @@
 //! All that is learnt on this node, and what is made of it. Owned by one thread.
 
 use super::{
-    anomalies::Anomalies, classes::Classes, counters::Counters, judge::Judge, walk::Ended,
+    anomalies::Anomalies, classes::Classes, counters::Counters, judge::Judge, learner::Judged,
+    walk::Ended,
 };
 use crate::time;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::Notify;
-use vatic_core::{footprint::Footprint, verdict::Judgement};
+use vatic_core::{footprint::Footprint, id::GroupId};
 use vatic_learn::forecast::{Made, Outlook, Panel, Prefix, Step, ask_at};
 
 /// Streams of a class that must have been learnt before one of it is forecast.
@@ -18,8 +22,10 @@ pub(crate) struct Told {
     pub(crate) outlook: Outlook,
     pub(crate) forecaster: &'static str,
     pub(crate) exemplars: u64,
-    /// Groups that will take part.
+    /// How many groups will take part.
     pub(crate) participants: u32,
+    /// Those that most likely will.
+    pub(crate) groups: Vec<GroupId>,
     /// How far the stream was from its last forecast's way, in steps.
     pub(crate) strayed: Option<f64>,
     /// Its footprint when the forecast was made.
@@ -39,12 +45,46 @@ struct Answers {
     told: Vec<Arc<Told>>,
     /// How often too little was known.
     unknown: usize,
+    /// Those after so many transitions that leaders weigh, or have weighed.
+    odds: BTreeMap<usize, Odds>,
+}
+
+/// How likely a stream is to meet a conflict.
+#[derive(Clone, Copy, Debug)]
+enum Odds {
+    /// They have not answered.
+    UnderWay,
+    /// In parts per million; `None`: nobody knows.
+    Known(Option<u32>),
 }
 
 impl Line {
     /// The forecast at a place, in the order in which they were made.
     pub(crate) fn at(&self, place: usize) -> Option<Arc<Told>> {
         self.answers.lock().expect("no holder panics").told.get(place).cloned()
+    }
+
+    /// How likely it was to meet a conflict after so many transitions, in parts per million;
+    /// nothing at all where that may be known in a moment.
+    pub(crate) fn odds(&self, prefix: usize) -> Option<Option<u32>> {
+        match self.answers.lock().expect("no holder panics").odds.get(&prefix) {
+            Some(Odds::UnderWay) => None,
+            Some(Odds::Known(odds_ppm)) => Some(*odds_ppm),
+            None => Some(None),
+        }
+    }
+
+    /// Leaders are asked how likely that is.
+    pub(super) fn weigh(&self, prefix: usize) {
+        self.answers.lock().expect("no holder panics").odds.insert(prefix, Odds::UnderWay);
+    }
+
+    /// They answered, or did not in time.
+    pub(super) fn weighed(&self, prefix: usize, odds_ppm: Option<u32>) {
+        let mut answers = self.answers.lock().expect("no holder panics");
+        answers.odds.insert(prefix, Odds::Known(odds_ppm));
+        drop(answers);
+        self.more.notify_one();
     }
 
     /// The last one that was made after at most so many steps.
@@ -107,6 +147,7 @@ impl Study {
             forecaster,
             exemplars: known.map_or(0, |class| class.exemplars),
             participants: known.map_or(0, |class| class.participants()),
+            groups: known.map_or(Vec::new(), |class| class.groups()),
             strayed,
             from,
         }));
@@ -114,12 +155,12 @@ impl Study {
     }
 
     /// Takes note of a verdict.
-    pub(crate) fn judged(&mut self, ended: &Ended, outlook: &Outlook, judgement: &Judgement) {
-        match judgement.verdict.valid {
+    pub(crate) fn judged(&mut self, judged: &Judged) {
+        match judged.judgement.verdict.valid {
             true => self.counters.valid.inc(),
             false => self.counters.invalid.inc(),
         }
-        let found = self.judge.look(&mut self.classes, ended, outlook, judgement);
+        let found = self.judge.look(&mut self.classes, judged);
         if let Some(found) = found {
             self.anomalies.keep(time::now().0 / 1_000, found);
         }
@@ -131,7 +172,7 @@ impl Study {
         let asked = (1..whole.steps.len()).filter(|at| ask_at(*at));
         let made: Vec<Made> = asked.map(|at| self.panel.forecast_all(whole.first(at))).collect();
         self.panel.learn(whole, &made);
-        self.classes.of(ended.class).learnt(ended.participants);
+        self.classes.of(ended.class).learnt(&ended.groups);
         self.judge.name(ended);
         self.counters.learnt.inc();
     }

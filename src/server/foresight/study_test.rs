@@ -5,6 +5,7 @@ use super::{
     counters::Counters,
     judge::judged_by,
     kinds::Kinds,
+    learner::Judged,
     study::{Line, Study},
     walk::{Ended, Walk},
 };
@@ -29,6 +30,8 @@ struct Node {
     counters: Arc<Counters>,
     study: Study,
     streams: u64,
+    /// What strays is rolled back and kept aside.
+    quarantined: bool,
 }
 
 impl Node {
@@ -36,7 +39,13 @@ impl Node {
         let anomalies = Arc::new(Anomalies::new(ANOMALIES_MAX));
         let counters = Arc::new(Counters::new());
         let study = Study::new(anomalies.clone(), counters.clone());
-        Node { kinds: Kinds::default(), anomalies, counters, study, streams: 0 }
+        let kinds = Kinds::default();
+        Node { kinds, anomalies, counters, study, streams: 0, quarantined: false }
+    }
+
+    /// Of the last stream.
+    fn tid(&self) -> Tid {
+        Tid { mint: Timestamp(self.streams), home: GroupId(1), nonce: 0 }
     }
 
     fn walk(&self, deltas: &[Delta]) -> Walk {
@@ -51,11 +60,10 @@ impl Node {
         self.streams += 1;
         let walk = self.walk(deltas);
         Ended {
-            tid: Tid { mint: Timestamp(self.streams), home: GroupId(1), nonce: 0 },
             class: walk.class().unwrap(),
             steps: walk.steps,
             kinds: walk.kinds,
-            participants: 2,
+            groups: vec![GroupId(1), GroupId(2)],
         }
     }
 
@@ -72,7 +80,13 @@ impl Node {
         let (given, actual) = ((Conditions::default(), tolerance), ended.whole().footprint());
         let forecast = told.outlook.fixed();
         let judgement = Judgement::of(ended.class, forecast, given, (&actual, &seal));
-        self.study.judged(ended, &told.outlook, &judgement);
+        self.study.judged(&Judged {
+            tid: self.tid(),
+            ended: Some(Arc::new(ended.clone())),
+            told,
+            judgement: Box::new(judgement.clone()),
+            quarantined: self.quarantined,
+        });
         Some(judgement)
     }
 
@@ -114,6 +128,7 @@ fn class_that_was_seen_eight_times_is_forecast_and_another_is_not() {
     let told = line.at(0).unwrap();
     assert_eq!((told.outlook.count.round(), told.outlook.prefix), (8.0, 1));
     assert_eq!((told.exemplars, told.participants, told.strayed), (8, 2, None));
+    assert_eq!(told.groups, [GroupId(1), GroupId(2)]);
     let other = Line::default();
     let unknown = node.walk(&[delta(Op::Delete)]);
     node.study.forecast(unknown.class().unwrap(), &unknown.steps, &other);
@@ -189,6 +204,27 @@ fn ring_keeps_the_latest_and_counts_on() {
     assert_eq!(last, 3 * ANOMALIES_MAX as u64);
     assert!(kept.len() == ANOMALIES_MAX && kept.last() == Some(&last), "{kept:?} of {last}");
     assert_eq!(node.anomalies.after(last).len(), 0);
+}
+
+#[test]
+fn quarantined_streams_are_kept_apart_from_those_that_came_since() {
+    let mut node = Node::new();
+    (0..60).for_each(|_| node.learn(&order(7)));
+    node.quarantined = true;
+    let held = node.ended(&strange());
+    node.judge(&held, STEP).unwrap();
+    let held = node.tid();
+    node.quarantined = false;
+    for _ in 0..2 * ANOMALIES_MAX {
+        let ended = node.ended(&strange());
+        node.judge(&ended, STEP).unwrap();
+    }
+    assert!(node.anomalies.after(0).iter().all(|kept| kept.found.tid != held));
+    let kept = node.anomalies.quarantined();
+    let kept: Vec<Tid> = kept.iter().map(|kept| kept.found.tid).collect();
+    assert_eq!(kept, [held]);
+    let strays = &node.anomalies.quarantined()[0].found.strays;
+    assert_eq!(strays[0].0, "remove_field order(owner)");
 }
 
 #[test]

@@ -40,20 +40,22 @@ struct Known {
 }
 
 impl Tolerances {
-    /// A stream touches a group: what is known of it should be fresh when it is sealed.
-    pub(crate) fn touch(self: &Arc<Tolerances>, cluster: &Arc<Cluster>, group: GroupId) {
+    /// A stream touches a group, or is expected to: what is known of it should be fresh when it is
+    /// sealed. Whether its leader is asked now.
+    pub(crate) fn touch(self: &Arc<Tolerances>, cluster: &Arc<Cluster>, group: GroupId) -> bool {
         let now = Instant::now();
         {
             let mut known = self.0.lock().expect("no holder panics");
             let known = known.entry(group).or_insert_with(|| Known::nothing(now - FRESH));
             if now - known.asked < FRESH {
-                return;
+                return false;
             }
             known.asked = now;
         }
         let (tolerances, cluster) = (self.clone(), cluster.clone());
         let ends = time::deadline_in(ASK_MAX_MS);
         tokio::spawn(async move { tolerances.ask(&cluster, group, ends).await });
+        true
     }
 
     /// Asks a group now, unless it has just answered.

@@ -2,7 +2,7 @@
 
 use super::kinds::Kind;
 use std::{collections::BTreeMap, sync::Arc};
-use vatic_core::id::Tid;
+use vatic_core::id::GroupId;
 use vatic_learn::forecast::{Prefix, Step, Symbol};
 
 /// Different steps of one stream: with more it is neither forecast nor learnt, which bounds what a
@@ -50,14 +50,13 @@ impl Walk {
 }
 
 /// A stream that was sealed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ended {
-    pub(crate) tid: Tid,
     pub(crate) class: u64,
     pub(crate) steps: Vec<Step>,
     pub(crate) kinds: BTreeMap<Symbol, Arc<Kind>>,
-    /// Groups that take part.
-    pub(crate) participants: u32,
+    /// Those that take part.
+    pub(crate) groups: Vec<GroupId>,
 }
 
 impl Ended {

@@ -1,0 +1,117 @@
+//! A transaction that ended other than was forecast waits, before its votes, for whoever decides on
+//! what it touches (`validation` = `resolve`, the default).
+
+use std::time::Duration;
+
+use vatic_client::{Client, ClientError, Foresight, Verdict};
+use vatic_core::key::Key;
+use vatic_proto::v1::{self, delta::Operation, transact_request::Frame};
+use vatic_tests::cluster::Cluster;
+use vatic_tests::scrape::Scrape;
+use vatic_tests::values::{core_key, fields, int, key, operation, put};
+use vatic_tests::wait::{SOON, until, within};
+use vatic_tests::wire::{Stream, committed};
+
+/// Longer than the test takes: nobody gives up, nobody recovers.
+const WAIT_MS: u64 = 20_000;
+/// Transitions of an ordinary transaction, and of a strange one.
+const STEPS: usize = 8;
+const STRANGE: usize = 24;
+/// Holds up whoever drives a transaction to its commit.
+const ARMED: &str = "server::decide=pause";
+/// Transactions that are begun until one is held up.
+const HOLDS_MAX: usize = 10;
+/// A transaction that does not wait has its outcome long before.
+const HELD: Duration = Duration::from_millis(500);
+
+/// An ordinary transaction, and how it was judged, if it was.
+async fn ordinary(client: &Client, name: &Key) -> Result<Option<Verdict>, ClientError> {
+    let foresight = Foresight { forecasts: true, ..Foresight::default() };
+    let run = client.transaction().foresee(foresight).run(|txn| async move {
+        txn.put(name, fields(0)).await?;
+        for _ in 1..STEPS {
+            txn.add(name, "value", 1).await?;
+        }
+        Ok(())
+    });
+    Ok(run.await?.committed.verdict)
+}
+
+/// A strange one that is about to be sealed.
+async fn strange(cluster: &Cluster, at: usize, name: &v1::Key) -> Stream {
+    let foresight = v1::Foresight { forecasts: true, ..v1::Foresight::default() };
+    let begin = v1::BeginFrame { foresight: Some(foresight), ..v1::BeginFrame::default() };
+    let mut stream = Stream::open(cluster.channel(at)).await;
+    stream.send(Frame::Begin(begin)).await;
+    stream.write(put(name, int(0))).await;
+    for _ in 1..STRANGE {
+        let remove = v1::RemoveFieldOperation { field: "odd".into() };
+        stream.write(operation(name, Operation::RemoveField(remove))).await;
+    }
+    stream.acknowledged().await;
+    stream
+}
+
+async fn freed(cluster: &Cluster, at: usize) -> f64 {
+    let (status, text) = cluster.admin(at, "/metrics").await.unwrap();
+    assert_eq!(status, 200, "{text}");
+    Scrape::read(&text).is("vatic_resolved_total{result=\"freed\"}")
+}
+
+/// A transaction whose votes are all Yes and whose decision is held up, and at which node.
+async fn held(cluster: &Cluster, gateway: usize, names: [&v1::Key; 2]) -> (usize, Stream) {
+    for _ in 0..HOLDS_MAX {
+        let driver = cluster.leader(2).await;
+        assert_ne!(driver, gateway, "leaders are where they should be");
+        cluster.arm(driver, ARMED).await;
+        let mut stream = Stream::begin(cluster.channel(gateway)).await;
+        for name in names {
+            stream.write(put(name, int(1))).await;
+        }
+        stream.seal().await;
+        let seen = within(HELD, || async {
+            let mut reader = Stream::begin(cluster.channel(gateway)).await;
+            reader.read(names[1]).await.pending.then_some(())
+        });
+        if seen.await.is_some() {
+            return (driver, stream);
+        }
+        // Another node led by then.
+        cluster.disarm(driver, ARMED).await;
+    }
+    panic!("{HOLDS_MAX} decisions were not held up");
+}
+
+pub(crate) async fn invalid_transaction_waits_for_whoever_decides_on_what_it_touches(_: &Cluster) {
+    let settings =
+        [("limits", "resolve_wait_ms", WAIT_MS), ("limits", "recover_after_ms", WAIT_MS)];
+    let cluster = &Cluster::start_with(&settings, "info").await;
+    let name = key("resolved", &cluster.partition(1, 0).await, "");
+    let other = key("resolved", &cluster.partition(2, 0).await, "");
+    // The driver's node is held up: it must not be who the other one asks.
+    let gateway = until("leaders are spread over the nodes", SOON, || async {
+        let (driver, gateway) = (cluster.leader(2).await, cluster.leader(1).await);
+        (driver != gateway).then_some(gateway)
+    })
+    .await;
+    let (client, record) = (&cluster.client_of(gateway), &core_key(&name));
+    until("enough was judged", SOON, || async {
+        ordinary(client, record).await.unwrap()?.tolerance
+    })
+    .await;
+
+    // Another one, of two groups, is decided, and its decision does not get there.
+    let (driver, mut undecided) = held(cluster, gateway, [&other, &name]).await;
+    let mut invalid = strange(cluster, gateway, &name).await;
+    let before = freed(cluster, gateway).await;
+    invalid.seal().await;
+    let early = tokio::time::timeout(HELD, invalid.outcome()).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    cluster.disarm(driver, ARMED).await;
+
+    let outcome = invalid.outcome().await.unwrap();
+    assert!(outcome.verdict.is_some_and(|verdict| !verdict.valid), "{outcome:?}");
+    committed(&outcome);
+    committed(&undecided.outcome().await.unwrap());
+    assert!(freed(cluster, gateway).await > before);
+}
