@@ -1,9 +1,9 @@
 //! The largest transactions: exactly what the limits allow commits, through the loss of a
 //! participant's leader too, and one byte or one transition more is refused by the limit's name.
 //!
-//! What users have by default takes a minute and a half in a debug build, and is left out unless it
-//! is asked for: `cargo test -p vatic-tests --test largest -- --ignored`. The same with small limits
-//! is among the other tests.
+//! What users have by default takes a minute and a half in a debug build, so it is asked for by
+//! name: `cargo test -p vatic-tests --test largest -- --ignored`. The same with small limits is
+//! among the other tests.
 
 use std::time::{Duration, Instant};
 
