@@ -191,6 +191,7 @@ impl Limits {
                     >= 2 * (self.batch_bytes_max + self.command_bytes_max) as u64,
                 "two entries (batch_bytes_max + command_bytes_max) must fit log_live_bytes_max",
             ),
+            (self.log_look_interval_ms > 0, "log_look_interval_ms must be greater than 0"),
             (self.append_window <= APPEND_WINDOW_MAX, "append_window is at most 48"),
             (
                 [self.append_window, self.batches_in_flight_max, self.batch_commands_max]

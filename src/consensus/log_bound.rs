@@ -6,14 +6,16 @@
 //! How: each replica looks at the log of its node from time to time. Where more lives in it than
 //! `log_live_bytes_max`, whoever holds more than an even share has its state flushed, and lets its
 //! oldest entries go until half of its share is left. So what was kept for followers that are
-//! behind gives way first; they are sent a snapshot then.
+//! behind gives way first. openraft puts a purge off while a follower is sent what would go, so
+//! what was asked for stands until it is done, or [`ASKED_FOR`] is over: a bound that rose with
+//! each look would never be behind a follower that lags.
 //!
 //! Invariants: nothing is purged that is not in the flushed state (openraft purges no further than
 //! its snapshot, which is what is flushed); of several replicas that together are over, at least
 //! one is over its share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::async_runtime::WatchReceiver;
 use vatic_log::{Log, ReplicaLog};
@@ -33,19 +35,38 @@ pub(crate) struct LogBound {
     pub(crate) metrics: Metrics,
 }
 
+/// How long a purge that openraft puts off is waited for.
+const ASKED_FOR: Duration = Duration::from_secs(30);
+
 /// The group's Raft has ended.
 struct Ended;
 
 impl LogBound {
     pub(crate) async fn run(self) {
         let pause = Duration::from_millis(self.limits.log_look_interval_ms);
+        let mut asked: Option<(u64, Instant)> = None;
         loop {
             tokio::time::sleep(pause).await;
+            if asked
+                .is_some_and(|(upto, at)| self.purged() < Some(upto) && at.elapsed() < ASKED_FOR)
+            {
+                continue;
+            }
+            if let Some((upto, _)) = asked.take().filter(|(upto, _)| self.purged() >= Some(*upto)) {
+                self.metrics.log_purges.inc();
+                let (group, live_bytes) = (self.own.id().group, self.own.live_bytes());
+                tracing::info!(group, upto, live_bytes, "the log was over its bound: purged");
+            }
             let Some(upto) = self.due() else { continue };
             if let Err(Ended) = self.purge(upto).await {
                 return;
             }
+            asked = Some((upto, Instant::now()));
         }
+    }
+
+    fn purged(&self) -> Option<u64> {
+        self.raft.metrics().borrow_watched().purged.as_ref().map(|id| id.index)
     }
 
     /// Up to where this replica's entries should go; `None` where it may keep what it has.
@@ -58,7 +79,7 @@ impl LogBound {
         let share = max / self.log.replicas_with_entries().max(1) as u64;
         let upto = (self.own.live_bytes() > share).then(|| self.own.last_beyond(share / 2))??;
         let applied = self.replica.applied()?.index;
-        Some(upto.min(applied))
+        Some(upto.min(applied)).filter(|upto| self.purged() < Some(*upto))
     }
 
     async fn purge(&self, upto: u64) -> Result<(), Ended> {
@@ -75,15 +96,11 @@ impl LogBound {
                     metrics.changed().await.map_err(|_| Ended)?;
                 }
             };
-            // Not so far: the disk is full, or the log's fsync is awaited. It is tried again.
-            match tokio::time::timeout(FLUSH_DEADLINE, covers).await {
-                Ok(covered) => covered?,
-                Err(_) => return Ok(()),
+            // Not so far: the disk is full, or the log's fsync is awaited. What is covered may go.
+            if let Ok(covered) = tokio::time::timeout(FLUSH_DEADLINE, covers).await {
+                covered?;
             }
         }
-        self.metrics.log_purges.inc();
-        let (group, live_bytes) = (self.own.id().group, self.own.live_bytes());
-        tracing::info!(group, upto, live_bytes, "the log is over its bound: entries are purged");
         self.raft.trigger().purge_log(upto).await.map_err(|_| Ended)
     }
 }

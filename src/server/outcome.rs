@@ -190,15 +190,16 @@ pub(crate) fn by_conflict(finished: &Result<v1::Outcome, ApiError>) -> Option<bo
     }
 }
 
-/// Whether it was rolled back for its verdict, to be kept aside.
-pub(crate) fn is_quarantined(finished: &Result<v1::Outcome, ApiError>) -> bool {
+/// Why it was rolled back, where it was.
+pub(crate) fn rollback_cause(
+    finished: &Result<v1::Outcome, ApiError>,
+) -> Option<v1::RollbackCause> {
     let outcome = match finished {
         Ok(outcome) => outcome,
         Err(ApiError::RolledBack(outcome)) => outcome,
-        Err(_) => return false,
+        Err(_) => return None,
     };
-    let cause = outcome.rollback.as_ref().map(v1::Rollback::cause);
-    cause == Some(v1::RollbackCause::Quarantined)
+    outcome.rollback.as_ref().map(v1::Rollback::cause)
 }
 
 /// A rollback that the gateway decided before anything was sealed.

@@ -130,8 +130,11 @@ async fn can_be_opened(store: &Store, id: ReplicaId) -> bool {
         drop(Group::open(GroupId(id.group), &probe, Rules::default()));
         probe.damage()
     };
-    // An error: the runtime is closing.
-    let Ok(damage) = tokio::task::spawn_blocking(looking).await else { return true };
+    let damage = match tokio::task::spawn_blocking(looking).await {
+        Ok(damage) => damage,
+        // Else the runtime is closing.
+        Err(error) => return !error.is_panic(),
+    };
     if let Some(damage) = &damage {
         tracing::error!(group = id.group, %damage, "found at the start");
     }

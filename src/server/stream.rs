@@ -194,6 +194,7 @@ impl Session {
         self.touch(&key).await?;
         let draft = self.draft()?;
         let (group, at) = (draft.touch(&key)?, draft.basis().snapshot());
+        self.guide.reach(group);
         self.announce().await;
         let reading = Instant::now();
         let found = self.course.read(group, key, at, self.ends).await;
@@ -216,6 +217,7 @@ impl Session {
         self.touch(&probe).await?;
         let draft = self.draft()?;
         let (group, at) = (draft.touch(&probe)?, draft.basis().snapshot());
+        self.guide.reach(group);
         self.announce().await;
         let max = self.cluster().config.limits.scan_records_max;
         let limit = if sent.limit == 0 { max } else { u64::from(sent.limit).min(max) };
@@ -295,7 +297,7 @@ impl Session {
         let origin = Origin::of(&self.principal, 0);
         let finished = self.course.finish(draft, Some(stager), origin, self.ends).await;
         place.end(outcome::by_conflict(&finished));
-        self.guide.ended(outcome::is_quarantined(&finished));
+        self.guide.ended(outcome::rollback_cause(&finished));
         self.journey.coordinated(sealed);
         let outcome = finished?;
         // Those that came too late for the client to make use of are told all the same.

@@ -77,14 +77,15 @@ async fn is_refused(cluster: &Cluster, at: usize, sort: &str, groups: &[u32]) {
 async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
     let before = [proposed(cluster, full, "force").await, proposed(cluster, full, "decide").await];
     let (home, gateway) = led_elsewhere(cluster, full).await;
-    let led = (1..=GROUPS).filter(|group| *group != home);
-    let mut there = None;
-    for group in led {
-        if cluster.leader(group).await == full {
-            there = Some(group);
+    let there = until("the node leads another group", SOON, || async {
+        for group in (1..=GROUPS).filter(|group| *group != home) {
+            if cluster.leader(group).await == full {
+                return Some(group);
+            }
         }
-    }
-    let there = there.expect("the node leads what it should");
+        None
+    })
+    .await;
     is_refused(cluster, gateway, "alone", &[there]).await;
     let outcome = write(cluster, gateway, "shared", &[home, there]).await;
     let outcome = outcome.expect("its home has room");

@@ -62,7 +62,10 @@ async fn freed(cluster: &Cluster, at: usize) -> f64 {
 async fn held(cluster: &Cluster, gateway: usize, names: [&v1::Key; 2]) -> (usize, Stream) {
     for _ in 0..HOLDS_MAX {
         let driver = cluster.leader(2).await;
-        assert_ne!(driver, gateway, "leaders are where they should be");
+        if driver == gateway {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
+        }
         cluster.arm(driver, ARMED).await;
         let mut stream = Stream::begin(cluster.channel(gateway)).await;
         for name in names {

@@ -77,7 +77,8 @@ async fn install(target: &Target, transfer: &Transfer, body: &[u8]) -> Answer {
     // Raft may find that it needs no snapshot; what was prepared goes then.
     let snapshot = Snapshot { meta, snapshot: SnapshotHandle::Received(prepared) };
     let installed = target.raft.install_full_snapshot(vote, snapshot).await;
-    if installed.is_ok() {
+    // Who follows another by now acknowledges nothing.
+    if installed.as_ref().is_ok_and(|response| response.vote == vote) {
         until_durable(target, last.index).await?;
     }
     respond(installed)

@@ -202,24 +202,45 @@ fn what_strayed_is_noted_beside_its_conflict_and_teaches_nothing() {
     assert_eq!((strayed.next(), strayed.next()), (Some(&noted), None));
     assert_eq!(met(&conflicts).len(), 1, "its conflict is told as well: {waiting:?}");
     let row = |event| Row { clock: Timestamp(1), node: 2, event };
+    let foreseen = waiting.iter().find_map(|event| event.foreseen.clone());
+    assert!(foreseen.is_some(), "what was known of it beforehand is told of its conflict");
     let strayed = waiting.into_iter().filter(|event| event.strayed().is_some());
+    let strayed = strayed.map(|event| Event { foreseen: foreseen.clone(), ..event });
     let rows = strayed.map(|event| (1, row(event))).collect();
     assert_eq!(conflicts.past(rows), []);
+}
+
+fn event_of(tid: Tid, what: What) -> Event {
+    let (at_us, took_us, foreseen) = (0, 0, None);
+    Event { at_us, tid, what, foreseen, claimed: false, in_turn: false, took_us }
+}
+
+#[test]
+fn what_strayed_takes_little_room_and_makes_it_first() {
+    let unwritten = Unwritten::new(1, 6);
+    let strayed = |nonce| {
+        let vote = vote(nonce, &key("k"));
+        let (class, score, tolerance, validation) = (7, 30, 20, Validation::Observe);
+        let strayed = Strayed { class, score, tolerance, validation, rolled_back: None };
+        event_of(vote.body.tid, What::Strayed(Box::new(strayed)))
+    };
+    (1..=9).for_each(|nonce| unwritten.push(GROUP, strayed(nonce)));
+    assert_eq!(unwritten.waiting(GROUP).len(), 4);
+    for nonce in 10..=14 {
+        let why = Why::Locked { key: key("k"), by: vote(99, &key("k")).body.tid };
+        let conflict = What::Conflict(Cause { group: GROUP, why });
+        unwritten.push(GROUP, event_of(vote(nonce, &key("k")).body.tid, conflict));
+    }
+    let waiting = unwritten.waiting(GROUP);
+    let strays = waiting.iter().filter(|event| event.strayed().is_some()).count();
+    assert_eq!((waiting.len(), strays), (6, 1), "{waiting:?}");
 }
 
 #[test]
 fn success_makes_room_first_and_the_next_one_stands_for_it() {
     let unwritten = Unwritten::new(1, 3);
     let at = key("k");
-    let event = |nonce, what| Event {
-        at_us: 0,
-        tid: vote(nonce, &at).body.tid,
-        what,
-        foreseen: None,
-        claimed: false,
-        in_turn: false,
-        took_us: 0,
-    };
+    let event = |nonce, what| event_of(vote(nonce, &at).body.tid, what);
     let by = vote(9, &at).body.tid;
     let why = Why::Locked { key: at.clone(), by };
     let met = |nonce| event(nonce, What::Conflict(Cause { group: GROUP, why: why.clone() }));

@@ -25,6 +25,9 @@ const TEACHING_ONE_OF: u32 = 8;
 const OTHERS_ONE_OF: u32 = 128;
 /// Of the newest so many none is taken twice: a vote may be asked for again, and says the same.
 const REPEATS_LOOKED: usize = 64;
+/// Of those that strayed so many wait at once, in each group: of each twenty that are judged one does,
+/// by construction, and conflicts must not be crowded out of the history.
+const STRAYED_MAX: usize = 4;
 
 /// By group.
 pub(crate) struct Unwritten {
@@ -135,9 +138,16 @@ impl Waiting {
         if self.events.iter().rev().take(REPEATS_LOOKED).any(|newest| repeats(newest, &event)) {
             return false;
         }
+        let strayed = |event: &Event| event.strayed().is_some();
+        let few = || self.events.iter().filter(|event| strayed(event)).count() < STRAYED_MAX;
+        if strayed(&event) && !few() {
+            return true;
+        }
         let full = self.events.len() >= most;
         if full {
-            match self.events.iter().position(Event::is_accepted) {
+            // What others learn nothing from goes first.
+            let first = self.events.iter().position(strayed);
+            match first.or_else(|| self.events.iter().position(Event::is_accepted)) {
                 Some(at) => drop(self.events.remove(at).map(|gone| self.owe(&gone))),
                 None if event.is_accepted() => {
                     self.owe(&event);

@@ -198,13 +198,15 @@ impl Conflicts {
         touches.sort_unstable();
         let (model, now_us) = (self.learning.model(), time::now().0);
         let records = touches.chunk_by(|one, other| one.record == other.record);
-        self.with(|present| {
-            let score = |touches: &[Touch]| {
-                let (touches, by) = (touches.to_vec(), By::Model(&model));
+        // Votes need the lock too: it is held for a record at a time.
+        let score = |touches: &[Touch]| {
+            let (touches, by) = (touches.to_vec(), By::Model(&model));
+            let weigh = |present: &mut Present| {
                 present.claims.weigh_touches(user, touches, by, 0, now_us).0.score_ppm
             };
-            estimate::any(records.map(score))
-        })
+            self.with(weigh)
+        };
+        estimate::any(records.map(score))
     }
 
     /// What this node learnt.

@@ -24,6 +24,7 @@ use vatic_core::{
     verdict::{self, Action},
 };
 use vatic_learn::forecast::ask_at;
+use vatic_proto::v1;
 
 /// How long a seal waits for the forecast that it is judged by, where somebody wants the verdict.
 const FORECAST_WAIT_MAX: Duration = Duration::from_millis(100);
@@ -122,7 +123,8 @@ impl Guide {
     /// Of a one-shot: foreseen and learnt from where a collection enforces forecasts, and nowhere
     /// else, since there may be very many.
     pub(crate) fn at_once(foresight: &Foresight, principal: &str, cluster: &Cluster) -> Guide {
-        let mut guide = Guide { at_once: true, ..Guide::new(foresight) };
+        let mut guide = Guide::new(foresight);
+        guide.at_once = true;
         guide.policies = cluster.policies();
         let foreseen = foresight.learns() && guide.policies.enforce();
         guide.walk = foreseen.then(|| guide.walk_of(principal));
@@ -172,10 +174,15 @@ impl Guide {
 
     /// A group takes part: what it tolerates will be wanted.
     pub(crate) fn touch(&mut self, cluster: &Arc<Cluster>, group: GroupId) {
-        self.warm.iter_mut().for_each(|warm| warm.touched(group));
+        self.reach(group);
         if self.asked > 0 && self.walk.is_some() {
             self.foresight.tolerances.touch(cluster, group);
         }
+    }
+
+    /// The stream reads in a group.
+    pub(crate) fn reach(&mut self, group: GroupId) {
+        self.warm.iter_mut().for_each(|warm| warm.touched(group));
     }
 
     /// Records were shown to the client.
@@ -289,11 +296,18 @@ impl Guide {
         action
     }
 
-    /// It has its outcome: its verdict is taken note of. `quarantined`: it was rolled back for
-    /// that, and is to be kept aside.
-    pub(crate) fn ended(&mut self, quarantined: bool) {
+    /// It has its outcome, and was rolled back for this: its verdict is taken note of. What strayed
+    /// and writes where that is quarantined is kept aside, whichever refusal was heard of first.
+    pub(crate) fn ended(&mut self, cause: Option<v1::RollbackCause>) {
+        let Some(judged) = self.judged.take() else { return };
+        let asked = self.validation == Validation::Quarantine && !judged.judgement.verdict.valid;
+        let quarantined = match cause {
+            Some(v1::RollbackCause::Quarantined) => true,
+            Some(_) => asked,
+            None => false,
+        };
         // What was too long is no measure of others.
-        let noted = self.judged.take().filter(|it| it.ended.is_some() || quarantined);
+        let noted = Some(judged).filter(|it| it.ended.is_some() || quarantined);
         if let Some(judged) = noted {
             self.foresight.ask(Asked::Judged(Judged { quarantined, ..judged }));
         }
@@ -314,5 +328,12 @@ impl Guide {
             self.foresight.counters.late.inc();
         }
         told
+    }
+}
+
+/// Whoever gave up before the outcome was judged all the same.
+impl Drop for Guide {
+    fn drop(&mut self) {
+        self.ended(None);
     }
 }

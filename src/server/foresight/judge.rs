@@ -19,7 +19,7 @@ const NAMES_MAX: usize = 4_096;
 /// Tokens that are told of a strange stream.
 const STRAYS_MAX: usize = 3;
 /// The class of a stream whose steps were not kept, as people are told it.
-const TOO_LONG: &str = "(longer than forecast_steps_max)";
+const TOO_LONG: &str = "(too long, or of too many kinds)";
 
 /// Finds what is strange.
 #[derive(Debug, Default)]
