@@ -5,7 +5,8 @@
 
 use crate::{
     cluster::{CallError, Cluster},
-    convert, foresight,
+    convert,
+    foresight::{self, End},
     peer::{Finished, Origin, PeerFound, PeerRead},
     receipt, rollback,
     stage::Stager,
@@ -190,16 +191,18 @@ pub(crate) fn by_conflict(finished: &Result<v1::Outcome, ApiError>) -> Option<bo
     }
 }
 
-/// Why it was rolled back, where it was.
-pub(crate) fn rollback_cause(
-    finished: &Result<v1::Outcome, ApiError>,
-) -> Option<v1::RollbackCause> {
+/// What its verdict is noted with.
+pub(crate) fn end(finished: &Result<v1::Outcome, ApiError>) -> End {
     let outcome = match finished {
         Ok(outcome) => outcome,
         Err(ApiError::RolledBack(outcome)) => outcome,
-        Err(_) => return None,
+        Err(_) => return End::Unknown,
     };
-    outcome.rollback.as_ref().map(v1::Rollback::cause)
+    match outcome.rollback.as_ref().map(v1::Rollback::cause) {
+        None => End::Committed,
+        Some(v1::RollbackCause::Quarantined) => End::Quarantined,
+        Some(_) => End::RolledBack,
+    }
 }
 
 /// A rollback that the gateway decided before anything was sealed.

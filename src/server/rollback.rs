@@ -95,8 +95,7 @@ pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
         }
         Why::Quarantined { collection, score, tolerance } => {
             let why = unforeseen(collection, *score, *tolerance);
-            let kept = "its gateway keeps it aside while it has room for it: \
-                        `vatic anomalies ls --quarantined`";
+            let kept = "kept aside while there is room: `vatic anomalies ls --quarantined`";
             plain(C::Quarantined, false, format!("{why}; {kept}"))
         }
         Why::OtherBody => plain(

@@ -297,7 +297,7 @@ impl Session {
         let origin = Origin::of(&self.principal, 0);
         let finished = self.course.finish(draft, Some(stager), origin, self.ends).await;
         place.end(outcome::by_conflict(&finished));
-        self.guide.ended(outcome::rollback_cause(&finished));
+        self.guide.ended(outcome::end(&finished));
         self.journey.coordinated(sealed);
         let outcome = finished?;
         // Those that came too late for the client to make use of are told all the same.

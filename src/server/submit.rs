@@ -124,7 +124,7 @@ impl Gateway {
         let sealed = Instant::now();
         foresight::judge(&self.cluster, &mut guide, &mut draft, deadline).await;
         let finished = course.finish_at_once(draft, origin, deadline).await;
-        guide.ended(outcome::rollback_cause(&finished));
+        guide.ended(outcome::end(&finished));
         journey.coordinated(sealed);
         finished
     }

@@ -7,9 +7,9 @@
 //! cannot go back, and a failure ends the process. A file that rotted or a full disk is met here,
 //! and is the sender's answer.
 //!
-//! Invariants: only a state that is whole, and written, is handed to Raft; what is answered for is on
-//! disk, as a state or as entries; the file of a transfer is deleted when that ends, here or at the
-//! next start.
+//! Invariants: only a state that is whole, and written, is handed to Raft; what is answered for is
+//! on disk, as a state or as entries; the file of a transfer is deleted when that ends, here or at
+//! the next start.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -25,8 +25,8 @@ const TEACHING_ONE_OF: u32 = 8;
 const OTHERS_ONE_OF: u32 = 128;
 /// Of the newest so many none is taken twice: a vote may be asked for again, and says the same.
 const REPEATS_LOOKED: usize = 64;
-/// Of those that strayed so many wait at once, in each group: of each twenty that are judged one does,
-/// by construction, and conflicts must not be crowded out of the history.
+/// Of those that strayed so many wait at once, in each group: of each twenty that are judged one
+/// does, by construction, and conflicts must not be crowded out of the history.
 const STRAYED_MAX: usize = 4;
 
 /// By group.

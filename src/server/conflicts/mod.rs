@@ -50,6 +50,8 @@ const LABELS_AT_ONCE: u64 = 600;
 
 /// Of a large transaction the first records tell enough.
 const TOUCHES_MAX: usize = 256;
+/// Touches of a running stream that are weighed for one question.
+const ODDS_TOUCHES_MAX: usize = 1_024;
 
 const COST_US: u64 = 1_000_000 / LABELS_A_SECOND;
 
@@ -195,6 +197,7 @@ impl Conflicts {
     /// How likely a transaction of these touches is to meet a conflict on any of their records, as
     /// if they were independent; in parts per million, `None` without a model.
     pub(crate) fn odds(&self, user: u64, mut touches: Vec<Touch>) -> Option<u32> {
+        touches.truncate(ODDS_TOUCHES_MAX);
         touches.sort_unstable();
         let (model, now_us) = (self.learning.model(), time::now().0);
         let records = touches.chunk_by(|one, other| one.record == other.record);

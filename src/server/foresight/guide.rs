@@ -24,7 +24,6 @@ use vatic_core::{
     verdict::{self, Action},
 };
 use vatic_learn::forecast::ask_at;
-use vatic_proto::v1;
 
 /// How long a seal waits for the forecast that it is judged by, where somebody wants the verdict.
 const FORECAST_WAIT_MAX: Duration = Duration::from_millis(100);
@@ -296,15 +295,15 @@ impl Guide {
         action
     }
 
-    /// It has its outcome, and was rolled back for this: its verdict is taken note of. What strayed
-    /// and writes where that is quarantined is kept aside, whichever refusal was heard of first.
-    pub(crate) fn ended(&mut self, cause: Option<v1::RollbackCause>) {
+    /// It has its outcome: its verdict is taken note of. What strayed and writes where that is
+    /// quarantined is kept aside, whichever refusal was heard of first.
+    pub(crate) fn ended(&mut self, end: End) {
         let Some(judged) = self.judged.take() else { return };
         let asked = self.validation == Validation::Quarantine && !judged.judgement.verdict.valid;
-        let quarantined = match cause {
-            Some(v1::RollbackCause::Quarantined) => true,
-            Some(_) => asked,
-            None => false,
+        let quarantined = match end {
+            End::Quarantined => true,
+            End::RolledBack => asked,
+            End::Committed | End::Unknown => false,
         };
         // What was too long is no measure of others.
         let noted = Some(judged).filter(|it| it.ended.is_some() || quarantined);
@@ -331,9 +330,21 @@ impl Guide {
     }
 }
 
+/// How a judged transaction ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Committed,
+    /// For what is quarantined.
+    Quarantined,
+    /// For something else.
+    RolledBack,
+    /// Nobody knows yet.
+    Unknown,
+}
+
 /// Whoever gave up before the outcome was judged all the same.
 impl Drop for Guide {
     fn drop(&mut self) {
-        self.ended(None);
+        self.ended(End::Unknown);
     }
 }

@@ -33,7 +33,7 @@ mod warm;
 mod watch;
 
 pub(crate) use anomalies::{Anomalies, Strange, WATCHERS_MAX as ANOMALY_WATCHERS_MAX};
-pub(crate) use guide::{Guide, News};
+pub(crate) use guide::{End, Guide, News};
 pub(crate) use learner::Foresight;
 pub(crate) use resolve::wait_until_free;
 
