@@ -35,7 +35,7 @@ const STUCK: Duration = Duration::from_secs(60);
 const MARKER: &str = "a value that nobody overwrites, of which one copy rots";
 
 /// All that is kept for a while goes within seconds, and comparison and scrub come often.
-pub const SMALL: [Setting; 24] = [
+pub const SMALL: [Setting; 26] = [
     ("limits", "snapshot_retention_ms", 1_000),
     ("limits", "stream_age_max_ms", 1_000),
     ("limits", "forget_after_ms", 1_500),
@@ -49,6 +49,8 @@ pub const SMALL: [Setting; 24] = [
     ("group_limits", "request_ttl_us", 1_000_000),
     ("group_limits", "heads_max", 2_000),
     ("group_limits", "checkpoint_entries_max", 256),
+    ("group_limits", "history_batch_bytes_max", 64 << 10),
+    ("group_limits", "history_rows_max", 200),
     ("consensus_limits", "command_bytes_max", 256 << 10),
     ("consensus_limits", "batch_bytes_max", 128 << 10),
     ("consensus_limits", "snapshot_every_entries", 500),
