@@ -152,6 +152,7 @@ pub(crate) async fn collection_that_quarantines_keeps_aside_what_strays(cluster:
     else {
         panic!("a strange one committed");
     };
+    assert_eq!(client.get(record).await.unwrap(), before, "nothing of it is there");
     let at_once = until("its gateway has heard of the policy", SOON, || async {
         match client.submit(&deltas(record, Some("odd"))).await {
             Err(ClientError::RolledBack(at_once)) => Some(at_once),
@@ -166,8 +167,6 @@ pub(crate) async fn collection_that_quarantines_keeps_aside_what_strays(cluster:
         assert!(rollback.message.contains("anomalies ls --quarantined"), "{rollback}");
         tids.push(rollback.tid.unwrap().to_string());
     }
-    // Nothing of it is there.
-    assert_eq!(client.get(record).await.unwrap(), before);
     let ls = |more: &[&str]| {
         let done = vatic(cluster.endpoints(), &[&["anomalies", "ls", "-o", "json"], more].concat());
         assert_eq!(done.code, 0, "{done:?}");
