@@ -15,9 +15,10 @@
 //! one is over its share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
+use tokio::time::Instant;
 use vatic_log::{Log, ReplicaLog};
 use vatic_store::Replica;
 

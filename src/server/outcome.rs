@@ -196,10 +196,10 @@ pub(crate) fn end(finished: &Result<v1::Outcome, ApiError>) -> End {
     let outcome = match finished {
         Ok(outcome) => outcome,
         Err(ApiError::RolledBack(outcome)) => outcome,
-        Err(_) => return End::Unknown,
+        Err(_) => return End::Other,
     };
     match outcome.rollback.as_ref().map(v1::Rollback::cause) {
-        None => End::Committed,
+        None => End::Other,
         Some(v1::RollbackCause::Quarantined) => End::Quarantined,
         Some(_) => End::RolledBack,
     }

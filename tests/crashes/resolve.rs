@@ -61,11 +61,10 @@ async fn freed(cluster: &Cluster, at: usize) -> f64 {
 /// A transaction whose votes are all Yes and whose decision is held up, and at which node.
 async fn held(cluster: &Cluster, gateway: usize, names: [&v1::Key; 2]) -> (usize, Stream) {
     for _ in 0..HOLDS_MAX {
-        let driver = cluster.leader(2).await;
-        if driver == gateway {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            continue;
-        }
+        let driver = until("another node leads the second group", SOON, || async {
+            Some(cluster.leader(2).await).filter(|driver| *driver != gateway)
+        })
+        .await;
         cluster.arm(driver, ARMED).await;
         let mut stream = Stream::begin(cluster.channel(gateway)).await;
         for name in names {

@@ -19,7 +19,7 @@ pub(crate) struct Found {
     pub(crate) anomaly: Anomaly,
     /// Tokens by name, each with how many more there were than expected.
     pub(crate) strays: Vec<(String, f64)>,
-    /// It was rolled back for it, and is to be kept aside.
+    /// It was rolled back, for this or for what was heard of first, and is to be kept aside.
     pub(crate) quarantined: bool,
 }
 

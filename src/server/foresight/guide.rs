@@ -303,7 +303,7 @@ impl Guide {
         let quarantined = match end {
             End::Quarantined => true,
             End::RolledBack => asked,
-            End::Committed | End::Unknown => false,
+            End::Other => false,
         };
         // What was too long is no measure of others.
         let noted = Some(judged).filter(|it| it.ended.is_some() || quarantined);
@@ -333,18 +333,17 @@ impl Guide {
 /// How a judged transaction ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
-    Committed,
-    /// For what is quarantined.
+    /// Rolled back for what is quarantined.
     Quarantined,
-    /// For something else.
+    /// Rolled back for something else.
     RolledBack,
-    /// Nobody knows yet.
-    Unknown,
+    /// Committed, or nobody knows yet.
+    Other,
 }
 
 /// Whoever gave up before the outcome was judged all the same.
 impl Drop for Guide {
     fn drop(&mut self) {
-        self.ended(End::Unknown);
+        self.ended(End::Other);
     }
 }

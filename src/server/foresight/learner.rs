@@ -45,7 +45,7 @@ pub(crate) struct Judged {
     pub(crate) ended: Option<Arc<Ended>>,
     pub(crate) told: Arc<Told>,
     pub(crate) judgement: Box<Judgement>,
-    /// It was rolled back for its verdict, and is to be kept aside.
+    /// It was rolled back, for this or for what was heard of first, and is to be kept aside.
     pub(crate) quarantined: bool,
 }
 
