@@ -23,6 +23,8 @@ use crate::exit::Failed;
 const LOOK_AGAIN_MS: u64 = 50;
 /// What a node is given to end by itself.
 const STOP_MS: u64 = 5_000;
+/// How many threads tokio gives a node; otherwise as many as the machine has cores.
+const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 /// Lines of a node's log that an error shows.
 const LOG_LINES: usize = 20;
 
@@ -39,6 +41,7 @@ struct NodeProcess {
     peer_addr: String,
     admin_addr: String,
     arguments: Vec<String>,
+    worker_threads: usize,
     log: PathBuf,
     child: Option<Child>,
     started: Instant,
@@ -71,6 +74,9 @@ impl ClusterProcesses {
         let members: Vec<String> =
             (1..).zip(peers).map(|(node, peer)| format!("{node}={peer}")).collect();
         let mut cluster = ClusterProcesses { nodes: Vec::new() };
+        // The nodes share the machine: more threads than cores only wake each other up.
+        let cores = std::thread::available_parallelism()?.get();
+        let worker_threads = (cores / nodes.max(1) as usize).max(1);
         for (node, ((client, peer), admin)) in (1..).zip(clients.iter().zip(peers).zip(admins)) {
             let home = dir.join(format!("node-{node}"));
             fs::create_dir_all(&home).with_context(|| home.display().to_string())?;
@@ -90,6 +96,7 @@ impl ClusterProcesses {
                 peer_addr: peer.clone(),
                 admin_addr: admin,
                 arguments: arguments.into_iter().flat_map(|(k, v)| [k.to_owned(), v]).collect(),
+                worker_threads,
                 log: dir.join(format!("node-{node}.log")),
                 child: None,
                 started: Instant::now(),
@@ -189,6 +196,9 @@ impl NodeProcess {
             if name.starts_with("VATIC_") && !name.starts_with("VATIC_LOG") {
                 command.env_remove(&*name);
             }
+        }
+        if std::env::var_os(WORKER_THREADS).is_none() {
+            command.env(WORKER_THREADS, self.worker_threads.to_string());
         }
         let child = command
             .arg("start")
@@ -301,6 +311,7 @@ mod tests {
             peer_addr,
             admin_addr,
             arguments: vec![],
+            worker_threads: 1,
             log,
             child: None,
             started,
