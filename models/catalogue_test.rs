@@ -76,6 +76,7 @@ models_close! {
     tickets_hold_in_every_state_whoever_leads: "dispatch-leaders";
     order_of_tickets_holds_in_every_state: "dispatch-order";
     paused_tickets_hold_in_every_state: "dispatch-pauses";
+    shadows_hold_in_every_state: "dispatch-shadow";
 }
 
 /// These have not been closed yet since their bounds were last set.

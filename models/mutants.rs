@@ -11,7 +11,7 @@ use crate::{
     },
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
     dispatch::property::{
-        DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED,
+        DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED, SENT,
     },
     lane::property::{FAIR, USEFUL, WOKEN},
     ring::property::{EPOCHS, FORWARD, OWNED},
@@ -80,6 +80,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::TicketAgeIgnored, "dispatch-order", DUE_FIRST),
     catch(Mutant::TicketPriorityIgnored, "dispatch-order", DUE_FIRST),
     catch(Mutant::PauseIgnored, "dispatch-pauses", PAUSED),
+    catch(Mutant::ShadowForEver, "dispatch-shadow", SENT),
 ];
 
 /// Every mutant of what there are models of; the history is for the simulation.

@@ -64,6 +64,7 @@ mutants_are_caught! {
     age_of_a_ticket_that_counts_for_nothing_is_unfair: TicketAgeIgnored;
     priority_of_a_ticket_that_counts_for_nothing_is_unfair: TicketPriorityIgnored;
     pause_that_nobody_minds_is_none: PauseIgnored;
+    shadow_that_is_tried_out_for_ever_is_never_sent: ShadowForEver;
     unchecked_judgement_lets_a_gateway_pass_off_what_strays: JudgementUnchecked;
     policy_that_enforces_nothing_commits_what_strays: EnforcesNothing;
     score_of_an_undecided_no_is_folded_twice: FoldedUndecided;

@@ -75,6 +75,7 @@ fn transactions() -> Vec<suite::Test> {
         strategies::strategy_decides_what_a_change_of_what_was_read_comes_to,
         strategies::snapshot_shows_one_moment_and_allows_write_skew,
         strategies::lock_has_the_second_wait_for_the_first,
+        strategies::adaptive_has_the_second_wait_where_a_record_is_hot,
         strategies::collection_says_what_a_transaction_does_not,
         strategies::transactions_of_two_groups_are_tried_again_by_their_gateway,
         queue::tickets_happen_once_wait_while_paused_and_can_be_taken_back,

@@ -145,7 +145,7 @@ impl Atlas {
         let limits = Limits::production();
         let mut draft = Draft::begin(self.ring.clone(), limits, mint, plan.identity, seed);
         draft.rest_on(match plan.strategy {
-            Strategy::Optimistic | Strategy::Lock => Basis::Reads,
+            Strategy::Optimistic | Strategy::Lock | Strategy::Adaptive => Basis::Reads,
             Strategy::Rebase => Basis::Rebase,
             Strategy::Snapshot => Basis::Snapshot(at),
             Strategy::LastWriterWins => Basis::Nothing,

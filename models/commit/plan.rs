@@ -99,7 +99,7 @@ impl Plan {
         let mut writes = writes.map(|(_, write)| write).peekable();
         let moved = writes.peek().is_some() && writes.all(|write| matches!(write, Write::Add(_)));
         match self.strategy {
-            Strategy::Optimistic | Strategy::Lock => true,
+            Strategy::Optimistic | Strategy::Lock | Strategy::Adaptive => true,
             Strategy::Rebase => !moved,
             Strategy::Snapshot | Strategy::LastWriterWins => self.claim == Some(key),
         }

@@ -7,6 +7,7 @@
 //!   the commit protocol, which has its own models; here an attempt may be lost for any reason.
 //! - **Votes are on their way in any order**, each is applied once or never, and its answer is
 //!   heard or not: whoever led when it was begun.
+//! - **A shadow is clean or not, at any moment.** It is tried out on what cannot be written.
 //! - **A node's look is at the state as it last saw it**, which may be any earlier one, but for
 //!   what it has heard answers of.
 //! - **Only what goes wrong is bounded** (`faults`); attempts and looks are not.
@@ -62,6 +63,10 @@ pub struct World {
     pub leader: usize,
     /// Votes on their way.
     pub flights: Vec<Flight>,
+    /// What is tried out.
+    pub trials: Vec<Trial>,
+    /// Whether a ticket was ever held back.
+    pub was_held_back: Vec<bool>,
     /// Attempts so far of each ticket: each has an id of its own.
     pub attempts: Vec<u8>,
     /// Whose taking back was answered with yes.
@@ -95,6 +100,18 @@ pub struct Node {
     pub leads: bool,
     /// Whether it knows the queue to be paused.
     pub paused: bool,
+    /// How often each ticket was tried out in a row since it leads, and not sent.
+    pub held_back: Vec<u8>,
+}
+
+/// A ticket that a node tries out before it is sent, and as which version it was seen.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Trial {
+    /// The node.
+    pub of: usize,
+    /// The ticket.
+    pub ticket: usize,
+    seen: Timestamp,
 }
 
 /// A vote on its way.
@@ -129,6 +146,10 @@ pub enum Step {
     CatchUp(usize),
     /// A node asks whether the queue is paused.
     Ask(usize),
+    /// A shadow is clean: it is sent.
+    Promote(usize),
+    /// Somebody is in a shadow's way: it is tried again later.
+    HoldBack(usize),
     /// A vote is applied and its answer heard.
     Apply(usize),
     /// A vote is applied, and its answer lost.
@@ -156,15 +177,19 @@ impl Model for Desk {
     fn init_states(&self) -> Vec<World> {
         let site = self.enqueued();
         let dispatch = Dispatch::new(self.limits(), self.rules);
-        let node =
-            |leads| Node { dispatch: dispatch.clone(), seen: site.clone(), leads, paused: false };
         let count = self.tickets.len();
+        let node = |leads| {
+            let (dispatch, seen, held_back) = (dispatch.clone(), site.clone(), vec![0; count]);
+            Node { dispatch, seen, leads, paused: false, held_back }
+        };
         vec![World {
             now: self.scenario.begins,
             nodes: (0..NODES).map(|at| node(at == 0)).collect(),
             site,
             leader: 0,
             flights: vec![],
+            trials: vec![],
+            was_held_back: vec![false; count],
             attempts: vec![0; count],
             cancelled: vec![false; count],
             cancels: self.scenario.tickets.iter().map(|ticket| ticket.cancelled).collect(),
@@ -187,6 +212,9 @@ impl Model for Desk {
             steps.extend((node.leads && at != world.leader).then_some(Step::Notice(at)));
             steps.extend((faulty && node.leads).then_some(Step::Crash(at)));
         }
+        for at in 0..world.trials.len() {
+            steps.extend([Step::Promote(at), Step::HoldBack(at)]);
+        }
         for at in 0..world.flights.len() {
             steps.push(Step::Apply(at));
             steps.extend(faulty.then_some(Step::ApplyUnheard(at)));
@@ -205,6 +233,17 @@ impl Model for Desk {
             Step::Look(at) => self.look(&mut world, at),
             Step::CatchUp(at) => world.nodes[at].seen = world.site.clone(),
             Step::Ask(at) => world.nodes[at].paused = world.paused,
+            Step::Promote(at) => {
+                let Trial { of, ticket, seen } = world.trials.remove(at);
+                world.nodes[of].held_back[ticket] = 0;
+                self.send(&mut world, Some(of), ticket, What::Happen, seen);
+            }
+            Step::HoldBack(at) => {
+                let Trial { of, ticket, .. } = world.trials.remove(at);
+                world.nodes[of].held_back[ticket] += 1;
+                world.was_held_back[ticket] = true;
+                self.ended(&mut world, of, ticket, true);
+            }
             Step::Apply(at) => self.apply(&mut world, at, true),
             Step::ApplyUnheard(at) => {
                 world.faults -= 1;
@@ -223,16 +262,19 @@ impl Model for Desk {
             Step::Notice(at) => {
                 let node = &mut world.nodes[at];
                 (node.leads, node.paused) = (false, false);
+                node.held_back.fill(0);
                 node.dispatch.deposed();
             }
             Step::Crash(at) => {
                 world.faults -= 1;
                 let mine = world.flights.iter_mut().filter(|flight| flight.of == Some(at));
                 mine.for_each(|flight| flight.of = None);
+                world.trials.retain(|trial| trial.of != at);
                 let leads = at == world.leader;
                 let dispatch = Dispatch::new(self.limits(), self.rules);
-                world.nodes[at] =
-                    Node { dispatch, leads, paused: false, ..world.nodes[at].clone() };
+                let node = &mut world.nodes[at];
+                (node.dispatch, node.leads, node.paused) = (dispatch, leads, false);
+                node.held_back.fill(0);
             }
             Step::Cancel(at) => {
                 world.cancels[at] = false;
@@ -270,7 +312,11 @@ impl Desk {
     }
 
     fn limits(&self) -> DispatchLimits {
-        DispatchLimits { running_max: self.scenario.running_max, ..DispatchLimits::simulation() }
+        DispatchLimits {
+            running_max: self.scenario.running_max,
+            shadow_below: self.scenario.shadow_below,
+            ..DispatchLimits::simulation()
+        }
     }
 
     /// The group with all tickets in its queue.
@@ -337,8 +383,15 @@ impl Desk {
         for ticket in begun {
             let (_, _, seen) =
                 queued.iter().find(|(found, ..)| *found == ticket).expect("it waits");
-            let number = self.number(&ticket);
-            self.send(world, Some(at), number, What::Happen, *seen);
+            let (number, seen) = (self.number(&ticket), *seen);
+            let priority = self.scenario.tickets[number].priority;
+            match world.nodes[at].dispatch.is_shadowed(&ticket, priority, now) {
+                true => world.trials.push(Trial { of: at, ticket: number, seen }),
+                false => {
+                    world.nodes[at].held_back[number] = 0;
+                    self.send(world, Some(at), number, What::Happen, seen);
+                }
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub const DUE: &str = "whoever waits is under way with the leader, or will be du
 pub const FAIR: &str = "what is begun is what is due first";
 /// A pause holds.
 pub const PAUSED: &str = "who knows of a pause begins nothing";
+/// Trying out ends.
+pub const SENT: &str = "what was tried out so often in a row is sent";
 /// Bounded work.
 pub const BOUNDED: &str = "no node has more under way than it may, and no ticket twice";
 /// The core's own invariants.
@@ -65,6 +67,11 @@ witnesses! {
     CANCELLED = "a ticket is taken back": |_, world| world.cancelled.contains(&true);
     /// Ageing does something.
     AGED = "what waited too long goes before what has priority": |_, world| world.aged;
+    /// Being held back is got over.
+    HELD_BACK = "what somebody was in the way of happens later": |desk, world| {
+        let held_back = world.was_held_back.iter().enumerate().filter(|(_, held)| **held);
+        held_back.into_iter().any(|(at, _)| desk.happened(&world.site, at) == 1)
+    };
     /// A pause is got over.
     RESUMED = "all happen though the queue was paused": |desk, world| {
         let paused = world.pauses == 0 && desk.scenario.pauses > 1 && !world.paused;
@@ -91,10 +98,17 @@ pub fn always() -> Vec<Property<Desk>> {
         Property::always(DUE, is_due),
         Property::always(FAIR, |_, world: &World| !world.unfair),
         Property::always(PAUSED, |_, world: &World| !world.unpaused),
+        Property::always(SENT, |_, world: &World| {
+            let most = DispatchLimits::simulation().shadow_tries_max;
+            world.nodes.iter().all(|node| node.held_back.iter().all(|it| u32::from(*it) <= most))
+        }),
         Property::always(BOUNDED, |desk: &Desk, world: &World| {
             (0..world.nodes.len()).all(|node| {
                 let of = world.flights.iter().filter(|flight| flight.of == Some(node));
+                let trials = world.trials.iter().filter(|trial| trial.of == node);
                 let mut tickets: Vec<usize> = of.map(|flight| flight.ticket).collect();
+                tickets.extend(trials.map(|trial| trial.ticket));
+                tickets.sort_unstable();
                 let count = tickets.len();
                 tickets.dedup();
                 count <= desk.scenario.running_max && tickets.len() == count
@@ -116,6 +130,10 @@ fn is_due(desk: &Desk, world: &World) -> bool {
         .collect();
     let under_way = |ticket: &Ticket| {
         let number = desk.number(ticket);
+        let tried = world.trials.iter();
+        if tried.into_iter().any(|it| it.of == world.leader && it.ticket == number) {
+            return true;
+        }
         world.flights.iter().any(|flight| {
             flight.of == Some(world.leader)
                 && flight.ticket == number
@@ -137,6 +155,7 @@ fn is_due(desk: &Desk, world: &World) -> bool {
 /// Whether the leader has something under way, the end of which makes room.
 fn is_busy(world: &World) -> bool {
     world.flights.iter().any(|flight| flight.of == Some(world.leader))
+        || world.trials.iter().any(|trial| trial.of == world.leader)
 }
 
 /// Holds what was begun against the rule, said once more and otherwise: of what was due, the oldest

@@ -13,6 +13,8 @@ pub struct Scenario {
     pub tickets: Vec<Plan>,
     /// Most that a node has under way at once.
     pub running_max: usize,
+    /// Tickets of a lower priority are tried out before they are sent.
+    pub shadow_below: u8,
     /// How often the queue is paused or resumed.
     pub pauses: u8,
     /// Lost votes and answers, crashes, changes of leader: so many together.
@@ -56,7 +58,7 @@ impl Scenario {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    vec![leaders(), order(), pauses()]
+    vec![leaders(), order(), pauses(), shadow()]
 }
 
 fn leaders() -> Scenario {
@@ -100,6 +102,21 @@ fn pauses() -> Scenario {
         ends: 1,
         witnesses: vec![property::RESUMED, property::EMPTY],
         unique_states: Some(124_564),
+        ..Scenario::default()
+    }
+}
+
+fn shadow() -> Scenario {
+    Scenario {
+        name: "dispatch-shadow",
+        about: "two tickets, one that is tried out before it is sent, whoever leads",
+        tickets: vec![Plan::default(), Plan { priority: 1, ..Plan::default() }],
+        running_max: 1,
+        shadow_below: 1,
+        faults: 1,
+        ends: 3,
+        witnesses: vec![property::HELD_BACK, property::EMPTY],
+        unique_states: Some(11_612),
         ..Scenario::default()
     }
 }

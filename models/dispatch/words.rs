@@ -2,7 +2,7 @@
 
 use crate::{
     dispatch::{
-        model::{Desk, Flight, Step, What, World},
+        model::{Desk, Flight, Step, Trial, What, World},
         property::NOTHING,
     },
     narrate::{Narrated, Panel},
@@ -22,6 +22,13 @@ impl Narrated for Desk {
             Step::Look(at) => format!("node {} looks, and begins what is due", at + 1),
             Step::CatchUp(at) => format!("node {} sees the queue as it is", at + 1),
             Step::Ask(at) => format!("node {} asks whether the queue is paused", at + 1),
+            Step::Promote(at) => {
+                format!("the shadow of ticket {} is clean, and sent", world.trials[at].ticket + 1)
+            }
+            Step::HoldBack(at) => {
+                let ticket = world.trials[at].ticket + 1;
+                format!("somebody is in the way of the shadow of ticket {ticket}")
+            }
             Step::Apply(at) => format!("{} is applied", said(&world.flights[at])),
             Step::ApplyUnheard(at) => {
                 format!("{} is applied, and its answer lost", said(&world.flights[at]))
@@ -57,7 +64,10 @@ impl Narrated for Desk {
             lines.extend(node.paused.then(|| "knows of the pause".into()));
             panels.push(Panel::new("coordinator", format!("node {}", at + 1), lines));
         }
-        let wire = world.flights.iter().map(said).collect();
+        let shadow = |trial: &Trial| {
+            format!("a shadow of ticket {} by node {}", trial.ticket + 1, trial.of + 1)
+        };
+        let wire = world.trials.iter().map(shadow).chain(world.flights.iter().map(said)).collect();
         panels.push(Panel::new("wire", "on the way", wire));
         panels
     }

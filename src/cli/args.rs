@@ -8,7 +8,9 @@ use vatic_core::strategy::Strategy;
 use vatic_core::value::{Scalar, Value};
 
 use crate::anomalies::AnomaliesCommand;
-use crate::bench::{BenchOverloadArgs, BenchStreamsArgs, Extent, Policy, Workload};
+use crate::bench::{
+    BenchOverloadArgs, BenchStreamsArgs, BenchTicketsArgs, Extent, Policy, Workload,
+};
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
 use crate::policy::{self, PolicyCommand};
@@ -379,6 +381,9 @@ pub(crate) enum BenchCommand {
     Compare(BenchCompareArgs),
     /// Run contended streams in turns, foreseen and not, and print what that is worth
     Streams(BenchStreamsArgs),
+    /// Load a cluster in turns, with tickets beside that are urgent or not, and print how they
+    /// compare with none
+    Tickets(BenchTicketsArgs),
 }
 
 #[derive(Debug, Args)]

@@ -72,6 +72,7 @@ pub(crate) fn strategies() -> impl TypedValueParser<Value = Strategy> {
                 Strategy::Snapshot => "Read one moment; the first committer wins on writes",
                 Strategy::Lock => "Wait for its turn with each record first",
                 Strategy::LastWriterWins => "Write over whatever is there",
+                Strategy::Adaptive => "Wait for its turn where that is foreseen to be cheaper",
             },
         );
         PossibleValue::new(name).help(help)

@@ -129,6 +129,7 @@ pub(crate) fn strategy_out(strategy: Option<Strategy>) -> v1::Strategy {
         Some(Strategy::Snapshot) => v1::Strategy::Snapshot,
         Some(Strategy::Lock) => v1::Strategy::Lock,
         Some(Strategy::LastWriterWins) => v1::Strategy::LastWriterWins,
+        Some(Strategy::Adaptive) => v1::Strategy::Adaptive,
     }
 }
 

@@ -8,6 +8,9 @@
 //! Order: what has waited past `aged_us` before all others, oldest first; else by priority, then by
 //! age. So nothing waits longer than `aged_us` and what was there before it.
 //!
+//! What is not urgent is tried out before it is sent ([`crate::shadow`]), and tried again later
+//! where somebody is in its way; after so many tries, or once it has aged, it is sent all the same.
+//!
 //! Invariants: at most `running_max` under way at once; a ticket is not begun twice by one leader
 //! at the same time; whoever is in the queue and not under way will be due.
 
@@ -32,18 +35,33 @@ pub struct DispatchLimits {
     pub aged_us: u64,
     /// Pauses between two attempts of a ticket that conflicts: the first, and the longest.
     pub pause_us: [u64; 2],
+    /// What has a lower priority is tried out before it is sent.
+    pub shadow_below: u8,
+    /// So often in a row, sent or not; then it is sent untried.
+    pub shadow_tries_max: u32,
 }
 
 impl DispatchLimits {
     /// What a node runs with.
     pub fn production() -> DispatchLimits {
-        let pause_us = [10_000, 1_000_000];
-        DispatchLimits { running_max: 32, aged_us: 60_000_000, pause_us }
+        DispatchLimits {
+            running_max: 32,
+            aged_us: 60_000_000,
+            pause_us: [10_000, 1_000_000],
+            shadow_below: 1,
+            shadow_tries_max: 12,
+        }
     }
 
     /// So small that a model meets them.
     pub fn simulation() -> DispatchLimits {
-        DispatchLimits { running_max: 1, aged_us: 2, pause_us: [1, 1] }
+        DispatchLimits {
+            running_max: 1,
+            aged_us: 2,
+            pause_us: [1, 1],
+            shadow_below: 1,
+            shadow_tries_max: 2,
+        }
     }
 }
 
@@ -120,6 +138,13 @@ impl Dispatch {
         begun
     }
 
+    /// Whether a ticket that was begun is tried out before it is sent.
+    pub fn is_shadowed(&self, ticket: &Ticket, priority: u8, now: Now) -> bool {
+        let tries = self.waits.get(ticket).map_or(0, |(tries, _)| *tries);
+        let spent = tries >= self.limits.shadow_tries_max || self.is_aged(ticket, now.clock);
+        priority < self.limits.shadow_below && (!spent || broken!(self.rules, ShadowForEver))
+    }
+
     /// An attempt has ended. `drawn` is chance: those that were in each other's way do not try
     /// again in step.
     pub fn ended(&mut self, ticket: Ticket, again: bool, now: Now, drawn: u64) {
@@ -149,11 +174,14 @@ impl Dispatch {
         priority: u8,
         clock: Timestamp,
     ) -> (Reverse<(bool, u8)>, Ticket) {
-        let aged_us =
-            if broken!(self.rules, TicketAgeIgnored) { u64::MAX } else { self.limits.aged_us };
-        let aged = ticket.mint().is_some_and(|mint| clock.0.saturating_sub(mint.0) > aged_us);
+        let aged = self.is_aged(ticket, clock) && !broken!(self.rules, TicketAgeIgnored);
         let priority = if broken!(self.rules, TicketPriorityIgnored) { 0 } else { priority };
         // Tickets are ordered as they were minted.
         (Reverse((aged, if aged { 0 } else { priority })), ticket.clone())
+    }
+
+    fn is_aged(&self, ticket: &Ticket, clock: Timestamp) -> bool {
+        let waited_us = ticket.mint().map_or(0, |mint| clock.0.saturating_sub(mint.0));
+        waited_us > self.limits.aged_us
     }
 }

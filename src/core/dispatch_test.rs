@@ -8,8 +8,13 @@ use crate::{
 };
 use alloc::{borrow::ToOwned, vec, vec::Vec};
 
-const LIMITS: DispatchLimits =
-    DispatchLimits { running_max: 2, aged_us: 1_000, pause_us: [10, 40] };
+const LIMITS: DispatchLimits = DispatchLimits {
+    running_max: 2,
+    aged_us: 1_000,
+    pause_us: [10, 40],
+    shadow_below: 2,
+    shadow_tries_max: 2,
+};
 
 fn ticket(mint: u64) -> Ticket {
     Ticket::new("q3".to_owned(), Timestamp(mint), 0)
@@ -63,6 +68,20 @@ fn paused_queue_begins_nothing() {
     let mut dispatch = dispatch();
     assert_eq!(dispatch.begin(&queued, true, at(5)), vec![]);
     assert_eq!(dispatch.begin(&queued, false, at(5)), vec![ticket(0)]);
+}
+
+#[test]
+fn what_is_not_urgent_is_tried_out_until_it_was_tried_often_or_waited_long() {
+    let queued = vec![(ticket(0), 1)];
+    let mut dispatch = dispatch();
+    for (now_us, shadowed) in [(0, true), (100, true), (200, false)] {
+        assert_eq!(dispatch.begin(&queued, false, at(now_us)), vec![ticket(0)]);
+        assert_eq!(dispatch.is_shadowed(&ticket(0), 1, at(now_us)), shadowed, "at {now_us}");
+        assert!(!dispatch.is_shadowed(&ticket(0), 2, at(now_us)), "it is urgent");
+        dispatch.ended(ticket(0), true, at(now_us), 0);
+    }
+    assert!(dispatch.is_shadowed(&ticket(5), 1, at(1_005)));
+    assert!(!dispatch.is_shadowed(&ticket(5), 1, at(1_006)), "it has aged");
 }
 
 #[test]

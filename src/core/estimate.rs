@@ -65,7 +65,7 @@ impl Facts {
     /// Whether a change by another one is a conflict.
     fn conflicts(&self, strategy: Strategy) -> bool {
         match strategy {
-            Strategy::Optimistic => true,
+            Strategy::Optimistic | Strategy::Adaptive => true,
             Strategy::Rebase => !self.moves,
             Strategy::Snapshot => self.writes,
             Strategy::Lock | Strategy::LastWriterWins => false,
@@ -73,9 +73,10 @@ impl Facts {
     }
 }
 
-/// One for each strategy.
+/// One for each strategy, but for that which chooses from two of them record by record.
 pub fn estimates(records: &[Facts]) -> Vec<Estimate> {
-    Strategy::ALL.into_iter().map(|strategy| estimate(strategy, records)).collect()
+    let told = Strategy::ALL.into_iter().filter(|strategy| *strategy != Strategy::Adaptive);
+    told.map(|strategy| estimate(strategy, records)).collect()
 }
 
 /// The strategy that takes least time of those that keep what was read, or apply what commutes.

@@ -49,6 +49,7 @@ pub mod request;
 pub mod resolution;
 pub mod ring;
 pub mod rules;
+pub mod shadow;
 pub mod shelf;
 pub mod sign;
 pub mod state;
@@ -125,6 +126,8 @@ mod recovery_test;
 mod resolution_test;
 #[cfg(test)]
 mod ring_test;
+#[cfg(test)]
+mod shadow_test;
 #[cfg(test)]
 mod shelf_test;
 #[cfg(test)]

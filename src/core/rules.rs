@@ -89,6 +89,8 @@ pub enum Mutant {
     TicketPriorityIgnored,
     /// Tickets are begun though the queue is paused.
     PauseIgnored,
+    /// What is not urgent is tried out for ever, and never sent while somebody is in its way.
+    ShadowForEver,
     /// A batch of the history that is proposed again counts again.
     BatchCountsAgain,
 }
@@ -151,12 +153,13 @@ impl Mutant {
     ];
 
     /// Those of the durable queue.
-    pub const OF_TICKETS: [Mutant; 5] = [
+    pub const OF_TICKETS: [Mutant; 6] = [
         Mutant::TicketUnexpected,
         Mutant::TicketNotWokenUp,
         Mutant::TicketAgeIgnored,
         Mutant::TicketPriorityIgnored,
         Mutant::PauseIgnored,
+        Mutant::ShadowForEver,
     ];
 }
 

@@ -28,6 +28,9 @@ pub enum Strategy {
     Lock,
     /// Its reads need not hold: what it writes goes over whatever is there.
     LastWriterWins,
+    /// With each record what its leader foresees to be cheaper: it waits for its turn, or goes on
+    /// at once.
+    Adaptive,
 }
 
 /// What of a transaction's reads holds at its commit.
@@ -50,12 +53,13 @@ pub enum Basis {
 
 impl Strategy {
     /// All of them.
-    pub const ALL: [Strategy; 5] = [
+    pub const ALL: [Strategy; 6] = [
         Strategy::Optimistic,
         Strategy::Rebase,
         Strategy::Snapshot,
         Strategy::Lock,
         Strategy::LastWriterWins,
+        Strategy::Adaptive,
     ];
 
     /// Its name.
@@ -66,6 +70,7 @@ impl Strategy {
             Strategy::Snapshot => "snapshot",
             Strategy::Lock => "lock",
             Strategy::LastWriterWins => "last-writer-wins",
+            Strategy::Adaptive => "adaptive",
         }
     }
 

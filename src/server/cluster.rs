@@ -62,6 +62,8 @@ pub(crate) struct Cluster {
     pub(crate) ingress: Ingress,
     /// How many tickets wait, as far as this gateway knows.
     pub(crate) tickets: queue::Counts,
+    /// Tickets that were tried out by this node as a leader, and have not ended.
+    pub(crate) staging: queue::StagingAreas,
     /// Held while the whole state is read for its digest.
     pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) recovering: Mutex<BTreeSet<Tid>>,
@@ -137,6 +139,7 @@ impl Cluster {
             conflicts: Conflicts::new(config.node, config.limits.history_buffer_max),
             ingress: Ingress::new(load::limits(&config.limits)),
             tickets: queue::Counts::default(),
+            staging: queue::StagingAreas::default(),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),
             driving: Flights::default(),

@@ -33,6 +33,9 @@ pub struct Limits {
     pub ingress_overload_ms: u64,
     /// Tickets that wait in one group before more are refused, as its leader counts now and then.
     pub tickets_max: u64,
+    /// Tickets of a lower priority are tried out before they are sent, and held back while somebody
+    /// is in their way, a dozen times at most; 0: none.
+    pub shadow_priority_below: u32,
     /// How long a call without a deadline of its own may take.
     pub call_deadline_ms: u64,
     /// How long a coordinator waits for votes before it forces the rest.
@@ -48,7 +51,8 @@ pub struct Limits {
     /// How long an invalid transaction waits, before its votes, for whoever decides on what it
     /// touches.
     pub resolve_wait_ms: u64,
-    /// How long a transaction waits for its turn with a record, where its strategy has it take one.
+    /// How long a transaction waits for its turn with a record, where its strategy has it take one;
+    /// a stream that has one waits an eighth of it for each further one.
     pub turn_wait_ms: u64,
     /// Pause between two looks of a leader at what lies around.
     pub sweep_interval_ms: u64,
@@ -137,6 +141,7 @@ impl Limits {
             ingress_wait_max_ms: 60,
             ingress_overload_ms: 20,
             tickets_max: 100_000,
+            shadow_priority_below: 1,
             call_deadline_ms: 10_000,
             vote_deadline_ms: 5_000,
             propose_deadline_ms: 3_000,

@@ -108,14 +108,14 @@ impl Cluster {
             }
             (PeerRequest::Learnt, _) => PeerReply::Learnt(self.conflicts.account()),
             (_, None) => PeerReply::NotLeader { leader: None },
+            (request, Some(handle)) if request.is_of_present() && !handle.is_leader() => {
+                PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) }
+            }
             (PeerRequest::Propose { group, mut command, origin }, Some(handle)) => {
                 self.serve_propose(group, handle, &mut command, origin, deadline).await
             }
             (PeerRequest::Read { group, read }, Some(handle)) => {
                 serve_read::serve(self, group, handle, read, deadline).await
-            }
-            (PeerRequest::Settled { .. }, Some(handle)) if !handle.is_leader() => {
-                PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) }
             }
             (PeerRequest::Settled { group, tids }, Some(_)) => {
                 self.settled.note(group, tids);
@@ -127,11 +127,15 @@ impl Cluster {
             (PeerRequest::Explain { group, user, deltas }, Some(handle)) => {
                 self.serve_explain(group, handle, user, deltas)
             }
-            (PeerRequest::Odds { .. }, Some(handle)) if !handle.is_leader() => {
-                PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) }
-            }
             (PeerRequest::Odds { user, touches, .. }, Some(_)) => {
                 PeerReply::Odds(self.conflicts.odds(user, touches))
+            }
+            (PeerRequest::Shadow { group, id, deltas }, Some(handle)) => {
+                self.serve_shadow(group, handle, id, deltas)
+            }
+            (PeerRequest::LeaveStage { group, id }, Some(_)) => {
+                self.staging.leave(group, id);
+                PeerReply::Noted
             }
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vatic_consensus::GroupHandle;
 use vatic_core::{
+    conflict::Course,
     group::Group,
     id::{GroupId, Tid},
     key::Key,
@@ -46,7 +47,7 @@ pub(crate) fn turn_of(intent: v1::Intent) -> Result<(Turn, Urgency), ApiError> {
     Ok((Turn { token, hold_us }, urgency))
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
     /// One look. The turn is taken before it, so that of two who come at once one sees the other.
     pub(crate) fn now(self, turn: Option<Turn>) -> v1::RecordRead {
         let (record, pending) = self.seen(turn);
@@ -76,13 +77,50 @@ impl Look<'_> {
 
     /// When to read it, for a transaction that says that it will write it.
     pub(crate) fn advice(self, claim: v1::Claim, principal: &str) -> v1::Advice {
-        let asked = Asked {
-            origin: Origin::of(principal, claim.token),
-            key: self.key,
-            ahead: self.cluster.lanes.ahead(self.key),
-            by_hotness: claim.adviser() == v1::Adviser::Hotness,
-        };
-        convert::advice(self.cluster.conflicts.advise(asked))
+        let origin = Origin::of(principal, claim.token);
+        let by_hotness = claim.adviser() == v1::Adviser::Hotness;
+        convert::advice(self.cluster.conflicts.advise(self.asked(origin, by_hotness)))
+    }
+
+    fn asked(self, origin: Origin, by_hotness: bool) -> Asked<'a> {
+        Asked { origin, key: self.key, ahead: self.cluster.lanes.ahead(self.key), by_hotness }
+    }
+
+    /// The record in its turn, where that is foreseen to be cheaper, else as it is; whether it may
+    /// be about to change, and whether it is the transaction's turn.
+    pub(crate) async fn as_advised(
+        self,
+        turn: Turn,
+        urgency: Urgency,
+        origin: Origin,
+        ends: Instant,
+    ) -> (Record, bool, bool) {
+        let (advice, _) = self.cluster.conflicts.advise(self.asked(origin, false));
+        match advice.course {
+            Course::AtOnce => {
+                // It had one, if the answer to the same question was lost.
+                if self.cluster.lanes.ahead(self.key) > 0 {
+                    self.cluster.lanes.give_back(self.handle, self.key, turn.token);
+                }
+                let (record, pending) = self.seen(None);
+                (record, pending, false)
+            }
+            Course::InTurn => {
+                let (record, pending) = self.turn(turn, urgency, ends).await;
+                (record, pending, !pending)
+            }
+        }
+    }
+
+    /// Takes a turn, once others are through, and looks; or gives it back, where it holds nobody
+    /// off.
+    pub(crate) async fn turn(self, turn: Turn, urgency: Urgency, ends: Instant) -> (Record, bool) {
+        // It may have it already: the answer to the same question was lost.
+        match self.seen(Some(turn)) {
+            (record, false) => (record, false),
+            (record, true) if turn.hold_us == 0 => (record, true),
+            (_, true) => self.in_turn(Some(turn), urgency, ends).await,
+        }
     }
 
     /// The record in its turn, or as it is at `ends`: then it may be about to change, and no turn

@@ -23,6 +23,7 @@ use vatic_core::{
     receipt::Receipt,
     request::{Held, RequestId},
     ring::RingSpec,
+    shadow::ShadowId,
     shelf::{SharedModel, Shelf},
     tolerance::Tolerance,
 };
@@ -56,6 +57,10 @@ pub(crate) enum PeerRequest {
     /// How likely a running transaction that touches this in a group is to meet a conflict there.
     /// To its leader.
     Odds { group: GroupId, user: u64, touches: Vec<Touch> },
+    /// Try a shadow of these deltas out, and stage it if nobody is in its way. To a group's leader.
+    Shadow { group: GroupId, id: ShadowId, deltas: Vec<(u64, Delta)> },
+    /// A shadow has ended, or is not sent.
+    LeaveStage { group: GroupId, id: ShadowId },
 }
 
 /// Whose transaction it is. It decides nothing: it tells what to learn from a vote.
@@ -124,6 +129,9 @@ pub(crate) enum PeerRead {
     Conflicts(Filter, u64),
     /// What its history has behind a place, up to so many.
     History(u64, u64),
+    /// As `InTurn` where the leader finds that cheaper, by what it foresees of this user; else as
+    /// it is.
+    AsAdvised(Key, Turn, Urgency, u64),
 }
 
 /// The answer to a [`PeerRequest`].
@@ -164,6 +172,8 @@ pub(crate) enum PeerReply {
     Unsendable { question_bytes: u64 },
     /// That it meets a conflict, if it takes no turn, in parts per million; `None` without a model.
     Odds(Option<u32>),
+    /// Whether a shadow is staged.
+    Shadow { clean: bool },
 }
 
 /// What a node learnt of conflicts in the groups that it led.
@@ -268,6 +278,8 @@ pub(crate) enum PeerFound {
     Conflicts(Vec<(u64, Row)>),
     /// Without features.
     History(Newer),
+    /// A record, whether somebody is about to write it, and whether it is the asker's turn with it.
+    Advised(Record, bool, bool),
 }
 
 /// A finished transaction as its driver saw it.
@@ -307,6 +319,17 @@ pub(crate) struct ReplicaStatus {
 }
 
 impl PeerRequest {
+    /// Whether it asks of what a leader has in memory.
+    pub(crate) fn is_of_present(&self) -> bool {
+        matches!(
+            self,
+            PeerRequest::Settled { .. }
+                | PeerRequest::Odds { .. }
+                | PeerRequest::Shadow { .. }
+                | PeerRequest::LeaveStage { .. }
+        )
+    }
+
     /// The group whose leader shall answer, if it takes one.
     pub(crate) fn group(&self) -> Option<GroupId> {
         match self {
@@ -317,7 +340,9 @@ impl PeerRequest {
             | PeerRequest::StateDigest { group }
             | PeerRequest::SetAside { group, .. }
             | PeerRequest::Explain { group, .. }
-            | PeerRequest::Odds { group, .. } => Some(*group),
+            | PeerRequest::Odds { group, .. }
+            | PeerRequest::Shadow { group, .. }
+            | PeerRequest::LeaveStage { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),
             PeerRequest::Witness { checkpoint } => Some(checkpoint.group),
             PeerRequest::Status { .. } | PeerRequest::Learnt => None,

@@ -90,6 +90,8 @@ impl PeerClients {
             | PeerRequest::Status { .. }
             | PeerRequest::Explain { .. }
             | PeerRequest::Odds { .. }
+            | PeerRequest::Shadow { .. }
+            | PeerRequest::LeaveStage { .. }
             | PeerRequest::Learnt => Kind::Reads,
         };
         let lane = self.lane(node, kind)?;

@@ -11,7 +11,7 @@ use crate::{
     cluster::Cluster,
     drive,
     peek::Look,
-    peer::{PeerFound, PeerRead, PeerReply},
+    peer::{Origin, PeerFound, PeerRead, PeerReply},
     time,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -62,6 +62,7 @@ pub(crate) async fn serve(
             | PeerRead::Endorsement(_)
             | PeerRead::Disturbed(_)
             | PeerRead::InTurn(..)
+            | PeerRead::AsAdvised(..)
             | PeerRead::Tolerance
             | PeerRead::History(..)
     );
@@ -84,13 +85,14 @@ pub(crate) async fn serve(
     }
     if let PeerRead::InTurn(key, turn, urgency) = &read {
         let look = Look { cluster, group, handle, key };
-        // It may have it already: the answer to the same question was lost.
-        let (record, pending) = match look.seen(Some(*turn)) {
-            (record, false) => (record, false),
-            (record, true) if turn.hold_us == 0 => (record, true),
-            (_, true) => look.in_turn(Some(*turn), *urgency, deadline).await,
-        };
+        let (record, pending) = look.turn(*turn, *urgency, deadline).await;
         return PeerReply::Read(PeerFound::Record(record, pending));
+    }
+    if let PeerRead::AsAdvised(key, turn, urgency, user) = &read {
+        let look = Look { cluster, group, handle, key };
+        let origin = Origin { token: turn.token, user: *user };
+        let (record, pending, had) = look.as_advised(*turn, *urgency, origin, deadline).await;
+        return PeerReply::Read(PeerFound::Advised(record, pending, had));
     }
     let reader = Reader { cluster, id: group, handle, replica };
     match tokio::time::timeout_at(deadline, reader.until_answered(&read)).await {
@@ -211,7 +213,7 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
     let group = Group::of_view(id, view, Rules::default());
     let blocked = |Blocked { by }| Wait::For(by);
     Ok(match read {
-        PeerRead::Peek(key) | PeerRead::InTurn(key, ..) => {
+        PeerRead::Peek(key) | PeerRead::InTurn(key, ..) | PeerRead::AsAdvised(key, ..) => {
             let (record, holder) = group.peek(view, key);
             PeerFound::Record(record, holder.is_some())
         }

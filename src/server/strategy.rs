@@ -29,6 +29,9 @@ use vatic_proto::v1;
 const ATTEMPTS_MAX: u32 = 16;
 /// A turn ends by itself after so long.
 const HOLD_US: u64 = 1_000_000;
+/// Whoever has a turn already waits for another one a part of the time: two that want what the
+/// other has would wait for all of it.
+const HOLDING_SHARE: u32 = 8;
 /// Who cannot be told in this time that a turn is given back sees it end.
 const GIVEN_BACK: Duration = Duration::from_micros(HOLD_US);
 /// Until a decision is applied in a group that is not its home.
@@ -48,8 +51,12 @@ pub(crate) struct Course {
     wanted: Wanted,
     /// Known once it touches a record.
     strategy: Option<Strategy>,
-    token: u64,
+    /// Its own name for itself, and whose it is.
+    origin: Origin,
+    /// Its turns, and those of which nobody knows: an answer was lost.
     turns: BTreeSet<(GroupId, Key)>,
+    /// What leaders were asked about, whether it has its turn with it or not.
+    asked: BTreeSet<(GroupId, Key)>,
 }
 
 impl Wanted {
@@ -67,7 +74,7 @@ impl Wanted {
             (v1::Isolation::Unspecified, strategy) => Ok(Wanted { strategy, strict: false }),
             (
                 v1::Isolation::StrictSerializable,
-                None | Some(Strategy::Optimistic | Strategy::Lock),
+                None | Some(Strategy::Optimistic | Strategy::Lock | Strategy::Adaptive),
             ) => Ok(Wanted { strategy, strict: true }),
             (v1::Isolation::Snapshot, None | Some(Strategy::Snapshot)) => {
                 Ok(Wanted { strategy: Some(Strategy::Snapshot), strict: false })
@@ -82,11 +89,13 @@ impl Wanted {
 }
 
 impl Course {
-    /// `token`: the transaction's own name for itself; 0: it has none.
-    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted, token: u64) -> Course {
-        let token = if token == 0 { rand::random_range(1..=u64::MAX) } else { token };
-        let turns = BTreeSet::new();
-        Course { cluster: cluster.clone(), wanted, strategy: None, token, turns }
+    /// A transaction without a name for itself gets one.
+    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted, origin: Origin) -> Course {
+        let named = origin.token != 0;
+        let token = if named { origin.token } else { rand::random_range(1..=u64::MAX) };
+        let (turns, asked) = Default::default();
+        let origin = origin.with_token(token);
+        Course { cluster: cluster.clone(), wanted, strategy: None, origin, turns, asked }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -97,7 +106,7 @@ impl Course {
     pub(crate) fn settle(&mut self, first: &Key) -> Strategy {
         let Wanted { strategy, strict } = self.wanted;
         let of_collection = || match self.cluster.policies().of(&first.collection).strategy {
-            Strategy::Lock => Strategy::Lock,
+            turns @ (Strategy::Lock | Strategy::Adaptive) => turns,
             _ if strict => Strategy::Optimistic,
             strategy => strategy,
         };
@@ -116,7 +125,7 @@ impl Course {
             return Ok(());
         }
         let basis = match self.settle(key) {
-            Strategy::Optimistic | Strategy::Lock => Basis::Reads,
+            Strategy::Optimistic | Strategy::Lock | Strategy::Adaptive => Basis::Reads,
             Strategy::Rebase => Basis::Rebase,
             Strategy::LastWriterWins => Basis::Nothing,
             Strategy::Snapshot => {
@@ -140,13 +149,8 @@ impl Course {
         at: Option<Timestamp>,
         ends: Instant,
     ) -> Result<(Record, bool), ApiError> {
-        if self.strategy == Some(Strategy::Lock) && !self.has_turn(group, &key) {
-            let (read, waits) = (self.in_turn(group, key.clone()), self.turn_ends(ends));
-            if let Ok(PeerFound::Record(record, pending)) =
-                self.cluster.read(group, read, waits).await
-            {
-                return Ok((record, pending));
-            }
+        if let Some(seen) = self.turn(group, &key, self.next_turn_ends(ends)).await {
+            return Ok(seen);
         }
         let read = match at {
             Some(at) => PeerRead::GetAt(key, at),
@@ -223,10 +227,11 @@ impl Course {
     }
 
     async fn before_votes(&mut self, draft: &Draft, origin: Origin, ends: Instant) -> Origin {
-        if self.strategy == Some(Strategy::Lock) {
+        if let Some(Strategy::Lock | Strategy::Adaptive) = self.strategy {
             self.take_turns(draft, ends).await;
         }
-        if self.turns.is_empty() { origin } else { origin.with_token(self.token) }
+        let named = !self.turns.is_empty() || !self.asked.is_empty();
+        if named { origin.with_token(self.origin.token) } else { origin }
     }
 
     /// Votes end the turns with what they write; staged transitions are not in them.
@@ -234,6 +239,7 @@ impl Course {
         if !staged {
             let written: BTreeSet<(GroupId, Key)> = written.into_iter().collect();
             self.turns.retain(|turn| !written.contains(turn));
+            self.asked.retain(|asked| !written.contains(asked));
         }
     }
 
@@ -241,38 +247,78 @@ impl Course {
     /// for as long as one may be waited for.
     async fn take_turns(&mut self, draft: &Draft, ends: Instant) {
         let waits = self.turn_ends(ends);
+        // Those of reads came in any order.
+        let ordered = self.turns.is_empty();
         for (group, key) in draft.written() {
-            if self.has_turn(group, &key) || Instant::now() >= waits {
-                continue;
-            }
-            let read = self.in_turn(group, key);
-            if let Err(error) = self.cluster.read(group, read, waits).await {
-                tracing::debug!(%group, %error, "no turn was had");
+            if Instant::now() < waits {
+                let own = if ordered { waits } else { self.next_turn_ends(waits) };
+                self.turn(group, &key, own).await;
             }
         }
     }
 
-    fn has_turn(&self, group: GroupId, key: &Key) -> bool {
-        self.turns.contains(&(group, key.clone()))
+    /// Its turn with a record, if its strategy has it take one and it has none: the record, and
+    /// whether somebody is about to write it. `None` as well where the leader does not answer.
+    async fn turn(&mut self, group: GroupId, key: &Key, waits: Instant) -> Option<(Record, bool)> {
+        let at = (group, key.clone());
+        if self.turns.contains(&at) || self.asked.contains(&at) {
+            return None;
+        }
+        let turns = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
+        let turn = Turn { token: self.origin.token, hold_us: HOLD_US };
+        let urgency = Urgency { turns, ..Urgency::default() };
+        let read = match self.strategy? {
+            Strategy::Lock => PeerRead::InTurn(at.1.clone(), turn, urgency),
+            Strategy::Adaptive => {
+                PeerRead::AsAdvised(at.1.clone(), turn, urgency, self.origin.user)
+            }
+            _ => return None,
+        };
+        // Until it is known to have none: an answer may be lost.
+        self.turns.insert(at.clone());
+        let (record, pending, had) = match self.cluster.read(group, read, waits).await {
+            // What is about to be written is nobody's turn but the writer's.
+            Ok(PeerFound::Record(record, pending)) => (record, pending, !pending),
+            Ok(PeerFound::Advised(record, pending, had)) => (record, pending, had),
+            Ok(_) => return None,
+            Err(error) => {
+                tracing::debug!(%group, %error, "no turn was had");
+                return None;
+            }
+        };
+        if !had {
+            self.turns.remove(&at);
+        }
+        self.asked.insert(at);
+        Some((record, pending))
     }
 
-    fn in_turn(&mut self, group: GroupId, key: Key) -> PeerRead {
-        let turns = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
-        self.turns.insert((group, key.clone()));
-        let turn = Turn { token: self.token, hold_us: HOLD_US };
-        PeerRead::InTurn(key, turn, Urgency { turns, ..Urgency::default() })
+    fn turn_wait(&self) -> Duration {
+        Duration::from_millis(self.cluster.config.limits.turn_wait_ms)
+    }
+
+    /// Of one more, where it may have others.
+    fn next_turn_ends(&self, ends: Instant) -> Instant {
+        match self.turns.is_empty() {
+            true => self.turn_ends(ends),
+            false => ends.min(Instant::now() + self.turn_wait() / HOLDING_SHARE),
+        }
     }
 
     fn turn_ends(&self, ends: Instant) -> Instant {
-        ends.min(time::deadline_in(self.cluster.config.limits.turn_wait_ms))
+        ends.min(Instant::now() + self.turn_wait())
     }
 }
 
-/// Turns with what it did not write are given back: no vote ends them.
+/// Turns with what it did not write are given back, and so are claims: no vote ends them.
 impl Drop for Course {
     fn drop(&mut self) {
-        let turn = Turn { token: self.token, hold_us: 0 };
-        for (group, key) in std::mem::take(&mut self.turns) {
+        let turn = Turn { token: self.origin.token, hold_us: 0 };
+        let mut left = std::mem::take(&mut self.turns);
+        if self.strategy == Some(Strategy::Adaptive) {
+            left.append(&mut self.asked);
+        }
+        for (group, key) in left {
             let (cluster, waits) =
                 (self.cluster.clone(), self.turn_ends(Instant::now() + GIVEN_BACK));
             tokio::spawn(async move {
@@ -294,6 +340,7 @@ pub(crate) fn from_wire(strategy: v1::Strategy) -> Option<Strategy> {
         v1::Strategy::Snapshot => Some(Strategy::Snapshot),
         v1::Strategy::Lock => Some(Strategy::Lock),
         v1::Strategy::LastWriterWins => Some(Strategy::LastWriterWins),
+        v1::Strategy::Adaptive => Some(Strategy::Adaptive),
     }
 }
 
@@ -304,5 +351,6 @@ pub(crate) fn to_wire(strategy: Strategy) -> v1::Strategy {
         Strategy::Snapshot => v1::Strategy::Snapshot,
         Strategy::Lock => v1::Strategy::Lock,
         Strategy::LastWriterWins => v1::Strategy::LastWriterWins,
+        Strategy::Adaptive => v1::Strategy::Adaptive,
     }
 }

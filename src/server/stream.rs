@@ -49,13 +49,14 @@ pub(crate) fn serve(
 ) -> Answers {
     let (out, answers) = mpsc::channel(OUT_FRAMES);
     let ends = time::deadline_in(gateway.cluster.config.limits.stream_age_max_ms);
+    let origin = Origin::of(&principal, 0);
     let session = Session {
         gateway: gateway.clone(),
         principal,
         priority: 0,
         out: out.clone(),
         draft: None,
-        course: Course::new(&gateway.cluster, Wanted::default(), 0),
+        course: Course::new(&gateway.cluster, Wanted::default(), origin),
         begun: false,
         memory: Memory::new(&gateway.cluster),
         stager: Stager::new(&gateway.cluster),
@@ -163,7 +164,8 @@ impl Session {
             return Err(ApiError::BadFrame { what: "a second begin".into() });
         }
         let wanted = Wanted::parse(begin.isolation, begin.strategy)?;
-        self.course = Course::new(&self.gateway.cluster, wanted, 0);
+        let origin = Origin::of(&self.principal, 0);
+        self.course = Course::new(&self.gateway.cluster, wanted, origin);
         load::class(begin.priority)?;
         self.priority = begin.priority;
         self.journey.begin();

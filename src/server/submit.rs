@@ -114,7 +114,7 @@ impl Gateway {
         let origin = Origin::of(&principal, request.token);
         let mut guide = Guide::at_once(&self.foresight, &principal, &self.cluster);
         let wanted = Wanted::parse(request.isolation, request.strategy)?;
-        let mut course = Course::new(&self.cluster, wanted, request.token);
+        let mut course = Course::new(&self.cluster, wanted, origin);
         let seen = |delta: &Delta| {
             course.settle(&delta.key);
             guide.step(delta);

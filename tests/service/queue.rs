@@ -1,12 +1,18 @@
 //! The durable queue: tickets happen once, can be waited for, taken back and held up.
 
+use std::sync::Mutex;
+
 use serde_json::Value as Json;
 use vatic_client::{Client, ClientError, Limits, Options, Request, TicketState};
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::key::Key;
+use vatic_core::strategy::Strategy;
 use vatic_tests::cluster::{Cluster, TICKETS_MAX};
 use vatic_tests::command::{vatic, vatic_with_input};
 use vatic_tests::values::{core_key, key, number};
+use vatic_tests::wait::{SOON, until};
+
+use crate::metrics::scrape;
 
 /// Longest that a ticket takes on a slow machine.
 const WAIT_MS: u32 = 30_000;
@@ -65,6 +71,61 @@ pub(crate) async fn tickets_happen_once_wait_while_paused_and_can_be_taken_back(
     let Err(ClientError::Refused(refusal)) = stranger else { panic!("{stranger:?}") };
     assert_eq!(refusal.reason, "BAD_FRAME");
     commands(cluster, &at[1]);
+    shadow(cluster).await;
+}
+
+/// What is not urgent is held back while somebody has its record, and happens afterwards. On a slow
+/// machine the turn may end before that is seen.
+async fn shadow(cluster: &Cluster) {
+    for sort in ["a", "b", "c", "d", "e"] {
+        if held_back_is_seen(cluster, sort).await {
+            return;
+        }
+    }
+    panic!("what is not urgent never waits");
+}
+
+async fn held_back_is_seen(cluster: &Cluster, sort: &str) -> bool {
+    let client = &cluster.client();
+    let at = &[
+        core_key(&key("shadowed", &cluster.partition(1, 3).await, sort)),
+        core_key(&key("shadowed", &cluster.partition(2, 3).await, sort)),
+    ];
+    let deltas = &at.clone().map(|key| add(&key, 1));
+    let before = held_back(cluster).await;
+    let (noted, given_back) = (Mutex::new(None), "the turn is given back");
+    let had = client.transaction().strategy(Strategy::Lock).run(|txn| {
+        let noted = &noted;
+        async move {
+            txn.read(&at[1]).await?;
+            let waits = client.enqueue(None, 0, deltas).await?;
+            let look = || async { (held_back(cluster).await > before).then_some(()) };
+            until("it is tried out", SOON, look).await;
+            let seen = client.ticket(&waits, 0).await? == TicketState::Queued;
+            let urgent = client.enqueue(None, 1, deltas).await?;
+            let state = client.ticket(&urgent, WAIT_MS).await?;
+            assert!(matches!(state, TicketState::Committed { .. }), "{state:?}");
+            *noted.lock().unwrap() = Some((waits, seen));
+            Err::<(), _>(ClientError::caller(given_back))
+        }
+    });
+    assert!(had.await.unwrap_err().to_string().contains(given_back));
+    let (waits, seen) = noted.into_inner().unwrap().expect("it was enqueued");
+    let state = client.ticket(&waits, WAIT_MS).await.unwrap();
+    assert!(matches!(state, TicketState::Committed { .. }), "{state:?}");
+    for key in at {
+        assert_eq!(number(client.get(key).await.unwrap().as_ref()), 2);
+    }
+    seen
+}
+
+/// How often tickets were held back, at all nodes.
+async fn held_back(cluster: &Cluster) -> f64 {
+    let mut sum = 0.0;
+    for at in 0..3 {
+        sum += scrape(cluster, at).await.is("vatic_shadows_total{outcome=\"held_back\"}");
+    }
+    sum
 }
 
 /// Enqueues until there is no room for more.

@@ -1,9 +1,12 @@
 //! Conflict strategies: what becomes of a transaction that another one got in the way of.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use vatic_client::{Client, ClientError, Done, Options};
 use vatic_core::{
     codec,
@@ -14,10 +17,15 @@ use vatic_core::{
     strategy::{Basis, Strategy},
     value::{Fields, Value},
 };
+use vatic_proto::v1::{self, outcome::State, transact_request::Frame};
 use vatic_tests::cluster::Cluster;
 use vatic_tests::command::vatic;
 use vatic_tests::values::{core_key, key};
 use vatic_tests::wait::{SOON, until};
+use vatic_tests::wire::Stream;
+
+/// In which a transaction that waits for nothing has long committed.
+const TURN: Duration = Duration::from_millis(300);
 
 fn add(key: &Key, by: i64) -> Delta {
     Delta { key: key.clone(), op: Op::Add { field: "n".into(), by } }
@@ -163,6 +171,43 @@ pub(crate) async fn lock_has_the_second_wait_for_the_first(cluster: &Cluster) {
     let attempts: u32 = tasks.join_all().await.into_iter().sum();
     assert_eq!(value(&cluster.client(), &name).await, Some(15));
     assert_eq!(attempts, 15, "whoever waits for its turn reads what it may write");
+}
+
+pub(crate) async fn adaptive_has_the_second_wait_where_a_record_is_hot(cluster: &Cluster) {
+    let name = key("hot", &cluster.partition(2, 1).await, "");
+    let (client, at) = (cluster.client(), &core_key(&name));
+    // A few of a hundred take no turn, so that it is learnt what becomes of them.
+    until("the second waits for the first", SOON, || {
+        let (client, name) = (client.clone(), name.clone());
+        async move {
+            client.submit(&[set(at, 0)]).await.unwrap();
+            let strategy = v1::Strategy::Adaptive.into();
+            let begin = v1::BeginFrame { strategy, ..v1::BeginFrame::default() };
+            let mut first = Stream::open(cluster.channel(1)).await;
+            first.send(Frame::Begin(begin)).await;
+            first.read(&name).await;
+            let second = client.transaction().strategy(Strategy::Adaptive);
+            let second = second.run(|txn| async move {
+                txn.read(at).await?;
+                txn.apply(&add(at, 2)).await
+            });
+            tokio::pin!(second);
+            let waits = timeout(TURN, &mut second).await.is_err();
+            first.write_encoded(codec::encode(&add(at, 1))).await;
+            let outcome = first.commit().await;
+            if !waits {
+                return None;
+            }
+            let attempts = second.await.unwrap().attempts;
+            // Or neither waited, and the machine was slow.
+            if attempts > 1 || outcome.state() != State::Committed {
+                return None;
+            }
+            assert_eq!(value(&client, at).await, Some(3));
+            Some(())
+        }
+    })
+    .await;
 }
 
 pub(crate) async fn collection_says_what_a_transaction_does_not(cluster: &Cluster) {

@@ -76,6 +76,8 @@ pub(crate) enum Mode {
     Snapshot,
     /// Nothing, under strategy `lock`
     Lock,
+    /// Nothing, under strategy `adaptive`
+    Adaptive,
 }
 
 /// One attempt, while it runs.
@@ -279,6 +281,7 @@ impl Mode {
             Mode::Rebase => "rebase",
             Mode::Snapshot => "snapshot",
             Mode::Lock => "lock",
+            Mode::Adaptive => "adaptive",
         }
     }
 
@@ -292,6 +295,7 @@ impl Mode {
             Mode::Rebase => Strategy::Rebase,
             Mode::Snapshot => Strategy::Snapshot,
             Mode::Lock => Strategy::Lock,
+            Mode::Adaptive => Strategy::Adaptive,
         }
     }
 

@@ -188,6 +188,14 @@ impl Claims {
         self.claims.is_empty()
     }
 
+    /// Whether a claim of a record stands. (Votes in flight count as writers as well, and longer
+    /// than they fly where their leader changes.)
+    pub fn is_claimed(&mut self, record: u64, now_us: u64) -> bool {
+        self.forget_old(now_us);
+        self.contention.writers(record) > 0
+            && self.claims.keys().any(|(_, claimed)| *claimed == record)
+    }
+
     /// Notes a claim and advises it.
     pub fn advise(&mut self, ask: Ask, by: By<'_>, now_us: u64) -> Advice {
         self.forget_old(now_us);

@@ -127,6 +127,19 @@ fn vote_without_claims_teaches_if_it_was_looked_at() {
 }
 
 #[test]
+fn claim_stands_until_its_vote_or_until_it_is_forgotten() {
+    let mut claims = Claims::new(Limits::production());
+    claims.advise(ask(1, 1), By::Hotness, MS);
+    claims.advise(ask(2, 2), By::Hotness, MS);
+    assert!(claims.is_claimed(1, 2 * MS) && !claims.is_claimed(3, 2 * MS));
+    let ballot = claims.propose(tid(1), (1, 3), vec![touch(1)], true, 3 * MS);
+    assert!(!claims.is_claimed(1, 3 * MS), "its vote says so from here on");
+    claims.answered(ballot, ACCEPTED, 4 * MS);
+    assert!(claims.is_claimed(2, 100 * MS));
+    assert!(!claims.is_claimed(2, 100_000 * MS), "nobody is left who would write it");
+}
+
+#[test]
 fn accepted_one_is_in_the_way_until_it_is_decided() {
     let mut claims = Claims::new(Limits::production());
     let ballot = claims.propose(tid(1), (0, 3), vec![touch(1)], false, MS);

@@ -194,6 +194,12 @@ impl Conflicts {
         }
     }
 
+    /// Whether somebody said of late that it will write a record, and has not voted yet.
+    pub(crate) fn is_claimed(&self, key: &Key) -> bool {
+        let record = Touch::of_key(key).record;
+        self.with(|present| present.claims.is_claimed(record, time::now().0))
+    }
+
     /// How likely a transaction of these touches is to meet a conflict on any of their records, as
     /// if they were independent; in parts per million, `None` without a model.
     pub(crate) fn odds(&self, user: u64, mut touches: Vec<Touch>) -> Option<u32> {

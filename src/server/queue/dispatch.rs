@@ -3,7 +3,7 @@
 
 use super::{
     ATTEMPT_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAUSED_ASKED_MS, PAUSED_KNOWN_MS, RESOLVED_KEPT_MS,
-    SWEEP_MS,
+    SWEEP_MS, shadow::Tried,
 };
 use crate::{
     api::Gateway,
@@ -33,12 +33,15 @@ use vatic_proto::v1::{self, outcome::State};
 /// Starts one dispatcher for each data group here; it works while this node leads.
 pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
     let groups = gateway.cluster.groups.iter();
+    let shadow_below = gateway.cluster.config.limits.shadow_priority_below;
+    let shadow_below = u8::try_from(shadow_below).unwrap_or(u8::MAX);
+    let limits = DispatchLimits { shadow_below, ..DispatchLimits::production() };
     for (&id, handle) in groups.filter(|(id, _)| **id != GroupId::META) {
         let dispatcher = Dispatcher {
             gateway: gateway.clone(),
             id,
             handle: handle.clone(),
-            dispatch: Dispatch::new(DispatchLimits::production(), Rules::default()),
+            dispatch: Dispatch::new(limits, Rules::default()),
             attempts: JoinSet::new(),
             under_way: HashMap::new(),
             began: Instant::now(),
@@ -133,7 +136,8 @@ impl Dispatcher {
         for ticket in self.dispatch.begin(&queued, paused, now) {
             let (entry, seen) = waiting.remove(&ticket).expect("it waits");
             let (gateway, named) = (self.gateway.clone(), ticket.clone());
-            let attempt = async move { gateway.attempt(&named, entry, seen).await };
+            let shadowed = self.dispatch.is_shadowed(&ticket, entry.priority, now);
+            let attempt = async move { gateway.attempt(&named, entry, seen, shadowed).await };
             self.under_way.insert(self.attempts.spawn(attempt).id(), ticket);
         }
     }
@@ -180,9 +184,26 @@ impl Dispatcher {
 }
 
 impl Gateway {
-    /// Has a ticket happen, or resolves it as one that cannot. Whether it is resolved.
-    async fn attempt(&self, ticket: &Ticket, entry: Entry, seen: Timestamp) -> bool {
+    /// Has a ticket happen, or resolves it as one that cannot; one that is `shadowed` is tried out
+    /// before. Whether it is resolved.
+    async fn attempt(
+        &self,
+        ticket: &Ticket,
+        entry: Entry,
+        seen: Timestamp,
+        shadowed: bool,
+    ) -> bool {
         let ends = time::deadline_in(ATTEMPT_MS);
+        let tried = match shadowed {
+            true => self.try_out(&entry.deltas, ends).await,
+            false => Tried::Unknown,
+        };
+        // Kept until it has ended.
+        let _staged = match tried {
+            Tried::HeldBack => return false,
+            Tried::Clean(staged) => Some(staged),
+            Tried::Unknown => None,
+        };
         let Ok(entering) = self.arrive(entry.priority.into(), &entry.principal) else {
             return false;
         };

@@ -9,9 +9,11 @@
 mod counts;
 mod dispatch;
 mod service;
+mod shadow;
 
 pub(crate) use counts::Counts;
 pub(crate) use dispatch::start;
+pub(crate) use shadow::StagingAreas;
 
 /// Between two looks of a leader at what waits.
 const LOOK_AGAIN_MS: u64 = 50;

@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) commands: Commands,
     pub(crate) left_out: IntCounter,
     pub(crate) votes: Votes,
+    pub(crate) shadows: Shadows,
     pub(crate) stages: Stages,
     pub(crate) slow: SlowLog,
     pub(super) registry: Registry,
@@ -65,6 +66,14 @@ const KINDS: [&str; 11] = [
     "history",
 ];
 
+/// What trying out tickets that are not urgent came to.
+pub(crate) struct Shadows {
+    pub(crate) clean: IntCounter,
+    pub(crate) held_back: IntCounter,
+    /// A leader did not say.
+    pub(crate) unknown: IntCounter,
+}
+
 /// What participants answered to the drivers of this node.
 pub(crate) struct Votes {
     pub(crate) yes: IntCounter,
@@ -102,6 +111,7 @@ impl Metrics {
             commands: Commands::new(&registry),
             left_out,
             votes: Votes::new(&registry),
+            shadows: Shadows::new(&registry),
             stages: Stages::new(&registry),
             slow: SlowLog::new(&config.limits, slow),
             transactions: Transactions::new(&registry, causes),
@@ -198,6 +208,17 @@ impl Votes {
         register(registry, &all);
         let of = |vote| all.with_label_values(&[vote]);
         Votes { yes: of("yes"), no: of("no"), stale: of("stale"), fault: of("fault") }
+    }
+}
+
+impl Shadows {
+    fn new(registry: &Registry) -> Shadows {
+        let what = "Trials of tickets that are not urgent.";
+        let all = IntCounterVec::new(Opts::new("vatic_shadows_total", what), &["outcome"]);
+        let all = all.expect("the name is sound");
+        register(registry, &all);
+        let of = |outcome| all.with_label_values(&[outcome]);
+        Shadows { clean: of("clean"), held_back: of("held_back"), unknown: of("unknown") }
     }
 }
 

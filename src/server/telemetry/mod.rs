@@ -16,6 +16,8 @@
 //! - `vatic_transaction_seconds` by `stage`: where they spent their time: at the gateway `client`
 //!   (waiting for its frames), `read`, `stage`, `coordinate` (seal to outcome, the hop included);
 //!   at the driver `vote` and `decide`
+//! - `vatic_shadows_total` by `outcome`: trials of tickets that are not urgent: `clean`,
+//!   `held_back`, or `unknown` where a leader did not say
 //! - `vatic_votes_total` by `vote`: answers to votes that drivers here asked for: `yes`, `no`,
 //!   `stale`, `fault`
 //! - `vatic_recoveries_total`: transactions left behind that this node set out to decide
