@@ -260,6 +260,8 @@ impl Course {
     /// Its turn with a record, if its strategy has it take one and it has none: the record, and
     /// whether somebody is about to write it. `None` as well where the leader does not answer.
     async fn turn(&mut self, group: GroupId, key: &Key, waits: Instant) -> Option<(Record, bool)> {
+        let strategy =
+            self.strategy.filter(|it| matches!(it, Strategy::Lock | Strategy::Adaptive))?;
         let at = (group, key.clone());
         if self.turns.contains(&at) || self.asked.contains(&at) {
             return None;
@@ -267,12 +269,11 @@ impl Course {
         let turns = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
         let turn = Turn { token: self.origin.token, hold_us: HOLD_US };
         let urgency = Urgency { turns, ..Urgency::default() };
-        let read = match self.strategy? {
-            Strategy::Lock => PeerRead::InTurn(at.1.clone(), turn, urgency),
+        let read = match strategy {
             Strategy::Adaptive => {
                 PeerRead::AsAdvised(at.1.clone(), turn, urgency, self.origin.user)
             }
-            _ => return None,
+            _ => PeerRead::InTurn(at.1.clone(), turn, urgency),
         };
         // Until it is known to have none: an answer may be lost.
         self.turns.insert(at.clone());
