@@ -168,7 +168,7 @@ impl ClientError {
             ClientError::Deadline { .. }
             | ClientError::OutcomeUnknown { .. }
             | ClientError::Protocol { .. } => true,
-            ClientError::Refused(refusal) => refusal.code == Code::DeadlineExceeded,
+            ClientError::Refused(refusal) => refusal.may_have_happened(),
             _ => false,
         }
     }
@@ -215,18 +215,32 @@ impl Refusal {
             _ => Class::Usage,
         }
     }
+
+    /// A refusal without a reason is not the cluster's: whoever refused (a proxy, the transport)
+    /// may have passed the call on before. Only codes that mean "never let in" exclude it.
+    fn may_have_happened(&self) -> bool {
+        let let_in = !matches!(self.code, Code::Unimplemented | Code::Unauthenticated);
+        self.code == Code::DeadlineExceeded || (self.reason.is_empty() && let_in)
+    }
 }
 
 /// A status without our ErrorInfo comes from the transport or from a proxy.
 fn bare(status: Status, endpoint: &str) -> ClientError {
     let endpoint = endpoint.to_owned();
+    // Whatever its code: ENHANCE_YOUR_CALM, which ends a whole connection, is RESOURCE_EXHAUSTED.
+    let of_the_connection = status.source().is_some();
     match status.code() {
-        Code::Unavailable
-        | Code::Unknown
-        | Code::Internal
-        | Code::Cancelled
-        | Code::DeadlineExceeded => {
-            let message = format!("{:?}: {}", status.code(), status.message());
+        code if of_the_connection
+            || matches!(
+                code,
+                Code::Unavailable
+                    | Code::Unknown
+                    | Code::Internal
+                    | Code::Cancelled
+                    | Code::DeadlineExceeded
+            ) =>
+        {
+            let message = format!("{code:?}: {}", status.message());
             ClientError::Unreachable { endpoint, message, sent: !never_connected(&status) }
         }
         code => ClientError::Refused(Box::new(Refusal {

@@ -107,6 +107,30 @@ fn status_without_our_domain_is_the_transport_s() {
     assert!(!ClientError::from_status(status, AT).retryable());
 }
 
+/// The connection's end, in a code that vatic's own refusals have too.
+#[test]
+fn stream_that_its_connection_took_along_may_have_happened() {
+    let calm = Status::from(h2::Error::from(h2::Reason::ENHANCE_YOUR_CALM));
+    assert_eq!(calm.code(), Code::ResourceExhausted);
+    let error = ClientError::from_status(calm, AT);
+    assert!(matches!(error, ClientError::Unreachable { sent: true, .. }), "{error:?}");
+    assert!(error.retryable() && error.may_have_happened());
+}
+
+#[test]
+fn refusal_without_a_reason_may_have_happened_unless_it_was_never_let_in() {
+    for code in [Code::ResourceExhausted, Code::OutOfRange, Code::NotFound] {
+        let error = ClientError::from_status(Status::new(code, "proxy"), AT);
+        assert!(error.may_have_happened(), "{error}");
+    }
+    for code in [Code::Unimplemented, Code::Unauthenticated] {
+        let error = ClientError::from_status(Status::new(code, "proxy"), AT);
+        assert!(!error.may_have_happened(), "{error}");
+    }
+    let error = refusal(Code::ResourceExhausted, reason::QUEUE_FULL, &[]);
+    assert!(!error.may_have_happened(), "{error}");
+}
+
 #[tokio::test]
 async fn refused_connection_cannot_have_happened() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

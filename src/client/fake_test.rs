@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -25,10 +26,14 @@ use vatic_proto::v1::transact_request::Frame;
 use vatic_proto::v1::transact_response::Frame as Answer;
 use vatic_proto::v1::transaction_service_server::{TransactionService, TransactionServiceServer};
 
+const LINGER: Duration = Duration::from_millis(10);
+
 /// What the server does with the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
     Commit,
+    /// Commits, and ends the stream a while after it has said so.
+    CommitAndLinger,
     RollBack {
         retryable: bool,
     },
@@ -52,6 +57,8 @@ pub(crate) enum Act {
 pub(crate) struct Book {
     script: VecDeque<Act>,
     pub(crate) begun: u64,
+    /// How many streams the client ended as well; it resets the others.
+    pub(crate) ended_whole: u64,
     pub(crate) commits: Vec<(Tid, Option<v1::RequestId>, v1::Outcome)>,
     /// Attempts that can no longer commit.
     dead: Vec<Tid>,
@@ -99,8 +106,8 @@ impl TransactionService for Fake {
             book.begun += 1;
             book.script.pop_front().unwrap_or(Act::Commit)
         };
-        let mut play = Play::new(self.book.clone(), act, sender);
-        tokio::spawn(async move { play.run(request.into_inner()).await });
+        let play = Play::new(self.book.clone(), act, sender);
+        tokio::spawn(play.run(request.into_inner()));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -185,11 +192,24 @@ impl Play {
         Play { book, act, sender, tid, seed, head: seed, deltas: vec![], request: None }
     }
 
-    async fn run(&mut self, mut frames: Streaming<v1::TransactRequest>) {
+    async fn run(mut self, mut frames: Streaming<v1::TransactRequest>) {
         while let Ok(Some(request)) = frames.message().await {
             if !self.take(request.frame.unwrap()).await {
-                return;
+                break;
             }
+        }
+        if self.act == Act::CommitAndLinger {
+            tokio::time::sleep(LINGER).await;
+        }
+        drop(self.sender);
+        let rest = loop {
+            match frames.message().await {
+                Ok(Some(_)) => {}
+                end => break end,
+            }
+        };
+        if rest.is_ok() {
+            self.book.lock().unwrap().ended_whole += 1;
         }
     }
 
@@ -241,7 +261,7 @@ impl Play {
     async fn seal(&mut self) {
         let commit = committed(self.tid, self.seed, &self.deltas);
         match self.act {
-            Act::Commit | Act::WrongAck => {
+            Act::Commit | Act::CommitAndLinger | Act::WrongAck => {
                 if let Some(held) = self.held() {
                     return self.end(v1::Outcome { replayed: true, ..held }).await;
                 }

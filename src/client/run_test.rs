@@ -61,6 +61,24 @@ async fn all_attempts_carry_one_request_id() {
     assert!(book.commits.iter().all(|(_, request, _)| request.is_some()));
 }
 
+/// Else the client resets them, and loses the connection with all that runs on it after enough.
+#[tokio::test]
+async fn streams_with_an_outcome_end_whole() {
+    let script = [Act::CommitAndLinger, Act::RollBackEarly, Act::CommitAndLinger];
+    let fake = Fake::start(&script).await;
+    let client = client(&fake);
+    add_one(&client).await.unwrap();
+    add_one(&client).await.unwrap();
+    let whole = || fake.book.lock().unwrap().ended_whole;
+    for _ in 0..200 {
+        if whole() == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(whole(), 3);
+}
+
 #[tokio::test]
 async fn rollback_for_good_is_not_retried() {
     let fake = Fake::start(&[Act::RollBack { retryable: false }]).await;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use vatic_proto::v1;
@@ -18,10 +18,14 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::pool::Node;
 
+/// How long the end of a stream is waited for behind its outcome.
+const END_WAIT: Duration = Duration::from_millis(100);
+
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) node: Node,
-    frames: mpsc::Sender<v1::TransactRequest>,
+    /// Not set behind the outcome: the request is over.
+    frames: Option<mpsc::Sender<v1::TransactRequest>>,
     answers: Streaming<v1::TransactResponse>,
     end: Instant,
     limit_ms: u64,
@@ -47,7 +51,7 @@ impl Wire {
         client.sign(&mut request);
         let mut service = client.transactions(&node);
         let answers = client.ask_once("Transact", &node, end, service.transact(request)).await?;
-        Ok(Wire { node, frames, answers, end, limit_ms: limits.stream_ms })
+        Ok(Wire { node, frames: Some(frames), answers, end, limit_ms: limits.stream_ms })
     }
 
     /// Sends the frame, and empties `frame`; or, where there is no room, answers what arrived.
@@ -55,9 +59,10 @@ impl Wire {
         &mut self,
         frame: &mut Option<Frame>,
     ) -> Result<Option<Answer>, ClientError> {
+        let Some(frames) = &self.frames else { return self.next().await.map(Some) };
         let arrived = tokio::select! {
             biased;
-            permit = self.frames.reserve() => match permit {
+            permit = frames.reserve() => match permit {
                 Ok(permit) => {
                     permit.send(v1::TransactRequest { frame: frame.take() });
                     return Ok(None);
@@ -69,7 +74,7 @@ impl Wire {
             () = sleep_until(self.end) => return Err(self.late()),
         };
         match arrived {
-            Some(arrived) => self.read(arrived).map(Some),
+            Some(arrived) => self.read(arrived).await.map(Some),
             None => self.next().await.map(Some),
         }
     }
@@ -77,7 +82,7 @@ impl Wire {
     /// The next frame of the server.
     pub(crate) async fn next(&mut self) -> Result<Answer, ClientError> {
         match timeout_at(self.end, self.answers.message()).await {
-            Ok(arrived) => self.read(arrived),
+            Ok(arrived) => self.read(arrived).await,
             Err(_) => Err(self.late()),
         }
     }
@@ -88,19 +93,23 @@ impl Wire {
         until: Instant,
     ) -> Result<Option<Answer>, ClientError> {
         match timeout_at(until.min(self.end), self.answers.message()).await {
-            Ok(arrived) => self.read(arrived).map(Some),
+            Ok(arrived) => self.read(arrived).await.map(Some),
             Err(_) if until < self.end => Ok(None),
             Err(_) => Err(self.late()),
         }
     }
 
-    fn read(
-        &self,
+    async fn read(
+        &mut self,
         arrived: Result<Option<v1::TransactResponse>, Status>,
     ) -> Result<Answer, ClientError> {
         match arrived {
             Ok(Some(response)) => {
-                response.frame.ok_or_else(|| self.node.broke("a frame without content"))
+                let frame = response.frame;
+                if matches!(frame, Some(Answer::Outcome(_))) {
+                    self.read_to_the_end().await;
+                }
+                frame.ok_or_else(|| self.node.broke("a frame without content"))
             }
             Ok(None) => Err(ClientError::Unreachable {
                 endpoint: self.node.endpoint.to_string(),
@@ -109,6 +118,16 @@ impl Wire {
             }),
             Err(status) => Err(ClientError::from_status(status, &self.node.endpoint)),
         }
+    }
+
+    /// Ends the stream whole, behind its outcome. One that is dropped before its trailers is reset,
+    /// and HTTP/2 gives up a connection on which frames of many reset streams arrived
+    /// (`http2_max_local_error_reset_streams` of tonic's `Endpoint`, 1,024), with all that runs on
+    /// it.
+    async fn read_to_the_end(&mut self) {
+        self.frames = None;
+        let rest = async { while let Ok(Some(_)) = self.answers.message().await {} };
+        let _ = timeout(END_WAIT, rest).await;
     }
 
     fn late(&self) -> ClientError {

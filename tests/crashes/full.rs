@@ -66,16 +66,24 @@ async fn write(
 }
 
 async fn is_refused(cluster: &Cluster, at: usize, sort: &str, groups: &[u32]) {
-    let answer = write(cluster, at, sort, groups).await;
+    is_without_room(write(cluster, at, sort, groups).await);
+}
+
+fn is_without_room(answer: Result<v1::Outcome, tonic::Status>) {
     let error = refused(&answer.expect_err("there is no room"));
     assert_eq!((error.code, error.reason.as_str()), (Code::ResourceExhausted, "QUEUE_FULL"));
     assert_eq!(error.metadata["limit"], "disk_reserve_bytes", "{error:?}");
 }
 
-/// A node whose disk is full refuses what is new alone; others' transactions that need it there are
-/// given up and decided, which takes room too.
-async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
-    let before = [proposed(cluster, full, "force").await, proposed(cluster, full, "decide").await];
+/// Who does what: the group whose leader is full, and another one with its leader, the gateway.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Roles {
+    there: u32,
+    home: u32,
+    gateway: usize,
+}
+
+async fn roles(cluster: &Cluster, full: usize) -> Roles {
     let (home, gateway) = led_elsewhere(cluster, full).await;
     let there = until("the node leads another group", SOON, || async {
         for group in (1..=GROUPS).filter(|group| *group != home) {
@@ -86,9 +94,25 @@ async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
         None
     })
     .await;
-    is_refused(cluster, gateway, "alone", &[there]).await;
-    let outcome = write(cluster, gateway, "shared", &[home, there]).await;
-    let outcome = outcome.expect("its home has room");
+    Roles { there, home, gateway }
+}
+
+/// A node whose disk is full refuses what is new alone; others' transactions that need it there are
+/// given up and decided, which takes room too.
+async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
+    let before = [proposed(cluster, full, "force").await, proposed(cluster, full, "decide").await];
+    let (alone, shared) = loop {
+        let found = roles(cluster, full).await;
+        let Roles { there, home, gateway } = found;
+        let alone = write(cluster, gateway, "alone", &[there]).await;
+        let shared = write(cluster, gateway, "shared", &[home, there]).await;
+        // A while after a start, leadership goes to whoever it is preferred with.
+        if roles(cluster, full).await == found {
+            break (alone, shared);
+        }
+    };
+    is_without_room(alone);
+    let outcome = shared.expect("its home has room");
     assert_eq!(outcome.state(), v1::outcome::State::RolledBack, "{outcome:?}");
     until("the full node has decided", SOON, || async {
         let after =
