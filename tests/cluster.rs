@@ -291,6 +291,16 @@ impl Cluster {
         leader.await as usize - 1
     }
 
+    /// The node that leads a group by rights, once it does: nobody takes the leadership from it.
+    pub async fn leader_by_rights(&self, group: u32) -> usize {
+        let node = group as usize % NODES;
+        until("the group is led where it belongs", SOON, || async {
+            (self.leader(group).await == node).then_some(())
+        })
+        .await;
+        node
+    }
+
     /// A partition of a data group, from 1; `nth` tells several of one group apart.
     pub async fn partition(&self, group: u32, nth: usize) -> String {
         let found = self.partitions.get_or_init(|| self.find_partitions()).await;

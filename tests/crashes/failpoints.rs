@@ -148,7 +148,7 @@ pub(crate) async fn gateway_that_dies_with_a_request_leaves_it_to_be_settled_els
     for (point, id) in points {
         cluster.wait_agreed().await;
         let names = names(cluster, &point.replace("::", "-")).await;
-        let gateway = (cluster.leader(1).await + 1) % NODES;
+        let gateway = (cluster.leader_by_rights(1).await + 1) % NODES;
         let request = request(&names, id);
         cluster.arm(gateway, &format!("{point}=abort")).await;
         let lost = wire::transactions(cluster.channel(gateway)).submit(request.clone()).await;
@@ -185,7 +185,7 @@ pub(crate) async fn request_repeated_while_the_first_attempt_is_in_doubt_is_appl
 ) {
     cluster.wait_agreed().await;
     let names = names(cluster, "in-doubt").await;
-    let driver = cluster.leader(1).await;
+    let driver = cluster.leader_by_rights(1).await;
     let request = request(&names, b"repeated while in doubt");
     // Long enough that who is blocked by the votes recovers.
     cluster.arm(driver, "server::voted=1*sleep(1500)").await;
@@ -215,15 +215,11 @@ pub(crate) async fn vote_of_one_group_in_doubt_is_answered_by_its_recorded_outco
     cluster: &Cluster,
 ) {
     const GROUP: u32 = 1;
-    // By rights: nobody takes the leadership from it.
-    let leader = GROUP as usize % NODES;
+    let leader = cluster.leader_by_rights(GROUP).await;
     let others: Vec<usize> = (0..NODES).filter(|at| *at != leader).collect();
     let armed = "server::voted=abort";
     for gateway in [leader, others[0]] {
-        until("the group is led where it belongs", SOON, || async {
-            (cluster.leader(GROUP).await == leader).then_some(())
-        })
-        .await;
+        cluster.leader_by_rights(GROUP).await;
         let name = key("doubtful", &cluster.partition(GROUP, 0).await, &gateway.to_string());
         let mut stream = Stream::begin(cluster.channel(gateway)).await;
         stream.write(add(&name, 1)).await;
@@ -282,7 +278,9 @@ pub(crate) async fn replica_that_dies_while_it_installs_a_snapshot_completes_it(
     load.progress(cluster, 10).await;
     cluster.kill(VICTIM);
     // Each commit is two entries in one group, or in two.
-    load.progress(cluster, 6 * SNAPSHOT_EVERY_ENTRIES).await;
+    for _ in 0..6 {
+        load.progress(cluster, SNAPSHOT_EVERY_ENTRIES).await;
+    }
     for point in ["store::fill_commit", "store::flip_commit", "store::flip_committed"] {
         cluster.arm_next_start(VICTIM, &format!("{point}=abort"));
         cluster.restart(VICTIM);
