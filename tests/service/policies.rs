@@ -1,7 +1,7 @@
 //! What collections ask for: transactions that stray from their forecasts, let through or not.
 
 use serde_json::{Value as Json, json};
-use vatic_client::{Cause, Client, ClientError, Foresight, Transaction, Verdict};
+use vatic_client::{Cause, Client, ClientError, Foresight, Rollback, Transaction, Verdict};
 use vatic_core::{
     delta::{Delta, Op},
     key::Key,
@@ -38,6 +38,47 @@ async fn run(client: &Client, deltas: &[Delta]) -> Result<(String, Option<Verdic
     let run = client.transaction().foresee(foresight);
     let done = run.run(|txn| async move { stream(&txn, deltas).await }).await?;
     Ok((done.committed.tid.to_string(), done.committed.verdict))
+}
+
+/// Runs a strange stream until one is judged, which is rolled back. (One whose forecast comes too
+/// late is not judged.)
+async fn refused_stream(client: &Client, record: &Key) -> Rollback {
+    until("a strange stream is judged", SOON, || async {
+        let before = client.get(record).await.unwrap();
+        match run(client, &deltas(record, Some("odd"))).await {
+            Err(ClientError::RolledBack(rollback)) => {
+                let after = client.get(record).await.unwrap();
+                assert_eq!(after, before, "nothing of it is there");
+                Some(*rollback)
+            }
+            Ok((_, None)) => None,
+            other => panic!("a strange one was not rolled back: {other:?}"),
+        }
+    })
+    .await
+}
+
+/// The same at once: it is judged where its gateway has heard of the policy.
+async fn refused_at_once(client: &Client, record: &Key) -> Rollback {
+    until("a strange one-shot is judged", SOON, || async {
+        match client.submit(&deltas(record, Some("odd"))).await {
+            Err(ClientError::RolledBack(rollback)) => Some(*rollback),
+            Ok(committed) if committed.verdict.is_none() => None,
+            other => panic!("a strange one was not rolled back: {other:?}"),
+        }
+    })
+    .await
+}
+
+/// Runs a strange stream that is let through until one is judged: its id.
+async fn let_through(client: &Client, record: &Key) -> String {
+    let (tid, verdict) = until("a strange stream is judged", SOON, || async {
+        let (tid, verdict) = run(client, &deltas(record, Some("odder"))).await.unwrap();
+        Some((tid, verdict?))
+    })
+    .await;
+    assert!(!verdict.valid, "{verdict:?}");
+    tid
 }
 
 fn set(cluster: &Cluster, collection: &str, validation: &str) {
@@ -89,10 +130,7 @@ pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(clust
     });
     assert!(listed.as_array().unwrap().contains(&row), "{listed}");
 
-    let Err(ClientError::RolledBack(rollback)) = run(client, &deltas(record, Some("odd"))).await
-    else {
-        panic!("a strange one committed");
-    };
+    let rollback = refused_stream(client, record).await;
     assert_eq!((rollback.cause, rollback.retryable), (Cause::ForecastMismatch, false));
     assert!(rollback.message.contains("collection enforced enforces"), "{rollback}");
     let verdict = rollback.verdict.expect("it was judged");
@@ -115,8 +153,7 @@ pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(clust
     told_of(cluster, &tid, ("enforce", json!("forecast_mismatch"))).await;
 
     // A one-shot is judged by the forecast from its first transition.
-    let at_once = client.submit(&deltas(record, Some("odd"))).await;
-    let Err(ClientError::RolledBack(rollback)) = at_once else { panic!("{at_once:?}") };
+    let rollback = refused_at_once(client, record).await;
     assert_eq!(rollback.cause, Cause::ForecastMismatch);
     assert_eq!(rollback.verdict.map(|verdict| verdict.transitions), Some(1));
     until("an ordinary one commits", SOON, || async {
@@ -126,8 +163,7 @@ pub(crate) async fn collection_that_enforces_forecasts_refuses_what_strays(clust
 
     // Where it is only observed it commits, and its receipt proves how it was judged.
     set(cluster, "enforced", "observe");
-    let (tid, verdict) = run(client, &deltas(record, Some("odder"))).await.unwrap();
-    assert!(verdict.is_some_and(|verdict| !verdict.valid));
+    let tid = let_through(client, record).await;
     let told = vatic(cluster.endpoints(), &["txn", "outcome", &tid, "-o", "json"]).json();
     assert_eq!((&told["state"], &told["verdict"]["valid"]), (&json!("committed"), &json!(false)));
     told_of(cluster, &tid, ("observe", json!(null))).await;
@@ -147,20 +183,8 @@ pub(crate) async fn collection_that_quarantines_keeps_aside_what_strays(cluster:
     teach(client, record).await;
     set(cluster, "guarded", "quarantine");
     // Two: as a stream and at once.
-    let before = client.get(record).await.unwrap();
-    let Err(ClientError::RolledBack(streamed)) = run(client, &deltas(record, Some("odd"))).await
-    else {
-        panic!("a strange one committed");
-    };
-    assert_eq!(client.get(record).await.unwrap(), before, "nothing of it is there");
-    let at_once = until("its gateway has heard of the policy", SOON, || async {
-        match client.submit(&deltas(record, Some("odd"))).await {
-            Err(ClientError::RolledBack(at_once)) => Some(at_once),
-            Ok(_) => None,
-            Err(error) => panic!("{error}"),
-        }
-    });
-    let at_once = at_once.await;
+    let streamed = refused_stream(client, record).await;
+    let at_once = refused_at_once(client, record).await;
     let mut tids = Vec::new();
     for rollback in [streamed, at_once] {
         assert_eq!((rollback.cause, rollback.retryable), (Cause::Quarantined, false));
@@ -186,8 +210,7 @@ pub(crate) async fn collection_that_quarantines_keeps_aside_what_strays(cluster:
     told_of(cluster, &tids[0], ("quarantine", json!("quarantined"))).await;
     // What strays elsewhere is among the anomalies alone.
     set(cluster, "guarded", "observe");
-    let (tid, verdict) = run(client, &deltas(record, Some("odder"))).await.unwrap();
-    assert!(verdict.is_some_and(|verdict| !verdict.valid));
+    let tid = let_through(client, record).await;
     until("it is an anomaly", SOON, || async {
         ls(&[]).iter().any(|row| row["transaction_id"] == json!(tid)).then_some(())
     })
