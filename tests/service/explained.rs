@@ -1,14 +1,25 @@
 //! What leaders foresee of conflicts, and what they tell of those that were met.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde_json::Value as Json;
-use vatic_client::{Cause, Claim, ClientError, Peeked, PipelineOptions};
+use vatic_client::{
+    Cause, Claim, Client, ClientError, Conflict, Peeked, Pipeline, PipelineOptions, Rollback,
+};
+use vatic_core::codec;
 use vatic_core::delta::{Delta, Expect, Op};
-use vatic_core::id::Timestamp;
+use vatic_core::id::{GroupId, Timestamp};
 use vatic_core::key::Key;
 use vatic_tests::cluster::{Cluster, NODES};
 use vatic_tests::command::{vatic, vatic_with_input};
 use vatic_tests::values::{core_key, key};
-use vatic_tests::wait::{SOON, until};
+use vatic_tests::wait::{SOON, until, within};
+
+/// Records that are fought over until a claim of one stands.
+const FIGHTS_MAX: usize = 5;
+/// A claim that no vote followed is kept for longer.
+const CLAIM_STANDS: Duration = Duration::from_secs(1);
 
 /// The write of a record that must still have the version that was read.
 fn guarded(at: &Key, seen: &Peeked) -> Vec<Delta> {
@@ -18,41 +29,66 @@ fn guarded(at: &Key, seen: &Peeked) -> Vec<Delta> {
 }
 
 pub(crate) async fn conflict_that_is_met_is_told_with_who_and_where(cluster: &Cluster) {
-    let at = core_key(&key("foreseen", &cluster.partition(2, 0).await, "fought over"));
-    let calm = core_key(&key("foreseen", &cluster.partition(2, 0).await, "calm"));
+    let partition = cluster.partition(2, 0).await;
     let client = cluster.client();
-    let mut feed = client.watch_conflicts(Some(&at), None, &[]).await.unwrap();
     let pipeline = client.pipeline(PipelineOptions::default()).await.unwrap();
-    let claim = |token| Claim { token, by_hotness: true };
-    let first = pipeline.peek_claiming(&at, claim(1)).await.unwrap();
-    let second = pipeline.peek_claiming(&at, claim(2)).await.unwrap();
-    let advice = second.advice.expect("its leader was asked");
-    assert!(advice.in_turn, "the first is about to write it: {advice:?}");
-    pipeline.submit_claimed(1, &guarded(&at, &first)).await.unwrap();
-    let lost = pipeline.submit_claimed(2, &guarded(&at, &second)).await;
+    let calm = core_key(&key("foreseen", &partition, "calm"));
+    for number in 0..FIGHTS_MAX {
+        let at = core_key(&key("foreseen", &partition, &format!("fought over {number}")));
+        // From the first one on: a watch from now on misses what comes before its first look.
+        let from = codec::encode(&BTreeMap::from([(GroupId(2), 0_u64)]));
+        let mut feed = client.watch_conflicts(Some(&at), None, &from).await.unwrap();
+        let Some(rollback) = fought_over(&pipeline, &at).await else { continue };
+        let undisturbed = until("its leader is asked", SOON, || async {
+            pipeline.peek_claiming(&calm, claim(3)).await.unwrap().advice
+        });
+        assert!(!undisturbed.await.in_turn);
+        let met = told(&client, &at, &rollback).await;
+        let seen = feed.next().await.unwrap();
+        assert_eq!(seen, Some(met), "whoever watches is told the same");
+        let none = client.conflicts(0, Some(&calm), None).await.unwrap();
+        assert_eq!(none.conflicts, []);
+        return commands_tell(cluster, &at, &rollback.tid.expect("it had an id").to_string());
+    }
+    panic!("{FIGHTS_MAX} times nobody was advised to take its turn");
+}
+
+fn claim(token: u64) -> Claim {
+    Claim { token, by_hotness: true }
+}
+
+/// Two claim a record and write it: how the later one is rolled back. `None` where it is not
+/// advised to take its turn: a leader that is new knows nothing of the first one's claim.
+async fn fought_over(pipeline: &Pipeline, at: &Key) -> Option<Rollback> {
+    let first = pipeline.peek_claiming(at, claim(1)).await.unwrap();
+    // A few of a hundred are sent at once, so that it is learnt what becomes of them.
+    let second = within(CLAIM_STANDS, || async {
+        let second = pipeline.peek_claiming(at, claim(2)).await.unwrap();
+        second.advice.is_some_and(|advice| advice.in_turn).then_some(second)
+    });
+    let second = second.await?;
+    pipeline.submit_claimed(1, &guarded(at, &first)).await.unwrap();
+    let lost = pipeline.submit_claimed(2, &guarded(at, &second)).await;
     let Err(ClientError::RolledBack(rollback)) = lost else { panic!("{lost:?}") };
     assert_eq!(rollback.cause, Cause::ExpectationFailed);
-    let undisturbed = pipeline.peek_claiming(&calm, claim(3)).await.unwrap().advice;
-    assert!(!undisturbed.expect("its leader was asked").in_turn);
+    Some(*rollback)
+}
 
+/// What the history of the group has of it.
+async fn told(client: &Client, at: &Key, rollback: &Rollback) -> Conflict {
     let told = until("the group has it in its history", SOON, || async {
-        let told = client.conflicts(0, Some(&at), None).await.unwrap();
-        assert!(told.unreachable.is_empty(), "{told:?}");
-        (!told.conflicts.is_empty()).then_some(told)
+        let told = client.conflicts(0, Some(at), None).await.ok()?;
+        (told.unreachable.is_empty() && !told.conflicts.is_empty()).then_some(told)
     });
     let told = told.await;
     assert_eq!(told.conflicts.len(), 1, "{told:?}");
     let met = &told.conflicts[0];
-    let seen = feed.next().await.unwrap();
-    assert_eq!(seen.as_ref(), Some(met), "whoever watches is told the same");
     assert_eq!((met.group, met.claimed, met.in_turn), (2, true, false));
     let why = met.rollback.as_ref().expect("it was rolled back");
-    assert_eq!((Some(met.tid), why.key.as_ref()), (rollback.tid, Some(&at)));
+    assert_eq!((Some(met.tid), why.key.as_ref()), (rollback.tid, Some(at)));
     assert!(met.strayed.is_none(), "{met:?}");
     assert!(met.lost_us > 0);
-    let none = client.conflicts(0, Some(&calm), None).await.unwrap();
-    assert_eq!(none.conflicts, []);
-    commands_tell(cluster, &at, &rollback.tid.expect("it had an id").to_string());
+    met.clone()
 }
 
 /// The same by the command line, from a node that may not be the one that saw it.
