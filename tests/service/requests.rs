@@ -2,11 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tonic::Code;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
 use vatic_client::{Outcome, OutcomeOf, Request};
-use vatic_proto::v1;
+use vatic_proto::reason;
+use vatic_proto::v1::{self, transaction_service_client::TransactionServiceClient};
 use vatic_tests::cluster::{Cluster, NODES};
 use vatic_tests::values::{add, core_key, expect_absent, fields, key, number, transitions};
+use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{self, committed, refused};
 
 fn now_ms() -> u64 {
@@ -82,14 +85,33 @@ pub(crate) async fn request_that_undid_what_it_expects_is_answered_with_the_orig
     }
 }
 
+/// The answer to a request, which is sent again where nobody leads or knows for a moment.
+async fn answered(
+    service: TransactionServiceClient<Channel>,
+    request: v1::SubmitRequest,
+) -> Result<Response<v1::SubmitResponse>, Status> {
+    until("the request is answered", SOON, || {
+        let (mut service, request) = (service.clone(), request.clone());
+        async move {
+            let answer = service.submit(request).await;
+            let error = answer.as_ref().err().map(refused);
+            let again = error.is_some_and(|error| {
+                error.reason == reason::OUTCOME_UNKNOWN
+                    || matches!(error.code, Code::Unavailable | Code::DeadlineExceeded)
+            });
+            (!again).then_some(answer)
+        }
+    })
+    .await
+}
+
 pub(crate) async fn requests_sent_at_once_apply_once(cluster: &Cluster) {
     let name = key("at-once", &cluster.partition(2, 0).await, "");
     let request = submission(&name, b"sent by all at once", now_ms(), 1);
     let sent: Vec<_> = (0..9)
         .map(|turn| {
-            let mut service = wire::transactions(cluster.channel(turn % NODES));
-            let request = request.clone();
-            tokio::spawn(async move { service.submit(request).await })
+            let service = wire::transactions(cluster.channel(turn % NODES));
+            tokio::spawn(answered(service, request.clone()))
         })
         .collect();
     let mut seen = Vec::new();
