@@ -197,12 +197,15 @@ pub(crate) async fn strange_stream_is_invalid_and_listed_and_ordinary_ones_are_n
     let (strange_one, verdict) = judged(&client, record, true).await;
     assert!(!verdict.valid && verdict.distance > 5.0, "{verdict:?}");
     assert!(verdict.tolerance.is_some_and(|most| verdict.score > most), "{verdict:?}");
-    let listed = vatic(cluster.endpoints(), &["anomalies", "ls", "-o", "json"]);
-    assert_eq!(listed.code, 0, "{listed:?}");
-    let listed = listed.json();
-    let of = |tid: &str| listed.as_array().unwrap().iter().find(|row| row["transaction_id"] == tid);
-    assert!(of(&ordinary_one).is_none());
-    let row = of(&strange_one).expect("the strange one is listed");
+    let row = until("the strange one is listed", SOON, || async {
+        let listed = vatic(cluster.endpoints(), &["anomalies", "ls", "-o", "json"]);
+        assert_eq!(listed.code, 0, "{listed:?}");
+        let listed = listed.json();
+        let mut rows = listed.as_array().unwrap().iter();
+        assert!(rows.clone().all(|row| row["transaction_id"] != ordinary_one));
+        rows.find(|row| row["transaction_id"] == strange_one).cloned()
+    })
+    .await;
     assert_eq!((&row["node"], &row["class"]), (&json!(at + 1), &json!("put judged(value)")));
     assert!(row["strays"].as_str().unwrap().contains("more `merge judged(odd)`"), "{row}");
     assert!(row["p_value"].as_f64().unwrap() < 0.2 && row["verdict"]["valid"] == json!(false));
