@@ -27,6 +27,8 @@ pub(crate) async fn flipped_byte_at_rest_is_found_named_and_mended(cluster: &Clu
     let mut stream = Stream::begin(cluster.channel(0)).await;
     stream.write(put(&name, text(marker.clone()))).await;
     committed(&stream.commit().await);
+    // The one that is stopped has it as well.
+    cluster.wait_agreed().await;
     let victim = (cluster.leader(GROUP).await + 1) % NODES;
     cluster.ask_to_stop(victim);
     until("the node is gone", SOON, || async { cluster.stopped(victim).then_some(()) }).await;
@@ -94,6 +96,8 @@ impl Altered {
         let mut stream = Stream::begin(cluster.channel(0)).await;
         stream.write(put(&name, text(value))).await;
         let version = Timestamp(committed(&stream.commit().await));
+        // The one that is stopped has it as well.
+        cluster.wait_agreed().await;
         let victim = (cluster.leader(GROUP).await + 1) % NODES;
         cluster.ask_to_stop(victim);
         until("the node is gone", SOON, || async { cluster.stopped(victim).then_some(()) }).await;
@@ -153,7 +157,8 @@ pub(crate) async fn replica_in_quarantine_serves_no_snapshot_after_a_restart(clu
     // It is set aside, and dies as it begins anew.
     cluster.arm_next_start(victim, "consensus::rejoin=abort");
     cluster.restart(victim);
-    cluster.death(victim).await;
+    let died = cluster.dies_within(victim, FOUND_AFTER_LOAD_WITHIN).await;
+    assert!(died, "node {} was not set aside", victim + 1);
     // Its vote is needed meanwhile: it stays what it is.
     let leader = cluster.leader(GROUP).await;
     let other = (0..NODES).find(|at| ![victim, leader].contains(at)).expect("there are three");
