@@ -52,17 +52,20 @@ pub(crate) async fn flooded_node_refuses_some_and_the_highest_class_gets_through
     while let Some(ended) = flood.join_next().await {
         match ended.unwrap() {
             (_, Ok(_)) => done += 1,
-            (key, Err(ClientError::Refused(refusal))) => {
-                assert_eq!(refusal.reason, reason::OVERLOADED, "{refusal}");
+            (key, Err(ClientError::Refused(refusal))) if refusal.reason == reason::OVERLOADED => {
                 assert!(refusal.retry_after.is_some_and(|after| after > Duration::ZERO));
                 refused.push(key);
             }
+            // A group may lose its leader meanwhile.
+            (_, Err(ClientError::OutcomeUnknown { .. })) => {}
+            (_, Err(error @ ClientError::Refused(_))) if error.retryable() => {}
             (_, Err(error)) => panic!("{error}"),
         }
     }
     assert!(done > 0 && !refused.is_empty(), "{done} done, {} refused", refused.len());
+    let patient = cluster.client();
     for key in refused.iter().step_by(refused.len().div_ceil(20)) {
-        let found = ordinary.get(key).await.unwrap();
+        let found = patient.get(key).await.unwrap();
         assert!(found.is_none(), "what was refused has not happened: {found:?}");
     }
     let mut refusals = 0.0;
