@@ -30,7 +30,7 @@ pub(crate) async fn leader_killed_under_load_loses_nothing_and_doubles_nothing(c
     assert_ne!(cluster.leader(1).await, victim, "another leads meanwhile");
     let asked = cluster.endpoints().iter().enumerate().filter(|(at, _)| *at != victim);
     let asked: Vec<String> = asked.map(|(_, endpoint)| endpoint.clone()).collect();
-    let verified = vatic(&asked, &["verify", "cluster", "--timeout-ms", "2000"]);
+    let verified = vatic(&asked, &["verify", "cluster", "--timeout-ms", "10000"]);
     let named = format!("no answer from node {}", victim + 1);
     assert!(verified.code == 3 && verified.stderr.contains(&named), "{verified:?}");
     cluster.restart(victim);
@@ -213,7 +213,7 @@ pub(crate) async fn whole_cluster_killed_keeps_what_was_acknowledged(cluster: &C
 
 /// A benchmark whose loading fails for good has measured nothing.
 pub(crate) async fn benchmark_loads_on_while_a_node_dies_and_comes_back(cluster: &Cluster) {
-    const KEYS: &str = "6000";
+    const KEYS: &str = "3000";
     let endpoints = cluster.endpoints().to_vec();
     let before = committed_so_far(cluster).await;
     let bench = tokio::task::spawn_blocking(move || {
