@@ -182,13 +182,19 @@ impl Run {
                 self.flip().await;
             }
             self.sample(done as f64 / operations as f64).await;
-            self.quiet().await?;
+            if plan.sabotage == Some(Sabotage::FlipByte) && !flips {
+                // A node that meets the damage ends; it raises the alarm when it starts again.
+                self.revive();
+                self.unalarmed().await?;
+            } else {
+                self.quiet().await?;
+            }
             sleep(LOOK_EVERY).await;
         }
         if plan.sabotage == Some(Sabotage::FlipByte) {
             until("the flipped byte is found", FOUND_WITHIN, || async {
                 self.revive();
-                self.quiet().await.err()
+                self.unalarmed().await.err()
             })
             .await;
         }
@@ -227,11 +233,17 @@ impl Run {
 
     /// Nobody has raised an alarm, and every node lives.
     async fn quiet(&self) -> Result<(), String> {
+        self.unalarmed().await?;
+        self.cluster.casualties().map_or(Ok(()), Err)
+    }
+
+    /// Nobody has raised an alarm.
+    async fn unalarmed(&self) -> Result<(), String> {
         let alarms = alarms::raised(&self.cluster, &self.client).await;
         if !alarms.is_empty() {
             return Err(format!("an alarm: {}", alarms.join("\n")));
         }
-        self.cluster.casualties().map_or(Ok(()), Err)
+        Ok(())
     }
 
     async fn purged(&self) -> u64 {
