@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use vatic_client::{Client, Limits, Options, Routing};
 use vatic_proto::v1;
 
+use crate::distance::relays;
 use crate::http;
 use crate::node::Node;
 use crate::values;
@@ -96,23 +97,38 @@ impl Cluster {
             TRACED => "info,vatic::transaction=debug",
             _ => "info",
         };
-        Cluster::launch(&[], level).await
+        Cluster::launch(&[], level, Duration::ZERO).await
     }
 
     /// The same with settings of its own, of which the last of a key counts, and a level at which
     /// all nodes log.
     pub async fn start_with(settings: &[Setting], log_level: &str) -> Cluster {
-        Cluster::launch(settings, |_| log_level).await
+        Cluster::launch(settings, |_| log_level, Duration::ZERO).await
     }
 
-    async fn launch<'l>(settings: &[Setting], log_level: impl Fn(u32) -> &'l str) -> Cluster {
+    /// The same where what a node sends another one arrives so much later.
+    pub async fn start_apart(delay: Duration) -> Cluster {
+        Cluster::launch(&[], |_| "info", delay).await
+    }
+
+    async fn launch<'l>(
+        settings: &[Setting],
+        log_level: impl Fn(u32) -> &'l str,
+        delay: Duration,
+    ) -> Cluster {
         let dir = tempfile::tempdir().expect("there is a place for temporary files");
         let addresses = free_addresses(3 * NODES);
         let (clients, others) = addresses.split_at(NODES);
         let (peers, admins) = others.split_at(NODES);
+        let members = match delay {
+            Duration::ZERO => peers.to_vec(),
+            delay => relays(peers, delay).await.expect("there are ports for relays"),
+        };
         let mut nodes = Vec::new();
         for (number, (client, admin)) in (1..).zip(clients.iter().zip(admins)) {
-            let config = config(number, client, admin, peers, dir.path()) + &tables(settings);
+            let peer = &peers[number as usize - 1];
+            let config =
+                config(number, [client, peer, admin], &members, dir.path()) + &tables(settings);
             let mut node = Node::new(number, format!("http://{client}"), dir.path(), &config);
             node.set_log_level(log_level(number));
             node.start();
@@ -360,14 +376,13 @@ impl Cluster {
 
 fn config(
     number: u32,
-    client: &str,
-    admin: &str,
-    peers: &[String],
+    [client, peer, admin]: [&str; 3],
+    members: &[String],
     dir: &std::path::Path,
 ) -> String {
-    let peer = &peers[number as usize - 1];
     let home = dir.join(format!("node-{number}"));
-    let members = (1..).zip(peers).map(|(node, at)| format!("{{node = {node}, peer = \"{at}\"}}"));
+    let members =
+        (1..).zip(members).map(|(node, at)| format!("{{node = {node}, peer = \"{at}\"}}"));
     let members = members.collect::<Vec<_>>().join(", ");
     let traced = match number {
         TRACED => format!("log_format = \"json\"\nrecord_events = {:?}\n", diaries(dir, number)),

@@ -11,6 +11,7 @@ pub mod alarms;
 pub mod cluster;
 pub mod command;
 pub mod disk_use;
+pub mod distance;
 pub mod endurance;
 pub mod http;
 pub mod load;
