@@ -7,10 +7,14 @@ use crate::{Check, Level, Options, Sabotage, Seeded, parallel, run};
 use std::collections::BTreeSet;
 use vatic_core::rules::{Mutant, Rules};
 
-/// Rules that other worlds than the simulated one are for: it has one ring and no lanes, its
-/// gateways list segments and parts as they were sent, and what is folded is held to bounds there,
-/// not counted. The models break these.
-const ELSEWHERE: [Mutant; 8] = [
+/// Rules that other worlds than the simulated one are for: it has one ring and no lanes, its queues
+/// are never paused and nobody minds who goes first, its gateways list segments and parts as they
+/// were sent, and what is folded is held to bounds there, not counted. The models break these.
+const ELSEWHERE: [Mutant; 12] = [
+    Mutant::TicketAgeIgnored,
+    Mutant::TicketPriorityIgnored,
+    Mutant::PauseIgnored,
+    Mutant::ShadowForEver,
     Mutant::FoldedUndecided,
     Mutant::FoldsCommitsAlone,
     Mutant::PartUnchecked,
@@ -50,6 +54,7 @@ impl Broken {
     pub fn all() -> Vec<Broken> {
         let evidence = Mutant::OF_EVIDENCE_AND_RING.into_iter();
         let evidence = evidence.chain(Mutant::OF_VALIDATION).chain(Mutant::OF_HISTORY);
+        let evidence = evidence.chain(Mutant::OF_TICKETS);
         let evidence = evidence.filter(|mutant| !ELSEWHERE.contains(mutant));
         let core = Mutant::ALL.into_iter().chain(evidence).map(Broken::Core);
         let shell = Sabotage::ALL.into_iter().map(Broken::Shell);

@@ -102,6 +102,16 @@ fn batches_that_count_again_are_caught_by_the_history() {
 }
 
 #[test]
+fn ticket_that_is_not_expected_as_it_was_seen_happens_twice() {
+    mutant(Mutant::TicketUnexpected, Check::Tickets);
+}
+
+#[test]
+fn ticket_that_nobody_wakes_is_caught_by_progress() {
+    mutant(Mutant::TicketNotWokenUp, Check::Progress);
+}
+
+#[test]
 fn torn_snapshots_are_caught() {
     sabotage(Sabotage::TornSnapshot, Check::Snapshots);
 }

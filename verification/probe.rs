@@ -91,6 +91,7 @@ probes! {
     HistoryKept = "history_kept",
     HistoryRepeated = "history_batch_repeated",
     HistoryRefused = "history_batch_refused",
+    TicketAgain = "ticket_tried_again",
     DiskFailed = "disk_failed_under_writer",
     FlipRefused = "bit_flip_refused",
     FlipHarmless = "bit_flip_harmless",

@@ -29,6 +29,8 @@ pub enum Check {
     Receipts,
     /// A request is done once at most.
     Requests,
+    /// A ticket happens, and happens once.
+    Tickets,
     /// Transfers keep the sum.
     Money,
     /// Altered transitions are refused.
@@ -61,6 +63,7 @@ impl Check {
             Check::Leaks => "leaks",
             Check::Receipts => "receipts",
             Check::Requests => "requests",
+            Check::Tickets => "tickets",
             Check::Money => "money",
             Check::Tampering => "tampering",
             Check::Validation => "validation",

@@ -19,6 +19,7 @@ mod requests;
 mod snapshots;
 mod strict_serializability;
 mod tampering;
+mod tickets;
 mod validation;
 
 use crate::{
@@ -42,6 +43,7 @@ pub(crate) fn judge(world: &mut World) {
         found.extend(durability::check(world, &replay));
         found.extend(leaks::check(world));
         found.extend(requests::check(&world.history));
+        found.extend(tickets::check(&world.history));
         found.extend(money::check(&world.history, &replay));
         found.extend(tampering::check(&world.history));
         let moves = moves::check(world, &replay);

@@ -51,10 +51,11 @@ impl World {
     pub(crate) fn what_is_left(&self) -> String {
         let groups: Vec<String> = self.groups.iter().filter_map(SimGroup::unrest).collect();
         format!(
-            "{} operations, {} coordinators, {} messages under way; {}",
+            "{} operations, {} coordinators, {} messages under way, {} tickets wait; {}",
             self.operations.len(),
             self.coordinations.len(),
             self.in_flight,
+            self.tickets_left(),
             groups.join("; ")
         )
     }

@@ -11,6 +11,7 @@ mod cluster;
 mod coordinate;
 mod deployed;
 mod disaster;
+mod dispatching;
 mod ending;
 mod judging;
 mod moving;
@@ -42,6 +43,7 @@ use crate::{
     violation::{Check, Violation},
 };
 use coordinate::Coordination;
+use dispatching::Dispatching;
 use operation::Operation;
 use std::{
     cmp::Reverse,
@@ -90,6 +92,7 @@ pub(crate) struct World {
     items: Vec<Key>,
     /// A record of each of several groups.
     together: Vec<Key>,
+    dispatching: Dispatching,
     operations: BTreeMap<u64, Operation>,
     coordinations: BTreeMap<u64, Coordination>,
     last_id: u64,
@@ -283,6 +286,7 @@ impl World {
             && self.coordinations.is_empty()
             && self.in_flight == 0
             && self.groups.iter().all(|group| group.unrest().is_none())
+            && self.tickets_left() == 0
             && self.is_level()
     }
 

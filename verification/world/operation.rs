@@ -60,6 +60,10 @@ impl World {
         };
         let id = self.fresh_id();
         let task = self.draw_task(client, node);
+        self.begin_operation(id, client, node, task);
+    }
+
+    pub(super) fn begin_operation(&mut self, id: u64, client: usize, node: usize, task: Task) {
         let invoked_us = self.now;
         let operation =
             Operation { id, client, node, invoked_us, step: 0, blocked_since: None, task };
@@ -137,9 +141,11 @@ impl World {
             .filter(|operation| operation.node == node)
             .map(|operation| operation.id)
             .collect();
+        self.forget_dispatchers(node);
         for id in hit {
+            let attempt = self.is_attempt(id);
             self.step_operation(id, |world, operation| match &operation.task {
-                Task::Transaction(transaction) if transaction.is_submitted() => {
+                Task::Transaction(transaction) if transaction.is_submitted() && !attempt => {
                     world.fall_in_doubt(operation)
                 }
                 _ => Flow::Over,
@@ -163,6 +169,7 @@ impl World {
             }
         }
         match flow {
+            Flow::Over if self.attempt_ended(operation.id) => {}
             Flow::Over => {
                 let delay = self.rng.below(self.swarm.client.think_us + 1);
                 self.after(delay, Event::NextOperation { client: operation.client });

@@ -3,6 +3,7 @@
 use super::{
     Node, World,
     cluster::{Entry, Proposal, Replica, SimGroup},
+    dispatching::Dispatching,
     together,
 };
 use crate::{
@@ -52,6 +53,7 @@ impl World {
         let accounts = (0..swarm.client.accounts).map(|n| key("account", n, 0)).collect();
         let items = (0..swarm.client.items).map(|n| key("item", n / 3, n % 3)).collect();
         let together = together::keys(&ring, swarm.limits.participants_max as usize);
+        let dispatching = Dispatching::draw(seed, &swarm);
         let mut world = World {
             options,
             swarm,
@@ -77,6 +79,7 @@ impl World {
             accounts,
             items,
             together,
+            dispatching,
             operations: BTreeMap::new(),
             coordinations: BTreeMap::new(),
             last_id: 0,

@@ -1,5 +1,5 @@
 //! What each leader does from time to time: recover what is left behind, forget, collect, save,
-//! have its chain signed, and append to the history.
+//! have its chain signed, append to the history, and look at its queue.
 
 use super::World;
 use crate::{
@@ -44,6 +44,7 @@ impl World {
         self.collect_some(group, node);
         self.attest_some(group, node);
         self.note_some(group, node);
+        self.dispatch_some(group, node);
     }
 
     fn recover_old_votes(&mut self, group: usize, node: usize) {

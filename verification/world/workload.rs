@@ -57,6 +57,9 @@ impl World {
         if client >= self.swarm.clients {
             return self.draw_together();
         }
+        if let Some(ticket) = self.draw_ticket(node) {
+            return ticket;
+        }
         let mix = self.swarm.mix.clone();
         let weights = [
             mix.transfer,
@@ -199,7 +202,7 @@ impl World {
     }
 
     /// What this plan's gateway does beside the plan. Altered amounts are kept off the accounts.
-    fn misbehave(&mut self, plan: Plan, may_alter: bool) -> Plan {
+    pub(super) fn misbehave(&mut self, plan: Plan, may_alter: bool) -> Plan {
         let habits = self.swarm.client.clone();
         let rechained = self.sabotaged(Sabotage::RechainedTampering);
         let key = self.any_item();
@@ -222,7 +225,7 @@ impl World {
     }
 
     /// Gives some transactions a request id; a few get one that means something else.
-    fn as_request(&mut self, plan: Plan, node: usize) -> Task {
+    pub(super) fn as_request(&mut self, plan: Plan, node: usize) -> Task {
         let habits = self.swarm.client.clone();
         let plain = plan.forged.is_none() && plan.twin.is_none() && !plan.tamper;
         if !plain || !self.rng.chance(habits.claims) {
@@ -304,7 +307,7 @@ impl Plan {
 }
 
 impl Step {
-    fn delta(&self) -> Option<&[u8]> {
+    pub(super) fn delta(&self) -> Option<&[u8]> {
         match self {
             Step::Write(delta) => Some(delta),
             _ => None,
