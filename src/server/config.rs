@@ -1,6 +1,6 @@
 //! What a node is told at its start: from TOML, the environment and flags, checked once.
 
-use crate::limits::Limits;
+use crate::{limits::Limits, mechanisms::Mechanism};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use vatic_consensus::Limits as ConsensusLimits;
@@ -42,6 +42,9 @@ pub struct Config {
     /// to play it again; nowhere if not set.
     #[serde(default)]
     pub record_events: Option<PathBuf>,
+    /// Mechanisms of the queue that this node does without, to measure what they are good for.
+    #[serde(default)]
+    pub without: Vec<Mechanism>,
     /// All nodes of the cluster, this one too. The same on every node.
     pub members: Vec<Member>,
     /// Number of data groups. The same on every node and at every start.
@@ -127,6 +130,7 @@ impl Config {
             admin_listen: None,
             client_endpoint: None,
             record_events: None,
+            without: Vec::new(),
             members: vec![Member { node: 1, peer: peer_listen }],
             groups: default_groups(),
             replicas: default_replicas(),
@@ -136,6 +140,11 @@ impl Config {
             log_limits: LogLimits::production(),
             store_limits: StoreLimits::production(),
         }
+    }
+
+    /// Whether the node works with it.
+    pub(crate) fn has(&self, mechanism: Mechanism) -> bool {
+        !self.without.contains(&mechanism)
     }
 
     /// Checks what holds between the settings.

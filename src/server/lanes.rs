@@ -28,6 +28,8 @@ use vatic_sync::Sparse;
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 pub(crate) struct KeyLanes {
+    /// Otherwise nobody is held off, and who asks for a turn has it.
+    on: bool,
     table: Sparse<Table>,
     began: Instant,
 }
@@ -65,16 +67,14 @@ pub(crate) struct Waiting<'a> {
     kept: bool,
 }
 
-impl Default for KeyLanes {
-    fn default() -> KeyLanes {
+impl KeyLanes {
+    pub(crate) fn new(on: bool) -> KeyLanes {
         let lanes = Lanes::new(LaneLimits::production(), Rules::default());
         let table = Table { lanes, wakers: HashMap::new(), next: 0 };
         let table = Sparse::new(table, |table: &Table| table.lanes.count());
-        KeyLanes { table, began: Instant::now() }
+        KeyLanes { on, table, began: Instant::now() }
     }
-}
 
-impl KeyLanes {
     /// Whether it is another transaction's turn than this one's.
     pub(crate) fn is_taken(&self, key: &Key, token: Option<u64>) -> bool {
         let now_us = self.now_us();
@@ -96,7 +96,7 @@ impl KeyLanes {
     /// Takes a turn, unless others are ahead; whether it is taken.
     pub(crate) fn take(&self, key: &Key, turn: Turn) -> bool {
         let now_us = self.now_us();
-        self.table.with(|table| table.lanes.take(key, turn, now_us))
+        !self.on || self.table.with(|table| table.lanes.take(key, turn, now_us))
     }
 
     /// Gives a turn back. As everywhere here, `handle` is of the record's group.
@@ -104,7 +104,7 @@ impl KeyLanes {
         self.change(handle, |lanes, now| lanes.give_back(key, token, now));
     }
 
-    /// Queues up; `None` where there is no more room.
+    /// Queues up; `None` where there is no more room, or no queue.
     pub(crate) fn wait<'a>(
         &'a self,
         handle: &'a GroupHandle,
@@ -112,6 +112,9 @@ impl KeyLanes {
         turn: Option<Turn>,
         urgency: Urgency,
     ) -> Option<Waiting<'a>> {
+        if !self.on {
+            return None;
+        }
         let (wake, woken) = oneshot::channel();
         let since_us = self.now_us();
         let id = self.table.with(|table| {
@@ -228,5 +231,22 @@ impl Drop for Waiting<'_> {
         // Its turn had come, and nobody is left to use it.
         let unused = self.turn.filter(|_| !left);
         unused.into_iter().for_each(|turn| self.lanes.give_back(self.handle, self.key, turn.token));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_lanes_everybody_has_a_turn_and_holds_nobody_off() {
+        let key = Key::new("c", "p", "").unwrap();
+        for on in [true, false] {
+            let lanes = KeyLanes::new(on);
+            let turn = |token| Turn { token, hold_us: 60_000_000 };
+            assert!(lanes.take(&key, turn(1)));
+            assert_eq!(lanes.take(&key, turn(2)), !on);
+            assert_eq!(lanes.is_taken(&key, Some(3)), on);
+        }
     }
 }

@@ -37,6 +37,7 @@ mod limits;
 mod load;
 mod local;
 mod machine;
+mod mechanisms;
 mod node;
 mod operation;
 mod outcome;
@@ -68,4 +69,5 @@ mod time;
 
 pub use config::{Config, ConfigError, Member};
 pub use limits::Limits;
+pub use mechanisms::Mechanism;
 pub use node::{Server, ServerError, run};

@@ -6,7 +6,9 @@
 
 use crate::{
     api::Gateway,
-    convert, outcome,
+    convert,
+    mechanisms::Mechanism,
+    outcome,
     peek::{self, Look},
     peer::{PeerFound, PeerRead},
     pipeline::Places,
@@ -161,7 +163,8 @@ impl Operations {
             return Ok(Some(self.read(id, group, PeerRead::Peek(key), None, deadline, places)));
         };
         let cluster = &self.gateway.cluster;
-        let turn = intent.map(peek::turn_of).transpose()?;
+        let by_class = cluster.config.has(Mechanism::Priority);
+        let turn = intent.map(|intent| peek::turn_of(intent, by_class)).transpose()?;
         let look = Look { cluster, group, handle, key: &key };
         let mut read = look.now(turn.map(|(turn, _)| turn));
         let claim = claim.filter(|_| turn.is_none());

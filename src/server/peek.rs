@@ -37,11 +37,12 @@ pub(crate) struct Look<'a> {
     pub(crate) key: &'a Key,
 }
 
-/// What an intent asks for.
-pub(crate) fn turn_of(intent: v1::Intent) -> Result<(Turn, Urgency), ApiError> {
+/// What an intent asks for; `by_class`: whether a higher class goes first.
+pub(crate) fn turn_of(intent: v1::Intent, by_class: bool) -> Result<(Turn, Urgency), ApiError> {
     let v1::Intent { token, hold_ms, rollbacks, turns, priority } = intent;
     let (limit, max, actual) = ("priority", u64::from(u8::MAX), u64::from(priority));
     let class = u8::try_from(priority).map_err(|_| ApiError::Limit { limit, max, actual })?;
+    let class = if by_class { class } else { 0 };
     let hold_us = u64::from(hold_ms).min(HOLD_MS_MAX) * 1_000;
     let urgency = Urgency { turns, rollbacks, class, ..Urgency::default() };
     Ok((Turn { token, hold_us }, urgency))

@@ -46,6 +46,8 @@ pub enum Course {
 pub enum By<'a> {
     /// The model's probability and what both courses cost; hotness, as long as there is no model.
     Model(&'a Model),
+    /// The model's probability alone: a turn where a conflict is likelier than not.
+    Odds(&'a Model),
     /// Whether the record was written of late, or is about to be.
     Hotness,
 }
@@ -308,11 +310,12 @@ impl Claims {
         let typical_us = self.contention.typical_duration_us().unwrap_or(DURATION_US);
         let wait_us = ahead.saturating_mul(typical_us);
         let model = match by {
-            By::Model(model) if !model.terms.is_empty() => Some(model),
+            By::Model(model) | By::Odds(model) if !model.terms.is_empty() => Some(model),
             _ => None,
         };
         let score_ppm = model.map(|model| model.score(features));
         let course = match score_ppm {
+            Some(score_ppm) if matches!(by, By::Odds(_)) => likelier(score_ppm),
             Some(score_ppm) => cheaper(score_ppm, typical_us, wait_us),
             None if is_hot(features) => Course::InTurn,
             None => Course::AtOnce,
@@ -356,6 +359,10 @@ fn cheaper(score_ppm: u32, typical_us: u64, wait_us: u64) -> Course {
     let wasted_us = typical_us.saturating_mul(p) / (u64::from(MILLION) - p);
     let turn_us = wait_us.saturating_add(typical_us) / TURN_SHARE;
     if wasted_us > turn_us { Course::InTurn } else { Course::AtOnce }
+}
+
+fn likelier(score_ppm: u32) -> Course {
+    if score_ppm > MILLION / 2 { Course::InTurn } else { Course::AtOnce }
 }
 
 /// Somebody is about to write it, or it had a write of late at the middle half-life.

@@ -77,6 +77,20 @@ fn turn_is_advised_while_conflicts_cost_more_than_its_wait() {
 }
 
 #[test]
+fn odds_alone_advise_a_turn_however_long_it_takes_to_come() {
+    let mut claims = Claims::new(Limits::production());
+    attempt(&mut claims, 1, 1, ACCEPTED, 10 * MS);
+    let mut course = |bias, ahead| {
+        let ask = Ask { ahead, ..ask(2, 5) };
+        claims.advise(ask, By::Odds(&model(bias)), 20 * MS).course
+    };
+    let (just_below, three_of_four) = (-1_000, 72_000);
+    assert_eq!(course(three_of_four, 0), Course::InTurn);
+    assert_eq!(course(three_of_four, 1_000), Course::InTurn);
+    assert_eq!(course(just_below, 0), Course::AtOnce);
+}
+
+#[test]
 fn model_that_was_never_fitted_is_not_asked() {
     let mut claims = Claims::new(Limits::production());
     let advice = claims.advise(ask(1, 1), By::Model(&Model::constant(999_999)), MS);

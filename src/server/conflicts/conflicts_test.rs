@@ -1,7 +1,11 @@
 //! What votes teach, through the thread that learns.
 
 use super::*;
-use crate::peer::{Proposed, Times};
+use crate::{
+    config::Config,
+    limits::Limits as NodeLimits,
+    peer::{Proposed, Times},
+};
 use std::time::{Duration, Instant};
 use vatic_core::{
     body::{Body, Part},
@@ -72,9 +76,15 @@ fn attempt(conflicts: &Conflicts, token: u64, key: &Key, conflict: bool) -> Opti
     advice.score_ppm
 }
 
+fn conflicts(node: u32) -> Conflicts {
+    let single = Config::single("unused".into(), String::new(), String::new());
+    let limits = NodeLimits { history_buffer_max: EVENTS_MAX, ..single.limits };
+    Conflicts::new(&Config { node, limits, ..single })
+}
+
 #[test]
 fn record_that_conflicts_gets_a_higher_score_than_one_that_does_not() {
-    let conflicts = Conflicts::new(1, EVENTS_MAX);
+    let conflicts = conflicts(1);
     let (fought, calm) = (key("fought"), key("calm"));
     let ends = Instant::now() + LEARNT_WITHIN;
     let mut tokens = 1..;
@@ -105,7 +115,7 @@ fn met(conflicts: &Conflicts) -> Vec<Event> {
 
 #[test]
 fn conflict_is_noted_with_what_was_known_of_its_claim() {
-    let conflicts = Conflicts::new(3, EVENTS_MAX);
+    let conflicts = conflicts(3);
     let at = key("k");
     attempt(&conflicts, 1, &at, true);
     attempt(&conflicts, 2, &at, false);
@@ -124,7 +134,7 @@ fn conflict_is_noted_with_what_was_known_of_its_claim() {
 
 #[test]
 fn vote_that_nobody_answers_leaves_nothing_in_flight() {
-    let conflicts = Conflicts::new(1, EVENTS_MAX);
+    let conflicts = conflicts(1);
     let at = key("k");
     drop(conflicts.proposing(GROUP, &vote(1, &at), Origin::default()));
     conflicts.proposing(GROUP, &vote(2, &at), Origin::default()).end(&PeerReply::Late);
@@ -135,7 +145,7 @@ fn vote_that_nobody_answers_leaves_nothing_in_flight() {
 /// A leader fights over a record; the next one, which has seen nothing, knows of it.
 #[test]
 fn new_leader_learns_from_the_history_of_the_one_before() {
-    let before = Conflicts::new(1, EVENTS_MAX);
+    let before = conflicts(1);
     let (fought, calm) = (key("fought"), key("calm"));
     for token in (1..1_600).step_by(2) {
         attempt(&before, token, &fought, token % 16 != 1);
@@ -146,9 +156,9 @@ fn new_leader_learns_from_the_history_of_the_one_before() {
     let rows: Vec<(u64, Row)> = (1..).zip(events.map(row)).collect();
     let teaching = rows.iter().filter(|(_, row)| row.event.foreseen.is_some()).count();
     assert_eq!(before.past(rows.clone()), [], "it has learnt from what it saw itself");
-    let restarted = Conflicts::new(1, EVENTS_MAX);
+    let restarted = conflicts(1);
     assert_eq!(restarted.past(rows.clone()).len(), teaching);
-    let next = Conflicts::new(2, EVENTS_MAX);
+    let next = conflicts(2);
     next.recall(rows);
     let ends = Instant::now() + LEARNT_WITHIN;
     while next.account().mode == "none" {
@@ -169,7 +179,7 @@ fn judged(valid: bool) -> Judgement {
 
 #[test]
 fn what_strayed_is_noted_beside_its_conflict_and_teaches_nothing() {
-    let conflicts = Conflicts::new(1, EVENTS_MAX);
+    let conflicts = conflicts(1);
     let (at, other) = (key("k"), vote(9, &key("k")).body.tid);
     let mut policies = Policies::default();
     let quarantine = Policy { validation: Validation::Quarantine, ..Policy::default() };

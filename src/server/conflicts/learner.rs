@@ -44,8 +44,8 @@ struct Learnt {
 }
 
 impl Learning {
-    pub(crate) fn start(node: u32) -> Learning {
-        let learner = Learner::new(rules(), u64::from(node));
+    pub(crate) fn start(node: u32, rules: Rules) -> Learning {
+        let learner = Learner::new(rules.clone(), u64::from(node));
         let (lessons, taught) = sync_channel(WAITING_MAX);
         let model = Arc::new(learner.model().clone());
         let learnt = Arc::new(Learnt {
@@ -58,7 +58,7 @@ impl Learning {
         let teaches = learnt.clone();
         // It ends when the node is gone, and with it the sender.
         let thread = thread::Builder::new().name("learner".into());
-        thread.spawn(move || teaches.run(learner, &taught)).expect("a thread starts");
+        thread.spawn(move || teaches.run(learner, &rules, &taught)).expect("a thread starts");
         Learning { lessons, learnt, passed_over: Mutex::new(0) }
     }
 
@@ -125,14 +125,13 @@ impl Learning {
 }
 
 impl Learnt {
-    fn run(&self, mut learner: Learner, lessons: &Receiver<Lesson>) {
-        let rules = rules();
+    fn run(&self, mut learner: Learner, rules: &Rules, lessons: &Receiver<Lesson>) {
         while let Ok(lesson) = lessons.recv() {
             match lesson {
                 Lesson::Label(sample) => {
                     if let Some(offered) = self.offered.lock().expect("no holder panics").as_mut() {
                         // Before anybody has learnt from it.
-                        offered.note(&sample, learner.model(), learner.prior_model(), &rules);
+                        offered.note(&sample, learner.model(), learner.prior_model(), rules);
                     }
                     learner.learn(sample);
                 }
@@ -173,6 +172,10 @@ impl Learnt {
     }
 }
 
-fn rules() -> Rules {
-    Rules { window_labels: WINDOW_LABELS, ..Rules::production() }
+/// What a node learns by; `filter`: whether the collaborative filter is tried.
+pub(super) fn rules(filter: bool) -> Rules {
+    let production = Rules::production();
+    // A loss below none of what it is without.
+    let factors_ratio = if filter { production.factors_ratio } else { 0.0 };
+    Rules { window_labels: WINDOW_LABELS, factors_ratio, ..production }
 }

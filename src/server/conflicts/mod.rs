@@ -20,6 +20,8 @@ pub(crate) use keep::{start, write_all};
 pub(crate) use shared::follow;
 
 use crate::{
+    config::Config,
+    mechanisms::Mechanism,
     peer::{NodeLearnt, Origin, Outlook, PeerReply},
     time,
 };
@@ -62,6 +64,8 @@ pub(crate) const WATCHERS_MAX: u64 = 64;
 
 pub(crate) struct Conflicts {
     node: u32,
+    /// Whether what a conflict and a turn cost is weighed up.
+    weighs: bool,
     present: Mutex<Present>,
     learning: Learning,
     sharing: Mutex<Sharing>,
@@ -101,16 +105,20 @@ pub(crate) struct Proposing<'a> {
 }
 
 impl Conflicts {
-    /// Keeps so many events of a group until its history has them.
-    pub(crate) fn new(node: u32, history_buffer_max: u64) -> Conflicts {
+    pub(crate) fn new(config: &Config) -> Conflicts {
+        let node = config.node;
         let budget = Budget { credit_us: COST_US * LABELS_AT_ONCE, at_us: 0 };
         let present = Present { claims: Claims::new(Limits::production()), budget };
         Conflicts {
             node,
+            weighs: config.has(Mechanism::Simulate),
             present: Mutex::new(present),
-            learning: Learning::start(node),
+            learning: Learning::start(
+                node,
+                learner::rules(config.has(Mechanism::CollaborativeFilter)),
+            ),
             sharing: Mutex::default(),
-            history: Unwritten::new(node, history_buffer_max),
+            history: Unwritten::new(node, config.limits.history_buffer_max),
             watchers: Arc::new(Semaphore::new(WATCHERS_MAX as usize)),
             started_us: time::now().0,
         }
@@ -123,9 +131,13 @@ impl Conflicts {
         let dice_ppm = rand::random_range(0..fixed::MILLION);
         let ask = Ask { token: origin.token, user: origin.user, touch, ahead, dice_ppm };
         let model = self.learning.model();
-        let by = if by_hotness { By::Hotness } else { By::Model(&model) };
+        let by = if by_hotness { By::Hotness } else { self.by(&model) };
         let advice = self.with(|present| present.claims.advise(ask, by, time::now().0));
         (advice, model.version)
+    }
+
+    fn by<'a>(&self, model: &'a Model) -> By<'a> {
+        if self.weighs { By::Model(model) } else { By::Odds(model) }
     }
 
     /// It takes its turn, or waits for it.
@@ -175,7 +187,7 @@ impl Conflicts {
         let record = Touch::of_key(key).record;
         let (weighed, typical_us, others) = self.with(|present| {
             let (claims, contention) = (&present.claims, present.claims.contention());
-            let weighed = claims.weigh_touches(user, touches, By::Model(&model), ahead, now_us);
+            let weighed = claims.weigh_touches(user, touches, self.by(&model), ahead, now_us);
             (weighed, contention.typical_duration_us(), contention.writers(record))
         });
         let (advice, features) = weighed;

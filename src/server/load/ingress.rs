@@ -19,6 +19,7 @@ const HOUR_US: u64 = 3_600_000_000;
 pub(crate) struct Ingress(Arc<Inside>);
 
 struct Inside {
+    by_class: bool,
     began: Instant,
     desk: Mutex<Desk>,
 }
@@ -59,12 +60,14 @@ pub(crate) struct Told {
 }
 
 impl Ingress {
-    pub(crate) fn new(limits: LoadLimits) -> Ingress {
+    /// `by_class`: whether a higher class goes first.
+    pub(crate) fn new(limits: LoadLimits, by_class: bool) -> Ingress {
         let desk = Desk { core: load::Ingress::new(limits), waiting: BTreeMap::new() };
-        Ingress(Arc::new(Inside { began: Instant::now(), desk: Mutex::new(desk) }))
+        Ingress(Arc::new(Inside { by_class, began: Instant::now(), desk: Mutex::new(desk) }))
     }
 
     pub(super) fn arrive(&self, class: u8, user: u64) -> Result<Entering, ApiError> {
+        let class = if self.0.by_class { class } else { 0 };
         let rank = Rank::new(class, user, time::now().0 / HOUR_US, rand::random());
         let now_us = self.now_us();
         let (entering, gives_way) = self.with(|desk| {
@@ -190,7 +193,7 @@ mod tests {
 
     fn one_place() -> Ingress {
         let limits = LoadLimits { places_first: 1, places_min: 1, ..LoadLimits::production() };
-        Ingress::new(limits)
+        Ingress::new(limits, true)
     }
 
     fn soon() -> Instant {
@@ -215,6 +218,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn higher_class_goes_first_unless_the_node_does_without_priority() {
+        for by_class in [true, false] {
+            let limits = LoadLimits { places_first: 1, places_min: 1, ..LoadLimits::production() };
+            let ingress = Ingress::new(limits, by_class);
+            let first = ingress.arrive(0, 1).unwrap().entered(soon()).await.unwrap();
+            let (low, high) = (ingress.arrive(0, 1).unwrap(), ingress.arrive(9, 1).unwrap());
+            drop(first);
+            let (called, waits) = if by_class { (high, low) } else { (low, high) };
+            let place = called.entered(soon()).await.unwrap();
+            assert_eq!(ingress.told().waiting, 1);
+            drop(waits);
+            drop(place);
+        }
+    }
+
+    #[tokio::test]
     async fn who_waits_too_long_is_refused_and_told_when_to_come_back() {
         let limits = LoadLimits {
             places_first: 1,
@@ -222,7 +241,7 @@ mod tests {
             wait_max_us: 0,
             ..LoadLimits::production()
         };
-        let ingress = Ingress::new(limits);
+        let ingress = Ingress::new(limits, true);
         let _place = ingress.arrive(0, 1).unwrap();
         let waits = ingress.arrive(0, 1).unwrap();
         ingress.step(Gauges::default());

@@ -13,7 +13,9 @@ mod ingress;
 
 pub(crate) use ingress::{Entering, Ingress, Place};
 
-use crate::{api::Gateway, cluster::Cluster, status::ApiError};
+use crate::{
+    api::Gateway, cluster::Cluster, config::Config, mechanisms::Mechanism, status::ApiError,
+};
 use gauges::Machine;
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
@@ -41,7 +43,8 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 }
 
 /// The core's limits by the node's.
-pub(crate) fn limits(limits: &crate::limits::Limits) -> LoadLimits {
+pub(crate) fn limits(config: &Config) -> LoadLimits {
+    let limits = &config.limits;
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     LoadLimits {
         places_first: count(limits.running_first),
@@ -49,7 +52,10 @@ pub(crate) fn limits(limits: &crate::limits::Limits) -> LoadLimits {
         places_max: count(limits.running_max),
         waiting_max: count(limits.ingress_waiting_max),
         wait_max_us: limits.ingress_wait_max_ms * 1_000,
-        wait_us: limits.ingress_overload_ms * 1_000,
+        wait_us: match config.has(Mechanism::Threshold) {
+            true => limits.ingress_overload_ms * 1_000,
+            false => u64::MAX,
+        },
         ..LoadLimits::production()
     }
 }

@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     api::Gateway,
-    convert, outcome,
+    convert,
+    mechanisms::Mechanism,
+    outcome,
     peer::{Origin, PeerFound, PeerRead},
     status::ApiError,
     time,
@@ -33,8 +35,11 @@ use vatic_proto::v1::{self, outcome::State};
 /// Starts one dispatcher for each data group here; it works while this node leads.
 pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
     let groups = gateway.cluster.groups.iter();
-    let shadow_below = gateway.cluster.config.limits.shadow_priority_below;
-    let shadow_below = u8::try_from(shadow_below).unwrap_or(u8::MAX);
+    let config = &gateway.cluster.config;
+    let shadow_below = match config.has(Mechanism::Shadow) {
+        true => u8::try_from(config.limits.shadow_priority_below).unwrap_or(u8::MAX),
+        false => 0,
+    };
     let limits = DispatchLimits { shadow_below, ..DispatchLimits::production() };
     for (&id, handle) in groups.filter(|(id, _)| **id != GroupId::META) {
         let dispatcher = Dispatcher {
@@ -130,8 +135,10 @@ impl Dispatcher {
         }
         let mut waiting = self.waiting(partition);
         let paused = !waiting.is_empty() && self.is_paused().await;
+        let by_priority = self.gateway.cluster.config.has(Mechanism::Priority);
+        let priority = |entry: &Entry| if by_priority { entry.priority } else { 0 };
         let queued: Vec<(Ticket, u8)> =
-            waiting.iter().map(|(ticket, (entry, _))| (ticket.clone(), entry.priority)).collect();
+            waiting.iter().map(|(ticket, (entry, _))| (ticket.clone(), priority(entry))).collect();
         let now = self.now();
         for ticket in self.dispatch.begin(&queued, paused, now) {
             let (entry, seen) = waiting.remove(&ticket).expect("it waits");
