@@ -9,7 +9,8 @@ use vatic_core::value::{Scalar, Value};
 
 use crate::anomalies::AnomaliesCommand;
 use crate::bench::{
-    BenchOverloadArgs, BenchStreamsArgs, BenchTicketsArgs, Extent, Policy, Workload,
+    BenchAblationArgs, BenchCompareArgs, BenchOverloadArgs, BenchRunArgs, BenchStreamsArgs,
+    BenchTicketsArgs, Extent, Workload,
 };
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
@@ -214,6 +215,10 @@ pub(crate) struct StartArgs {
     /// Where to write down all that is applied, for the verifier to play it again [default: none]
     #[arg(long, env = "VATIC_RECORD_EVENTS", value_name = "DIR")]
     pub(crate) record_events: Option<PathBuf>,
+    /// Mechanisms of the queue to do without, to measure what they are good for: `threshold`,
+    /// `collaborative-filter`, `priority`, `simulate`, `lanes`, `shadow`
+    #[arg(long, env = "VATIC_WITHOUT", value_delimiter = ',', value_name = "MECHANISM")]
+    pub(crate) without: Vec<String>,
     /// Every node, this one too, as `NODE=PEER_HOST:PORT`; repeated, or separated by commas
     /// [default: this node alone]
     #[arg(long = "member", env = "VATIC_MEMBERS", value_delimiter = ',', value_parser = member)]
@@ -384,33 +389,9 @@ pub(crate) enum BenchCommand {
     /// Load a cluster in turns, with tickets beside that are urgent or not, and print how they
     /// compare with none
     Tickets(BenchTicketsArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchRunArgs {
-    #[command(flatten)]
-    pub(crate) load: LoadArgs,
-    /// What a transaction does about others that mean to write the same records
-    #[arg(long, value_enum, default_value_t = Policy::KeyLane)]
-    pub(crate) policy: Policy,
-    /// How long to measure
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) seconds: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchCompareArgs {
-    #[command(flatten)]
-    pub(crate) load: LoadArgs,
-    /// The policies, the one that the others are compared with first
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Policy::ALL)]
-    pub(crate) policies: Vec<Policy>,
-    /// How long to measure each policy, all its turns together
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) seconds: u64,
-    /// Turns of each policy
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(crate) rounds: u32,
+    /// Start local clusters that do without one mechanism of the queue each, and print how they
+    /// compare with one that has all
+    Ablation(BenchAblationArgs),
 }
 
 /// What load there is.
@@ -449,6 +430,22 @@ pub(crate) struct LoadArgs {
 }
 
 impl LoadArgs {
+    /// What is measured where nothing else is asked for.
+    pub(crate) fn of(workload: Workload) -> LoadArgs {
+        LoadArgs {
+            workload,
+            clients: 64,
+            connections: 1,
+            keys: 10_000,
+            warehouses: 1,
+            theta: 0.99,
+            think_ms: 0,
+            seed: None,
+            no_verify: false,
+            loaded: false,
+        }
+    }
+
     pub(crate) fn extent(&self) -> Extent {
         Extent { records: self.keys, theta: self.theta, warehouses: self.warehouses }
     }

@@ -66,6 +66,16 @@ impl ClusterProcesses {
     /// Starts all nodes below `dir`, which holds a directory and a log file for each. A directory
     /// that was used before gives them their data and their addresses of then.
     pub(crate) fn start(nodes: u32, groups: u32, dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(nodes, groups, dir, &[])
+    }
+
+    /// The same, each node with these arguments as well.
+    pub(crate) fn start_with(
+        nodes: u32,
+        groups: u32,
+        dir: &Path,
+        more: &[String],
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let addresses = addresses(&dir.join("addresses"), 2 * nodes as usize)?;
         // Nobody remembers these: they need not be those of then.
@@ -95,7 +105,11 @@ impl ClusterProcesses {
                 client_addr: client.clone(),
                 peer_addr: peer.clone(),
                 admin_addr: admin,
-                arguments: arguments.into_iter().flat_map(|(k, v)| [k.to_owned(), v]).collect(),
+                arguments: arguments
+                    .into_iter()
+                    .flat_map(|(name, value)| [name.to_owned(), value])
+                    .chain(more.iter().cloned())
+                    .collect(),
                 worker_threads,
                 log: dir.join(format!("node-{node}.log")),
                 child: None,

@@ -96,6 +96,9 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Bench(BenchCommand::Streams(args)) => done(bench::streams(&args, &settings).await),
         Command::Bench(BenchCommand::Tickets(args)) => done(bench::tickets(&args, &settings).await),
+        Command::Bench(BenchCommand::Ablation(args)) => {
+            done(bench::ablation(&args, &settings).await)
+        }
         Command::Bench(BenchCommand::Compare(args)) => done(bench::compare(&args, &settings).await),
         Command::Replay(args) => done(replay::run(&args, settings.output)),
         Command::Anomalies(asked) => done(anomalies::run(&asked, &settings).await),

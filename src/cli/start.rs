@@ -67,6 +67,10 @@ fn overlay(args: &StartArgs, table: &mut Table) {
             table.insert(name.to_owned(), Value::Integer(number.into()));
         }
     }
+    if !args.without.is_empty() {
+        let names = args.without.iter().map(|name| Value::String(name.clone()));
+        table.insert("without".to_owned(), Value::Array(names.collect()));
+    }
     if !args.members.is_empty() {
         table.insert("members".to_owned(), members(&args.members));
     }
@@ -151,6 +155,19 @@ mod tests {
         let args = StartArgs { groups: Some(3), ..StartArgs::default() };
         let config = config(&args, file).unwrap();
         assert_eq!((config.node, config.groups), (2, 3));
+    }
+
+    #[test]
+    fn mechanisms_to_do_without_are_known_ones() {
+        let without = |name: &str| {
+            let args = StartArgs { without: vec![name.to_owned()], ..StartArgs::default() };
+            config(&args, Table::new())
+        };
+        for mechanism in vatic_server::Mechanism::ALL {
+            assert_eq!(without(mechanism.name()).unwrap().without, [mechanism]);
+        }
+        let error = without("lane").unwrap_err().to_string();
+        assert!(error.contains("`lane`") && error.contains("`lanes`"), "{error}");
     }
 
     #[test]

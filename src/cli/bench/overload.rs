@@ -22,7 +22,7 @@ use super::limits::{
 use super::play::Hand;
 use super::policy::Policy;
 use super::report::{quantile_ms, round};
-use super::run::{Course, measure, prepare};
+use super::run::{Course, Spent, Stand, measure, prepare};
 use super::workload::Jobs;
 use crate::args::{LoadArgs, Output};
 use crate::exit::Failed;
@@ -44,7 +44,7 @@ pub(crate) struct BenchOverloadArgs {
 
 /// What came of the operations of one class that were due in the window.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counts {
+pub(crate) struct Counts {
     due: u64,
     done: u64,
     refused: u64,
@@ -52,10 +52,11 @@ struct Counts {
     failed: u64,
 }
 
-struct Tally {
+pub(crate) struct Tally {
     classes: [Counts; CLASSES.len()],
     /// Of those that were done.
-    took_us: Histogram<u64>,
+    pub(crate) took_us: Histogram<u64>,
+    spent: Spent,
 }
 
 /// Measures what the cluster can do, then asks for parts and multiples of that.
@@ -77,9 +78,9 @@ pub(crate) async fn overload(args: &BenchOverloadArgs, settings: &Settings) -> a
     let pipelines = connect(&args.load, settings).await?;
     let mut tallies = Vec::new();
     for rate in RATES {
-        let tally = ask(&args.load, &pipelines, rate * capacity_tps, span, seed).await?;
-        let done: u64 = tally.classes.iter().map(|class| class.done).sum();
-        eprintln!("{rate} of it: {:.1} tps", done as f64 / span.as_secs_f64());
+        let tps = rate * capacity_tps;
+        let tally = ask(&args.load, &stand, &pipelines, Rate { tps, span, seed }).await?;
+        eprintln!("{rate} of it: {:.1} tps", tally.done() as f64 / span.as_secs_f64());
         tallies.push(tally);
     }
     print(args, seed, capacity_tps, &tallies, settings.output)?;
@@ -87,12 +88,12 @@ pub(crate) async fn overload(args: &BenchOverloadArgs, settings: &Settings) -> a
 }
 
 /// One client a class.
-async fn connect(load: &LoadArgs, settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
+pub(crate) async fn connect(load: &LoadArgs, settings: &Settings) -> anyhow::Result<Vec<Pipeline>> {
     let mut pipelines = Vec::new();
     for (priority, _) in CLASSES {
         let limits = Limits { attempts_max: 1, ..client_limits() };
-        let principal = format!("class-{priority}");
-        let options = Options { limits, principal, priority, ..Options::default() };
+        // One user for all classes: who is left out goes by class alone, then by lot.
+        let options = Options { limits, priority, ..Options::default() };
         let client = Client::connect(&settings.endpoints, options).await?;
         let (connections, verify) = (load.connections as usize, !load.no_verify);
         pipelines.push(client.pipeline(PipelineOptions { connections, verify }).await?);
@@ -100,21 +101,30 @@ async fn connect(load: &LoadArgs, settings: &Settings) -> anyhow::Result<Vec<Pip
     Ok(pipelines)
 }
 
-/// Begins so many operations a second.
-async fn ask(
+/// How many operations a second are begun, and for how long that counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) tps: f64,
+    pub(crate) span: Duration,
+    pub(crate) seed: u64,
+}
+
+/// Begins operations as they are due.
+pub(crate) async fn ask(
     load: &LoadArgs,
+    stand: &Stand,
     pipelines: &[Pipeline],
-    tps: f64,
-    span: Duration,
-    seed: u64,
+    Rate { tps, span, seed }: Rate,
 ) -> anyhow::Result<Tally> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut jobs = Jobs::new(load.workload, seed, 0, load.extent());
     let took_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("bounds are valid");
-    let tally = Tally { classes: Default::default(), took_us };
+    let tally = Tally { classes: Default::default(), took_us, spent: Spent::default() };
     let tally = Arc::new(Mutex::new(tally));
     let from = Instant::now() + Duration::from_millis(RAMP_MS);
     let (mut due, to) = (Instant::now(), from + span);
+    // In a task of its own: this one may be late.
+    let spent = tokio::spawn(stand.spent(from, to));
     let mut under_way = JoinSet::new();
     while due < to {
         if due > Instant::now() {
@@ -151,7 +161,8 @@ async fn ask(
     under_way.shutdown().await;
     sleep(Duration::from_secs(1)).await;
     let tally = Arc::into_inner(tally).expect("all who count have ended");
-    Ok(tally.into_inner().expect("no holder panics"))
+    let spent = spent.await?;
+    Ok(Tally { spent, ..tally.into_inner().expect("no holder panics") })
 }
 
 /// The class of one of a hundred.
@@ -181,12 +192,23 @@ impl Tally {
         }
     }
 
+    pub(crate) fn done(&self) -> u64 {
+        self.sum(|class| class.done)
+    }
+
+    /// Of those of the highest class that were due.
+    pub(crate) fn highest_served(&self) -> f64 {
+        served(&self.classes[CLASSES.len() - 1])
+    }
+
     fn sum(&self, of: impl Fn(&Counts) -> u64) -> u64 {
         self.classes.iter().map(of).sum()
     }
 
     fn json(&self, rate: f64, seconds: u64) -> Json {
         let per_s = |count: u64| round(count as f64 / seconds as f64, 1);
+        let cores =
+            |cpu: Option<Duration>| cpu.map(|cpu| round(cpu.as_secs_f64() / seconds as f64, 3));
         let classes = CLASSES.iter().zip(&self.classes).map(|((class, _), counts)| {
             json!({ "class": class, "due": counts.due, "served": round(served(counts), 4) })
         });
@@ -199,6 +221,8 @@ impl Tally {
             "failed": self.sum(|class| class.failed),
             "p50_ms": quantile_ms(&self.took_us, 0.5),
             "p99_ms": quantile_ms(&self.took_us, 0.99),
+            "server_cores": cores(self.spent.servers),
+            "client_cores": cores(self.spent.client),
             "classes": classes.collect::<Vec<_>>(),
         })
     }
@@ -219,7 +243,7 @@ fn print(
     let rates: Vec<Json> =
         RATES.iter().zip(tallies).map(|(rate, tally)| tally.json(*rate, args.seconds)).collect();
     let (least, most) = (&tallies[0], &tallies[tallies.len() - 1]);
-    let done = |tally: &Tally| tally.sum(|class| class.done) as f64;
+    let done = |tally: &Tally| tally.done() as f64;
     let peak = tallies.iter().map(done).fold(0.0, f64::max);
     let p99 = |tally: &Tally| quantile_ms(&tally.took_us, 0.99);
     let all = json!({
@@ -232,7 +256,7 @@ fn print(
         "rates": rates,
         "goodput_of_peak": round(done(most) / peak.max(1.0), 3),
         "p99_of_unloaded": round(p99(most) / p99(least).max(0.001), 2),
-        "highest_class_served": round(served(&most.classes[CLASSES.len() - 1]), 4),
+        "highest_class_served": round(most.highest_served(), 4),
     });
     if form == Output::Table {
         for rate in &rates {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
@@ -24,9 +25,21 @@ use super::report::Measured;
 use super::tally::Tally;
 use super::tpcc;
 use super::workload::{Jobs, Workload};
-use crate::args::{BenchRunArgs, LoadArgs};
+use crate::args::LoadArgs;
 use crate::exit::Failed;
 use crate::settings::Settings;
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchRunArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// What a transaction does about others that mean to write the same records
+    #[arg(long, value_enum, default_value_t = Policy::KeyLane)]
+    pub(crate) policy: Policy,
+    /// How long to measure
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+}
 
 pub(crate) async fn run(args: &BenchRunArgs, settings: &Settings) -> anyhow::Result<()> {
     let seed = args.load.seed.unwrap_or_else(rand::random);
@@ -48,7 +61,24 @@ pub(crate) struct Stand {
     servers: Option<Processes>,
 }
 
+/// CPU time of a span, where it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    /// Of all servers, where they are on this machine.
+    pub(crate) servers: Option<Duration>,
+    pub(crate) client: Option<Duration>,
+}
+
 impl Stand {
+    /// What servers and client spend from one moment to another.
+    pub(crate) fn spent(
+        &self,
+        from: Instant,
+        to: Instant,
+    ) -> impl Future<Output = Spent> + Send + 'static {
+        spent(self.servers.clone(), from, to)
+    }
+
     /// Whether what is there afterwards can be: only `tpcc` has conditions for that.
     pub(crate) async fn check(&self, load: &LoadArgs) -> anyhow::Result<()> {
         if load.workload != Workload::Tpcc {
@@ -140,7 +170,7 @@ pub(crate) async fn measure(
     course: Course,
     stand: &Stand,
 ) -> anyhow::Result<Measured> {
-    let (pipeline, servers) = (&stand.pipeline, stand.servers.as_ref());
+    let pipeline = &stand.pipeline;
     let Course { policy, seed, span } = course;
     let from = Instant::now() + Duration::from_millis(WARM_UP_MS);
     let window = Window { from, to: from + span, think: Duration::from_millis(load.think_ms) };
@@ -159,23 +189,23 @@ pub(crate) async fn measure(
         };
         clients.spawn(player.run(window));
     }
-    let own = Processes::own();
-    let cpu = || (servers.and_then(Processes::time), own.time());
-    sleep_until(window.from).await;
-    let before = cpu();
-    sleep_until(window.to).await;
-    let (after, span) = (cpu(), window.from.elapsed());
+    let spent = stand.spent(window.from, window.to).await;
+    let span = window.from.elapsed();
     let mut tally = Tally::new(window.from);
     let last = window.to + Duration::from_millis(LAST_MS);
     while let Ok(Some(ended)) = timeout_at(last, clients.join_next()).await {
         tally.add(&ended?);
     }
-    let spent = |before: Option<Duration>, after: Option<Duration>| Some(after? - before?);
-    Ok(Measured {
-        seed,
-        tally,
-        span,
-        server_cpu: spent(before.0, after.0),
-        client_cpu: spent(before.1, after.1),
-    })
+    Ok(Measured { seed, tally, span, server_cpu: spent.servers, client_cpu: spent.client })
+}
+
+async fn spent(servers: Option<Processes>, from: Instant, to: Instant) -> Spent {
+    let own = Processes::own();
+    let cpu = || (servers.as_ref().and_then(Processes::time), own.time());
+    sleep_until(from).await;
+    let before = cpu();
+    sleep_until(to).await;
+    let after = cpu();
+    let since = |before: Option<Duration>, after: Option<Duration>| Some(after? - before?);
+    Spent { servers: since(before.0, after.0), client: since(before.1, after.1) }
 }

@@ -22,12 +22,10 @@ use vatic_client::{
 use vatic_core::key::Key;
 use vatic_core::strategy::Strategy;
 
-use super::compare::median;
 use super::limits::{ERROR_PAUSE_MS, LATENCY_US_MAX, WARM_UP_MS, client_limits};
 use super::report::{quantile_ms, round};
-use crate::args::Output;
+use super::turns::{self, in_turns, over, ratio};
 use crate::exit::Failed;
-use crate::output;
 use crate::settings::Settings;
 
 /// What is compared where nothing else is asked for.
@@ -119,18 +117,15 @@ pub(crate) async fn streams(args: &BenchStreamsArgs, settings: &Settings) -> any
     let span = Duration::from_secs(args.seconds) / (args.rounds * args.modes.len() as u32);
     let options = Options { limits: client_limits(), ..Options::default() };
     let client = Client::connect(&settings.endpoints, options).await?;
-    let mut turns: Vec<Vec<Tally>> = args.modes.iter().map(|_| Vec::new()).collect();
-    for round in 0..args.rounds {
-        let seed = seed.wrapping_add(u64::from(round));
-        for (mode, turns) in args.modes.iter().zip(&mut turns) {
-            let tally = turn(args, *mode, &client, span, seed).await;
-            eprintln!("{}: {:.1} tps", mode.name(), tally.tps(span));
-            if tally.committed == 0 {
-                bail!(Failed::unavailable("no stream committed inside a turn"));
-            }
-            turns.push(tally);
+    let turn = async |mode: Mode, seed| {
+        let tally = turn(args, mode, &client, span, seed).await;
+        eprintln!("{}: {:.1} tps", mode.name(), tally.tps(span));
+        if tally.committed == 0 {
+            bail!(Failed::unavailable("no stream committed inside a turn"));
         }
-    }
+        Ok(tally)
+    };
+    let turns = in_turns(&args.modes, args.rounds, seed, turn).await?;
     let rows = args.modes.iter().zip(&turns);
     let rows: Vec<Json> = rows.map(|(mode, own)| row(*mode, own, &turns[0], span)).collect();
     let all = json!({
@@ -138,12 +133,7 @@ pub(crate) async fn streams(args: &BenchStreamsArgs, settings: &Settings) -> any
         "think_ms": args.think_ms, "seconds": args.seconds, "rounds": args.rounds, "seed": seed,
         "modes": rows,
     });
-    if settings.output == Output::Table {
-        for row in all["modes"].as_array().into_iter().flatten() {
-            output::object(settings.output, row)?;
-        }
-    }
-    Ok(output::line(&all.to_string())?)
+    Ok(turns::print(&all, "modes", settings.output)?)
 }
 
 async fn turn(
@@ -325,13 +315,12 @@ impl Tally {
 
 /// One mode: medians over its turns. A ratio is taken in each round, against the first mode.
 fn row(mode: Mode, own: &[Tally], first: &[Tally], span: Duration) -> Json {
-    let over = |each: &dyn Fn(&Tally) -> f64| median(own.iter().map(each).collect());
+    let over = |each: &dyn Fn(&Tally) -> f64| over(own, each);
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-    let ratio = own.iter().zip(first).map(|(own, first)| own.tps(span) / first.tps(span));
     json!({
         "mode": mode.name(),
         "committed_tps": round(over(&|turn| turn.tps(span)), 1),
-        "ratio": round(median(ratio.collect()), 3),
+        "ratio": round(ratio(own, first, |turn| turn.tps(span)), 3),
         "abort_rate": round(over(&|t| share(t.aborted, t.aborted + t.committed)), 4),
         "warned_of_aborted": round(over(&|t| share(t.aborted_warned, t.aborted)), 4),
         "precision": round(over(&|t| share(t.aborted_warned, t.warned)), 4),

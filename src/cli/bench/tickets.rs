@@ -20,15 +20,14 @@ use tokio::time::{Instant, sleep};
 use vatic_client::{Client, ClientError, Options, TicketState};
 use vatic_core::delta::{Delta, Op};
 
-use super::compare::median;
 use super::data;
 use super::limits::{ERROR_PAUSE_MS, HOT_KEYS, LAST_MS, LATENCY_US_MAX, WARM_UP_MS, client_limits};
 use super::policy::Policy;
 use super::report::{Measured, quantile_ms, round};
 use super::run::{Course, Stand, measure, prepare};
-use crate::args::{LoadArgs, Output};
+use super::turns::{self, in_turns, over, ratio};
+use crate::args::LoadArgs;
 use crate::exit::Failed;
-use crate::output;
 use crate::settings::Settings;
 
 /// Longest that an enqueuer waits for one ticket.
@@ -62,15 +61,23 @@ enum Mode {
     Shadow,
 }
 
-/// What came of the tickets of a turn.
-struct Resolved {
-    committed: u64,
-    /// Not resolved while their enqueuer waited, or refused.
-    late: u64,
-    took_us: Histogram<u64>,
+/// Who works beside the clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside {
+    /// Of their tickets; not set: nobody.
+    pub(crate) priority: Option<u8>,
+    pub(crate) enqueuers: u32,
 }
 
-type Turn = (Measured, Resolved);
+/// What came of the tickets of a turn.
+pub(crate) struct Resolved {
+    pub(crate) committed: u64,
+    /// Not resolved while their enqueuer waited, or refused.
+    late: u64,
+    pub(crate) took_us: Histogram<u64>,
+}
+
+pub(crate) type Turn = (Measured, Resolved);
 
 /// Measures each mode in each round, and prints how they compare with no tickets.
 pub(crate) async fn tickets(args: &BenchTicketsArgs, settings: &Settings) -> anyhow::Result<()> {
@@ -82,19 +89,19 @@ pub(crate) async fn tickets(args: &BenchTicketsArgs, settings: &Settings) -> any
     let stand = prepare(&args.load, seed, settings).await?;
     let options = Options { limits: client_limits(), ..Options::default() };
     let client = Client::connect(&settings.endpoints, options).await?;
-    let mut turns: Vec<Vec<Turn>> = Mode::ALL.iter().map(|_| Vec::new()).collect();
-    for round in 0..args.rounds {
-        let seed = seed.wrapping_add(u64::from(round));
-        for (mode, turns) in Mode::ALL.iter().zip(&mut turns) {
-            let (measured, resolved) = turn(args, *mode, (&stand, &client), seed).await?;
-            let (tps, tickets) = (measured.throughput_tps(), resolved.committed);
-            eprintln!("{}: {tps:.1} tps beside {tickets} tickets", mode.name());
-            if measured.tally.done == 0 {
-                bail!(Failed::unavailable("no operation ended inside a turn"));
-            }
-            turns.push((measured, resolved));
+    let span = Duration::from_secs(args.seconds) / (args.rounds * Mode::ALL.len() as u32);
+    let turn = async |mode: Mode, seed| {
+        let course = Course { policy: args.policy, seed, span };
+        let beside = Beside { priority: mode.priority(), enqueuers: args.enqueuers };
+        let (measured, resolved) = turn(&args.load, course, beside, (&stand, &client)).await?;
+        let (tps, tickets) = (measured.throughput_tps(), resolved.committed);
+        eprintln!("{}: {tps:.1} tps beside {tickets} tickets", mode.name());
+        if measured.tally.done == 0 {
+            bail!(Failed::unavailable("no operation ended inside a turn"));
         }
-    }
+        Ok((measured, resolved))
+    };
+    let turns = in_turns(&Mode::ALL, args.rounds, seed, turn).await?;
     let rows = Mode::ALL.iter().zip(&turns);
     let rows: Vec<Json> = rows.map(|(mode, own)| row(*mode, own, &turns[0])).collect();
     let all = json!({
@@ -102,35 +109,30 @@ pub(crate) async fn tickets(args: &BenchTicketsArgs, settings: &Settings) -> any
         "clients": args.load.clients, "enqueuers": args.enqueuers, "seconds": args.seconds,
         "rounds": args.rounds, "seed": seed, "modes": rows,
     });
-    if settings.output == Output::Table {
-        for row in all["modes"].as_array().into_iter().flatten() {
-            output::object(settings.output, row)?;
-        }
-    }
-    output::line(&all.to_string())?;
+    turns::print(&all, "modes", settings.output)?;
     stand.check(&args.load).await
 }
 
-/// One turn of one mode.
-async fn turn(
-    args: &BenchTicketsArgs,
-    mode: Mode,
+/// Clients, with enqueuers beside them.
+pub(crate) async fn turn(
+    load: &LoadArgs,
+    course: Course,
+    beside: Beside,
     (stand, client): (&Stand, &Client),
-    seed: u64,
 ) -> anyhow::Result<Turn> {
-    let span = Duration::from_secs(args.seconds) / (args.rounds * Mode::ALL.len() as u32);
     let from = Instant::now() + Duration::from_millis(WARM_UP_MS);
+    let window = (from, from + course.span);
     let took_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("bounds are valid");
     let resolved = Arc::new(Mutex::new(Resolved { committed: 0, late: 0, took_us }));
     let mut enqueuers = JoinSet::new();
-    for number in 0..mode.priority().map_or(0, |_| args.enqueuers) {
-        let random = SmallRng::seed_from_u64(seed ^ (u64::from(number) << 32));
-        let (client, resolved) = (client.clone(), resolved.clone());
-        let priority = mode.priority().unwrap_or(URGENT);
-        enqueuers.spawn(enqueue(client, priority, random, (from, from + span), resolved));
+    if let Some(priority) = beside.priority {
+        for number in 0..beside.enqueuers {
+            let random = SmallRng::seed_from_u64(course.seed ^ (u64::from(number) << 32));
+            let (client, resolved) = (client.clone(), resolved.clone());
+            enqueuers.spawn(enqueue(client, priority, random, window, resolved));
+        }
     }
-    let course = Course { policy: args.policy, seed, span };
-    let measured = measure(&args.load, course, stand).await?;
+    let measured = measure(load, course, stand).await?;
     while enqueuers.join_next().await.is_some() {}
     drained(client).await?;
     let resolved = Arc::into_inner(resolved).expect("all enqueuers ended");
@@ -182,19 +184,17 @@ async fn one(client: &Client, priority: u8, deltas: &[Delta]) -> Result<bool, Cl
     Ok(matches!(state, TicketState::Committed { .. }))
 }
 
-fn tickets_per_s((measured, resolved): &Turn) -> f64 {
+pub(crate) fn tickets_per_s((measured, resolved): &Turn) -> f64 {
     resolved.committed as f64 / measured.span.as_secs_f64()
 }
 
 /// Medians over the turns of one mode; a ratio is taken in each round.
 fn row(mode: Mode, own: &[Turn], first: &[Turn]) -> Json {
-    let over = |each: &dyn Fn(&Turn) -> f64| median(own.iter().map(each).collect());
-    let ratios = own.iter().zip(first);
-    let ratios = ratios.map(|(own, first)| own.0.throughput_tps() / first.0.throughput_tps());
+    let over = |each: &dyn Fn(&Turn) -> f64| over(own, each);
     json!({
         "mode": mode.name(),
         "throughput_tps": round(over(&|turn| turn.0.throughput_tps()), 1),
-        "ratio": round(median(ratios.collect()), 3),
+        "ratio": round(ratio(own, first, |turn| turn.0.throughput_tps()), 3),
         "abort_rate": round(over(&|turn| turn.0.abort_rate()), 4),
         "e2e_p99_ms": over(&|turn| quantile_ms(&turn.0.tally.whole_us, 0.99)),
         "tickets_per_s": round(over(&tickets_per_s), 1),
