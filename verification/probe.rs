@@ -92,6 +92,7 @@ probes! {
     HistoryRepeated = "history_batch_repeated",
     HistoryRefused = "history_batch_refused",
     TicketAgain = "ticket_tried_again",
+    TicketsOfTwo = "tickets_begun_by_two_leaders",
     DiskFailed = "disk_failed_under_writer",
     FlipRefused = "bit_flip_refused",
     FlipHarmless = "bit_flip_harmless",

@@ -36,7 +36,7 @@ pub enum TicketState {
 pub struct Queue {
     /// Whether dispatching is stopped.
     pub paused: bool,
-    /// How many wait, up to 1,000, by group, ascending.
+    /// How many wait, up to `tickets_max`, by group, ascending.
     pub groups: Vec<(u32, u32)>,
 }
 

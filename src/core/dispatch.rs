@@ -6,10 +6,13 @@
 //! ([`crate::ticket`]).
 //!
 //! Order: what has waited past `aged_us` before all others, oldest first; else by priority, then by
-//! age. So nothing waits longer than `aged_us` and what was there before it.
+//! age. So nothing waits longer than `aged_us` and what was there before it, at half the places.
 //!
 //! What is not urgent is tried out before it is sent ([`crate::shadow`]), and tried again later
 //! where somebody is in its way; after so many tries, or once it has aged, it is sent all the same.
+//!
+//! What has aged takes half of the places before all others, and what they leave: else tickets that
+//! cannot happen for long, since a group that they need has no quorum, would keep all for themselves.
 //!
 //! Invariants: at most `running_max` under way at once; a ticket is not begun twice by one leader
 //! at the same time; whoever is in the queue and not under way will be due.
@@ -124,18 +127,31 @@ impl Dispatch {
         if paused && !broken!(self.rules, PauseIgnored) {
             return Vec::new();
         }
-        let is_due = |ticket: &Ticket| {
-            let waits = self.waits.get(ticket).is_some_and(|(_, again_us)| *again_us > now.us);
-            !waits && !self.running.contains(ticket)
-        };
         let mut due: Vec<&(Ticket, u8)> =
-            queued.iter().filter(|(ticket, _)| is_due(ticket)).collect();
+            queued.iter().filter(|(ticket, _)| self.is_due(ticket, now)).collect();
         due.sort_by_cached_key(|(ticket, priority)| self.rank(ticket, *priority, now.clock));
         let room = self.limits.running_max.saturating_sub(self.running.len());
+        let aged = |ticket: &Ticket| self.is_aged(ticket, now.clock);
+        let aged_running = self.running.iter().filter(|ticket| aged(ticket)).count();
+        let of_aged = self.limits.running_max.div_ceil(2).saturating_sub(aged_running);
+        let (old, young): (Vec<Ticket>, Vec<Ticket>) =
+            due.into_iter().map(|(ticket, _)| ticket.clone()).partition(|ticket| aged(ticket));
+        let (first, rest) = old.split_at(of_aged.min(old.len()));
         let begun: Vec<Ticket> =
-            due.into_iter().take(room).map(|(ticket, _)| ticket.clone()).collect();
+            first.iter().cloned().chain(young).chain(rest.iter().cloned()).take(room).collect();
         self.running.extend(begun.iter().cloned());
         begun
+    }
+
+    /// The class in which a ticket asks for a place: what has aged is behind nobody there either.
+    pub fn class(&self, ticket: &Ticket, priority: u8, clock: Timestamp) -> u8 {
+        if self.is_aged(ticket, clock) { u8::MAX } else { priority }
+    }
+
+    /// Whether a ticket is neither under way nor waits to be tried again.
+    pub fn is_due(&self, ticket: &Ticket, now: Now) -> bool {
+        let waits = self.waits.get(ticket).is_some_and(|(_, again_us)| *again_us > now.us);
+        !waits && !self.running.contains(ticket)
     }
 
     /// Whether a ticket that was begun is tried out before it is sent.

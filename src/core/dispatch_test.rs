@@ -32,7 +32,20 @@ fn dispatch() -> Dispatch {
 fn higher_priority_goes_first_and_what_waited_long_before_all() {
     let queued = vec![(ticket(100), 1), (ticket(200), 1), (ticket(300), 2), (ticket(90), 1)];
     assert_eq!(dispatch().begin(&queued, false, at(400)), vec![ticket(300), ticket(90)]);
-    assert_eq!(dispatch().begin(&queued, false, at(1_101)), vec![ticket(90), ticket(100)]);
+    assert_eq!(dispatch().begin(&queued, false, at(1_101)), vec![ticket(90), ticket(300)]);
+    assert_eq!(dispatch().begin(&queued, false, at(1_400)), vec![ticket(90), ticket(100)]);
+}
+
+#[test]
+fn aged_tickets_that_never_end_leave_places_to_those_that_can() {
+    let mut queued = vec![(ticket(0), 0), (ticket(1), 0), (ticket(2), 0)];
+    let mut dispatch = dispatch();
+    assert_eq!(dispatch.begin(&queued, false, at(2_000)), vec![ticket(0), ticket(1)]);
+    queued.push((ticket(2_001), 0));
+    dispatch.ended(ticket(1), true, at(2_010), 0);
+    assert_eq!(dispatch.begin(&queued, false, at(2_010)), vec![ticket(2_001)]);
+    assert_eq!(dispatch.class(&ticket(0), 3, Timestamp(2_010)), u8::MAX);
+    assert_eq!(dispatch.class(&ticket(2_001), 3, Timestamp(2_010)), 3);
 }
 
 #[test]

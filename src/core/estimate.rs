@@ -17,6 +17,8 @@ use alloc::{collections::BTreeMap, vec::Vec};
 pub struct Facts {
     /// Whether it is written, and not just expected something of.
     pub writes: bool,
+    /// Whether something is expected of it, which its vote checks whatever the strategy.
+    pub expects: bool,
     /// Whether its operations commute or merge with their like.
     pub moves: bool,
     /// The probability of a conflict without a turn, in parts per million; `None` without a model.
@@ -56,6 +58,7 @@ impl Facts {
         let deletes = operations.iter().filter(|op| matches!(op, Op::Delete)).count();
         Facts {
             writes: operations.iter().any(|op| op.writes()),
+            expects: operations.iter().any(|op| matches!(op, Op::Expect(_))),
             moves: operations.iter().all(|op| moves(op))
                 && [0, operations.len()].contains(&deletes),
             ..Facts::default()
@@ -67,8 +70,9 @@ impl Facts {
         match strategy {
             Strategy::Optimistic | Strategy::Adaptive => true,
             Strategy::Rebase => !self.moves,
-            Strategy::Snapshot => self.writes,
-            Strategy::Lock | Strategy::LastWriterWins => false,
+            Strategy::Snapshot => self.writes || self.expects,
+            Strategy::LastWriterWins => self.expects,
+            Strategy::Lock => false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Estimates for each strategy.
 
 use crate::{
-    delta::Op,
+    delta::{Expect, Op},
     estimate::{Estimate, Facts, any, cheapest, estimates},
     strategy::Strategy,
     value::Fields,
@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 const HOT: Facts = Facts {
     writes: true,
+    expects: false,
     moves: false,
     score_ppm: Some(500_000),
     wait_us: 300,
@@ -61,6 +62,17 @@ fn snapshot_minds_only_what_it_writes() {
     let expected = Facts { writes: false, ..HOT };
     assert_eq!(of(Strategy::Snapshot, &[expected]).conflict_ppm, Some(0));
     assert_eq!(of(Strategy::Snapshot, &[HOT]).conflict_ppm, Some(500_000));
+}
+
+#[test]
+fn what_is_expected_of_a_record_is_checked_whatever_the_strategy() {
+    let expects = Op::Expect(Expect::Present);
+    let fact = Facts { score_ppm: Some(500_000), ..Facts::of_operations(&[&expects]) };
+    for strategy in [Strategy::Snapshot, Strategy::LastWriterWins] {
+        assert_eq!(of(strategy, &[fact]).conflict_ppm, Some(500_000), "{strategy:?}");
+        let blind = Facts { expects: false, ..fact };
+        assert_eq!(of(strategy, &[blind]).conflict_ppm, Some(0), "{strategy:?}");
+    }
 }
 
 #[test]

@@ -260,8 +260,9 @@ impl Lanes {
         }
     }
 
-    /// Drops what is over and what nobody waits for.
-    fn sweep(&mut self, now_us: u64) {
+    /// Drops turns that are over, of records that nobody waits for. To be called now and then: of
+    /// a turn that was neither used nor given back nobody else hears.
+    pub fn sweep(&mut self, now_us: u64) {
         for lane in self.lanes.values_mut() {
             lane.held = lane.held.filter(|held| held.ends_us > now_us);
         }

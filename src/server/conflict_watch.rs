@@ -34,6 +34,8 @@ struct Watch {
     filter: Filter,
     /// How far each group was looked at; of one that is missing, from its end on.
     seen: BTreeMap<GroupId, u64>,
+    /// Rows that were gone before they were looked at, and that nobody was told of yet.
+    missed: u64,
     out: mpsc::Sender<Answer>,
 }
 
@@ -53,7 +55,7 @@ pub(crate) fn start(
     let full = || ApiError::QueueFull { limit: "conflict_watchers_max", max: WATCHERS_MAX };
     let place = gateway.cluster.conflicts.watcher().ok_or_else(full)?;
     let (out, answers) = mpsc::channel(OUT_CONFLICTS);
-    let watch = Watch { gateway: gateway.clone(), filter, seen, out };
+    let watch = Watch { gateway: gateway.clone(), filter, seen, missed: 0, out };
     tokio::spawn(async move {
         let _place = place;
         watch.run().await;
@@ -90,12 +92,13 @@ impl Watch {
         let Ok(PeerFound::History(newer)) = cluster.read(group, read, deadline).await else {
             return Ok(());
         };
-        let Newer { rows, looked, mut missed } = newer;
+        let Newer { rows, looked, missed } = newer;
+        self.missed += missed;
         for (place, row) in rows.iter().filter(|(_, row)| self.filter.includes(&row.event)) {
             self.seen.insert(group, *place);
             let conflict = convert::conflict(group, *place, row);
             let resume_token = codec::encode(&self.seen).into();
-            let missed = std::mem::take(&mut missed);
+            let missed = std::mem::take(&mut self.missed);
             let answer = v1::WatchConflictsResponse { conflict, resume_token, missed };
             self.out.send(Ok(answer)).await.map_err(drop)?;
         }

@@ -135,6 +135,14 @@ impl KeyLanes {
         self.change(handle, |lanes, now| lanes.next(key, now));
     }
 
+    /// To be called now and then.
+    pub(crate) fn sweep(&self) {
+        if !self.table.is_empty() {
+            let now_us = self.now_us();
+            self.table.with(|table| table.lanes.sweep(now_us));
+        }
+    }
+
     /// How a transaction was decided whose decision is not applied yet, if that is known.
     pub(crate) fn decision(&self, group: GroupId, tid: Tid) -> Option<Decision> {
         self.table.with(|table| table.lanes.decision(group, tid).cloned())
@@ -237,6 +245,17 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turn_that_nobody_used_is_forgotten_once_it_is_over() {
+        let (key, lanes) = (Key::new("c", "p", "").unwrap(), KeyLanes::new(true));
+        assert!(lanes.take(&key, Turn { token: 1, hold_us: 60_000_000 }));
+        lanes.sweep();
+        assert!(lanes.is_taken(&key, None));
+        assert!(lanes.take(&key, Turn { token: 1, hold_us: 0 }));
+        lanes.sweep();
+        assert!(lanes.table.is_empty());
+    }
 
     #[test]
     fn without_lanes_everybody_has_a_turn_and_holds_nobody_off() {

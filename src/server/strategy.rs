@@ -7,6 +7,7 @@
 use crate::{
     cluster::Cluster,
     foresight,
+    mechanisms::Mechanism,
     outcome::{self, Attempted},
     peer::{Origin, PeerFound, PeerRead},
     stage::Stager,
@@ -53,6 +54,8 @@ pub(crate) struct Course {
     strategy: Option<Strategy>,
     /// Its own name for itself, and whose it is.
     origin: Origin,
+    /// Its priority: who waits for a turn goes by it.
+    class: u8,
     /// Its turns, and those of which nobody knows: an answer was lost.
     turns: BTreeSet<(GroupId, Key)>,
     /// What leaders were asked about, whether it has its turn with it or not.
@@ -90,12 +93,14 @@ impl Wanted {
 
 impl Course {
     /// A transaction without a name for itself gets one.
-    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted, origin: Origin) -> Course {
+    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted, origin: Origin, class: u8) -> Course {
+        let class = if cluster.config.has(Mechanism::Priority) { class } else { 0 };
         let named = origin.token != 0;
         let token = if named { origin.token } else { rand::random_range(1..=u64::MAX) };
         let (turns, asked) = Default::default();
         let origin = origin.with_token(token);
-        Course { cluster: cluster.clone(), wanted, strategy: None, origin, turns, asked }
+        let cluster = cluster.clone();
+        Course { cluster, wanted, strategy: None, origin, class, turns, asked }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -268,7 +273,7 @@ impl Course {
         }
         let turns = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
         let turn = Turn { token: self.origin.token, hold_us: HOLD_US };
-        let urgency = Urgency { turns, ..Urgency::default() };
+        let urgency = Urgency { turns, class: self.class, ..Urgency::default() };
         let read = match strategy {
             Strategy::Adaptive => {
                 PeerRead::AsAdvised(at.1.clone(), turn, urgency, self.origin.user)

@@ -56,7 +56,7 @@ pub(crate) fn serve(
         priority: 0,
         out: out.clone(),
         draft: None,
-        course: Course::new(&gateway.cluster, Wanted::default(), origin),
+        course: Course::new(&gateway.cluster, Wanted::default(), origin, 0),
         begun: false,
         memory: Memory::new(&gateway.cluster),
         stager: Stager::new(&gateway.cluster),
@@ -165,8 +165,8 @@ impl Session {
         }
         let wanted = Wanted::parse(begin.isolation, begin.strategy)?;
         let origin = Origin::of(&self.principal, 0);
-        self.course = Course::new(&self.gateway.cluster, wanted, origin);
-        load::class(begin.priority)?;
+        let class = load::class(begin.priority)?;
+        self.course = Course::new(&self.gateway.cluster, wanted, origin, class);
         self.priority = begin.priority;
         self.journey.begin();
         let seed = begin.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;

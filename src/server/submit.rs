@@ -7,7 +7,7 @@ use crate::{
     api::{self, Gateway, Memory},
     convert,
     foresight::{self, Guide},
-    load::Entering,
+    load::{self, Entering},
     outcome,
     peer::Origin,
     pipeline::Places,
@@ -114,7 +114,8 @@ impl Gateway {
         let origin = Origin::of(&principal, request.token);
         let mut guide = Guide::at_once(&self.foresight, &principal, &self.cluster);
         let wanted = Wanted::parse(request.isolation, request.strategy)?;
-        let mut course = Course::new(&self.cluster, wanted, origin);
+        let class = load::class(request.priority)?;
+        let mut course = Course::new(&self.cluster, wanted, origin, class);
         let seen = |delta: &Delta| {
             course.settle(&delta.key);
             guide.step(delta);

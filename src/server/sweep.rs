@@ -61,6 +61,7 @@ impl Sweep {
             if self.cluster.set_aside.contains(self.id) {
                 continue;
             }
+            self.cluster.lanes.sweep();
             self.finish_what_was_left().await;
             self.forget().await;
             self.collect().await;

@@ -38,6 +38,10 @@ pub(crate) async fn tickets_happen_once_wait_while_paused_and_can_be_taken_back(
     let TicketState::Committed { version, .. } = state else { panic!("{state:?}") };
     let again = client.enqueue(Some(&request), 0, &deltas).await.unwrap();
     assert_eq!(again, ticket, "the same request is the same ticket");
+    let other = client.enqueue(Some(&request), 1, &deltas).await;
+    assert!(matches!(other, Err(ClientError::RolledBack(_))), "another priority: {other:?}");
+    let at_once = client.submit_as(&request, &deltas).await;
+    assert!(matches!(at_once, Err(ClientError::RolledBack(_))), "no ticket: {at_once:?}");
     for (key, value) in at.iter().zip([3, 4]) {
         let found = client.get(key).await.unwrap();
         assert_eq!((number(found.as_ref()), found.unwrap().version), (value, version));

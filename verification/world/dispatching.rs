@@ -24,6 +24,8 @@ use vatic_core::{
 const SEEDS_WITH: u64 = 4;
 /// How many of a thousand operations of its clients are one.
 const TICKETS_PER_MILLE: u32 = 150;
+/// How many of a thousand looks a deposed leader takes as well.
+const DEPOSED_PER_MILLE: u32 = 300;
 /// Tickets that a leader looks at.
 const LOOKED_MAX: usize = 64;
 /// Tells a seed's chance for tickets from its other.
@@ -94,21 +96,34 @@ impl World {
         self.as_request(plan, node)
     }
 
-    /// Its leader looks at the queue, and begins what is due.
-    pub(super) fn dispatch_some(&mut self, group: usize, node: usize) {
+    /// Its leader looks at the queue, and begins what is due; now and then somebody else does as
+    /// well, who led before and has not heard that it does no more.
+    pub(super) fn dispatch_some(&mut self, group: usize, leader: usize) {
         if !self.dispatching.on {
             return;
         }
+        for ((of, node), dispatch) in &mut self.dispatching.dispatchers {
+            if *of == group && *node != leader {
+                dispatch.deposed();
+            }
+        }
+        self.begin_some(group, leader);
+        if !self.healed && self.dispatching.rng.chance(DEPOSED_PER_MILLE) {
+            let members = &self.groups[group].members;
+            let other = *self.dispatching.rng.pick(members);
+            if other != leader && self.nodes[other].up {
+                self.hit(Probe::TicketsOfTwo);
+                self.begin_some(group, other);
+            }
+        }
+    }
+
+    fn begin_some(&mut self, group: usize, node: usize) {
         let waiting = self.waiting(group);
         let queued: Vec<(Ticket, u8)> =
             waiting.iter().map(|(ticket, (entry, _))| (ticket.clone(), entry.priority)).collect();
         let now = Now { clock: self.clock(node), us: self.now };
         let rules = self.options.rules;
-        for ((of, other), dispatch) in &mut self.dispatching.dispatchers {
-            if *of == group && *other != node {
-                dispatch.deposed();
-            }
-        }
         let dispatchers = &mut self.dispatching.dispatchers;
         let dispatch =
             dispatchers.entry((group, node)).or_insert_with(|| Dispatch::new(limits(), rules));

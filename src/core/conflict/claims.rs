@@ -32,6 +32,10 @@ const KEPT_DURATIONS: u64 = 64;
 /// And is kept so long at least.
 const KEPT_US_MIN: u64 = 2_000_000;
 
+/// A vote whose end was not heard of is in flight for so long at least: the longest that a
+/// transaction may run.
+const FLOWN_US_MIN: u64 = 60_000_000;
+
 /// When to read a record that is to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Course {
@@ -344,6 +348,8 @@ impl Claims {
         while self.ages.first_key_value().is_some_and(|(name, _)| name.mint.0 < old) {
             self.drop_oldest();
         }
+        let flown = now_us.saturating_sub(kept_us.max(FLOWN_US_MIN));
+        self.contention.forget_before(Timestamp(flown));
     }
 }
 

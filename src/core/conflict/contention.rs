@@ -14,7 +14,7 @@ use super::{
     rates::Rates,
     tempo::Tempo,
 };
-use crate::id::Tid;
+use crate::id::{Tid, Timestamp};
 
 const HOUR_US: u64 = 3_600_000_000;
 /// The first of January 1970 was a Thursday; weeks start on Monday.
@@ -109,6 +109,11 @@ impl Contention {
     /// How many of these write a record.
     pub fn writers(&self, record: u64) -> u64 {
         u64::from(self.flights.on_record(record).all)
+    }
+
+    /// Forgets transactions in flight that were minted before.
+    pub fn forget_before(&mut self, mint: Timestamp) {
+        self.flights.forget_before(mint);
     }
 
     /// How many are in flight.

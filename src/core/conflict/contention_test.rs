@@ -106,6 +106,20 @@ fn rivals_in_flight_count_and_oneself_does_not() {
 }
 
 #[test]
+fn flight_whose_end_nobody_told_is_forgotten_by_its_age() {
+    let mut contention = Contention::new(Limits::production());
+    for (nonce, mint) in [(1, 10), (2, 20)] {
+        let tid = Tid { mint: Timestamp(mint), ..tid(nonce) };
+        contention.arrive(tid, of(1, mint, &["a"]));
+    }
+    contention.forget_before(Timestamp(20));
+    assert_eq!(contention.in_flight(), 1);
+    contention.forget_before(Timestamp(21));
+    assert_eq!(contention.in_flight(), 0);
+    assert_eq!(contention.writers(Touch::of_names("a", "a", "f").record), 0);
+}
+
+#[test]
 fn record_written_after_the_snapshot_shows_and_one_written_before_does_not() {
     let mut contention = Contention::new(Limits::production());
     land(&mut contention, 1, "a/x", WROTE, 5 * SECOND);

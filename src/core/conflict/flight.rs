@@ -3,7 +3,7 @@
 //! Invariant: the writers of an id are those among the kept transactions that write it.
 
 use super::mutation::Mutation;
-use crate::id::Tid;
+use crate::id::{Tid, Timestamp};
 use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Transactions in flight that write an id.
@@ -64,6 +64,14 @@ impl InFlight {
             writers.staged -= staged;
         });
         Some(flight)
+    }
+
+    /// Forgets those of before. Of a transaction that was led by this node when it began, and by
+    /// another one when it ended, nobody says here that it is over.
+    pub(super) fn forget_before(&mut self, mint: Timestamp) {
+        while let Some(&oldest) = self.flights.keys().next().filter(|tid| tid.mint < mint) {
+            self.leave(oldest);
+        }
     }
 
     pub(super) fn flight(&self, tid: Tid) -> Option<&Flight> {

@@ -17,7 +17,7 @@ fn drawn(count: usize, slope: f64, bias: f64, seed: u64) -> Vec<Sample> {
         let mut features = Features::default();
         features.dense[0] = (x * 65_536.0) as i32;
         let conflict = random.unit() < p;
-        Sample { features, conflict, propensity_ppm: 1_000_000, at_us }
+        Sample { features, conflict, propensity_ppm: 1_000_000, stands_for: 1, at_us }
     };
     (0..count as u64).map(&mut draw).collect()
 }

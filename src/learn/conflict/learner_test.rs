@@ -28,7 +28,7 @@ fn sample(random: &mut Random, world: World) -> Sample {
         + world.writers * value(Feature::WritersSum)
         + world.bias;
     let conflict = random.unit() < 1.0 / (1.0 + (-sum).exp());
-    Sample { features, conflict, propensity_ppm: 1_000_000, at_us: 0 }
+    Sample { features, conflict, propensity_ppm: 1_000_000, stands_for: 1, at_us: 0 }
 }
 
 fn fed(learner: &mut Learner, random: &mut Random, world: World, labels: usize) {

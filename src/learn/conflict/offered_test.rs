@@ -23,7 +23,7 @@ fn sample(random: &mut Random) -> Sample {
     let hot = 4.0 * random.unit() - 2.0;
     features.dense[0] = (hot * 65_536.0) as i32;
     let conflict = random.unit() < 1.0 / (1.0 + (-2.0 * hot).exp());
-    Sample { features, conflict, propensity_ppm: 1_000_000, at_us: 0 }
+    Sample { features, conflict, propensity_ppm: 1_000_000, stands_for: 1, at_us: 0 }
 }
 
 fn reviewed(offered: &mut Offered, own: &Model) {

@@ -12,14 +12,17 @@ pub struct Sample {
     /// The probability that its label could be seen at all, in parts per million: a mutation that
     /// takes its locks beforehand hides its conflict, and some are let through to learn from.
     pub propensity_ppm: u32,
+    /// How many like it it stands for, itself included: of successes few are kept.
+    pub stands_for: u32,
     /// When the label was known, in microseconds since 1970.
     pub at_us: u64,
 }
 
 impl Sample {
-    /// Inverse of the propensity, up to `most`.
+    /// Inverse of the propensity, up to `most`, times those that it stands for, up to `most`.
     pub(super) fn weight(&self, most: f64) -> f64 {
-        (1e6 / f64::from(self.propensity_ppm.max(1))).clamp(1.0, most)
+        let seen = (1e6 / f64::from(self.propensity_ppm.max(1))).clamp(1.0, most);
+        seen * f64::from(self.stands_for).clamp(1.0, most)
     }
 
     /// A dense feature as a float: log2 units, shares, odds.

@@ -81,7 +81,13 @@ fn played(made: &[Made], rules: Rules) -> (Vec<Outcome>, Learner) {
         let landing = Landing { conflict: Some(conflict), blamed: None, wrote: !conflict };
         contention.land(tid, landing, now_us);
         let (features, [said, hotness, prior]) = open.remove(&at).unwrap();
-        learner.learn(Sample { features, conflict, propensity_ppm: 1_000_000, at_us: now_us });
+        learner.learn(Sample {
+            features,
+            conflict,
+            propensity_ppm: 1_000_000,
+            stands_for: 1,
+            at_us: now_us,
+        });
         outcomes.push(Outcome { said, hotness, prior, conflict });
     }
     (outcomes, learner)
@@ -147,7 +153,8 @@ fn paired(kinds: bool) -> Learner {
         let often = if kinds { user % 4 == area % 4 } else { random.next().is_multiple_of(4) };
         let conflict = random.unit() < if often { 0.9 } else { 0.1 };
         let features = Features { user, areas: vec![area], ..Features::default() };
-        let mut sample = Sample { features, conflict, propensity_ppm: 1_000_000, at_us };
+        let mut sample =
+            Sample { features, conflict, propensity_ppm: 1_000_000, stands_for: 1, at_us };
         // Something dense, without which there is nothing to fit.
         sample.features.dense[0] = (random.next() % 65_536) as i32;
         learner.learn(sample);

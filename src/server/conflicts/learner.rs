@@ -82,7 +82,7 @@ impl Learning {
 
     pub(crate) fn learn(&self, label: Label, now_us: u64) {
         let Label { features, conflict, propensity_ppm } = label;
-        let sample = Sample { features, conflict, propensity_ppm, at_us: now_us };
+        let sample = Sample { features, conflict, propensity_ppm, stands_for: 1, at_us: now_us };
         if self.lessons.try_send(Lesson::Label(sample)).is_err() {
             *self.passed_over.lock().expect("no holder panics") += 1;
         }

@@ -386,16 +386,14 @@ fn touches(vote: &Vote) -> Vec<Touch> {
 fn sample(event: Event) -> Option<Sample> {
     let conflict = event.conflict().is_some();
     let foreseen = event.foreseen.filter(|_| !event.in_turn)?;
-    let weight = match event.what {
+    let stands_for = match event.what {
         What::Conflict(_) => 1,
         What::Accepted { weight } => weight.max(1),
         // It says nothing of others.
         What::Strayed(_) => return None,
     };
     let Foreseen { features, propensity_ppm, .. } = *foreseen;
-    // Who stands for others as well was seen as seldom.
-    let propensity_ppm = (propensity_ppm / weight).max(1);
-    Some(Sample { features, conflict, propensity_ppm, at_us: event.at_us })
+    Some(Sample { features, conflict, propensity_ppm, stands_for, at_us: event.at_us })
 }
 
 /// What each group of features adds to the log-odds, Q16, the largest first.

@@ -77,6 +77,17 @@ impl Gateway {
         entering.entered(deadline).await.map_err(|error| self.refused(error))
     }
 
+    /// A place for work that is refused to nobody: it comes again by itself.
+    pub(crate) async fn place_of(
+        &self,
+        class: u8,
+        principal: &str,
+        deadline: Instant,
+    ) -> Result<Place, ApiError> {
+        let user = fixed::name_id(principal.as_bytes());
+        self.cluster.ingress.arrive(class, user)?.entered(deadline).await
+    }
+
     fn refused(&self, error: ApiError) -> ApiError {
         self.cluster.metrics.left_out.inc();
         error

@@ -1,9 +1,8 @@
-//! What a leader does about the tickets of its group: looks, picks, has them happen, keeps what
-//! became of them for a while.
+//! What a leader does about the tickets of its group: looks, picks, and has them happen.
 
 use super::{
-    ATTEMPT_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAUSED_ASKED_MS, PAUSED_KNOWN_MS, RESOLVED_KEPT_MS,
-    SWEEP_MS, shadow::Tried,
+    ATTEMPT_MS, DUE_ENOUGH, FRESH_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAGES_MAX, PAUSED_ASKED_MS,
+    PAUSED_KNOWN_MS, WHOLE_LOOK_MS, shadow::Tried,
 };
 use crate::{
     api::Gateway,
@@ -21,12 +20,9 @@ use tokio::{
 };
 use vatic_consensus::GroupHandle;
 use vatic_core::{
-    codec,
-    delta::{Delta, Op},
     dispatch::{self, After, Dispatch, DispatchLimits, Now},
     group::Group,
     id::{GroupId, Timestamp},
-    read::Record,
     rules::Rules,
     ticket::{self, Entry, Resolved, Ticket},
 };
@@ -53,7 +49,8 @@ pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
             looks: Instant::now(),
             place: None,
             paused: (false, Instant::now()),
-            sweeps: time::deadline_in(SWEEP_MS),
+            oldest: String::new(),
+            looks_whole: Instant::now(),
         };
         tasks.spawn(dispatcher.run());
     }
@@ -75,8 +72,14 @@ struct Dispatcher {
     place: Option<(u64, String)>,
     /// Whether the queue is paused, and until when that is known.
     paused: (bool, Instant),
-    sweeps: Instant,
+    /// Where the oldest ticket lies, as far as the last look saw.
+    oldest: String,
+    /// When it looks from the queue's beginning again: a ticket may be minted long before it comes.
+    looks_whole: Instant,
 }
+
+/// Tickets that may be begun, each with what it stands for and the version at which it was seen.
+type Due = BTreeMap<Ticket, (Entry, Timestamp)>;
 
 impl Dispatcher {
     async fn run(mut self) {
@@ -102,10 +105,6 @@ impl Dispatcher {
             }
             let Some(partition) = self.partition() else { continue };
             self.look(&partition).await;
-            if Instant::now() >= self.sweeps {
-                self.sweeps = time::deadline_in(SWEEP_MS);
-                self.sweep(&partition).await;
-            }
         }
     }
 
@@ -133,36 +132,58 @@ impl Dispatcher {
         if !self.dispatch.has_room() {
             return;
         }
-        let mut waiting = self.waiting(partition);
-        let paused = !waiting.is_empty() && self.is_paused().await;
-        let by_priority = self.gateway.cluster.config.has(Mechanism::Priority);
-        let priority = |entry: &Entry| if by_priority { entry.priority } else { 0 };
-        let queued: Vec<(Ticket, u8)> =
-            waiting.iter().map(|(ticket, (entry, _))| (ticket.clone(), priority(entry))).collect();
+        // A pause that is known of spares the look.
+        if self.paused.0 && self.is_paused().await {
+            return;
+        }
         let now = self.now();
+        let (queued, mut due) = self.waiting(partition, now);
+        let paused = !queued.is_empty() && self.is_paused().await;
         for ticket in self.dispatch.begin(&queued, paused, now) {
-            let (entry, seen) = waiting.remove(&ticket).expect("it waits");
+            let (entry, seen) = due.remove(&ticket).expect("it is due");
             let (gateway, named) = (self.gateway.clone(), ticket.clone());
             let shadowed = self.dispatch.is_shadowed(&ticket, entry.priority, now);
-            let attempt = async move { gateway.attempt(&named, entry, seen, shadowed).await };
+            let class = self.dispatch.class(&ticket, entry.priority, now.clock);
+            let attempt =
+                async move { gateway.attempt(&named, entry, seen, (class, shadowed)).await };
             self.under_way.insert(self.attempts.spawn(attempt).id(), ticket);
         }
     }
 
-    /// The oldest tickets that wait, as they are applied here.
-    fn waiting(&self, partition: &str) -> BTreeMap<Ticket, (Entry, Timestamp)> {
-        let records = self.records(&ticket::queued_range(partition));
-        let read = records.into_iter().filter_map(|record| {
-            let entry = Entry::read(record.fields.as_ref()?)?;
-            Some((Ticket::at(&record.key), (entry, record.version)))
-        });
-        read.collect()
-    }
-
-    fn records(&self, range: &vatic_core::key::KeyRange) -> Vec<Record> {
+    /// The tickets that wait, as they are applied here, with their priorities; and those of them
+    /// that are due, page after page until there are enough. Most looks begin at the oldest one
+    /// that the last look saw: before it lies what is gone.
+    fn waiting(&mut self, partition: &str, now: Now) -> (Vec<(Ticket, u8)>, Due) {
+        let mut range = ticket::queued_range(partition);
+        if Instant::now() < self.looks_whole {
+            range.from = self.oldest.clone();
+        } else {
+            self.looks_whole = time::deadline_in(WHOLE_LOOK_MS);
+        }
+        let by_priority = self.gateway.cluster.config.has(Mechanism::Priority);
         let view = self.handle.view();
         let group = Group::of_view(self.id, &view, Rules::default());
-        group.peek_range(&view, range, LOOKED_MAX as usize).0.records
+        let (mut queued, mut due, mut oldest) = (Vec::new(), Due::new(), None);
+        for _ in 0..PAGES_MAX {
+            let found = group.peek_range(&view, &range, LOOKED_MAX as usize).0;
+            for record in found.records {
+                oldest.get_or_insert_with(|| record.key.sort.clone());
+                let Some(entry) = record.fields.as_ref().and_then(Entry::read) else { continue };
+                let ticket = Ticket::at(&record.key);
+                queued.push((ticket.clone(), if by_priority { entry.priority } else { 0 }));
+                if self.dispatch.is_due(&ticket, now) {
+                    due.insert(ticket, (entry, record.version));
+                }
+            }
+            match found.covered.to {
+                Some(next) if found.more && due.len() < DUE_ENOUGH => range.from = next,
+                _ => break,
+            }
+        }
+        // Whoever comes next is minted about now.
+        let fresh = || Ticket::new(String::new(), time::before_now(FRESH_MS), 0).queued_key().sort;
+        self.oldest = oldest.unwrap_or_else(fresh);
+        (queued, due)
     }
 
     async fn is_paused(&mut self) -> bool {
@@ -173,32 +194,17 @@ impl Dispatcher {
         }
         self.paused.0
     }
-
-    /// Deletes what was resolved long ago.
-    async fn sweep(&self, partition: &str) {
-        let old = time::before_now(RESOLVED_KEPT_MS);
-        let resolved = self.records(&ticket::resolved_range(partition));
-        let gone = resolved.into_iter().filter(|record| record.version < old);
-        let deltas: Vec<Delta> =
-            gone.map(|record| Delta { key: record.key, op: Op::Delete }).collect();
-        if !deltas.is_empty() {
-            // What is not deleted now is found again.
-            let encoded = deltas.iter().map(codec::encode).collect();
-            let ends = time::deadline_in(ATTEMPT_MS);
-            let _ = self.gateway.transact(encoded, Origin::default(), ends).await;
-        }
-    }
 }
 
 impl Gateway {
     /// Has a ticket happen, or resolves it as one that cannot; one that is `shadowed` is tried out
-    /// before. Whether it is resolved.
+    /// before. It asks for a place in its class. Whether it is resolved.
     async fn attempt(
         &self,
         ticket: &Ticket,
         entry: Entry,
         seen: Timestamp,
-        shadowed: bool,
+        (class, shadowed): (u8, bool),
     ) -> bool {
         let ends = time::deadline_in(ATTEMPT_MS);
         let tried = match shadowed {
@@ -211,10 +217,7 @@ impl Gateway {
             Tried::Clean(staged) => Some(staged),
             Tried::Unknown => None,
         };
-        let Ok(entering) = self.arrive(entry.priority.into(), &entry.principal) else {
-            return false;
-        };
-        let Ok(place) = self.entered(entering, ends).await else { return false };
+        let Ok(place) = self.place_of(class, &entry.principal, ends).await else { return false };
         let finished = self.resolve(ticket, &entry, seen, ends).await;
         place.end(outcome::by_conflict(&finished));
         let outcome = match finished {

@@ -10,15 +10,33 @@ mod counts;
 mod dispatch;
 mod service;
 mod shadow;
+mod sweep;
 
 pub(crate) use counts::Counts;
-pub(crate) use dispatch::start;
 pub(crate) use shadow::StagingAreas;
+
+use crate::api::Gateway;
+use tokio::task::JoinSet;
+
+/// Starts what the leaders of this node's groups do about tickets.
+pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
+    dispatch::start(gateway, tasks);
+    sweep::start(gateway, tasks);
+}
 
 /// Between two looks of a leader at what waits.
 const LOOK_AGAIN_MS: u64 = 50;
-/// Of what waits, the oldest so many are looked at; they go in order of priority.
+/// Between two looks at all of it, from its beginning.
+const WHOLE_LOOK_MS: u64 = 1_000;
+/// How old a ticket is that comes next at most, or it is found at the next look at all.
+const FRESH_MS: u64 = 10_000;
+/// Of what waits, the oldest so many are looked at; they go in order of priority. Large ones make
+/// it fewer: a page of records has at most 4 MiB, and one more.
 const LOOKED_MAX: u64 = 1_000;
+/// Where fewer than so many of a page are due, the next one is looked at,
+const DUE_ENOUGH: usize = 32;
+/// and at most so many.
+const PAGES_MAX: usize = 8;
 /// One attempt.
 const ATTEMPT_MS: u64 = 10_000;
 /// A resolved ticket can be asked for.

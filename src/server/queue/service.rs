@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use vatic_core::{
     codec,
     delta::{Delta, Op},
-    hash::Hasher,
+    hash::{Hash, Hasher},
     key::Key,
     read::Record,
     request::RequestId,
@@ -137,7 +137,7 @@ impl Gateway {
         let mut draft = self.draft(None)?;
         draft.touch(&ticket.queued_key())?;
         if let Some(request) = request {
-            draft.claim(request, convert::content(&deltas))?;
+            draft.claim(request, content(priority, &deltas))?;
         }
         let entry = Entry { deltas, priority, principal };
         let put = Delta { key: ticket.queued_key(), op: Op::Put(entry.fields()) };
@@ -208,6 +208,12 @@ impl Gateway {
 
 fn named(ticket: &str) -> Result<Ticket, ApiError> {
     ticket.parse().map_err(|what: &str| ApiError::BadFrame { what: what.to_owned() })
+}
+
+/// What a request id stands for that names a ticket: no transaction has the same.
+fn content(priority: u8, deltas: &[Vec<u8>]) -> Hash {
+    let hasher = Hasher::new("vatic/ticket-content/v1").u64(priority.into());
+    hasher.bytes(&convert::content(deltas).0).finish()
 }
 
 /// The same request has the same ticket.

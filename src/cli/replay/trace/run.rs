@@ -106,7 +106,13 @@ impl Run<'_> {
         self.contention.land(self.tid(at), landing, at_us);
         let scored = self.scored[at].as_ref().expect("it was scored before it commits");
         let features = scored.features.clone();
-        self.learner.learn(Sample { features, conflict, propensity_ppm: SEEN, at_us });
+        self.learner.learn(Sample {
+            features,
+            conflict,
+            propensity_ppm: SEEN,
+            stands_for: 1,
+            at_us,
+        });
     }
 
     /// Minted when it began.
