@@ -31,7 +31,8 @@ pub enum ClientError {
     /// The transaction was rolled back, for good or after the last attempt.
     #[error("{0}")]
     RolledBack(Box<Rollback>),
-    /// The cluster refused the call and did nothing.
+    /// The cluster refused the call and did nothing; or somebody else did, who gave no reason, and
+    /// may have passed it on before.
     #[error("{0}")]
     Refused(Box<Refusal>),
     /// No answer, or the connection broke.
@@ -219,8 +220,9 @@ impl Refusal {
     /// A refusal without a reason is not the cluster's: whoever refused (a proxy, the transport)
     /// may have passed the call on before. Only codes that mean "never let in" exclude it.
     fn may_have_happened(&self) -> bool {
-        let let_in = !matches!(self.code, Code::Unimplemented | Code::Unauthenticated);
-        self.code == Code::DeadlineExceeded || (self.reason.is_empty() && let_in)
+        let kept_out = [Code::Unimplemented, Code::Unauthenticated, Code::PermissionDenied]
+            .contains(&self.code);
+        self.code == Code::DeadlineExceeded || (self.reason.is_empty() && !kept_out)
     }
 }
 

@@ -123,7 +123,7 @@ fn refusal_without_a_reason_may_have_happened_unless_it_was_never_let_in() {
         let error = ClientError::from_status(Status::new(code, "proxy"), AT);
         assert!(error.may_have_happened(), "{error}");
     }
-    for code in [Code::Unimplemented, Code::Unauthenticated] {
+    for code in [Code::Unimplemented, Code::Unauthenticated, Code::PermissionDenied] {
         let error = ClientError::from_status(Status::new(code, "proxy"), AT);
         assert!(!error.may_have_happened(), "{error}");
     }

@@ -213,6 +213,12 @@ fn unsent(error: &ClientError) -> ClientError {
             message: message.clone(),
             sent: false,
         },
+        // By a proxy, say: of what was sent it might have passed something on.
+        ClientError::Refused(refusal) if refusal.reason.is_empty() => ClientError::Unreachable {
+            endpoint: refusal.endpoint.clone(),
+            message: refusal.to_string(),
+            sent: false,
+        },
         ClientError::Deadline { what, limit_ms } => ClientError::Unreachable {
             endpoint: String::new(),
             message: format!("{what} took longer than {limit_ms} ms to open"),

@@ -5,6 +5,7 @@ use vatic_core::delta::Delta;
 use vatic_core::id::{Tid, Timestamp};
 use vatic_proto::v1;
 
+use crate::call::Attempts;
 use crate::client::Client;
 use crate::convert;
 use crate::error::ClientError;
@@ -41,8 +42,8 @@ pub struct Queue {
 }
 
 impl Client {
-    /// Queues a transaction of these deltas. Under a request id it can be sent again, and is the
-    /// same ticket; without one it is sent at most once.
+    /// Queues a transaction of these deltas. Under a request id it can be asked for again, and is
+    /// the same ticket; without one it gets one of its own, so that it is queued once.
     pub async fn enqueue(
         &self,
         request: Option<&Request>,
@@ -54,21 +55,39 @@ impl Client {
             return Err(ClientError::Input("a ticket needs at least one delta".to_owned()));
         };
         let partition = first.key.partition.as_str();
-        request.into_iter().for_each(|request| request.route_by(partition));
+        let own = Request::mint();
+        let request = request.unwrap_or(&own);
+        request.route_by(partition);
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
         let message = v1::EnqueueRequest {
             transitions: submit::transitions(&encoded),
             priority: u32::from(priority),
-            request_id: request.and_then(convert::request_out),
+            request_id: convert::request_out(request),
         };
-        let (answer, _) = self
-            .call("Enqueue", Some(partition), |node| {
-                let request = self.request(message.clone());
-                let mut service = self.queue_service(&node);
-                async move { service.enqueue(request).await }
-            })
-            .await?;
-        Ok(answer.ticket)
+        let mut attempts = Attempts::new(self, self.operation_end());
+        let mut uncertain = false;
+        loop {
+            let node = attempts.node(Some(partition));
+            let mut service = self.queue_service(&node);
+            let asked = service.enqueue(self.request(message.clone()));
+            let error = match self.ask_once("Enqueue", &node, attempts.end(), asked).await {
+                Ok(answer) => return Ok(answer.ticket),
+                Err(error) => error,
+            };
+            uncertain |= error.may_have_happened();
+            let again = error.retryable() || error.may_have_happened();
+            if again && attempts.again(&error, Some(&node), Some(partition)).await {
+                continue;
+            }
+            return Err(match uncertain {
+                true => ClientError::OutcomeUnknown {
+                    tid: None,
+                    request: Some(request.to_string()),
+                    message: error.to_string(),
+                },
+                false => error,
+            });
+        }
     }
 
     /// How far a ticket is, once it is resolved or after so long.

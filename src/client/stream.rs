@@ -19,14 +19,15 @@ use crate::error::ClientError;
 use crate::pool::Node;
 
 /// How long the end of a stream is waited for behind its outcome.
-const END_WAIT: Duration = Duration::from_millis(100);
+const END_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) node: Node,
     /// Not set behind the outcome: the request is over.
     frames: Option<mpsc::Sender<v1::TransactRequest>>,
-    answers: Streaming<v1::TransactResponse>,
+    /// Likewise: who reads on is a task of its own.
+    answers: Option<Streaming<v1::TransactResponse>>,
     end: Instant,
     limit_ms: u64,
 }
@@ -51,7 +52,13 @@ impl Wire {
         client.sign(&mut request);
         let mut service = client.transactions(&node);
         let answers = client.ask_once("Transact", &node, end, service.transact(request)).await?;
-        Ok(Wire { node, frames: Some(frames), answers, end, limit_ms: limits.stream_ms })
+        Ok(Wire {
+            node,
+            frames: Some(frames),
+            answers: Some(answers),
+            end,
+            limit_ms: limits.stream_ms,
+        })
     }
 
     /// Sends the frame, and empties `frame`; or, where there is no room, answers what arrived.
@@ -59,7 +66,9 @@ impl Wire {
         &mut self,
         frame: &mut Option<Frame>,
     ) -> Result<Option<Answer>, ClientError> {
-        let Some(frames) = &self.frames else { return self.next().await.map(Some) };
+        let (Some(frames), Some(answers)) = (&self.frames, &mut self.answers) else {
+            return Err(self.over());
+        };
         let arrived = tokio::select! {
             biased;
             permit = frames.reserve() => match permit {
@@ -70,19 +79,20 @@ impl Wire {
                 // The server closed its side: what it says next tells why.
                 Err(_) => None,
             },
-            arrived = self.answers.message() => Some(arrived),
+            arrived = answers.message() => Some(arrived),
             () = sleep_until(self.end) => return Err(self.late()),
         };
         match arrived {
-            Some(arrived) => self.read(arrived).await.map(Some),
+            Some(arrived) => self.read(arrived).map(Some),
             None => self.next().await.map(Some),
         }
     }
 
     /// The next frame of the server.
     pub(crate) async fn next(&mut self) -> Result<Answer, ClientError> {
-        match timeout_at(self.end, self.answers.message()).await {
-            Ok(arrived) => self.read(arrived).await,
+        let Some(answers) = &mut self.answers else { return Err(self.over()) };
+        match timeout_at(self.end, answers.message()).await {
+            Ok(arrived) => self.read(arrived),
             Err(_) => Err(self.late()),
         }
     }
@@ -92,14 +102,15 @@ impl Wire {
         &mut self,
         until: Instant,
     ) -> Result<Option<Answer>, ClientError> {
-        match timeout_at(until.min(self.end), self.answers.message()).await {
-            Ok(arrived) => self.read(arrived).await.map(Some),
+        let Some(answers) = &mut self.answers else { return Err(self.over()) };
+        match timeout_at(until.min(self.end), answers.message()).await {
+            Ok(arrived) => self.read(arrived).map(Some),
             Err(_) if until < self.end => Ok(None),
             Err(_) => Err(self.late()),
         }
     }
 
-    async fn read(
+    fn read(
         &mut self,
         arrived: Result<Option<v1::TransactResponse>, Status>,
     ) -> Result<Answer, ClientError> {
@@ -107,15 +118,11 @@ impl Wire {
             Ok(Some(response)) => {
                 let frame = response.frame;
                 if matches!(frame, Some(Answer::Outcome(_))) {
-                    self.read_to_the_end().await;
+                    self.read_to_the_end();
                 }
                 frame.ok_or_else(|| self.node.broke("a frame without content"))
             }
-            Ok(None) => Err(ClientError::Unreachable {
-                endpoint: self.node.endpoint.to_string(),
-                message: "the stream ended without an outcome".to_owned(),
-                sent: true,
-            }),
+            Ok(None) => Err(self.over()),
             Err(status) => Err(ClientError::from_status(status, &self.node.endpoint)),
         }
     }
@@ -124,10 +131,21 @@ impl Wire {
     /// and HTTP/2 gives up a connection on which frames of many reset streams arrived
     /// (`http2_max_local_error_reset_streams` of tonic's `Endpoint`, 1,024), with all that runs on
     /// it.
-    async fn read_to_the_end(&mut self) {
+    fn read_to_the_end(&mut self) {
         self.frames = None;
-        let rest = async { while let Ok(Some(_)) = self.answers.message().await {} };
-        let _ = timeout(END_WAIT, rest).await;
+        let Some(mut answers) = self.answers.take() else { return };
+        tokio::spawn(async move {
+            let rest = async { while let Ok(Some(_)) = answers.message().await {} };
+            let _ = timeout(END_WAIT, rest).await;
+        });
+    }
+
+    fn over(&self) -> ClientError {
+        ClientError::Unreachable {
+            endpoint: self.node.endpoint.to_string(),
+            message: "the stream ended without an outcome".to_owned(),
+            sent: true,
+        }
     }
 
     fn late(&self) -> ClientError {

@@ -11,8 +11,9 @@
 //! What is not urgent is tried out before it is sent ([`crate::shadow`]), and tried again later
 //! where somebody is in its way; after so many tries, or once it has aged, it is sent all the same.
 //!
-//! What has aged takes half of the places before all others, and what they leave: else tickets that
-//! cannot happen for long, since a group that they need has no quorum, would keep all for themselves.
+//! What has aged takes half of the places before all others, and of the rest what they leave, but
+//! for an eighth of all: else tickets that cannot happen for long, since a group that they need has
+//! no quorum, would keep all for themselves.
 //!
 //! Invariants: at most `running_max` under way at once; a ticket is not begun twice by one leader
 //! at the same time; whoever is in the queue and not under way will be due.
@@ -123,7 +124,9 @@ impl Dispatch {
     /// Begins what is due, as far as there is room: of what waits in the queue, with its priority.
     pub fn begin(&mut self, queued: &[(Ticket, u8)], paused: bool, now: Now) -> Vec<Ticket> {
         let known: BTreeSet<&Ticket> = queued.iter().map(|(ticket, _)| ticket).collect();
-        self.waits.retain(|ticket, _| known.contains(ticket));
+        // Of what lies behind all that was looked at nothing is known.
+        let behind = |ticket: &Ticket| known.last().is_some_and(|last| ticket > *last);
+        self.waits.retain(|ticket, _| known.contains(ticket) || behind(ticket));
         if paused && !broken!(self.rules, PauseIgnored) {
             return Vec::new();
         }
@@ -137,8 +140,11 @@ impl Dispatch {
         let (old, young): (Vec<Ticket>, Vec<Ticket>) =
             due.into_iter().map(|(ticket, _)| ticket.clone()).partition(|ticket| aged(ticket));
         let (first, rest) = old.split_at(of_aged.min(old.len()));
+        let most = self.limits.running_max - self.limits.running_max / 8;
+        let left = most.saturating_sub(aged_running + first.len());
+        let rest = rest.iter().take(left).cloned();
         let begun: Vec<Ticket> =
-            first.iter().cloned().chain(young).chain(rest.iter().cloned()).take(room).collect();
+            first.iter().cloned().chain(young).chain(rest).take(room).collect();
         self.running.extend(begun.iter().cloned());
         begun
     }

@@ -75,6 +75,11 @@ impl KeyLanes {
         KeyLanes { on, table, began: Instant::now() }
     }
 
+    /// Whether turns hold anybody off.
+    pub(crate) fn are_on(&self) -> bool {
+        self.on
+    }
+
     /// Whether it is another transaction's turn than this one's.
     pub(crate) fn is_taken(&self, key: &Key, token: Option<u64>) -> bool {
         let now_us = self.now_us();

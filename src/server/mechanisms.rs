@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Mechanism {
     /// All transactions and tickets have the same priority: the oldest goes first.
     Priority,
-    /// Nobody holds others off: who asks for a turn with a record has it at once, with all others.
+    /// Nobody holds others off: who asks for a turn with a record has it at once, with all others,
+    /// and nobody waits for a vote that is undecided there.
     Lanes,
     /// What a conflict and a turn would cost is not weighed up: a turn is advised where a conflict
     /// is likelier than not.
@@ -18,7 +19,7 @@ pub enum Mechanism {
     /// Tickets of low priority are sent without being tried out.
     Shadow,
     /// The wait of those who come never counts as an overload: nobody is left out before the queue
-    /// is full.
+    /// is full, the wait too long, or memory or network used up.
     Threshold,
     /// What users and fields have in common is no part of any model.
     CollaborativeFilter,

@@ -60,7 +60,7 @@ impl<'a> Look<'a> {
         let lanes = &self.cluster.lanes;
         let free = match turn {
             Some(turn) if turn.hold_us > 0 => {
-                self.cluster.conflicts.in_turn(turn.token, self.key);
+                self.takes_turn(turn);
                 lanes.take(self.key, turn)
             }
             Some(turn) => {
@@ -133,8 +133,7 @@ impl<'a> Look<'a> {
         ends: Instant,
     ) -> (Record, bool) {
         let lanes = &self.cluster.lanes;
-        let token = turn.map(|turn| turn.token);
-        token.into_iter().for_each(|token| self.cluster.conflicts.in_turn(token, self.key));
+        turn.into_iter().for_each(|turn| self.takes_turn(turn));
         let Some(mut waiting) = lanes.wait(self.handle, self.key, turn, urgency) else {
             return self.seen(None);
         };
@@ -153,6 +152,13 @@ impl<'a> Look<'a> {
                 return (record, true);
             }
             tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Its turn will hide what would have been.
+    fn takes_turn(self, turn: Turn) {
+        if self.cluster.lanes.are_on() {
+            self.cluster.conflicts.in_turn(turn.token, self.key);
         }
     }
 

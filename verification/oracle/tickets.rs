@@ -11,7 +11,7 @@ use vatic_core::{
     delta::{Delta, Op},
     id::Tid,
     key::Key,
-    ticket::{Resolved, Ticket},
+    ticket::{Entry, Resolved, Ticket},
 };
 
 /// Who put a ticket into its queue, and who resolved it.
@@ -19,10 +19,14 @@ use vatic_core::{
 struct Life {
     enqueued: Vec<Tid>,
     resolved: Vec<Tid>,
+    /// What it stands for, and whether each who resolved it did that.
+    deltas: Vec<Vec<u8>>,
+    did_it: bool,
 }
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut lives: BTreeMap<Ticket, Life> = BTreeMap::new();
+    // In the order of their commits: a ticket is queued before it is resolved.
     for (_, attempt) in history.committed() {
         for delta in &attempt.deltas {
             let Ok(Delta { key, op: Op::Put(fields) }) = codec::decode::<Delta>(delta) else {
@@ -30,18 +34,24 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
             };
             let (ticket, tid) = (Ticket::at(&key), attempt.body.tid);
             if is(&key, &ticket.queued_key()) {
-                lives.entry(ticket).or_default().enqueued.push(tid);
+                let life = lives.entry(ticket).or_default();
+                life.enqueued.push(tid);
+                life.deltas = Entry::read(&fields).map(|entry| entry.deltas).unwrap_or_default();
+                life.did_it = true;
             } else if is(&key, &ticket.resolved_key()) && Resolved::read(&fields).is_some() {
-                lives.entry(ticket).or_default().resolved.push(tid);
+                let life = lives.entry(ticket).or_default();
+                life.resolved.push(tid);
+                life.did_it &= attempt.deltas.starts_with(&life.deltas);
             }
         }
     }
-    let sound = |life: &Life| life.enqueued.len() == 1 && life.resolved.len() == 1;
+    let sound = |life: &Life| life.enqueued.len() == 1 && life.resolved.len() == 1 && life.did_it;
     let wrong = lives.iter().filter(|(_, life)| !sound(life));
     wrong
-        .map(|(ticket, Life { enqueued, resolved })| {
+        .map(|(ticket, Life { enqueued, resolved, did_it, .. })| {
+            let done = if *did_it { "" } else { ", not as it was meant" };
             let detail = format!("{ticket} was queued by {enqueued:?}, resolved by {resolved:?}");
-            at(Check::Tickets, detail)
+            at(Check::Tickets, detail + done)
         })
         .collect()
 }

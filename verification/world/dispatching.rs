@@ -112,7 +112,6 @@ impl World {
             let members = &self.groups[group].members;
             let other = *self.dispatching.rng.pick(members);
             if other != leader && self.nodes[other].up {
-                self.hit(Probe::TicketsOfTwo);
                 self.begin_some(group, other);
             }
         }
@@ -128,6 +127,10 @@ impl World {
         let dispatch =
             dispatchers.entry((group, node)).or_insert_with(|| Dispatch::new(limits(), rules));
         for ticket in dispatch.begin(&queued, false, now) {
+            let mut attempts = self.dispatching.attempts.values();
+            if attempts.any(|attempt| attempt.ticket == ticket) {
+                self.probes.hit(Probe::TicketsOfTwo);
+            }
             let (entry, seen) = &waiting[&ticket];
             self.attempt(Attempt { group, node, ticket }, entry, *seen);
         }

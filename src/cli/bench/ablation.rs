@@ -40,6 +40,9 @@ pub(crate) struct BenchAblationArgs {
     /// Clients of `hotspot`
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) clients: u32,
+    /// Clients of `uniform`, by which what a cluster can do is measured
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) uniform_clients: u32,
     /// Tickets at once, beside them
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub(crate) enqueuers: u32,
@@ -109,8 +112,10 @@ async fn turn(
     let done = measured(args, seed, capacity_tps, &settings).await;
     cluster.stop().await;
     let done = done?;
-    let contended_tps = done.contended.0.throughput_tps();
-    eprintln!("without {}: {contended_tps:.1} tps", named(without));
+    let hotspot_tps = done.contended.0.throughput_tps();
+    let goodput_tps = done.overloaded.done() as f64 / args.seconds as f64;
+    let name = named(without);
+    eprintln!("without {name}: hotspot {hotspot_tps:.1} tps, overloaded {goodput_tps:.1} tps");
     Ok(done)
 }
 
@@ -121,8 +126,10 @@ async fn measured(
     settings: &Settings,
 ) -> anyhow::Result<Done> {
     let span = Duration::from_secs(args.seconds);
-    let hotspot = load(args, Workload::Hotspot, false);
-    let uniform = load(args, Workload::Uniform, true);
+    let keys = args.keys;
+    let hotspot = LoadArgs { clients: args.clients, keys, ..LoadArgs::of(Workload::Hotspot) };
+    let clients = args.uniform_clients;
+    let uniform = LoadArgs { clients, keys, loaded: true, ..LoadArgs::of(Workload::Uniform) };
     let stand = prepare(&hotspot, seed, settings).await?;
     let options = Options { limits: client_limits(), ..Options::default() };
     let client = Client::connect(&settings.endpoints, options).await?;
@@ -148,11 +155,6 @@ async fn measured(
         bail!(Failed::unavailable("no operation ended inside a turn"));
     }
     Ok(Done { contended, overloaded })
-}
-
-fn load(args: &BenchAblationArgs, workload: Workload, loaded: bool) -> LoadArgs {
-    let (clients, keys) = (args.clients, args.keys);
-    LoadArgs { clients, keys, loaded, ..LoadArgs::of(workload) }
 }
 
 /// One kind: medians over its turns. Ratios are taken in each round, against the whole cluster.

@@ -32,9 +32,9 @@ const KEPT_DURATIONS: u64 = 64;
 /// And is kept so long at least.
 const KEPT_US_MIN: u64 = 2_000_000;
 
-/// A vote whose end was not heard of is in flight for so long at least: the longest that a
-/// transaction may run.
-const FLOWN_US_MIN: u64 = 60_000_000;
+/// A vote whose end was not heard of is in flight for so long at least: as long as a stream may run,
+/// and its driver after it.
+const FLOWN_US_MIN: u64 = 90_000_000;
 
 /// When to read a record that is to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -261,6 +261,7 @@ impl Claims {
         scored: bool,
         now_us: u64,
     ) -> Ballot {
+        self.forget_old(now_us);
         let records = touches.iter().map(|touch| touch.record);
         let own = records.filter_map(|record| Some((record, self.take((token, record))?)));
         let mut claims: Vec<(u64, Claim)> = own.collect();

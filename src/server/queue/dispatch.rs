@@ -180,9 +180,9 @@ impl Dispatcher {
                 _ => break,
             }
         }
-        // Whoever comes next is minted about now.
-        let fresh = || Ticket::new(String::new(), time::before_now(FRESH_MS), 0).queued_key().sort;
-        self.oldest = oldest.unwrap_or_else(fresh);
+        // Whoever comes next is minted about now, and may be older than what waits already.
+        let fresh = Ticket::new(String::new(), time::before_now(FRESH_MS), 0).queued_key().sort;
+        self.oldest = oldest.map_or(fresh.clone(), |oldest: String| oldest.min(fresh));
         (queued, due)
     }
 
