@@ -123,9 +123,19 @@ impl Dispatch {
 
     /// Begins what is due, as far as there is room: of what waits in the queue, with its priority.
     pub fn begin(&mut self, queued: &[(Ticket, u8)], paused: bool, now: Now) -> Vec<Ticket> {
+        self.begin_first(queued, false, paused, now)
+    }
+
+    /// The same of the first that wait; if there are `more`, nothing is known of those.
+    pub fn begin_first(
+        &mut self,
+        queued: &[(Ticket, u8)],
+        more: bool,
+        paused: bool,
+        now: Now,
+    ) -> Vec<Ticket> {
         let known: BTreeSet<&Ticket> = queued.iter().map(|(ticket, _)| ticket).collect();
-        // Of what lies behind all that was looked at nothing is known.
-        let behind = |ticket: &Ticket| known.last().is_some_and(|last| ticket > *last);
+        let behind = |ticket: &Ticket| more && known.last().is_some_and(|last| ticket > *last);
         self.waits.retain(|ticket, _| known.contains(ticket) || behind(ticket));
         if paused && !broken!(self.rules, PauseIgnored) {
             return Vec::new();

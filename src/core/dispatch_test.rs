@@ -76,6 +76,18 @@ fn ticket_that_conflicts_is_tried_again_after_ever_longer_pauses() {
 }
 
 #[test]
+fn ticket_out_of_sight_keeps_its_pause_while_more_wait() {
+    let queued = vec![(ticket(0), 0), (ticket(1), 0)];
+    let mut dispatch = dispatch();
+    assert_eq!(dispatch.begin(&queued, false, at(0)), vec![ticket(0), ticket(1)]);
+    dispatch.ended(ticket(1), true, at(0), 0);
+    assert_eq!(dispatch.begin_first(&queued[..1], true, false, at(1)), vec![]);
+    assert!(!dispatch.is_due(&ticket(1), at(9)) && dispatch.is_due(&ticket(1), at(10)));
+    assert_eq!(dispatch.begin_first(&queued[..1], false, false, at(1)), vec![]);
+    assert!(dispatch.is_due(&ticket(1), at(2)), "it is gone, and what was known of it");
+}
+
+#[test]
 fn paused_queue_begins_nothing() {
     let queued = vec![(ticket(0), 0)];
     let mut dispatch = dispatch();

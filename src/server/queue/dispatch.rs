@@ -137,9 +137,9 @@ impl Dispatcher {
             return;
         }
         let now = self.now();
-        let (queued, mut due) = self.waiting(partition, now);
+        let (queued, mut due, more) = self.waiting(partition, now);
         let paused = !queued.is_empty() && self.is_paused().await;
-        for ticket in self.dispatch.begin(&queued, paused, now) {
+        for ticket in self.dispatch.begin_first(&queued, more, paused, now) {
             let (entry, seen) = due.remove(&ticket).expect("it is due");
             let (gateway, named) = (self.gateway.clone(), ticket.clone());
             let shadowed = self.dispatch.is_shadowed(&ticket, entry.priority, now);
@@ -150,10 +150,10 @@ impl Dispatcher {
         }
     }
 
-    /// The tickets that wait, as they are applied here, with their priorities; and those of them
-    /// that are due, page after page until there are enough. Most looks begin at the oldest one
+    /// The tickets that wait, as they are applied here, with their priorities; those of them that
+    /// are due, page after page until there are enough; and whether there are more. Most looks begin at the oldest one
     /// that the last look saw: before it lies what is gone.
-    fn waiting(&mut self, partition: &str, now: Now) -> (Vec<(Ticket, u8)>, Due) {
+    fn waiting(&mut self, partition: &str, now: Now) -> (Vec<(Ticket, u8)>, Due, bool) {
         let mut range = ticket::queued_range(partition);
         if Instant::now() < self.looks_whole {
             range.from = self.oldest.clone();
@@ -163,7 +163,7 @@ impl Dispatcher {
         let by_priority = self.gateway.cluster.config.has(Mechanism::Priority);
         let view = self.handle.view();
         let group = Group::of_view(self.id, &view, Rules::default());
-        let (mut queued, mut due, mut oldest) = (Vec::new(), Due::new(), None);
+        let (mut queued, mut due, mut oldest, mut more) = (Vec::new(), Due::new(), None, false);
         for _ in 0..PAGES_MAX {
             let found = group.peek_range(&view, &range, LOOKED_MAX as usize).0;
             for record in found.records {
@@ -175,15 +175,16 @@ impl Dispatcher {
                     due.insert(ticket, (entry, record.version));
                 }
             }
+            more = found.more;
             match found.covered.to {
-                Some(next) if found.more && due.len() < DUE_ENOUGH => range.from = next,
+                Some(next) if more && due.len() < DUE_ENOUGH => range.from = next,
                 _ => break,
             }
         }
         // Whoever comes next is minted about now, and may be older than what waits already.
         let fresh = Ticket::new(String::new(), time::before_now(FRESH_MS), 0).queued_key().sort;
         self.oldest = oldest.map_or(fresh.clone(), |oldest: String| oldest.min(fresh));
-        (queued, due)
+        (queued, due, more)
     }
 
     async fn is_paused(&mut self) -> bool {
