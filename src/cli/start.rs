@@ -14,6 +14,9 @@ use crate::args::{Member, StartArgs};
 use crate::exit::Failed;
 use crate::{logging, settings};
 
+/// What `--without` takes.
+pub(crate) use vatic_server::Mechanism;
+
 const DATA_DIR: &str = "vatic-data";
 const CLIENT_LISTEN: &str = "127.0.0.1:7400";
 const PEER_LISTEN: &str = "127.0.0.1:7500";
@@ -163,7 +166,7 @@ mod tests {
             let args = StartArgs { without: vec![name.to_owned()], ..StartArgs::default() };
             config(&args, Table::new())
         };
-        for mechanism in vatic_server::Mechanism::ALL {
+        for mechanism in Mechanism::ALL {
             assert_eq!(without(mechanism.name()).unwrap().without, [mechanism]);
         }
         let error = without("lane").unwrap_err().to_string();

@@ -11,7 +11,6 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value as Json, json};
 use vatic_client::{Client, Options};
-use vatic_server::Mechanism;
 
 use super::limits::{HOT_KEYS, RATES, client_limits};
 use super::overload;
@@ -25,6 +24,7 @@ use crate::args::LoadArgs;
 use crate::cluster_processes::ClusterProcesses;
 use crate::exit::Failed;
 use crate::settings::Settings;
+use crate::start::Mechanism;
 
 const NODES: u32 = 3;
 const READY_MS: u64 = 60_000;

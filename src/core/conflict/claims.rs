@@ -32,8 +32,8 @@ const KEPT_DURATIONS: u64 = 64;
 /// And is kept so long at least.
 const KEPT_US_MIN: u64 = 2_000_000;
 
-/// A vote whose end was not heard of is in flight for so long at least: as long as a stream may run,
-/// and its driver after it.
+/// A vote whose end was not heard of is in flight for so long at least: as long as a stream may
+/// run, and its driver after it.
 const FLOWN_US_MIN: u64 = 90_000_000;
 
 /// When to read a record that is to be written.

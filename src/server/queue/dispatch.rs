@@ -151,8 +151,8 @@ impl Dispatcher {
     }
 
     /// The tickets that wait, as they are applied here, with their priorities; those of them that
-    /// are due, page after page until there are enough; and whether there are more. Most looks begin at the oldest one
-    /// that the last look saw: before it lies what is gone.
+    /// are due, page after page until there are enough; and whether there are more. Most looks
+    /// begin at the oldest one that the last look saw: before it lies what is gone.
     fn waiting(&mut self, partition: &str, now: Now) -> (Vec<(Ticket, u8)>, Due, bool) {
         let mut range = ticket::queued_range(partition);
         if Instant::now() < self.looks_whole {
