@@ -24,6 +24,9 @@ struct Arguments {
     /// Between two nodes, there and back
     #[arg(long, default_value_t = 10)]
     rtt_ms: u64,
+    /// Between two transactions
+    #[arg(long, default_value_t = 0)]
+    pause_ms: u64,
     /// Transactions of each kind from each gateway
     #[arg(long, default_value_t = 200)]
     transactions: usize,
@@ -61,15 +64,21 @@ async fn main() {
     let gateways = [("gateway_leads_home", home_leader), ("gateway_leads_neither", third)];
     let mut told = json!({ "rtt_ms": arguments.rtt_ms, "transactions": arguments.transactions });
     for (name, gateway) in gateways {
-        told[name] = measured(&cluster, gateway, &kinds, arguments.transactions).await;
+        told[name] = measured(&cluster, gateway, &kinds, &arguments).await;
     }
     println!("{told}");
 }
 
-async fn measured(cluster: &Cluster, gateway: usize, kinds: &[Kind], count: usize) -> Json {
+async fn measured(
+    cluster: &Cluster,
+    gateway: usize,
+    kinds: &[Kind],
+    arguments: &Arguments,
+) -> Json {
     let mut took: Vec<Vec<Duration>> = kinds.iter().map(|_| Vec::new()).collect();
-    for nth in 0..WARM_UP + count {
+    for nth in 0..WARM_UP + arguments.transactions {
         for (kind, took) in kinds.iter().zip(&mut took) {
+            tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
             let one = commit(cluster, gateway, &kind.groups, nth).await;
             if nth >= WARM_UP {
                 took.push(one);
