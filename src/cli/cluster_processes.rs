@@ -21,6 +21,8 @@ use crate::exit::Failed;
 
 /// Between two looks at a node that is not ready.
 const LOOK_AGAIN_MS: u64 = 50;
+/// What a cluster is given to be ready for the first time.
+pub(crate) const READY_MS: u64 = 60_000;
 /// What a node is given to end by itself.
 const STOP_MS: u64 = 5_000;
 /// How many threads tokio gives a node; otherwise as many as the machine has cores.

@@ -11,11 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
 use crate::args::DevArgs;
-use crate::cluster_processes::ClusterProcesses;
+use crate::cluster_processes::{ClusterProcesses, READY_MS};
 use crate::exit::Failed;
 use crate::output;
 
-const READY_MS: u64 = 60_000;
 const WATCH_MS: u64 = 500;
 /// A node that ends by itself sooner than this will not stay up the next time either.
 const LIVES_AT_LEAST: Duration = Duration::from_secs(2);

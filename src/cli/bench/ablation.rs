@@ -21,15 +21,12 @@ use super::tickets::{self, Beside, tickets_per_s};
 use super::turns::{self, in_turns, over, ratio};
 use super::workload::Workload;
 use crate::args::LoadArgs;
-use crate::cluster_processes::ClusterProcesses;
+use crate::cluster_processes::{ClusterProcesses, READY_MS};
 use crate::exit::Failed;
 use crate::settings::Settings;
 use crate::start::Mechanism;
 
 const NODES: u32 = 3;
-const READY_MS: u64 = 60_000;
-/// Of tickets that are tried out before they are sent.
-const LOW_PRIORITY: u8 = 0;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchAblationArgs {
@@ -137,7 +134,7 @@ async fn measured(
     let learned = Course { policy: Policy::Learned, seed, span };
     let learning = Course { span: Duration::from_secs(args.learn_seconds), ..learned };
     measure(&hotspot, learning, &stand).await?;
-    let beside = Beside { priority: Some(LOW_PRIORITY), enqueuers: args.enqueuers };
+    let beside = Beside { priority: Some(tickets::LOW), enqueuers: args.enqueuers };
     let contended = tickets::turn(&hotspot, learned, beside, (&stand, &client)).await?;
 
     let capacity_tps = match *capacity_tps {

@@ -34,6 +34,8 @@ use crate::settings::Settings;
 const TICKET_WAIT_MS: u32 = 5_000;
 /// A priority that no node takes for low.
 const URGENT: u8 = 255;
+/// One that is tried out before it is sent.
+pub(crate) const LOW: u8 = 0;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchTicketsArgs {
@@ -71,10 +73,10 @@ pub(crate) struct Beside {
 
 /// What came of the tickets of a turn.
 pub(crate) struct Resolved {
-    pub(crate) committed: u64,
+    committed: u64,
     /// Not resolved while their enqueuer waited, or refused.
     late: u64,
-    pub(crate) took_us: Histogram<u64>,
+    took_us: Histogram<u64>,
 }
 
 pub(crate) type Turn = (Measured, Resolved);
@@ -221,7 +223,7 @@ impl Mode {
         match self {
             Mode::None => None,
             Mode::Urgent => Some(URGENT),
-            Mode::Shadow => Some(0),
+            Mode::Shadow => Some(LOW),
         }
     }
 }

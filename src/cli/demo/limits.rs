@@ -13,8 +13,6 @@ pub(crate) const HOT_CUSTOMERS: u32 = 20;
 /// How many of a hundred picks fall on the hot ones.
 pub(crate) const HOT_PERCENT: u32 = 30;
 
-/// Until all nodes are ready.
-pub(crate) const READY_MS: u64 = 60_000;
 /// Until a node that was killed is ready again.
 pub(crate) const RESTART_MS: u64 = 30_000;
 /// Longest that a node stays away after its kill.

@@ -14,12 +14,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vatic_client::{Client, Options};
 
 use super::check::Checked;
-use super::limits::{CHECK_MS, DOWN_MS_MAX, READY_MS, RESTART_MS, client_limits};
+use super::limits::{CHECK_MS, DOWN_MS_MAX, RESTART_MS, client_limits};
 use super::load::{Keeper, Load};
 use super::report::Report;
 use super::tally::Tally;
 use crate::args::{DemoArgs, Output};
-use crate::cluster_processes::{Casualty, ClusterProcesses};
+use crate::cluster_processes::{Casualty, ClusterProcesses, READY_MS};
 use crate::exit::{Exit, Failed};
 
 const NODES: u32 = 3;
