@@ -30,6 +30,7 @@ mod proposer;
 mod raft_config;
 mod reader;
 mod retire;
+mod round_trip;
 mod seat;
 mod seeded;
 mod snapshot;

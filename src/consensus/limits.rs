@@ -23,8 +23,11 @@ pub struct Limits {
     /// A batch closes when its commands reach this size (a single command may be larger).
     pub batch_bytes_max: usize,
     pub batch_commands_max: usize,
-    /// Batches of one group that may be in flight at once.
+    /// Batches of one group that may be in flight at once, where an append takes as many of
+    /// `batch_interval_ms`; where it takes less, fewer, down to one.
     pub batches_in_flight_max: usize,
+    /// How far apart batches of one group go at the least, on average, while several are in flight.
+    pub batch_interval_ms: u64,
     pub propose_queue_depth_max: usize,
     pub read_queue_depth_max: usize,
 
@@ -87,7 +90,8 @@ impl Limits {
             command_bytes_max: 16 << 20,
             batch_bytes_max: 1 << 20,
             batch_commands_max: 4_096,
-            batches_in_flight_max: 1,
+            batches_in_flight_max: 8,
+            batch_interval_ms: 5,
             propose_queue_depth_max: 16_384,
             read_queue_depth_max: 16_384,
             append_entries_max: 256,
@@ -129,6 +133,7 @@ impl Limits {
             command_bytes_max: 4 << 10,
             batch_bytes_max: 8 << 10,
             batch_commands_max: 16,
+            batches_in_flight_max: 2,
             propose_queue_depth_max: 64,
             read_queue_depth_max: 64,
             append_entries_max: 4,
@@ -192,6 +197,7 @@ impl Limits {
                 "two entries (batch_bytes_max + command_bytes_max) must fit log_live_bytes_max",
             ),
             (self.log_look_interval_ms > 0, "log_look_interval_ms must be greater than 0"),
+            (self.batch_interval_ms > 0, "batch_interval_ms must be greater than 0"),
             (self.append_window <= APPEND_WINDOW_MAX, "append_window is at most 48"),
             (
                 [self.append_window, self.batches_in_flight_max, self.batch_commands_max]

@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fail::fail_point;
-use tokio::sync::Notify;
 
 use crate::entry::{Entry, Founding, Way};
 use crate::error::{CreateError, RebuildError};
@@ -224,7 +223,8 @@ impl Node {
     }
 
     fn circle(&self, group: u32, notes: Arc<Notes>) -> Circle {
-        Circle { peers: self.shared.peers.clone(), group, notes, gone: Arc::new(Notify::new()) }
+        let peers = self.shared.peers.clone();
+        Circle { peers, group, notes, gone: Arc::default(), round_trip: Arc::default() }
     }
 
     fn check_members(

@@ -1,7 +1,8 @@
 //! Gathers commands into entries: what arrives while a batch is in flight is the next batch.
 //!
 //! Why no timer: when the group is idle a command goes at once; when it is busy the batch is as
-//! large as the pipeline is slow, which is just the size that keeps up.
+//! large as the pipeline is slow, which is just the size that keeps up. Where followers are far
+//! away several batches are in flight ([`RoundTrip`]).
 //!
 //! Invariants: the commands of a caller that waits for each reply keep their order; a command is
 //! in one entry; a refusal (`NotLeader`) is given only to commands that are in no log. While a
@@ -26,6 +27,7 @@ use crate::error::ProposeError;
 use crate::group::Applied;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Times};
+use crate::round_trip::RoundTrip;
 use crate::status::forwarded;
 use crate::types::{Raft, Types};
 
@@ -35,16 +37,23 @@ pub(crate) struct Proposal {
     pub(crate) since: Instant,
 }
 
+/// How large batches are, and how many are in flight.
+pub(crate) struct Pace {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) round_trip: Arc<RoundTrip>,
+}
+
 /// Who waits for the reply to a command, and how long that was queued.
 type Waiters = Vec<(oneshot::Sender<Result<Applied, ProposeError>>, Duration)>;
 
 /// Runs until every handle of the group is gone.
 pub(crate) async fn run(
     raft: Raft,
-    limits: Arc<Limits>,
+    pace: Pace,
     metrics: Metrics,
     mut queue: mpsc::Receiver<Proposal>,
 ) {
+    let Pace { limits, round_trip } = pace;
     let patience = Duration::from_millis(limits.election_max_ms);
     let mut in_flight = FuturesUnordered::new();
     let mut gathered = VecDeque::new();
@@ -53,7 +62,7 @@ pub(crate) async fn run(
     let mut submitted = Instant::now();
     while open || !gathered.is_empty() || !in_flight.is_empty() {
         gathered.extend(inbox.drain(..));
-        let full = in_flight.len() >= limits.batches_in_flight_max;
+        let full = in_flight.len() >= round_trip.batches(&limits, Instant::now());
         if !full && !gathered.is_empty() {
             in_flight.push(submit(&raft, &limits, &metrics, &mut gathered));
             submitted = Instant::now();

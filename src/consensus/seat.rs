@@ -24,7 +24,7 @@ use crate::group::Applied;
 use crate::heard::Heard;
 use crate::limits::Limits;
 use crate::metrics::GroupMetrics;
-use crate::proposer::{self, Proposal};
+use crate::proposer::{self, Pace, Proposal};
 use crate::reader;
 use crate::seeded::{Bug, planted};
 use crate::status::{self, LeaderHint, Leadership, ServerMetrics};
@@ -58,7 +58,8 @@ impl Seat {
         let (proposals, proposed) = mpsc::channel(limits.propose_queue_depth_max);
         let (reads, waiting) = mpsc::channel(limits.read_queue_depth_max);
         let mut tasks = JoinSet::new();
-        tasks.spawn(proposer::run(raft.clone(), limits.clone(), metrics.node.clone(), proposed));
+        let pace = Pace { limits: limits.clone(), round_trip: circle.round_trip.clone() };
+        tasks.spawn(proposer::run(raft.clone(), pace, metrics.node.clone(), proposed));
         tasks.spawn(reader::run(raft.clone(), limits.clone(), waiting));
         Self {
             id,

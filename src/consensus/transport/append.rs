@@ -121,7 +121,10 @@ where
     fn poll_oldest(&mut self, cx: &mut Context<'_>) -> Poll<ReplyResult> {
         let Some(oldest) = self.window.front_mut() else { return Poll::Pending };
         if let Poll::Ready(reply) = Pin::new(&mut oldest.answer).poll(cx) {
-            self.link.append_seconds.observe(oldest.sent.elapsed().as_secs_f64());
+            let now = Instant::now();
+            let took = now - oldest.sent;
+            self.link.append_seconds.observe(took.as_secs_f64());
+            self.link.round_trip.observe(took, now);
             self.window.pop_front();
             return Poll::Ready(reply);
         }

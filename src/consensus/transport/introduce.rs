@@ -20,6 +20,7 @@ use super::lane::SendError;
 use super::peers::Peers;
 use crate::codec::{decode, encode};
 use crate::notes::Notes;
+use crate::round_trip::RoundTrip;
 use crate::types::RaftId;
 
 /// What a node knows of another's replica of a group.
@@ -62,6 +63,7 @@ pub(crate) struct Circle {
     pub(crate) notes: Arc<Notes>,
     /// Notified when a peer says that this replica was replaced by a later one of its node.
     pub(crate) gone: Arc<Notify>,
+    pub(crate) round_trip: Arc<RoundTrip>,
 }
 
 impl Circle {

@@ -34,6 +34,7 @@ use super::peers::Peer;
 use super::snapshot_send;
 use crate::codec;
 use crate::limits::Limits;
+use crate::round_trip::RoundTrip;
 use crate::snapshot::SnapshotHandle;
 use crate::types::{Place, RaftId, Types, Vote};
 
@@ -57,6 +58,7 @@ impl Links {
             heartbeat,
             peer: peers.peer(target.node()),
             limits: peers.limits.clone(),
+            round_trip: self.circle.round_trip.clone(),
             append_seconds: peers.metrics.append_seconds.clone(),
             circle: self.circle.clone(),
         }
@@ -84,6 +86,7 @@ pub(crate) struct Link {
     heartbeat: bool,
     pub(crate) peer: Peer,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) round_trip: Arc<RoundTrip>,
     pub(crate) append_seconds: Histogram,
 }
 
