@@ -63,6 +63,7 @@ pub(crate) struct Cluster {
     pub(crate) ingress: Ingress,
     /// How many tickets wait, as far as this gateway knows.
     pub(crate) tickets: queue::Counts,
+    pub(crate) ticket_counters: queue::Counters,
     /// Tickets that were tried out by this node as a leader, and have not ended.
     pub(crate) staging: queue::StagingAreas,
     /// Held while the whole state is read for its digest.
@@ -123,6 +124,8 @@ impl Cluster {
         let metrics = Metrics::new(&config, &rollback::causes());
         metrics.include(consensus.collectors());
         metrics.include(store.collectors());
+        let ticket_counters = queue::Counters::default();
+        metrics.include(ticket_counters.collectors());
         Cluster {
             peers: PeerClients::new(config.cluster.clone(), addresses),
             client_endpoint,
@@ -140,6 +143,7 @@ impl Cluster {
             conflicts: Conflicts::new(&config),
             ingress: Ingress::new(load::limits(&config), config.has(Mechanism::Priority)),
             tickets: queue::Counts::default(),
+            ticket_counters,
             staging: queue::StagingAreas::default(),
             digests: tokio::sync::Mutex::default(),
             recovering: Mutex::default(),

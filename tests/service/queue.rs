@@ -77,6 +77,10 @@ pub(crate) async fn tickets_happen_once_wait_while_paused_and_can_be_taken_back(
     let stranger = client.ticket("q1-zz", 0).await;
     let Err(ClientError::Refused(refusal)) = stranger else { panic!("{stranger:?}") };
     assert_eq!(refusal.reason, "BAD_FRAME");
+    for (event, least) in [("enqueued", 5.0), ("cancelled", 1.0), ("given_up", 1.0)] {
+        assert!(of_tickets(cluster, event).await >= least, "{event}");
+    }
+    assert!(of_tickets(cluster, "committed").await >= 3.0 + more.len() as f64);
     commands(cluster, &at[1]);
     shadow(cluster).await;
 }
@@ -128,9 +132,18 @@ async fn held_back_is_seen(cluster: &Cluster, sort: &str) -> bool {
 
 /// How often tickets were held back, at all nodes.
 async fn held_back(cluster: &Cluster) -> f64 {
+    of_nodes(cluster, "vatic_shadows_total{outcome=\"held_back\"}").await
+}
+
+async fn of_tickets(cluster: &Cluster, event: &str) -> f64 {
+    of_nodes(cluster, &format!("vatic_tickets_total{{event=\"{event}\"}}")).await
+}
+
+/// Summed over all nodes.
+async fn of_nodes(cluster: &Cluster, series: &str) -> f64 {
     let mut sum = 0.0;
     for at in 0..3 {
-        sum += scrape(cluster, at).await.is("vatic_shadows_total{outcome=\"held_back\"}");
+        sum += scrape(cluster, at).await.is(series);
     }
     sum
 }

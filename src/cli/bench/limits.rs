@@ -2,6 +2,8 @@
 
 use vatic_client::Limits;
 
+use crate::demo::Hot;
+
 /// What a `put` writes, in bytes.
 pub(crate) const VALUE_BYTES: usize = 256;
 /// YCSB's record: so many fields of so many bytes.
@@ -10,6 +12,8 @@ pub(crate) const YCSB_FIELD_BYTES: usize = 100;
 /// Records that `hotspot` fights over, and how many of a hundred of its transactions do.
 pub(crate) const HOT_KEYS: u32 = 10;
 pub(crate) const HOT_PERCENT: u32 = 90;
+/// Whom `smallbank` fights over.
+pub(crate) const HOT_CUSTOMERS: Hot = Hot { customers: 100, percent: 90 };
 /// Fewest items of `tpcc`: an order has up to 15 different ones.
 pub(crate) const TPCC_ITEMS_MIN: u32 = 100;
 /// Loading at once.

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::limits::{HOT_KEYS, HOT_PERCENT};
+use super::limits::{HOT_CUSTOMERS, HOT_KEYS, HOT_PERCENT};
 use super::tpcc::{Draw, Order, Payment};
 use super::zipf::Zipf;
 use crate::demo::{Deal, Mix};
@@ -21,7 +21,7 @@ pub(crate) enum Workload {
     YcsbA,
     /// Half reads, half transactions that read and update one record, drawn by Zipf
     YcsbF,
-    /// Bank transactions over one or two customers, some of them hot
+    /// Bank transactions over one or two customers; 90 of 100 picks fall on the same hundred
     Smallbank,
     /// Transactions that read two records and write both; 90 of 100 on the same ten
     Hotspot,
@@ -90,7 +90,7 @@ impl Jobs {
             random: SmallRng::seed_from_u64(own),
             records,
             zipf: skewed.then(|| Zipf::new(records, theta)),
-            mix: Mix::new(seed, client, records),
+            mix: Mix::new(seed, client, records, HOT_CUSTOMERS),
             trade: Draw { warehouses, items: records, home: client % warehouses + 1 },
         }
     }
@@ -170,6 +170,19 @@ mod tests {
         let count = jobs(Workload::Hotspot, 1).iter().filter(hot).count();
         assert!((3_500..3_700).contains(&count), "{count}");
         assert!(jobs(Workload::Uniform, 1).iter().filter(hot).count() < 10);
+    }
+
+    #[test]
+    fn smallbank_draws_nine_of_ten_customers_from_the_hot_ones() {
+        let jobs = jobs(Workload::Smallbank, 1);
+        let payers = jobs.iter().filter_map(|job| match job {
+            Job::Bank(Deal::SendPayment { from, .. }) => Some(*from),
+            _ => None,
+        });
+        let (hot, cold): (Vec<u32>, Vec<u32>) =
+            payers.partition(|customer| *customer < HOT_CUSTOMERS.customers);
+        let share = hot.len() as f64 / (hot.len() + cold.len()) as f64;
+        assert!((0.89..0.93).contains(&share), "{share}");
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use vatic_client::Limits;
 
+use super::mix::Hot;
+
 /// What each account holds at first, in cents.
 pub(crate) const OPENING_CENTS: i64 = 10_000;
 /// Largest amount of one transaction, in cents.
 pub(crate) const AMOUNT_CENTS_MAX: i64 = 500;
 /// What an overdrawn check costs, in cents (SmallBank's penalty).
 pub(crate) const PENALTY_CENTS: i64 = 1;
-/// How many customers are hot.
-pub(crate) const HOT_CUSTOMERS: u32 = 20;
-/// How many of a hundred picks fall on the hot ones.
-pub(crate) const HOT_PERCENT: u32 = 30;
+/// Few enough to meet now and then.
+pub(crate) const HOT: Hot = Hot { customers: 20, percent: 30 };
 
 /// Until a node that was killed is ready again.
 pub(crate) const RESTART_MS: u64 = 30_000;

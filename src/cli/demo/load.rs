@@ -16,7 +16,7 @@ use vatic_client::{Client, Options, Routing};
 
 use super::bank;
 use super::evidence_file::{EvidenceWriter, Kept};
-use super::limits::{OPENERS, client_limits};
+use super::limits::{HOT, OPENERS, client_limits};
 use super::mix::Mix;
 use super::tally::Tally;
 
@@ -87,7 +87,7 @@ impl Load {
         let mut tasks = JoinSet::new();
         for task in 0..self.clients {
             let client = self.client(task)?;
-            let mix = Mix::new(self.seed, task, self.customers);
+            let mix = Mix::new(self.seed, task, self.customers, HOT);
             tasks.spawn(play(client, mix, until, tally.clone(), keeper.sender.clone()));
         }
         while let Some(ended) = tasks.join_next().await {

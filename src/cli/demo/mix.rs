@@ -7,19 +7,29 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::bank::Deal;
-use super::limits::{AMOUNT_CENTS_MAX, HOT_CUSTOMERS, HOT_PERCENT};
+use super::limits::AMOUNT_CENTS_MAX;
+
+/// The customers that are drawn more often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hot {
+    /// How many they are.
+    pub(crate) customers: u32,
+    /// How many of a hundred picks fall on them.
+    pub(crate) percent: u32,
+}
 
 #[derive(Debug)]
 pub(crate) struct Mix {
     random: SmallRng,
     customers: u32,
+    hot: Hot,
 }
 
 impl Mix {
     /// The stream of one client task.
-    pub(crate) fn new(seed: u64, task: u32, customers: u32) -> Self {
+    pub(crate) fn new(seed: u64, task: u32, customers: u32, hot: Hot) -> Self {
         let own = seed ^ u64::from(task).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Mix { random: SmallRng::seed_from_u64(own), customers }
+        Mix { random: SmallRng::seed_from_u64(own), customers, hot }
     }
 
     pub(crate) fn next(&mut self) -> Deal {
@@ -44,8 +54,8 @@ impl Mix {
     }
 
     fn customer(&mut self) -> u32 {
-        let hot = self.random.random_range(0..100) < HOT_PERCENT;
-        let among = if hot { HOT_CUSTOMERS.min(self.customers) } else { self.customers };
+        let hot = self.random.random_range(0..100) < self.hot.percent;
+        let among = if hot { self.hot.customers.min(self.customers) } else { self.customers };
         self.random.random_range(0..among)
     }
 
@@ -64,8 +74,10 @@ impl Mix {
 mod tests {
     use super::*;
 
+    const HOT: Hot = Hot { customers: 20, percent: 30 };
+
     fn deals(seed: u64, count: usize) -> Vec<Deal> {
-        let mut mix = Mix::new(seed, 3, 50);
+        let mut mix = Mix::new(seed, 3, 50, HOT);
         (0..count).map(|_| mix.next()).collect()
     }
 
@@ -77,7 +89,7 @@ mod tests {
 
     #[test]
     fn parties_differ_and_exist_even_in_the_smallest_bank() {
-        let mut mix = Mix::new(1, 0, 2);
+        let mut mix = Mix::new(1, 0, 2, HOT);
         for _ in 0..500 {
             if let Deal::SendPayment { from, to, .. } | Deal::Amalgamate { from, to } = mix.next() {
                 assert!(from != to && from < 2 && to < 2);

@@ -21,5 +21,5 @@ pub(crate) use bank::{
 };
 pub(crate) use check::check;
 pub(crate) use limits::PENALTY_CENTS;
-pub(crate) use mix::Mix;
+pub(crate) use mix::{Hot, Mix};
 pub(crate) use stage::run;

@@ -123,6 +123,11 @@ impl Dispatcher {
 
     fn ended(&mut self, id: Id, over: bool) {
         let Some(ticket) = self.under_way.remove(&id) else { return };
+        let counters = &self.gateway.cluster.ticket_counters;
+        counters.under_way.dec();
+        if !over {
+            counters.again.inc();
+        }
         let now = self.now();
         self.dispatch.ended(ticket, !over, now, rand::random());
     }
@@ -147,6 +152,9 @@ impl Dispatcher {
             let attempt =
                 async move { gateway.attempt(&named, entry, seen, (class, shadowed)).await };
             self.under_way.insert(self.attempts.spawn(attempt).id(), ticket);
+            let counters = &self.gateway.cluster.ticket_counters;
+            counters.begun.inc();
+            counters.under_way.inc();
         }
     }
 
@@ -232,8 +240,11 @@ impl Gateway {
             ) => return self.give_up(ticket, seen, error.said(), ends).await,
             Err(_) => return false,
         };
-        let (State::RolledBack, Some(rollback)) = (outcome.state(), outcome.rollback) else {
-            return outcome.state == i32::from(State::Committed);
+        let state = outcome.state();
+        let (State::RolledBack, Some(rollback)) = (state, outcome.rollback) else {
+            let committed = state == State::Committed;
+            self.cluster.ticket_counters.committed.inc_by(committed.into());
+            return committed;
         };
         let at = rollback.key.and_then(|key| convert::key(Some(key)).ok());
         match dispatch::after_rollback(ticket, at.as_ref(), rollback.retryable) {
@@ -271,7 +282,9 @@ impl Gateway {
         let deltas = ticket.resolving(seen, &[], &outcome, Rules::default());
         let ended = self.transact(deltas, Origin::default(), ends).await;
         // Resolved elsewhere meanwhile, or not yet: the next look tells.
-        ended.is_ok_and(|outcome| outcome.state() == State::Committed)
+        let resolved = ended.is_ok_and(|outcome| outcome.state() == State::Committed);
+        self.cluster.ticket_counters.given_up.inc_by(resolved.into());
+        resolved
     }
 
     /// Encoded deltas as one transaction.

@@ -6,12 +6,14 @@
 //! Lost: an entry kind and a table of their own in the group's state (votes, recovery, snapshots
 //! and receipts would all have to know it).
 
+mod counters;
 mod counts;
 mod dispatch;
 mod service;
 mod shadow;
 mod sweep;
 
+pub(crate) use counters::Counters;
 pub(crate) use counts::Counts;
 pub(crate) use shadow::StagingAreas;
 

@@ -68,7 +68,9 @@ impl QueueService for Gateway {
             let cancelled = Resolved::Cancelled;
             let deltas = ticket.resolving(queued.version, &[], &cancelled, Rules::default());
             // Refused: its dispatcher was faster, or is at it. The next look tells.
-            self.transact(deltas, Origin::default(), deadline).await?;
+            let outcome = self.transact(deltas, Origin::default(), deadline).await?;
+            let cancelled = outcome.state() == State::Committed;
+            self.cluster.ticket_counters.cancelled.inc_by(cancelled.into());
             if Instant::now() >= deadline {
                 let deadline_ms = self.cluster.config.limits.call_deadline_ms;
                 return Err(ApiError::Deadline { deadline_ms }.into());
@@ -146,7 +148,10 @@ impl Gateway {
         place.end(outcome::by_conflict(&finished));
         let outcome = finished?;
         match outcome.state() {
-            State::Committed => Ok(ticket),
+            State::Committed => {
+                self.cluster.ticket_counters.enqueued.inc();
+                Ok(ticket)
+            }
             _ => Err(ApiError::RolledBack(Box::new(outcome))),
         }
     }
