@@ -23,7 +23,7 @@ pub struct Limits {
     /// A batch closes when its commands reach this size (a single command may be larger).
     pub batch_bytes_max: usize,
     pub batch_commands_max: usize,
-    /// Batches of one group that may be in flight at once, where an append takes as many of
+    /// Batches of one group that may be in flight at once, where an append takes at least as many of
     /// `batch_interval_ms`; where it takes less, fewer, down to one.
     pub batches_in_flight_max: usize,
     /// How far apart batches of one group go at the least, on average, while several are in flight.
@@ -192,9 +192,10 @@ impl Limits {
                 "snapshot_chunk_bytes + message_bytes_max must fit decode_bytes_max",
             ),
             (
-                self.log_live_bytes_max
-                    >= 2 * (self.batch_bytes_max + self.command_bytes_max) as u64,
-                "two entries (batch_bytes_max + command_bytes_max) must fit log_live_bytes_max",
+                self.log_live_bytes_max / (self.batch_bytes_max + self.command_bytes_max) as u64
+                    > self.batches_in_flight_max as u64,
+                "one entry (batch_bytes_max + command_bytes_max) more than batches_in_flight_max \
+                 must fit log_live_bytes_max",
             ),
             (self.log_look_interval_ms > 0, "log_look_interval_ms must be greater than 0"),
             (self.batch_interval_ms > 0, "batch_interval_ms must be greater than 0"),

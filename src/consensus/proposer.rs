@@ -1,8 +1,8 @@
 //! Gathers commands into entries: what arrives while a batch is in flight is the next batch.
 //!
 //! Why no timer: when the group is idle a command goes at once; when it is busy the batch is as
-//! large as the pipeline is slow, which is just the size that keeps up. Where followers are far
-//! away several batches are in flight ([`RoundTrip`]).
+//! large as the pipeline is slow, which is just the size that keeps up. Where appends take
+//! long several batches are in flight ([`RoundTrip`]).
 //!
 //! Invariants: the commands of a caller that waits for each reply keep their order; a command is
 //! in one entry; a refusal (`NotLeader`) is given only to commands that are in no log. While a

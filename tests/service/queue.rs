@@ -11,7 +11,7 @@ use vatic_core::strategy::Strategy;
 use vatic_tests::cluster::{Cluster, TICKETS_MAX};
 use vatic_tests::command::{vatic, vatic_with_input};
 use vatic_tests::values::{core_key, key, number};
-use vatic_tests::wait::within;
+use vatic_tests::wait::{SOON, until, within};
 
 use crate::metrics::scrape;
 
@@ -83,6 +83,10 @@ pub(crate) async fn tickets_happen_once_wait_while_paused_and_can_be_taken_back(
     assert!(of_tickets(cluster, "committed").await >= 3.0 + more.len() as f64);
     commands(cluster, &at[1]);
     shadow(cluster).await;
+    until("no attempt is under way", SOON, || async {
+        (of_nodes(cluster, "vatic_tickets_under_way").await == 0.0).then_some(())
+    })
+    .await;
 }
 
 /// What is not urgent is held back while somebody has its record, and happens afterwards. On a slow

@@ -144,6 +144,7 @@ fn consensus(rng: &mut Rng) -> vatic_consensus::Limits {
         batch_bytes_max: 16 << 10,
         batch_commands_max: *rng.pick(&[2, 8, 64]),
         batches_in_flight_max: rng.between(1, 3) as usize,
+        batch_interval_ms: 1,
         append_entries_max: *rng.pick(&[1, 4, 16]),
         append_bytes_max: 48 << 10,
         append_window: *rng.pick(&[1, 4, 16]),

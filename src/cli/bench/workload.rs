@@ -21,7 +21,7 @@ pub(crate) enum Workload {
     YcsbA,
     /// Half reads, half transactions that read and update one record, drawn by Zipf
     YcsbF,
-    /// Bank transactions over one or two customers; 90 of 100 picks fall on the same hundred
+    /// Bank transactions over one or two customers; 90 of 100 picks fall on a hundred of them
     Smallbank,
     /// Transactions that read two records and write both; 90 of 100 on the same ten
     Hotspot,

@@ -121,10 +121,13 @@ where
     fn poll_oldest(&mut self, cx: &mut Context<'_>) -> Poll<ReplyResult> {
         let Some(oldest) = self.window.front_mut() else { return Poll::Pending };
         if let Poll::Ready(reply) = Pin::new(&mut oldest.answer).poll(cx) {
-            let now = Instant::now();
-            let took = now - oldest.sent;
-            self.link.append_seconds.observe(took.as_secs_f64());
-            self.link.round_trip.observe(took, now);
+            // What fails at once took no way.
+            if reply.is_ok() {
+                let now = Instant::now();
+                let took = now - oldest.sent;
+                self.link.append_seconds.observe(took.as_secs_f64());
+                self.link.round_trip.observe(took, now);
+            }
             self.window.pop_front();
             return Poll::Ready(reply);
         }

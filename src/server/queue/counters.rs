@@ -11,7 +11,10 @@ pub(crate) struct Counters {
     pub(super) committed: IntCounter,
     /// Resolved as one that cannot happen.
     pub(super) given_up: IntCounter,
-    /// Anything else: it waits, and is begun again, unless another leader resolved it.
+    /// Somebody else had resolved it.
+    pub(super) elsewhere: IntCounter,
+    /// Anything else. It is begun again, unless it is found to be resolved: by this very attempt, if
+    /// its outcome was not heard.
     pub(super) again: IntCounter,
     /// Attempts that are being made now.
     pub(super) under_way: IntGauge,
@@ -32,6 +35,7 @@ impl Default for Counters {
             begun: event("begun"),
             committed: event("committed"),
             given_up: event("given_up"),
+            elsewhere: event("elsewhere"),
             again: event("again"),
             under_way,
             events,

@@ -248,7 +248,10 @@ impl Gateway {
         };
         let at = rollback.key.and_then(|key| convert::key(Some(key)).ok());
         match dispatch::after_rollback(ticket, at.as_ref(), rollback.retryable) {
-            After::Over => true,
+            After::Over => {
+                self.cluster.ticket_counters.elsewhere.inc();
+                true
+            }
             After::Again => false,
             After::GiveUp => self.give_up(ticket, seen, rollback.message, ends).await,
         }

@@ -149,7 +149,7 @@ impl Gateway {
         let outcome = finished?;
         match outcome.state() {
             State::Committed => {
-                self.cluster.ticket_counters.enqueued.inc();
+                self.cluster.ticket_counters.enqueued.inc_by((!outcome.replayed).into());
                 Ok(ticket)
             }
             _ => Err(ApiError::RolledBack(Box::new(outcome))),

@@ -56,8 +56,8 @@
 //! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; `late` came after their outcome
 //! - `vatic_warnings_total` by `what`: reads of streams that were found `overwritten`, `locked`
 //! - `vatic_tickets_total` by `event`: tickets `enqueued` and `cancelled` here; of those `begun` by
-//!   their leader `committed`, `given_up` for good, and to be begun `again` (what a trial held back
-//!   among them); `vatic_tickets_under_way`: attempts now
+//!   their leader `committed`, `given_up` for good, resolved `elsewhere` before, and to be begun
+//!   `again` (what a trial held back among them); `vatic_tickets_under_way`: attempts now
 //! - `vatic_history_events_total` by `result`: what leaders here saw of votes: `kept` in a history,
 //!   `dropped` for want of room in batches
 //! - `vatic_info` by `version`, `node`: 1
