@@ -23,8 +23,8 @@ pub struct Limits {
     /// A batch closes when its commands reach this size (a single command may be larger).
     pub batch_bytes_max: usize,
     pub batch_commands_max: usize,
-    /// Batches of one group that may be in flight at once, where an append takes at least as many of
-    /// `batch_interval_ms`; where it takes less, fewer, down to one.
+    /// Batches of one group that may be in flight at once, where an append takes at least as many
+    /// of `batch_interval_ms`; where it takes less, fewer, down to one.
     pub batches_in_flight_max: usize,
     /// How far apart batches of one group go at the least, on average, while several are in flight.
     pub batch_interval_ms: u64,

@@ -13,8 +13,8 @@ pub(crate) struct Counters {
     pub(super) given_up: IntCounter,
     /// Somebody else had resolved it.
     pub(super) elsewhere: IntCounter,
-    /// Anything else. It is begun again, unless it is found to be resolved: by this very attempt, if
-    /// its outcome was not heard.
+    /// Anything else. It is begun again, unless it is found to be resolved: by this very attempt,
+    /// if its outcome was not heard.
     pub(super) again: IntCounter,
     /// Attempts that are being made now.
     pub(super) under_way: IntGauge,
