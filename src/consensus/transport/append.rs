@@ -126,7 +126,7 @@ where
                 let now = Instant::now();
                 let took = now - oldest.sent;
                 self.link.append_seconds.observe(took.as_secs_f64());
-                self.link.round_trip.observe(took, now);
+                self.link.round_trip().observe(took, now);
             }
             self.window.pop_front();
             return Poll::Ready(reply);

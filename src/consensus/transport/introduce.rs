@@ -63,6 +63,7 @@ pub(crate) struct Circle {
     pub(crate) notes: Arc<Notes>,
     /// Notified when a peer says that this replica was replaced by a later one of its node.
     pub(crate) gone: Arc<Notify>,
+    /// To whichever of them answers appends the soonest.
     pub(crate) round_trip: Arc<RoundTrip>,
 }
 

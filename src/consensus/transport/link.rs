@@ -58,7 +58,6 @@ impl Links {
             heartbeat,
             peer: peers.peer(target.node()),
             limits: peers.limits.clone(),
-            round_trip: self.circle.round_trip.clone(),
             append_seconds: peers.metrics.append_seconds.clone(),
             circle: self.circle.clone(),
         }
@@ -86,7 +85,6 @@ pub(crate) struct Link {
     heartbeat: bool,
     pub(crate) peer: Peer,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) round_trip: Arc<RoundTrip>,
     pub(crate) append_seconds: Histogram,
 }
 
@@ -136,6 +134,10 @@ impl Link {
 
     pub(crate) fn append_lane(&self) -> &Lane {
         &self.peer.append
+    }
+
+    pub(crate) fn round_trip(&self) -> &RoundTrip {
+        &self.circle.round_trip
     }
 }
 
