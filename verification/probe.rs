@@ -94,6 +94,7 @@ probes! {
     TicketAgain = "ticket_tried_again",
     TicketsOfTwo = "tickets_begun_by_two_leaders",
     DiskFailed = "disk_failed_under_writer",
+    BatchesFlown = "several_batches_in_flight",
     FlipRefused = "bit_flip_refused",
     FlipHarmless = "bit_flip_harmless",
     FlipShortened = "bit_flip_shortened_log",

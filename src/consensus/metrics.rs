@@ -13,6 +13,8 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, expo
 pub(crate) struct Metrics {
     /// Commands in one entry, as proposed here.
     pub(crate) batch_commands: Histogram,
+    /// Batches of one group in flight, as counted with each that is submitted.
+    pub(crate) batches_in_flight: Histogram,
     /// From the proposal of a command to the entry that carries it being submitted.
     pub(crate) queue_seconds: Histogram,
     /// From there to the entry being applied here: the log, a quorum, the machine.
@@ -52,6 +54,11 @@ impl Metrics {
                 "Commands in one log entry, as proposed by this node.",
                 (1.0, 13),
             ),
+            batches_in_flight: histogram(
+                "vatic_consensus_batches_in_flight",
+                "Log entries of one group on their way to a quorum, the one that goes included.",
+                (1.0, 8),
+            ),
             queue_seconds: histogram(
                 "vatic_consensus_queue_seconds",
                 "Wait of a command for the log entry that carries it.",
@@ -88,10 +95,16 @@ impl Metrics {
         }
     }
 
-    /// A batch goes to the log.
-    pub(crate) fn submitted(&self, commands: usize, queued: impl Iterator<Item = Duration>) {
+    /// A batch goes to the log, where as many are on their way with it.
+    pub(crate) fn submitted(
+        &self,
+        commands: usize,
+        in_flight: usize,
+        queued: impl Iterator<Item = Duration>,
+    ) {
         if commands > 0 {
             self.batch_commands.observe(commands as f64);
+            self.batches_in_flight.observe(in_flight as f64);
             queued.for_each(|queued| self.queue_seconds.observe(queued.as_secs_f64()));
         }
     }
@@ -109,6 +122,7 @@ impl Metrics {
         let this = self.clone();
         vec![
             Box::new(this.batch_commands),
+            Box::new(this.batches_in_flight),
             Box::new(this.queue_seconds),
             Box::new(this.commit_seconds),
             Box::new(this.append_seconds),

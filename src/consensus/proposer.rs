@@ -62,9 +62,10 @@ pub(crate) async fn run(
     let mut submitted = Instant::now();
     while open || !gathered.is_empty() || !in_flight.is_empty() {
         gathered.extend(inbox.drain(..));
+        let with_it = in_flight.len() + 1;
         let full = in_flight.len() >= round_trip.batches(&limits, Instant::now());
         if !full && !gathered.is_empty() {
-            in_flight.push(submit(&raft, &limits, &metrics, &mut gathered));
+            in_flight.push(submit(&raft, &limits, &metrics, &mut gathered, with_it));
             submitted = Instant::now();
             continue;
         }
@@ -75,7 +76,7 @@ pub(crate) async fn run(
             Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
             count = queue.recv_many(&mut inbox, room), if open && room > 0 => open = count > 0,
             () = tokio::time::sleep_until(stalled_at), if full && !gathered.is_empty() => {
-                in_flight.push(submit(&raft, &limits, &metrics, &mut gathered));
+                in_flight.push(submit(&raft, &limits, &metrics, &mut gathered, with_it));
                 submitted = Instant::now();
             }
         }
@@ -89,10 +90,11 @@ fn submit(
     limits: &Limits,
     metrics: &Metrics,
     gathered: &mut VecDeque<Proposal>,
+    in_flight: usize,
 ) -> impl Future<Output = ()> + use<> {
     let submitted = Instant::now();
     let (commands, waiters) = take_batch(limits, gathered, submitted);
-    metrics.submitted(commands.len(), waiters.iter().map(|(_, queued)| *queued));
+    metrics.submitted(commands.len(), in_flight, waiters.iter().map(|(_, queued)| *queued));
     let (raft, metrics) = (raft.clone(), metrics.clone());
     async move {
         if commands.is_empty() {

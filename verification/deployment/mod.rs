@@ -52,6 +52,9 @@ pub(crate) struct Deployment {
     folder: PathBuf,
     began: tokio::time::Instant,
     leaders: Vec<Led>,
+    /// Batches that were submitted while another of their group was in flight, by processes that
+    /// have ended.
+    batches_flown: u64,
 }
 
 /// Who led a group last, as far as an onlooker knows.
@@ -158,6 +161,10 @@ impl Deployment {
     /// The term that the group's last known leader had.
     pub(crate) fn term(&self, group: usize) -> u64 {
         self.leaders[group].term
+    }
+
+    pub(crate) fn batches_flown(&self) -> u64 {
+        self.batches_flown
     }
 
     /// The world's time.

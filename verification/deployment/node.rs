@@ -117,13 +117,24 @@ impl Deployment {
         if let Some(process) = &node.process {
             process.kill();
         }
-        node.consensus = None;
+        let flown = node.consensus.take().map_or(0, |consensus| batches_flown(&consensus));
+        self.batches_flown += flown;
         node.groups.clear();
         if !node.applied.is_empty() {
             node.applied_before = std::mem::take(&mut node.applied);
         }
         (node.doomed, node.ended) = (None, true);
     }
+}
+
+/// As the process's own metrics have it.
+fn batches_flown(consensus: &Node) -> u64 {
+    let collectors = consensus.collectors();
+    let mut families = collectors.iter().flat_map(|collector| collector.collect());
+    let family = families.find(|family| family.name() == "vatic_consensus_batches_in_flight");
+    let family = family.expect("consensus counts its batches in flight");
+    let histogram = family.get_metric()[0].get_histogram();
+    histogram.get_sample_count() - histogram.get_bucket()[0].cumulative_count()
 }
 
 fn member(number: usize) -> Member {

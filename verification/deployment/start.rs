@@ -57,6 +57,7 @@ impl Deployment {
         Deployment {
             nodes: (0..nodes).map(&mut node).collect(),
             leaders: vec![Led::default(); members.len()],
+            batches_flown: 0,
             members,
             sky,
             inbox,

@@ -45,6 +45,9 @@ impl World {
             // Before the runtime goes, which its tasks may still ask for the time.
             if let Some(mut deployment) = self.deployment.take() {
                 (0..self.nodes.len()).for_each(|node| deployment.kill(node));
+                if deployment.batches_flown() > 0 {
+                    self.hit(Probe::BatchesFlown);
+                }
                 for _ in 0..100 {
                     tokio::task::yield_now().await;
                 }

@@ -37,6 +37,7 @@
 //! - `vatic_group_leader_changes_total`, `vatic_group_terms_total` by `group`: changes of leader,
 //!   elections, as seen here
 //! - `vatic_consensus_batch_commands`: commands in one entry
+//! - `vatic_consensus_batches_in_flight`: entries of one group on their way, counted as one goes
 //! - `vatic_consensus_queue_seconds`: a command's wait for its entry
 //! - `vatic_consensus_commit_seconds`: an entry from proposal to applied
 //! - `vatic_consensus_append_seconds`: an append to one follower, answered
