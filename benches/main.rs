@@ -4,9 +4,12 @@
 //! and nothing is asserted about time.
 
 mod cluster;
+mod cpu;
+mod etcd;
 mod limits;
 mod results;
 mod scale;
+mod yardstick;
 
 use std::process::ExitCode;
 
@@ -25,12 +28,16 @@ enum Command {
     /// CPU of all servers for one operation, at so many groups and records; and what a cluster
     /// costs that nobody asks anything. Starts its own clusters of three nodes.
     Scale(scale::Args),
+    /// CPU of all servers for one operation, of vatic and of etcd: the same loads on three nodes
+    /// of each, in turns, and medians.
+    Yardstick(yardstick::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match Args::parse().command {
         Command::Scale(args) => scale::run(&args).await,
+        Command::Yardstick(args) => yardstick::run(&args).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

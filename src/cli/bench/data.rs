@@ -6,7 +6,7 @@ use vatic_core::delta::{Delta, Op};
 use vatic_core::key::Key;
 use vatic_core::value::{Fields, Scalar, Value};
 
-use super::limits::{VALUE_BYTES, YCSB_FIELD_BYTES, YCSB_FIELDS};
+use super::limits::{LOAD_BATCH, VALUE_BYTES, YCSB_FIELD_BYTES, YCSB_FIELDS};
 use super::tpcc;
 use super::workload::{Extent, Workload};
 use crate::demo;
@@ -20,7 +20,7 @@ pub(crate) fn key(record: u32) -> Key {
 pub(crate) fn batches(workload: Workload, extent: Extent) -> u32 {
     match workload {
         Workload::Tpcc => tpcc::batches(extent.warehouses, extent.records),
-        _ => extent.records,
+        _ => extent.records.div_ceil(LOAD_BATCH),
     }
 }
 
@@ -28,16 +28,23 @@ pub(crate) fn batches(workload: Workload, extent: Extent) -> u32 {
 pub(crate) fn loading(
     workload: Workload,
     extent: Extent,
-    record: u32,
+    batch: u32,
     random: &mut SmallRng,
 ) -> Vec<Delta> {
-    let fields = match workload {
-        Workload::Tpcc => return tpcc::loading(record, extent.records, random),
-        Workload::Smallbank => return demo::opening(record),
-        Workload::YcsbA | Workload::YcsbF => (0..YCSB_FIELDS).map(|at| field(at, random)).collect(),
-        _ => value(random),
+    if workload == Workload::Tpcc {
+        return tpcc::loading(batch, extent.records, random);
+    }
+    let from = batch * LOAD_BATCH;
+    let records = from..extent.records.min(from.saturating_add(LOAD_BATCH));
+    let first = |record| match workload {
+        Workload::Smallbank => demo::opening(record),
+        Workload::YcsbA | Workload::YcsbF => {
+            let fields = (0..YCSB_FIELDS).map(|at| field(at, random)).collect();
+            vec![Delta { key: key(record), op: Op::Put(fields) }]
+        }
+        _ => vec![Delta { key: key(record), op: Op::Put(value(random)) }],
     };
-    vec![Delta { key: key(record), op: Op::Put(fields) }]
+    records.flat_map(first).collect()
 }
 
 /// What a put writes.

@@ -16,6 +16,8 @@ pub(crate) const HOT_PERCENT: u32 = 90;
 pub(crate) const HOT_CUSTOMERS: Hot = Hot { customers: 100, percent: 90 };
 /// Fewest items of `tpcc`: an order has up to 15 different ones.
 pub(crate) const TPCC_ITEMS_MIN: u32 = 100;
+/// Records that one transaction loads; `tpcc` has batches of its own.
+pub(crate) const LOAD_BATCH: u32 = 50;
 /// Loading at once.
 pub(crate) const LOADERS: usize = 128;
 /// How long the loading of one record is tried: elections come and go, a node may be started again.
