@@ -11,7 +11,7 @@ use crate::{
     },
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
     dispatch::property::{
-        DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED, SENT,
+        APART, DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED, SENT,
     },
     lane::property::{FAIR, USEFUL, WOKEN},
     ring::property::{EPOCHS, FORWARD, OWNED},
@@ -79,6 +79,8 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::TicketNotWokenUp, "dispatch-leaders", DUE),
     catch(Mutant::TicketAgeIgnored, "dispatch-order", DUE_FIRST),
     catch(Mutant::TicketPriorityIgnored, "dispatch-order", DUE_FIRST),
+    catch(Mutant::TicketsTogether, "dispatch-records", APART),
+    catch(Mutant::TicketPassedBy, "dispatch-records", DUE_FIRST),
     catch(Mutant::PauseIgnored, "dispatch-pauses", PAUSED),
     catch(Mutant::ShadowForEver, "dispatch-shadow", SENT),
 ];

@@ -63,6 +63,8 @@ mutants_are_caught! {
     ticket_that_is_not_woken_up_waits_for_ever: TicketNotWokenUp;
     age_of_a_ticket_that_counts_for_nothing_is_unfair: TicketAgeIgnored;
     priority_of_a_ticket_that_counts_for_nothing_is_unfair: TicketPriorityIgnored;
+    tickets_of_one_record_are_under_way_together: TicketsTogether;
+    ticket_that_waits_for_a_record_is_passed_by: TicketPassedBy;
     pause_that_nobody_minds_is_none: PauseIgnored;
     shadow_that_is_tried_out_for_ever_is_never_sent: ShadowForEver;
     unchecked_judgement_lets_a_gateway_pass_off_what_strays: JudgementUnchecked;

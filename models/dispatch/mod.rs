@@ -2,6 +2,7 @@
 //!
 //! [`model`] says what is abstracted away and why.
 
+mod deltas;
 pub mod model;
 pub mod property;
 pub mod scenarios;

@@ -14,7 +14,7 @@
 
 use crate::{
     commit::site::Site,
-    dispatch::{property, scenarios::Scenario},
+    dispatch::{deltas::counter, property, scenarios::Scenario},
     shared::Shared,
 };
 use stateright::{Model, Property};
@@ -22,12 +22,11 @@ use std::sync::Arc;
 use vatic_core::{
     codec,
     command::{Cause, Command, Decision, Reply, Standing, Vote, Why},
-    delta::{Delta, Expect, Op},
+    delta::{Delta, Op},
     dispatch::{After, Dispatch, DispatchLimits, Now, after_rollback},
     draft::Draft,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
-    key::Key,
     limits::Limits,
     ring::{Ring, RingSpec},
     rules::Rules,
@@ -377,9 +376,11 @@ impl Desk {
             queued.iter().map(|(ticket, entry, _)| (ticket.clone(), entry.priority)).collect();
         let before = world.nodes[at].dispatch.clone();
         let (now, paused) = (self.now(world), world.nodes[at].paused);
-        let begun = world.nodes[at].dispatch.begin(&ranked, paused, now);
+        let dispatch = &mut world.nodes[at].dispatch;
+        dispatch.seen(ranked.iter().map(|(ticket, _)| ticket), false);
+        let begun = dispatch.begin(&ranked, |ticket| self.records(ticket), paused, now);
         world.unpaused |= paused && !begun.is_empty();
-        property::judge(self, world, &before, &ranked, &begun);
+        property::judge(self, world, at, &before, &ranked, &begun);
         for ticket in begun {
             let (_, _, seen) =
                 queued.iter().find(|(found, ..)| *found == ticket).expect("it waits");
@@ -414,13 +415,6 @@ impl Desk {
             ticket.resolving(seen, &deltas, &outcome, self.rules)
         });
         world.flights.push(Flight { of, ticket: at, what, vote: Shared::new(vote) });
-    }
-
-    fn deltas(&self, at: usize, doomed: bool) -> Vec<Vec<u8>> {
-        let raise = Op::Add { field: "value".to_owned(), by: 1 };
-        let expect = doomed.then_some(Op::Expect(Expect::Present));
-        let ops = expect.into_iter().chain([raise]);
-        ops.map(|op| codec::encode(&Delta { key: counter(at), op })).collect()
     }
 
     fn vote(&self, nonce: u64, deltas: impl FnOnce(Tid) -> Vec<Vec<u8>>) -> Command {
@@ -493,8 +487,4 @@ impl Desk {
 
 fn committed(reply: Option<&Reply>) -> bool {
     matches!(reply, Some(Reply::Standing(Standing::Decided(Decision::Committed { .. }))))
-}
-
-fn counter(at: usize) -> Key {
-    Key::new("counted", &format!("t{at}"), "").expect("a plain key")
 }

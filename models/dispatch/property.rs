@@ -1,11 +1,12 @@
 //! What must hold of tickets in every state, and what must be reachable.
 
-use crate::dispatch::model::{Desk, What, World};
+use crate::dispatch::model::{Desk, World};
 use stateright::Property;
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 use vatic_core::{
     dispatch::{Dispatch, DispatchLimits, Now},
     id::Timestamp,
+    key::Key,
     ticket::{Resolved, Ticket},
     value::{Fields, Scalar, Value},
 };
@@ -20,6 +21,8 @@ pub const FINAL: &str = "what was taken back does not happen";
 pub const DUE: &str = "whoever waits is under way with the leader, or will be due there";
 /// Priority is respected, and ageing.
 pub const FAIR: &str = "what is begun is what is due first";
+/// Nobody loses a vote to one of its own queue.
+pub const APART: &str = "no node has two under way that touch one record";
 /// A pause holds.
 pub const PAUSED: &str = "who knows of a pause begins nothing";
 /// Trying out ends.
@@ -72,6 +75,11 @@ witnesses! {
         let held_back = world.was_held_back.iter().enumerate().filter(|(_, held)| **held);
         held_back.into_iter().any(|(at, _)| desk.happened(&world.site, at) == 1)
     };
+    /// Who waits for a record is overtaken by who does not.
+    PASSED = "what waits for a record is overtaken by what is behind it": |desk, world| {
+        let happened = |at| desk.happened(&world.site, at) == 1;
+        (1..desk.tickets.len()).any(|at| happened(at) && !happened(at - 1))
+    };
     /// A pause is got over.
     RESUMED = "all happen though the queue was paused": |desk, world| {
         let paused = world.pauses == 0 && desk.scenario.pauses > 1 && !world.paused;
@@ -97,6 +105,16 @@ pub fn always() -> Vec<Property<Desk>> {
         }),
         Property::always(DUE, is_due),
         Property::always(FAIR, |_, world: &World| !world.unfair),
+        Property::always(APART, |desk: &Desk, world: &World| {
+            (0..world.nodes.len()).all(|node| {
+                let tickets: Vec<usize> = under_way(world, node).collect();
+                let records = |at: usize| desk.records(&desk.tickets[at]);
+                tickets.iter().enumerate().all(|(nth, &one)| {
+                    let others = &tickets[..nth];
+                    others.iter().all(|&other| records(one).is_disjoint(&records(other)))
+                })
+            })
+        }),
         Property::always(PAUSED, |_, world: &World| !world.unpaused),
         Property::always(SENT, |_, world: &World| {
             let most = DispatchLimits::simulation().shadow_tries_max;
@@ -104,10 +122,7 @@ pub fn always() -> Vec<Property<Desk>> {
         }),
         Property::always(BOUNDED, |desk: &Desk, world: &World| {
             (0..world.nodes.len()).all(|node| {
-                let of = world.flights.iter().filter(|flight| flight.of == Some(node));
-                let trials = world.trials.iter().filter(|trial| trial.of == node);
-                let mut tickets: Vec<usize> = of.map(|flight| flight.ticket).collect();
-                tickets.extend(trials.map(|trial| trial.ticket));
+                let mut tickets: Vec<usize> = under_way(world, node).collect();
                 tickets.sort_unstable();
                 let count = tickets.len();
                 tickets.dedup();
@@ -120,6 +135,13 @@ pub fn always() -> Vec<Property<Desk>> {
     ]
 }
 
+/// What a node has sent or tries out.
+fn under_way(world: &World, node: usize) -> impl Iterator<Item = usize> {
+    let sent = world.flights.iter().filter(move |flight| flight.of == Some(node));
+    let tried = world.trials.iter().filter(move |trial| trial.of == node);
+    sent.map(|flight| flight.ticket).chain(tried.map(|trial| trial.ticket))
+}
+
 /// Time alone makes each ticket due that the leader does not have under way.
 fn is_due(desk: &Desk, world: &World) -> bool {
     let node = &world.nodes[world.leader];
@@ -128,64 +150,63 @@ fn is_due(desk: &Desk, world: &World) -> bool {
         .into_iter()
         .map(|(ticket, entry, _)| (ticket, entry.priority))
         .collect();
-    let under_way = |ticket: &Ticket| {
-        let number = desk.number(ticket);
-        let tried = world.trials.iter();
-        if tried.into_iter().any(|it| it.of == world.leader && it.ticket == number) {
-            return true;
-        }
-        world.flights.iter().any(|flight| {
-            flight.of == Some(world.leader)
-                && flight.ticket == number
-                && flight.what != What::Cancel
-        })
-    };
-    queued.retain(|(ticket, _)| !under_way(ticket));
+    let busy: Vec<usize> = under_way(world, world.leader).collect();
+    queued.retain(|(ticket, _)| !busy.contains(&desk.number(ticket)));
     let mut dispatch = node.dispatch.clone();
     let late = Now { clock: Timestamp(u64::MAX), us: u64::MAX };
-    // One after the other, as room is made by those under way.
+    // One after the other, as those under way make room and leave their records.
     queued.iter().all(|waits| {
-        let begun = dispatch.begin(std::slice::from_ref(waits), false, late);
-        let due = begun.len() == 1 || !node.dispatch.has_room() && is_busy(world);
+        let records = desk.records(&waits.0);
+        let held = |at: &usize| !desk.records(&desk.tickets[*at]).is_disjoint(&records);
+        let waited_for =
+            if node.dispatch.has_room() { busy.iter().any(held) } else { !busy.is_empty() };
+        let alone = std::slice::from_ref(waits);
+        let begun = dispatch.begin(alone, |ticket| desk.records(ticket), false, late);
+        let due = begun.len() == 1 || waited_for;
         begun.into_iter().for_each(|ticket| dispatch.ended(ticket, false, late, 0));
         due
     })
 }
 
-/// Whether the leader has something under way, the end of which makes room.
-fn is_busy(world: &World) -> bool {
-    world.flights.iter().any(|flight| flight.of == Some(world.leader))
-        || world.trials.iter().any(|trial| trial.of == world.leader)
-}
-
 /// Holds what was begun against the rule, said once more and otherwise: of what was due, the oldest
-/// of those that waited too long; else the one with the highest priority, and of those the oldest.
+/// of those that waited too long; else the one with the highest priority, and of those the oldest;
+/// but for those that touch a record of one that is under way, or goes before them and is not begun.
 pub(crate) fn judge(
     desk: &Desk,
     world: &mut World,
+    node: usize,
     before: &Dispatch,
     queued: &[(Ticket, u8)],
     begun: &[Ticket],
 ) {
     let now = Now { clock: Timestamp(world.now), us: world.now };
-    // Alone, each says whether it is due.
-    let is_due = |waits: &&(Ticket, u8)| {
-        let alone = std::slice::from_ref(*waits);
-        before.has_room() && !before.clone().begin(alone, false, now).is_empty()
-    };
+    let due = queued.iter().filter(|(ticket, _)| before.has_room() && before.is_due(ticket, now));
     let mut due: Vec<(usize, u8)> =
-        queued.iter().filter(is_due).map(|(ticket, class)| (desk.number(ticket), *class)).collect();
+        due.map(|(ticket, class)| (desk.number(ticket), *class)).collect();
+    let records = |at: usize| desk.records(&desk.tickets[at]);
+    let mut held: BTreeSet<Key> = under_way(world, node).flat_map(records).collect();
     let aged_us = DispatchLimits::simulation().aged_us;
     for ticket in begun {
-        let oldest =
-            due.iter().filter(|(at, _)| world.now - (*at as u64).min(world.now) > aged_us).min();
-        let highest = due.iter().max_by_key(|(at, class)| (*class, Reverse(*at)));
-        let expected = oldest.or(highest).copied();
         let begun = desk.number(ticket);
-        let most = due.iter().map(|(_, class)| *class).max();
-        world.unfair |= expected.map(|(at, _)| at) != Some(begun);
-        world.aged |= oldest.is_some() && most > expected.map(|(_, class)| class);
-        due.retain(|(at, _)| *at != begun);
+        loop {
+            let waited = |at: usize| world.now - (at as u64).min(world.now);
+            let oldest = due.iter().filter(|(at, _)| waited(*at) > aged_us).min();
+            let highest = due.iter().max_by_key(|(at, class)| (*class, Reverse(*at)));
+            let Some((at, class)) = oldest.or(highest).copied() else {
+                world.unfair = true;
+                return;
+            };
+            let most = due.iter().map(|(_, class)| *class).max();
+            let aged = oldest.is_some() && most > Some(class);
+            due.retain(|(other, _)| *other != at);
+            let free = records(at).is_disjoint(&held);
+            held.extend(records(at));
+            if free {
+                world.unfair |= at != begun;
+                world.aged |= aged;
+                break;
+            }
+        }
     }
 }
 

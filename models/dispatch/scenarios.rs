@@ -38,6 +38,8 @@ pub struct Plan {
     pub doomed: bool,
     /// A client may take it back.
     pub cancelled: bool,
+    /// Records that it touches beside one of its own.
+    pub shared: &'static [&'static str],
 }
 
 impl Scenario {
@@ -58,7 +60,7 @@ impl Scenario {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    vec![leaders(), order(), pauses(), shadow()]
+    vec![leaders(), order(), records(), pauses(), shadow()]
 }
 
 fn leaders() -> Scenario {
@@ -87,6 +89,21 @@ fn order() -> Scenario {
         ends: 5,
         witnesses: vec![property::AGED, property::GIVEN_UP, property::EMPTY],
         unique_states: Some(192_510),
+        ..Scenario::default()
+    }
+}
+
+fn records() -> Scenario {
+    let of = |shared| Plan { shared, ..Plan::default() };
+    Scenario {
+        name: "dispatch-records",
+        about: "four tickets, two at a time, that touch each other's records: in order at each",
+        tickets: vec![of(&["a"]), of(&["a", "b"]), of(&["b"]), of(&[])],
+        running_max: 2,
+        faults: 1,
+        ends: 2,
+        witnesses: vec![property::PASSED, property::EMPTY],
+        unique_states: Some(191_645),
         ..Scenario::default()
     }
 }

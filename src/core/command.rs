@@ -100,6 +100,22 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Whether it may be refused where a node has no room: it begins something, or keeps what can
+    /// be missed. All else ends what was begun, or makes room.
+    pub fn adds_work(&self) -> bool {
+        match self {
+            Command::Vote(_) | Command::Stage { .. } | Command::History(_) => true,
+            Command::Force { .. }
+            | Command::Decide { .. }
+            | Command::Advance { .. }
+            | Command::Collect { .. }
+            | Command::Forget { .. }
+            | Command::Configure(_)
+            | Command::Meta(_)
+            | Command::Attest { .. } => false,
+        }
+    }
 }
 
 /// A vote's content.

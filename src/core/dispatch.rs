@@ -8,6 +8,13 @@
 //! Order: what has waited past `aged_us` before all others, oldest first; else by priority, then by
 //! age. So nothing waits longer than `aged_us` and what was there before it, at half the places.
 //!
+//! Two tickets that touch one record would meet in their votes: of those the first goes, and who is
+//! behind it goes when it has ended. Whoever waits for a record keeps it from those behind, or one
+//! that needs two of them would never find both free. So what is begun is what ends soonest, as far
+//! as records tell, and order holds at each of them.
+//!
+//! What has met others takes its turns with its records before it is sent again ([`crate::lane`]).
+//!
 //! What is not urgent is tried out before it is sent ([`crate::shadow`]), and tried again later
 //! where somebody is in its way; after so many tries, or once it has aged, it is sent all the same.
 //!
@@ -16,7 +23,8 @@
 //! no quorum, would keep all for themselves.
 //!
 //! Invariants: at most `running_max` under way at once; a ticket is not begun twice by one leader
-//! at the same time; whoever is in the queue and not under way will be due.
+//! at the same time, nor two that touch one record; whoever is in the queue and not under way will
+//! be due, or waits for a record of one that is before it.
 
 use crate::{
     id::Timestamp,
@@ -94,7 +102,8 @@ pub enum After {
 pub struct Dispatch {
     limits: DispatchLimits,
     rules: Rules,
-    running: BTreeSet<Ticket>,
+    /// With the records that each of them touches.
+    running: BTreeMap<Ticket, BTreeSet<Key>>,
     /// Those that were tried: how often, and when they are due again.
     waits: BTreeMap<Ticket, (u32, u64)>,
 }
@@ -113,7 +122,7 @@ pub fn after_rollback(ticket: &Ticket, at: Option<&Key>, retryable: bool) -> Aft
 impl Dispatch {
     /// Of a group whose leader knows nothing yet.
     pub fn new(limits: DispatchLimits, rules: Rules) -> Dispatch {
-        Dispatch { limits, rules, running: BTreeSet::new(), waits: BTreeMap::new() }
+        Dispatch { limits, rules, running: BTreeMap::new(), waits: BTreeMap::new() }
     }
 
     /// Whether more may be begun.
@@ -121,31 +130,52 @@ impl Dispatch {
         self.running.len() < self.limits.running_max
     }
 
-    /// Begins what is due, as far as there is room: of what waits in the queue, with its priority.
-    pub fn begin(&mut self, queued: &[(Ticket, u8)], paused: bool, now: Now) -> Vec<Ticket> {
-        self.begin_first(queued, false, paused, now)
+    /// A look at what waits has seen these, and if there are `more`, nothing of those behind them:
+    /// what is known of others can be forgotten.
+    pub fn seen<'q>(&mut self, queued: impl IntoIterator<Item = &'q Ticket>, more: bool) {
+        let known: BTreeSet<&Ticket> = queued.into_iter().collect();
+        let behind = |ticket: &Ticket| more && known.last().is_some_and(|last| ticket > *last);
+        self.waits.retain(|ticket, _| known.contains(ticket) || behind(ticket));
     }
 
-    /// The same of the first that wait; if there are `more`, nothing is known of those.
-    pub fn begin_first(
+    /// Begins what is due, as far as there is room: of what waits in the queue, with its priority.
+    /// `records` are those that a ticket touches.
+    pub fn begin(
         &mut self,
         queued: &[(Ticket, u8)],
-        more: bool,
+        records: impl Fn(&Ticket) -> BTreeSet<Key>,
         paused: bool,
         now: Now,
     ) -> Vec<Ticket> {
-        let known: BTreeSet<&Ticket> = queued.iter().map(|(ticket, _)| ticket).collect();
-        let behind = |ticket: &Ticket| more && known.last().is_some_and(|last| ticket > *last);
-        self.waits.retain(|ticket, _| known.contains(ticket) || behind(ticket));
         if paused && !broken!(self.rules, PauseIgnored) {
             return Vec::new();
         }
+        let mut held: BTreeSet<Key> = self.running.values().flatten().cloned().collect();
+        let mut begun = Vec::new();
+        for ticket in self.in_order(queued, now) {
+            if !self.has_room() {
+                break;
+            }
+            let records = records(&ticket);
+            let free = records.is_disjoint(&held) || broken!(self.rules, TicketsTogether);
+            if free || !broken!(self.rules, TicketPassedBy) {
+                held.extend(records.iter().cloned());
+            }
+            if free {
+                self.running.insert(ticket.clone(), records);
+                begun.push(ticket);
+            }
+        }
+        begun
+    }
+
+    /// What is due, whoever goes first at the front.
+    fn in_order(&self, queued: &[(Ticket, u8)], now: Now) -> Vec<Ticket> {
         let mut due: Vec<&(Ticket, u8)> =
             queued.iter().filter(|(ticket, _)| self.is_due(ticket, now)).collect();
         due.sort_by_cached_key(|(ticket, priority)| self.rank(ticket, *priority, now.clock));
-        let room = self.limits.running_max.saturating_sub(self.running.len());
         let aged = |ticket: &Ticket| self.is_aged(ticket, now.clock);
-        let aged_running = self.running.iter().filter(|ticket| aged(ticket)).count();
+        let aged_running = self.running.keys().filter(|ticket| aged(ticket)).count();
         let of_aged = self.limits.running_max.div_ceil(2).saturating_sub(aged_running);
         let (old, young): (Vec<Ticket>, Vec<Ticket>) =
             due.into_iter().map(|(ticket, _)| ticket.clone()).partition(|ticket| aged(ticket));
@@ -153,10 +183,7 @@ impl Dispatch {
         let most = self.limits.running_max - self.limits.running_max / 8;
         let left = most.saturating_sub(aged_running + first.len());
         let rest = rest.iter().take(left).cloned();
-        let begun: Vec<Ticket> =
-            first.iter().cloned().chain(young).chain(rest).take(room).collect();
-        self.running.extend(begun.iter().cloned());
-        begun
+        first.iter().cloned().chain(young).chain(rest).collect()
     }
 
     /// The class in which a ticket asks for a place: what has aged is behind nobody there either.
@@ -167,7 +194,7 @@ impl Dispatch {
     /// Whether a ticket is neither under way nor waits to be tried again.
     pub fn is_due(&self, ticket: &Ticket, now: Now) -> bool {
         let waits = self.waits.get(ticket).is_some_and(|(_, again_us)| *again_us > now.us);
-        !waits && !self.running.contains(ticket)
+        !waits && !self.running.contains_key(ticket)
     }
 
     /// Whether a ticket that was begun is tried out before it is sent.
@@ -175,6 +202,12 @@ impl Dispatch {
         let tries = self.waits.get(ticket).map_or(0, |(tries, _)| *tries);
         let spent = tries >= self.limits.shadow_tries_max || self.is_aged(ticket, now.clock);
         priority < self.limits.shadow_below && (!spent || broken!(self.rules, ShadowForEver))
+    }
+
+    /// Whether a ticket that was begun takes its turns with its records first: others were in its
+    /// way before.
+    pub fn takes_turns(&self, ticket: &Ticket) -> bool {
+        self.waits.contains_key(ticket)
     }
 
     /// An attempt has ended. `drawn` is chance: those that were in each other's way do not try

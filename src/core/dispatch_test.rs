@@ -3,10 +3,11 @@
 use crate::{
     dispatch::{After, Dispatch, DispatchLimits, Now, after_rollback},
     id::Timestamp,
+    key::Key,
     rules::Rules,
     ticket::Ticket,
 };
-use alloc::{borrow::ToOwned, vec, vec::Vec};
+use alloc::{borrow::ToOwned, collections::BTreeSet, vec, vec::Vec};
 
 const LIMITS: DispatchLimits = DispatchLimits {
     running_max: 2,
@@ -28,22 +29,42 @@ fn dispatch() -> Dispatch {
     Dispatch::new(LIMITS, Rules::default())
 }
 
+/// A look at all that waits, where no two touch one record.
+fn look(dispatch: &mut Dispatch, queued: &[(Ticket, u8)], now_us: u64) -> Vec<Ticket> {
+    dispatch.seen(queued.iter().map(|(ticket, _)| ticket), false);
+    dispatch.begin(queued, |_| BTreeSet::new(), false, at(now_us))
+}
+
+/// The same where tickets touch records, by when they were minted.
+fn look_at_records(
+    dispatch: &mut Dispatch,
+    queued: &[(Ticket, u8)],
+    touched: &[(u64, &[&str])],
+    now_us: u64,
+) -> Vec<Ticket> {
+    let records = |of: &Ticket| {
+        let (_, names) = touched.iter().find(|(mint, _)| ticket(*mint) == *of).expect("it is told");
+        names.iter().map(|name| Key::new("c", name, "").expect("a plain key")).collect()
+    };
+    dispatch.begin(queued, records, false, at(now_us))
+}
+
 #[test]
 fn higher_priority_goes_first_and_what_waited_long_before_all() {
     let queued = vec![(ticket(100), 1), (ticket(200), 1), (ticket(300), 2), (ticket(90), 1)];
-    assert_eq!(dispatch().begin(&queued, false, at(400)), vec![ticket(300), ticket(90)]);
-    assert_eq!(dispatch().begin(&queued, false, at(1_101)), vec![ticket(90), ticket(300)]);
-    assert_eq!(dispatch().begin(&queued, false, at(1_400)), vec![ticket(90), ticket(100)]);
+    assert_eq!(look(&mut dispatch(), &queued, 400), vec![ticket(300), ticket(90)]);
+    assert_eq!(look(&mut dispatch(), &queued, 1_101), vec![ticket(90), ticket(300)]);
+    assert_eq!(look(&mut dispatch(), &queued, 1_400), vec![ticket(90), ticket(100)]);
 }
 
 #[test]
 fn aged_tickets_that_never_end_leave_places_to_those_that_can() {
     let mut queued = vec![(ticket(0), 0), (ticket(1), 0), (ticket(2), 0)];
     let mut dispatch = dispatch();
-    assert_eq!(dispatch.begin(&queued, false, at(2_000)), vec![ticket(0), ticket(1)]);
+    assert_eq!(look(&mut dispatch, &queued, 2_000), vec![ticket(0), ticket(1)]);
     queued.push((ticket(2_001), 0));
     dispatch.ended(ticket(1), true, at(2_010), 0);
-    assert_eq!(dispatch.begin(&queued, false, at(2_010)), vec![ticket(2_001)]);
+    assert_eq!(look(&mut dispatch, &queued, 2_010), vec![ticket(2_001)]);
     assert_eq!(dispatch.class(&ticket(0), 3, Timestamp(2_010)), u8::MAX);
     assert_eq!(dispatch.class(&ticket(2_001), 3, Timestamp(2_010)), 3);
 }
@@ -52,47 +73,72 @@ fn aged_tickets_that_never_end_leave_places_to_those_that_can() {
 fn no_more_are_under_way_than_may_be_and_none_twice() {
     let queued: Vec<_> = (0..4).map(|mint| (ticket(mint), 0)).collect();
     let mut dispatch = dispatch();
-    assert_eq!(dispatch.begin(&queued, false, at(10)), vec![ticket(0), ticket(1)]);
+    assert_eq!(look(&mut dispatch, &queued, 10), vec![ticket(0), ticket(1)]);
     assert!(!dispatch.has_room());
-    assert_eq!(dispatch.begin(&queued, false, at(10)), vec![]);
+    assert_eq!(look(&mut dispatch, &queued, 10), vec![]);
     dispatch.ended(ticket(1), false, at(11), 0);
-    assert_eq!(dispatch.begin(&queued[2..], false, at(11)), vec![ticket(2)]);
+    assert_eq!(look(&mut dispatch, &queued[2..], 11), vec![ticket(2)]);
 }
 
 #[test]
 fn ticket_that_conflicts_is_tried_again_after_ever_longer_pauses() {
     let queued = vec![(ticket(0), 0)];
     let mut dispatch = dispatch();
+    assert!(!dispatch.takes_turns(&ticket(0)), "nobody was in its way yet");
     let mut now_us = 0;
     for most_us in [10, 20, 40, 40] {
-        assert_eq!(dispatch.begin(&queued, false, at(now_us)), vec![ticket(0)]);
+        assert_eq!(look(&mut dispatch, &queued, now_us), vec![ticket(0)]);
         // The longest that can be drawn.
         dispatch.ended(ticket(0), true, at(now_us), most_us - 10);
-        assert_eq!(dispatch.begin(&queued, false, at(now_us + most_us - 1)), vec![]);
+        assert_eq!(look(&mut dispatch, &queued, now_us + most_us - 1), vec![]);
         now_us += most_us;
     }
+    assert!(dispatch.takes_turns(&ticket(0)));
     dispatch.deposed();
-    assert_eq!(dispatch.begin(&queued, false, at(0)), vec![ticket(0)], "it leads anew");
+    assert_eq!(look(&mut dispatch, &queued, 0), vec![ticket(0)], "it leads anew");
 }
 
 #[test]
 fn ticket_out_of_sight_keeps_its_pause_while_more_wait() {
     let queued = vec![(ticket(0), 0), (ticket(1), 0)];
     let mut dispatch = dispatch();
-    assert_eq!(dispatch.begin(&queued, false, at(0)), vec![ticket(0), ticket(1)]);
+    assert_eq!(look(&mut dispatch, &queued, 0), vec![ticket(0), ticket(1)]);
     dispatch.ended(ticket(1), true, at(0), 0);
-    assert_eq!(dispatch.begin_first(&queued[..1], true, false, at(1)), vec![]);
+    dispatch.seen([&ticket(0)], true);
     assert!(!dispatch.is_due(&ticket(1), at(9)) && dispatch.is_due(&ticket(1), at(10)));
-    assert_eq!(dispatch.begin_first(&queued[..1], false, false, at(1)), vec![]);
+    dispatch.seen([&ticket(0)], false);
     assert!(dispatch.is_due(&ticket(1), at(2)), "it is gone, and what was known of it");
+}
+
+#[test]
+fn tickets_that_touch_one_record_go_one_after_the_other_and_in_order_at_each() {
+    let queued = vec![(ticket(0), 0), (ticket(1), 0), (ticket(2), 0), (ticket(3), 0)];
+    let touched: &[(u64, &[&str])] =
+        &[(0, &["a"]), (1, &["a", "b"]), (2, &["b"]), (3, &["c", "d"])];
+    let mut dispatch = dispatch();
+    let begins = |dispatch: &mut Dispatch| look_at_records(dispatch, &queued, touched, 10);
+    assert_eq!(begins(&mut dispatch), vec![ticket(0), ticket(3)], "the second waits for the first");
+    dispatch.ended(ticket(3), true, at(10), 0);
+    assert_eq!(begins(&mut dispatch), vec![], "the third is behind the second");
+    dispatch.ended(ticket(0), true, at(10), 0);
+    assert_eq!(begins(&mut dispatch), vec![ticket(1)]);
+}
+
+#[test]
+fn higher_priority_keeps_its_records_from_what_is_older() {
+    let queued = vec![(ticket(0), 0), (ticket(1), 1)];
+    let touched: &[(u64, &[&str])] = &[(0, &["a"]), (1, &["a"])];
+    assert_eq!(look_at_records(&mut dispatch(), &queued, touched, 10), vec![ticket(1)]);
+    let aged = look_at_records(&mut dispatch(), &queued, touched, 1_001);
+    assert_eq!(aged, vec![ticket(0)], "but not from what has aged");
 }
 
 #[test]
 fn paused_queue_begins_nothing() {
     let queued = vec![(ticket(0), 0)];
     let mut dispatch = dispatch();
-    assert_eq!(dispatch.begin(&queued, true, at(5)), vec![]);
-    assert_eq!(dispatch.begin(&queued, false, at(5)), vec![ticket(0)]);
+    assert_eq!(dispatch.begin(&queued, |_| BTreeSet::new(), true, at(5)), vec![]);
+    assert_eq!(look(&mut dispatch, &queued, 5), vec![ticket(0)]);
 }
 
 #[test]
@@ -100,7 +146,7 @@ fn what_is_not_urgent_is_tried_out_until_it_was_tried_often_or_waited_long() {
     let queued = vec![(ticket(0), 1)];
     let mut dispatch = dispatch();
     for (now_us, shadowed) in [(0, true), (100, true), (200, false)] {
-        assert_eq!(dispatch.begin(&queued, false, at(now_us)), vec![ticket(0)]);
+        assert_eq!(look(&mut dispatch, &queued, now_us), vec![ticket(0)]);
         assert_eq!(dispatch.is_shadowed(&ticket(0), 1, at(now_us)), shadowed, "at {now_us}");
         assert!(!dispatch.is_shadowed(&ticket(0), 2, at(now_us)), "it is urgent");
         dispatch.ended(ticket(0), true, at(now_us), 0);

@@ -87,6 +87,10 @@ pub enum Mutant {
     TicketAgeIgnored,
     /// Tickets go by their age alone.
     TicketPriorityIgnored,
+    /// Tickets that touch one record are under way together.
+    TicketsTogether,
+    /// Who waits for a record does not keep it from tickets behind it.
+    TicketPassedBy,
     /// Tickets are begun though the queue is paused.
     PauseIgnored,
     /// What is not urgent is tried out for ever, and never sent while somebody is in its way.
@@ -153,11 +157,13 @@ impl Mutant {
     ];
 
     /// Those of the durable queue.
-    pub const OF_TICKETS: [Mutant; 6] = [
+    pub const OF_TICKETS: [Mutant; 8] = [
         Mutant::TicketUnexpected,
         Mutant::TicketNotWokenUp,
         Mutant::TicketAgeIgnored,
         Mutant::TicketPriorityIgnored,
+        Mutant::TicketsTogether,
+        Mutant::TicketPassedBy,
         Mutant::PauseIgnored,
         Mutant::ShadowForEver,
     ];

@@ -16,6 +16,7 @@ use crate::{
 };
 use alloc::{
     borrow::ToOwned,
+    collections::BTreeSet,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -174,6 +175,12 @@ impl FromStr for Ticket {
 }
 
 impl Entry {
+    /// The records that it touches. What cannot be read is left out: its vote will say so.
+    pub fn records(&self) -> BTreeSet<Key> {
+        let deltas = self.deltas.iter().filter_map(|bytes| codec::decode::<Delta>(bytes).ok());
+        deltas.map(|delta| delta.key).collect()
+    }
+
     /// As a record.
     pub fn fields(&self) -> Fields {
         Fields::from([

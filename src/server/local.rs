@@ -166,9 +166,7 @@ impl Cluster {
         command: &mut Command,
         deadline: Instant,
     ) -> PeerReply {
-        let adds_work =
-            matches!(command, Command::Vote(_) | Command::Stage { .. } | Command::History(_));
-        if let Some((limit, max)) = self.shortage().filter(|_| adds_work) {
+        if let Some((limit, max)) = self.shortage().filter(|_| command.adds_work()) {
             return PeerReply::Full { limit: limit.to_owned(), max };
         }
         if let Command::Vote(vote) = command {

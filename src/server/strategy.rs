@@ -63,6 +63,11 @@ pub(crate) struct Course {
 }
 
 impl Wanted {
+    /// This one, whatever collections say.
+    pub(crate) fn of(strategy: Strategy) -> Wanted {
+        Wanted { strategy: Some(strategy), strict: false }
+    }
+
     /// What a request's fields say.
     pub(crate) fn parse(isolation: i32, strategy: i32) -> Result<Wanted, ApiError> {
         let bad = |what| Err(ApiError::BadFrame { what });

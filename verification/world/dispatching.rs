@@ -126,7 +126,9 @@ impl World {
         let dispatchers = &mut self.dispatching.dispatchers;
         let dispatch =
             dispatchers.entry((group, node)).or_insert_with(|| Dispatch::new(limits(), rules));
-        for ticket in dispatch.begin(&queued, false, now) {
+        dispatch.seen(waiting.keys(), false);
+        let records = |ticket: &Ticket| waiting[ticket].0.records();
+        for ticket in dispatch.begin(&queued, records, false, now) {
             let mut attempts = self.dispatching.attempts.values();
             if attempts.any(|attempt| attempt.ticket == ticket) {
                 self.probes.hit(Probe::TicketsOfTwo);

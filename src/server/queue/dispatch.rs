@@ -2,7 +2,7 @@
 
 use super::{
     ATTEMPT_MS, DUE_ENOUGH, FRESH_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAGES_MAX, PAUSED_ASKED_MS,
-    PAUSED_KNOWN_MS, WHOLE_LOOK_MS, shadow::Tried,
+    PAUSED_KNOWN_MS, PICK_AGAIN_MS, WHOLE_LOOK_MS, shadow::Tried,
 };
 use crate::{
     api::Gateway,
@@ -11,9 +11,10 @@ use crate::{
     outcome,
     peer::{Origin, PeerFound, PeerRead},
     status::ApiError,
+    strategy::{Course, Wanted},
     time,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::{
     task::{Id, JoinSet},
     time::Instant,
@@ -23,7 +24,9 @@ use vatic_core::{
     dispatch::{self, After, Dispatch, DispatchLimits, Now},
     group::Group,
     id::{GroupId, Timestamp},
+    key::Key,
     rules::Rules,
+    strategy::Strategy,
     ticket::{self, Entry, Resolved, Ticket},
 };
 use vatic_proto::v1::{self, outcome::State};
@@ -47,6 +50,8 @@ pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
             under_way: HashMap::new(),
             began: Instant::now(),
             looks: Instant::now(),
+            picks: None,
+            found: Found::default(),
             place: None,
             paused: (false, Instant::now()),
             oldest: String::new(),
@@ -68,6 +73,9 @@ struct Dispatcher {
     began: Instant,
     /// When it looks again.
     looks: Instant,
+    /// When it picks again from what the last look has found, since an attempt has ended.
+    picks: Option<Instant>,
+    found: Found,
     /// Where its tickets lie, by the ring of an epoch.
     place: Option<(u64, String)>,
     /// Whether the queue is paused, and until when that is known.
@@ -78,8 +86,19 @@ struct Dispatcher {
     looks_whole: Instant,
 }
 
-/// Tickets that may be begun, each with what it stands for and the version at which it was seen.
-type Due = BTreeMap<Ticket, (Entry, Timestamp)>;
+/// Tickets that a look has found due and that were not begun, with their priorities.
+#[derive(Default)]
+struct Found {
+    queued: Vec<(Ticket, u8)>,
+    due: BTreeMap<Ticket, Due>,
+}
+
+struct Due {
+    entry: Entry,
+    /// The version at which it was seen.
+    seen: Timestamp,
+    records: BTreeSet<Key>,
+}
 
 impl Dispatcher {
     async fn run(mut self) {
@@ -92,17 +111,25 @@ impl Dispatcher {
                         // A panic is told by the runtime; the ticket is tried again.
                         Err(error) => self.ended(error.id(), false),
                     }
+                    self.picks.get_or_insert_with(|| time::deadline_in(PICK_AGAIN_MS));
                     continue;
                 }
-                () = tokio::time::sleep_until(self.looks) => {}
+                () = tokio::time::sleep_until(self.picks.unwrap_or(self.looks)) => {}
             }
-            self.looks = time::deadline_in(LOOK_AGAIN_MS);
+            self.picks = None;
             let cluster = &self.gateway.cluster;
             let serves = self.handle.is_leader() && !cluster.set_aside.contains(self.id);
             if !serves || cluster.is_draining() {
+                self.looks = time::deadline_in(LOOK_AGAIN_MS);
+                self.found = Found::default();
                 self.dispatch.deposed();
                 continue;
             }
+            if Instant::now() < self.looks {
+                self.begin(self.paused.0);
+                continue;
+            }
+            self.looks = time::deadline_in(LOOK_AGAIN_MS);
             let Some(partition) = self.partition() else { continue };
             self.look(&partition).await;
         }
@@ -142,26 +169,36 @@ impl Dispatcher {
             return;
         }
         let now = self.now();
-        let (queued, mut due, more) = self.waiting(partition, now);
-        let paused = !queued.is_empty() && self.is_paused().await;
-        for ticket in self.dispatch.begin_first(&queued, more, paused, now) {
-            let (entry, seen) = due.remove(&ticket).expect("it is due");
+        let waits = self.waiting(partition, now);
+        let paused = waits && self.is_paused().await;
+        self.begin(paused);
+    }
+
+    /// Begins what the last look has found due, as far as there is room. What is resolved since
+    /// then loses its vote.
+    fn begin(&mut self, paused: bool) {
+        let (now, Found { queued, due }) = (self.now(), &mut self.found);
+        let records = |ticket: &Ticket| due[ticket].records.clone();
+        let begun = self.dispatch.begin(queued, records, paused, now);
+        for ticket in &begun {
+            let Due { entry, seen, .. } = due.remove(ticket).expect("it is due");
             let (gateway, named) = (self.gateway.clone(), ticket.clone());
-            let shadowed = self.dispatch.is_shadowed(&ticket, entry.priority, now);
-            let class = self.dispatch.class(&ticket, entry.priority, now.clock);
-            let attempt =
-                async move { gateway.attempt(&named, entry, seen, (class, shadowed)).await };
-            self.under_way.insert(self.attempts.spawn(attempt).id(), ticket);
+            let shadowed = self.dispatch.is_shadowed(ticket, entry.priority, now);
+            let class = self.dispatch.class(ticket, entry.priority, now.clock);
+            let way = Way { class, shadowed, in_turn: self.dispatch.takes_turns(ticket) };
+            let attempt = async move { gateway.attempt(&named, entry, seen, way).await };
+            self.under_way.insert(self.attempts.spawn(attempt).id(), ticket.clone());
             let counters = &self.gateway.cluster.ticket_counters;
             counters.begun.inc();
             counters.under_way.inc();
         }
+        queued.retain(|(ticket, _)| due.contains_key(ticket));
     }
 
-    /// The tickets that wait, as they are applied here, with their priorities; those of them that
-    /// are due, page after page until there are enough; and whether there are more. Most looks
-    /// begin at the oldest one that the last look saw: before it lies what is gone.
-    fn waiting(&mut self, partition: &str, now: Now) -> (Vec<(Ticket, u8)>, Due, bool) {
+    /// Finds the tickets that wait and are due, as they are applied here, page after page until
+    /// there are enough; whether any wait. Most looks begin at the oldest one that the last look
+    /// saw: before it lies what is gone.
+    fn waiting(&mut self, partition: &str, now: Now) -> bool {
         let mut range = ticket::queued_range(partition);
         if Instant::now() < self.looks_whole {
             range.from = self.oldest.clone();
@@ -171,28 +208,34 @@ impl Dispatcher {
         let by_priority = self.gateway.cluster.config.has(Mechanism::Priority);
         let view = self.handle.view();
         let group = Group::of_view(self.id, &view, Rules::default());
-        let (mut queued, mut due, mut oldest, mut more) = (Vec::new(), Due::new(), None, false);
+        let (mut waits, mut found, mut oldest, mut more) =
+            (Vec::new(), Found::default(), None, false);
         for _ in 0..PAGES_MAX {
-            let found = group.peek_range(&view, &range, LOOKED_MAX as usize).0;
-            for record in found.records {
+            let page = group.peek_range(&view, &range, LOOKED_MAX as usize).0;
+            for record in page.records {
                 oldest.get_or_insert_with(|| record.key.sort.clone());
                 let Some(entry) = record.fields.as_ref().and_then(Entry::read) else { continue };
                 let ticket = Ticket::at(&record.key);
-                queued.push((ticket.clone(), if by_priority { entry.priority } else { 0 }));
+                waits.push(ticket.clone());
                 if self.dispatch.is_due(&ticket, now) {
-                    due.insert(ticket, (entry, record.version));
+                    let priority = if by_priority { entry.priority } else { 0 };
+                    found.queued.push((ticket.clone(), priority));
+                    let (seen, records) = (record.version, entry.records());
+                    found.due.insert(ticket, Due { entry, seen, records });
                 }
             }
-            more = found.more;
-            match found.covered.to {
-                Some(next) if more && due.len() < DUE_ENOUGH => range.from = next,
+            more = page.more;
+            match page.covered.to {
+                Some(next) if more && found.due.len() < DUE_ENOUGH => range.from = next,
                 _ => break,
             }
         }
         // Whoever comes next is minted about now, and may be older than what waits already.
         let fresh = Ticket::new(String::new(), time::before_now(FRESH_MS), 0).queued_key().sort;
         self.oldest = oldest.map_or(fresh.clone(), |oldest: String| oldest.min(fresh));
-        (queued, due, more)
+        self.dispatch.seen(&waits, more);
+        self.found = found;
+        !waits.is_empty()
     }
 
     async fn is_paused(&mut self) -> bool {
@@ -205,18 +248,22 @@ impl Dispatcher {
     }
 }
 
+/// How a ticket is sent.
+#[derive(Clone, Copy)]
+struct Way {
+    /// In which it asks for its place and its turns.
+    class: u8,
+    /// It is tried out before.
+    shadowed: bool,
+    /// It takes its turns with its records.
+    in_turn: bool,
+}
+
 impl Gateway {
-    /// Has a ticket happen, or resolves it as one that cannot; one that is `shadowed` is tried out
-    /// before. It asks for a place in its class. Whether it is resolved.
-    async fn attempt(
-        &self,
-        ticket: &Ticket,
-        entry: Entry,
-        seen: Timestamp,
-        (class, shadowed): (u8, bool),
-    ) -> bool {
+    /// Has a ticket happen, or resolves it as one that cannot. Whether it is resolved.
+    async fn attempt(&self, ticket: &Ticket, entry: Entry, seen: Timestamp, way: Way) -> bool {
         let ends = time::deadline_in(ATTEMPT_MS);
-        let tried = match shadowed {
+        let tried = match way.shadowed {
             true => self.try_out(&entry.deltas, ends).await,
             false => Tried::Unknown,
         };
@@ -226,8 +273,10 @@ impl Gateway {
             Tried::Clean(staged) => Some(staged),
             Tried::Unknown => None,
         };
-        let Ok(place) = self.place_of(class, &entry.principal, ends).await else { return false };
-        let finished = self.resolve(ticket, &entry, seen, ends).await;
+        let Ok(place) = self.place_of(way.class, &entry.principal, ends).await else {
+            return false;
+        };
+        let finished = self.resolve(ticket, &entry, seen, way, ends).await;
         place.end(outcome::by_conflict(&finished));
         let outcome = match finished {
             Ok(outcome) => outcome,
@@ -262,16 +311,20 @@ impl Gateway {
         ticket: &Ticket,
         entry: &Entry,
         seen: Timestamp,
+        way: Way,
         ends: Instant,
     ) -> Result<v1::Outcome, ApiError> {
         let origin = Origin::of(&entry.principal, 0);
+        let strategy = if way.in_turn { Strategy::Lock } else { Strategy::Optimistic };
+        let mut course = Course::new(&self.cluster, Wanted::of(strategy), origin, way.class);
         let mut draft = self.draft(None)?;
+        course.touch(&mut draft, &ticket.queued_key(), ends).await?;
         draft.touch(&ticket.queued_key())?;
         let outcome = Resolved::Committed(draft.tid().expect("it touched a record"));
         for delta in ticket.resolving(seen, &entry.deltas, &outcome, Rules::default()) {
             draft.push(delta, None, None)?;
         }
-        outcome::finish(&self.cluster, draft, None, origin, ends).await
+        course.finish(draft, None, origin, ends).await
     }
 
     async fn give_up(

@@ -28,6 +28,8 @@ pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
 
 /// Between two looks of a leader at what waits.
 const LOOK_AGAIN_MS: u64 = 50;
+/// Between two picks from what the last look has found, where attempts end.
+const PICK_AGAIN_MS: u64 = 2;
 /// Between two looks at all of it, from its beginning.
 const WHOLE_LOOK_MS: u64 = 1_000;
 /// How old a ticket is that comes next at most, or it is found at the next look at all.
