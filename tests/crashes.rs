@@ -66,6 +66,7 @@ fn main() -> ExitCode {
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
             full::full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves,
+            full::full_log_refuses_new_work_alone_and_goes_on_deciding_and_forgetting,
             resolve::invalid_transaction_waits_for_whoever_decides_on_what_it_touches,
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,

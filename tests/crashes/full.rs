@@ -3,16 +3,20 @@
 //! The disk is full by failpoint, so that no test fills the machine that it runs on: whoever asks
 //! how much is free is told nothing, and flushes and new log segments fail for want of room.
 
-use tonic::Code;
+use tonic::{Code, Status};
 use vatic_proto::v1;
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
+use vatic_tests::endurance::SMALL;
 use vatic_tests::load::Load;
 use vatic_tests::scrape::Scrape;
-use vatic_tests::values::{core_key, int, key, number, put};
+use vatic_tests::values::{core_key, int, key, number, put, text};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{Stream, committed, refused};
 
 const CLIENTS: usize = 4;
+/// Many times what the spare segments hold.
+const FILLING_WRITES_MAX: usize = 1_000;
+const LARGE_BYTES: usize = 30 << 10;
 const FULL: [&str; 2] = ["store::disk_free=return", "log::disk_free=return"];
 
 async fn scrape(cluster: &Cluster, at: usize) -> Option<Scrape> {
@@ -55,7 +59,7 @@ async fn write(
     at: usize,
     sort: &str,
     groups: &[u32],
-) -> Result<v1::Outcome, tonic::Status> {
+) -> Result<v1::Outcome, Status> {
     let mut stream = Stream::begin(cluster.channel(at)).await;
     for group in groups {
         let partition = cluster.partition(*group, 0).await;
@@ -69,7 +73,7 @@ async fn is_refused(cluster: &Cluster, at: usize, sort: &str, groups: &[u32]) {
     is_without_room(write(cluster, at, sort, groups).await);
 }
 
-fn is_without_room(answer: Result<v1::Outcome, tonic::Status>) {
+fn is_without_room(answer: Result<v1::Outcome, Status>) {
     let error = refused(&answer.expect_err("there is no room"));
     assert_eq!((error.code, error.reason.as_str()), (Code::ResourceExhausted, "QUEUE_FULL"));
     assert_eq!(error.metadata["limit"], "disk_reserve_bytes", "{error:?}");
@@ -169,6 +173,51 @@ pub(crate) async fn full_disks_refuse_new_work_alone_lose_nothing_and_end_by_the
     assert!(balance.acknowledged >= 20, "{balance:?}");
     are_there(cluster, "before").await;
     cluster.wait_agreed().await;
+}
+
+/// The log alone finds no room, which it notices when it has used its spare segments up.
+pub(crate) async fn full_log_refuses_new_work_alone_and_goes_on_deciding_and_forgetting(
+    _: &Cluster,
+) {
+    // Small segments, of which no purge gives one back meanwhile, and nothing is carried forward.
+    let mut settings = SMALL.to_vec();
+    settings.push(("consensus_limits", "snapshot_every_entries", 1_000_000));
+    settings.push(("log_limits", "segments_target", 1_000));
+    // Long enough for a transaction that is given up to be told of.
+    settings.push(("limits", "stream_age_max_ms", 8_000));
+    settings.push(("limits", "forget_after_ms", 10_000));
+    let cluster = Cluster::start_with(&settings, "info").await;
+    let full = cluster.leader_by_rights(1).await;
+    committed(&write(&cluster, full, "before", &[1]).await.expect("there is room"));
+    cluster.arm(full, FULL[1]).await;
+    for nth in 0.. {
+        assert!(nth < FILLING_WRITES_MAX, "the log never gets full");
+        let _ = write_large(&cluster, full, nth).await;
+        let seen = until("a node shows its counts", SOON, || scrape(&cluster, full)).await;
+        if seen.is("vatic_log_full") == 1.0 {
+            break;
+        }
+    }
+    let before = proposed(&cluster, full, "forget").await;
+    one_full_node_refuses_and_decides(&cluster, full).await;
+    until("the full node has forgotten", SOON, || async {
+        (proposed(&cluster, full, "forget").await > before).then_some(())
+    })
+    .await;
+    has_room(&cluster, full, 0.0).await;
+    cluster.disarm(full, FULL[1]).await;
+    has_room(&cluster, full, 1.0).await;
+    committed(&write(&cluster, full, "after", &[1]).await.expect("there is room again"));
+    cluster.wait_agreed().await;
+}
+
+/// To a group of this node; it may be refused.
+async fn write_large(cluster: &Cluster, at: usize, nth: usize) -> Result<v1::Outcome, Status> {
+    let name = key("full", &cluster.partition(1, 0).await, &format!("large-{nth}"));
+    let mut stream = Stream::begin(cluster.channel(at)).await;
+    stream.write(put(&name, text("x".repeat(LARGE_BYTES)))).await;
+    stream.seal().await;
+    stream.outcome().await
 }
 
 async fn are_there(cluster: &Cluster, sort: &str) {
