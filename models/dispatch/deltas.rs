@@ -1,10 +1,11 @@
 //! What tickets do: each raises a counter of its own, and some touch records that others touch.
 
 use crate::dispatch::model::Desk;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vatic_core::{
     codec,
     delta::{Delta, Expect, Op},
+    dispatch::Touched,
     key::Key,
     ticket::{Entry, Ticket},
 };
@@ -27,6 +28,15 @@ impl Desk {
         let at = self.number(ticket);
         let deltas = self.deltas(at, self.scenario.tickets[at].doomed);
         Entry { deltas, priority: 0, principal: String::new() }.records()
+    }
+
+    /// What tickets touch, as if others of their records were of other groups.
+    pub(crate) fn touched<'t>(
+        &self,
+        tickets: impl Iterator<Item = &'t Ticket>,
+    ) -> BTreeMap<Ticket, Touched> {
+        let touched = |ticket: &Ticket| Touched { records: self.records(ticket), at_home: false };
+        tickets.map(|ticket| (ticket.clone(), touched(ticket))).collect()
     }
 }
 

@@ -23,7 +23,7 @@ use vatic_core::{
     codec,
     command::{Cause, Command, Decision, Reply, Standing, Vote, Why},
     delta::{Delta, Op},
-    dispatch::{After, Dispatch, DispatchLimits, Now, after_rollback},
+    dispatch::{After, Dispatch, DispatchLimits, Ended, Now, after_rollback},
     draft::Draft,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
@@ -241,7 +241,7 @@ impl Model for Desk {
                 let Trial { of, ticket, .. } = world.trials.remove(at);
                 world.nodes[of].held_back[ticket] += 1;
                 world.was_held_back[ticket] = true;
-                self.ended(&mut world, of, ticket, true);
+                self.ended(&mut world, of, ticket, Ended::NotSent);
             }
             Step::Apply(at) => self.apply(&mut world, at, true),
             Step::ApplyUnheard(at) => {
@@ -378,7 +378,8 @@ impl Desk {
         let (now, paused) = (self.now(world), world.nodes[at].paused);
         let dispatch = &mut world.nodes[at].dispatch;
         dispatch.seen(ranked.iter().map(|(ticket, _)| ticket), false);
-        let begun = dispatch.begin(&ranked, |ticket| self.records(ticket), paused, now);
+        let touched = self.touched(ranked.iter().map(|(ticket, _)| ticket));
+        let begun = dispatch.begin(&ranked, |ticket| &touched[ticket], paused, now);
         world.unpaused |= paused && !begun.is_empty();
         property::judge(self, world, at, &before, &ranked, &begun);
         for ticket in begun {
@@ -454,19 +455,19 @@ impl Desk {
                 return self.send(world, Some(node), flight.ticket, What::GiveUp, seen);
             }
         }
-        let again = after != After::Over;
-        self.ended(world, node, flight.ticket, again);
+        let how = if after == After::Over { Ended::Over } else { Ended::Met };
+        self.ended(world, node, flight.ticket, how);
     }
 
     fn unknown(&self, world: &mut World, flight: &Flight) {
         if let Some(node) = flight.of {
-            self.ended(world, node, flight.ticket, true);
+            self.ended(world, node, flight.ticket, Ended::Met);
         }
     }
 
-    fn ended(&self, world: &mut World, node: usize, at: usize, again: bool) {
+    fn ended(&self, world: &mut World, node: usize, at: usize, how: Ended) {
         let (now, ticket) = (self.now(world), self.tickets[at].clone());
-        world.nodes[node].dispatch.ended(ticket, again, now, 0);
+        world.nodes[node].dispatch.ended(ticket, how, now, 0);
     }
 
     /// What a node makes of the answer.

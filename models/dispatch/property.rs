@@ -4,7 +4,7 @@ use crate::dispatch::model::{Desk, World};
 use stateright::Property;
 use std::{cmp::Reverse, collections::BTreeSet};
 use vatic_core::{
-    dispatch::{Dispatch, DispatchLimits, Now},
+    dispatch::{Dispatch, DispatchLimits, Ended, Now},
     id::Timestamp,
     key::Key,
     ticket::{Resolved, Ticket},
@@ -161,9 +161,10 @@ fn is_due(desk: &Desk, world: &World) -> bool {
         let waited_for =
             if node.dispatch.has_room() { busy.iter().any(held) } else { !busy.is_empty() };
         let alone = std::slice::from_ref(waits);
-        let begun = dispatch.begin(alone, |ticket| desk.records(ticket), false, late);
+        let touched = desk.touched([&waits.0].into_iter());
+        let begun = dispatch.begin(alone, |ticket| &touched[ticket], false, late);
         let due = begun.len() == 1 || waited_for;
-        begun.into_iter().for_each(|ticket| dispatch.ended(ticket, false, late, 0));
+        begun.into_iter().for_each(|ticket| dispatch.ended(ticket, Ended::Over, late, 0));
         due
     })
 }

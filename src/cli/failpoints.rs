@@ -56,7 +56,7 @@ const POINTS: &[(&str, &str)] = &[
     ("consensus::append_durable", "they are durable here, Raft is not told"),
     ("consensus::apply", "an entry is committed and about to be applied"),
     ("consensus::apply_published", "it is applied, whoever proposed it is not told"),
-    ("consensus::snapshot_write", "a chunk of a received snapshot is about to be written"),
+    ("consensus::snapshot_write", "the file of a snapshot to be sent is about to be written"),
     ("consensus::snapshot_build", "a snapshot is due"),
     ("consensus::snapshot_install", "a received snapshot is whole, nothing of it installed"),
     ("consensus::snapshot_installed", "it is installed, Raft is not told"),

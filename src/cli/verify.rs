@@ -61,20 +61,35 @@ pub(crate) async fn cluster(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks until all groups agree, one of them diverges, or patience ends; answers the last look.
+/// Looks until all groups agree, it is known which replica differs, or patience ends; answers the
+/// look that tells the most.
 ///
-/// Replicas of a group that is written to are rarely at one index, so one look proves nothing.
+/// Replicas of a group that is written to are rarely at one index, so one look proves nothing. Which
+/// of them is wrong the cluster itself finds out, a little later than that they differ.
 pub(crate) async fn settled(client: &Client, patience: Duration) -> Result<Cluster, ClientError> {
     let end = Instant::now() + patience;
+    let mut differed = None;
     loop {
         let seen = client.cluster(true).await?;
-        let agreed = !seen.groups.is_empty() && seen.groups.iter().all(Group::agrees);
-        let diverged = seen.groups.iter().any(Group::diverges);
-        if agreed || diverged || Instant::now() >= end {
+        let known = is_known(&seen);
+        if seen.groups.iter().any(Group::diverges) {
+            differed = Some(seen);
+        } else if known || Instant::now() >= end {
+            // Who differed may have been mended since then: it did differ.
+            return Ok(differed.unwrap_or(seen));
+        }
+        if let Some(seen) = differed.take_if(|_| known || Instant::now() >= end) {
             return Ok(seen);
         }
         sleep(Duration::from_millis(LOOK_AGAIN_MS)).await;
     }
+}
+
+/// Whether looking again would tell nothing more: all groups agree, or a replica was set aside.
+fn is_known(seen: &Cluster) -> bool {
+    let agreed = !seen.groups.is_empty() && seen.groups.iter().all(Group::agrees);
+    let set_aside = |group: &Group| group.replicas.iter().any(|it| it.divergence.is_some());
+    agreed || seen.groups.iter().any(set_aside)
 }
 
 /// Nodes whose replicas could not be asked.
@@ -110,4 +125,49 @@ fn of_group(group: &Group) -> Json {
         "chain": digests(|replica| replica.chain_digest),
         "state": digests(|replica| replica.state_digest),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vatic_client::{Replica, Role};
+    use vatic_core::hash::Hash;
+
+    fn replica(node_id: u64, state: u8) -> Replica {
+        Replica {
+            node_id,
+            generation: 1,
+            role: Role::Follower,
+            reachable: true,
+            applied_index: 7,
+            chain_digest: Some(Hash([1; 32])),
+            state_digest: Some(Hash([state; 32])),
+            undecided: 0,
+            records: 0,
+            divergence: None,
+        }
+    }
+
+    fn cluster(replicas: Vec<Replica>) -> Cluster {
+        Cluster {
+            name: "test".to_owned(),
+            node_id: 1,
+            version: String::new(),
+            ring_epoch: 1,
+            ready: true,
+            members: Vec::new(),
+            groups: vec![Group { group: 1, leader: None, term: 1, replicas }],
+            ring: None,
+        }
+    }
+
+    #[test]
+    fn replicas_that_differ_are_looked_at_until_one_of_them_is_set_aside() {
+        assert!(is_known(&cluster(vec![replica(1, 5), replica(2, 5)])), "they agree");
+        let mut differ = cluster(vec![replica(1, 5), replica(2, 5), replica(3, 6)]);
+        assert!(differ.groups[0].diverges() && !is_known(&differ));
+        let divergence = Divergence { index: 4, what: "its state".to_owned() };
+        differ.groups[0].replicas[2].divergence = Some(divergence);
+        assert!(is_known(&differ));
+    }
 }

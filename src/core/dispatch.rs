@@ -8,22 +8,23 @@
 //! Order: what has waited past `aged_us` before all others, oldest first; else by priority, then by
 //! age. So nothing waits longer than `aged_us` and what was there before it, at half the places.
 //!
-//! Two tickets that touch one record would meet in their votes: of those the first goes, and who is
-//! behind it goes when it has ended. Whoever waits for a record keeps it from those behind, or one
-//! that needs two of them would never find both free. So what is begun is what ends soonest, as far
-//! as records tell, and order holds at each of them.
+//! A ticket of several groups would be met in the votes of all that touch its records: of those the
+//! first goes, and who is behind it goes when it has ended. Whoever waits for a record keeps it from
+//! those behind, while it is due, or one that needs two of them would never find both free. So what
+//! is begun is what ends soonest, as far as records tell, and order holds at each of them. (Two that
+//! merely expect one record would not meet, and are taken for such.)
 //!
 //! What has met others takes its turns with its records before it is sent again ([`crate::lane`]).
 //!
 //! What is not urgent is tried out before it is sent ([`crate::shadow`]), and tried again later
 //! where somebody is in its way; after so many tries, or once it has aged, it is sent all the same.
 //!
-//! What has aged takes half of the places before all others, and of the rest what they leave, but
-//! for an eighth of all: else tickets that cannot happen for long, since a group that they need has
+//! What has aged, and waits for no record, takes half of the places before all others, and of the
+//! rest what they leave, but for an eighth of all: else tickets that cannot happen for long, since a group that they need has
 //! no quorum, would keep all for themselves.
 //!
 //! Invariants: at most `running_max` under way at once; a ticket is not begun twice by one leader
-//! at the same time, nor two that touch one record; whoever is in the queue and not under way will
+//! at the same time, nor one of several groups beside another that touches its record; whoever is in the queue and not under way will
 //! be due, or waits for a record of one that is before it.
 
 use crate::{
@@ -102,10 +103,47 @@ pub enum After {
 pub struct Dispatch {
     limits: DispatchLimits,
     rules: Rules,
-    /// With the records that each of them touches.
-    running: BTreeMap<Ticket, BTreeSet<Key>>,
-    /// Those that were tried: how often, and when they are due again.
-    waits: BTreeMap<Ticket, (u32, u64)>,
+    running: BTreeMap<Ticket, Touched>,
+    /// Those that were tried.
+    waits: BTreeMap<Ticket, Wait>,
+}
+
+/// What is known of a ticket that was tried.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Wait {
+    tries: u32,
+    /// When it is due again.
+    again_us: u64,
+    /// An attempt was sent, and others were in its way.
+    met: bool,
+}
+
+/// What a ticket's transaction touches.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Touched {
+    /// Its records.
+    pub records: BTreeSet<Key>,
+    /// They are all of the ticket's own group: one command votes and decides, so that nobody meets
+    /// it there, though it may meet others.
+    pub at_home: bool,
+}
+
+impl Touched {
+    /// The records on which it is met.
+    fn held(&self) -> impl Iterator<Item = &Key> {
+        self.records.iter().filter(|_| !self.at_home)
+    }
+}
+
+/// How an attempt at a ticket ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ended {
+    /// The ticket is resolved, here or elsewhere.
+    Over,
+    /// It was sent, and others were in its way, or nobody knows.
+    Met,
+    /// It was not sent.
+    NotSent,
 }
 
 /// What a rollback of its attempt says of a ticket: over which record, and whether the same
@@ -139,51 +177,66 @@ impl Dispatch {
     }
 
     /// Begins what is due, as far as there is room: of what waits in the queue, with its priority.
-    /// `records` are those that a ticket touches.
-    pub fn begin(
+    pub fn begin<'q>(
         &mut self,
         queued: &[(Ticket, u8)],
-        records: impl Fn(&Ticket) -> BTreeSet<Key>,
+        touched: impl Fn(&Ticket) -> &'q Touched,
         paused: bool,
         now: Now,
     ) -> Vec<Ticket> {
         if paused && !broken!(self.rules, PauseIgnored) {
             return Vec::new();
         }
-        let mut held: BTreeSet<Key> = self.running.values().flatten().cloned().collect();
-        let mut begun = Vec::new();
-        for ticket in self.in_order(queued, now) {
-            if !self.has_room() {
+        let due = self.in_order(queued, now);
+        let aged = |ticket: &Ticket| self.is_aged(ticket, now.clock);
+        let (old, young): (Vec<&Ticket>, Vec<&Ticket>) =
+            due.into_iter().partition(|ticket| aged(ticket));
+        let places = self.limits.running_max;
+        let mut aged_running = self.running.keys().filter(|ticket| aged(ticket)).count();
+        let mut room = places.saturating_sub(self.running.len());
+        let mut held: BTreeSet<&Key> = self.running.values().flat_map(Touched::held).collect();
+        let (mut begun, mut later) = (Vec::new(), Vec::new());
+        for ticket in old {
+            let free = self.reserve(&mut held, touched(ticket));
+            if free && room > 0 && aged_running < places.div_ceil(2) {
+                (room, aged_running) = (room - 1, aged_running + 1);
+                begun.push(ticket);
+            } else if free {
+                later.push(ticket);
+            }
+        }
+        for ticket in young {
+            if room == 0 {
                 break;
             }
-            let records = records(&ticket);
-            let free = records.is_disjoint(&held) || broken!(self.rules, TicketsTogether);
-            if free || !broken!(self.rules, TicketPassedBy) {
-                held.extend(records.iter().cloned());
-            }
-            if free {
-                self.running.insert(ticket.clone(), records);
+            if self.reserve(&mut held, touched(ticket)) {
+                room -= 1;
                 begun.push(ticket);
             }
         }
+        let left = (places - places / 8).saturating_sub(aged_running);
+        begun.extend(later.into_iter().take(room.min(left)));
+        let begun: Vec<Ticket> = begun.into_iter().cloned().collect();
+        self.running.extend(begun.iter().map(|ticket| (ticket.clone(), touched(ticket).clone())));
         begun
     }
 
     /// What is due, whoever goes first at the front.
-    fn in_order(&self, queued: &[(Ticket, u8)], now: Now) -> Vec<Ticket> {
+    fn in_order<'q>(&self, queued: &'q [(Ticket, u8)], now: Now) -> Vec<&'q Ticket> {
         let mut due: Vec<&(Ticket, u8)> =
             queued.iter().filter(|(ticket, _)| self.is_due(ticket, now)).collect();
-        due.sort_by_cached_key(|(ticket, priority)| self.rank(ticket, *priority, now.clock));
-        let aged = |ticket: &Ticket| self.is_aged(ticket, now.clock);
-        let aged_running = self.running.keys().filter(|ticket| aged(ticket)).count();
-        let of_aged = self.limits.running_max.div_ceil(2).saturating_sub(aged_running);
-        let (old, young): (Vec<Ticket>, Vec<Ticket>) =
-            due.into_iter().map(|(ticket, _)| ticket.clone()).partition(|ticket| aged(ticket));
-        let (first, rest) = old.split_at(of_aged.min(old.len()));
-        let most = self.limits.running_max - self.limits.running_max / 8;
-        let left = most.saturating_sub(aged_running + first.len());
-        let rest = rest.iter().take(left).cloned();
-        first.iter().cloned().chain(young).chain(rest).collect()
+        due.sort_by_key(|(ticket, priority)| self.rank(ticket, *priority, now.clock));
+        due.into_iter().map(|(ticket, _)| ticket).collect()
+    }
+
+    /// Whether nobody has or keeps a record that a ticket touches; it keeps them from those behind.
+    fn reserve<'q>(&self, held: &mut BTreeSet<&'q Key>, touched: &'q Touched) -> bool {
+        let free = !touched.records.iter().any(|key| held.contains(key))
+            || broken!(self.rules, TicketsTogether);
+        if free || !broken!(self.rules, TicketPassedBy) {
+            held.extend(touched.held());
+        }
+        free
     }
 
     /// The class in which a ticket asks for a place: what has aged is behind nobody there either.
@@ -193,13 +246,13 @@ impl Dispatch {
 
     /// Whether a ticket is neither under way nor waits to be tried again.
     pub fn is_due(&self, ticket: &Ticket, now: Now) -> bool {
-        let waits = self.waits.get(ticket).is_some_and(|(_, again_us)| *again_us > now.us);
+        let waits = self.waits.get(ticket).is_some_and(|wait| wait.again_us > now.us);
         !waits && !self.running.contains_key(ticket)
     }
 
     /// Whether a ticket that was begun is tried out before it is sent.
     pub fn is_shadowed(&self, ticket: &Ticket, priority: u8, now: Now) -> bool {
-        let tries = self.waits.get(ticket).map_or(0, |(tries, _)| *tries);
+        let tries = self.waits.get(ticket).map_or(0, |wait| wait.tries);
         let spent = tries >= self.limits.shadow_tries_max || self.is_aged(ticket, now.clock);
         priority < self.limits.shadow_below && (!spent || broken!(self.rules, ShadowForEver))
     }
@@ -207,24 +260,25 @@ impl Dispatch {
     /// Whether a ticket that was begun takes its turns with its records first: others were in its
     /// way before.
     pub fn takes_turns(&self, ticket: &Ticket) -> bool {
-        self.waits.contains_key(ticket)
+        self.waits.get(ticket).is_some_and(|wait| wait.met)
     }
 
     /// An attempt has ended. `drawn` is chance: those that were in each other's way do not try
     /// again in step.
-    pub fn ended(&mut self, ticket: Ticket, again: bool, now: Now, drawn: u64) {
-        if !(again && broken!(self.rules, TicketNotWokenUp)) {
+    pub fn ended(&mut self, ticket: Ticket, how: Ended, now: Now, drawn: u64) {
+        if how == Ended::Over || !broken!(self.rules, TicketNotWokenUp) {
             self.running.remove(&ticket);
         }
-        if !again {
+        if how == Ended::Over {
             self.waits.remove(&ticket);
             return;
         }
-        let tries = self.waits.get(&ticket).map_or(0, |(tries, _)| *tries);
+        let (tries, met) = self.waits.get(&ticket).map_or((0, false), |it| (it.tries, it.met));
         let [first_us, longest_us] = self.limits.pause_us;
         let most_us = (first_us << tries.min(16)).clamp(first_us, longest_us.max(first_us));
-        let pause_us = first_us + drawn % (most_us - first_us + 1);
-        self.waits.insert(ticket, (tries + 1, now.us + pause_us));
+        let again_us = now.us + first_us + drawn % (most_us - first_us + 1);
+        let met = met || how == Ended::Met;
+        self.waits.insert(ticket, Wait { tries: tries + 1, again_us, met });
     }
 
     /// It leads no more: another one tries what is left. What is under way ends by itself.
@@ -233,16 +287,16 @@ impl Dispatch {
     }
 
     /// Who goes first: the smaller.
-    fn rank(
+    fn rank<'q>(
         &self,
-        ticket: &Ticket,
+        ticket: &'q Ticket,
         priority: u8,
         clock: Timestamp,
-    ) -> (Reverse<(bool, u8)>, Ticket) {
+    ) -> (Reverse<(bool, u8)>, &'q Ticket) {
         let aged = self.is_aged(ticket, clock) && !broken!(self.rules, TicketAgeIgnored);
         let priority = if broken!(self.rules, TicketPriorityIgnored) { 0 } else { priority };
         // Tickets are ordered as they were minted.
-        (Reverse((aged, if aged { 0 } else { priority })), ticket.clone())
+        (Reverse((aged, if aged { 0 } else { priority })), ticket)
     }
 
     fn is_aged(&self, ticket: &Ticket, clock: Timestamp) -> bool {

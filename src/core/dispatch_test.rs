@@ -1,13 +1,18 @@
 //! Tickets begin in order, one attempt each at a time, and are tried again.
 
 use crate::{
-    dispatch::{After, Dispatch, DispatchLimits, Now, after_rollback},
+    dispatch::{After, Dispatch, DispatchLimits, Ended, Now, Touched, after_rollback},
     id::Timestamp,
     key::Key,
     rules::Rules,
     ticket::Ticket,
 };
-use alloc::{borrow::ToOwned, collections::BTreeSet, vec, vec::Vec};
+use alloc::{
+    borrow::ToOwned,
+    collections::{BTreeMap, BTreeSet},
+    vec,
+    vec::Vec,
+};
 
 const LIMITS: DispatchLimits = DispatchLimits {
     running_max: 2,
@@ -32,7 +37,8 @@ fn dispatch() -> Dispatch {
 /// A look at all that waits, where no two touch one record.
 fn look(dispatch: &mut Dispatch, queued: &[(Ticket, u8)], now_us: u64) -> Vec<Ticket> {
     dispatch.seen(queued.iter().map(|(ticket, _)| ticket), false);
-    dispatch.begin(queued, |_| BTreeSet::new(), false, at(now_us))
+    let nothing = Touched::default();
+    dispatch.begin(queued, |_| &nothing, false, at(now_us))
 }
 
 /// The same where tickets touch records, by when they were minted.
@@ -42,11 +48,13 @@ fn look_at_records(
     touched: &[(u64, &[&str])],
     now_us: u64,
 ) -> Vec<Ticket> {
-    let records = |of: &Ticket| {
-        let (_, names) = touched.iter().find(|(mint, _)| ticket(*mint) == *of).expect("it is told");
-        names.iter().map(|name| Key::new("c", name, "").expect("a plain key")).collect()
+    let of = |(mint, names): &(u64, &[&str])| {
+        let key = |name: &&str| Key::new("c", name, "").expect("a plain key");
+        let touched = Touched { records: names.iter().map(key).collect(), at_home: false };
+        (ticket(*mint), touched)
     };
-    dispatch.begin(queued, records, false, at(now_us))
+    let touched: BTreeMap<Ticket, Touched> = touched.iter().map(of).collect();
+    dispatch.begin(queued, |ticket| &touched[ticket], false, at(now_us))
 }
 
 #[test]
@@ -63,7 +71,7 @@ fn aged_tickets_that_never_end_leave_places_to_those_that_can() {
     let mut dispatch = dispatch();
     assert_eq!(look(&mut dispatch, &queued, 2_000), vec![ticket(0), ticket(1)]);
     queued.push((ticket(2_001), 0));
-    dispatch.ended(ticket(1), true, at(2_010), 0);
+    dispatch.ended(ticket(1), Ended::Met, at(2_010), 0);
     assert_eq!(look(&mut dispatch, &queued, 2_010), vec![ticket(2_001)]);
     assert_eq!(dispatch.class(&ticket(0), 3, Timestamp(2_010)), u8::MAX);
     assert_eq!(dispatch.class(&ticket(2_001), 3, Timestamp(2_010)), 3);
@@ -76,7 +84,7 @@ fn no_more_are_under_way_than_may_be_and_none_twice() {
     assert_eq!(look(&mut dispatch, &queued, 10), vec![ticket(0), ticket(1)]);
     assert!(!dispatch.has_room());
     assert_eq!(look(&mut dispatch, &queued, 10), vec![]);
-    dispatch.ended(ticket(1), false, at(11), 0);
+    dispatch.ended(ticket(1), Ended::Over, at(11), 0);
     assert_eq!(look(&mut dispatch, &queued[2..], 11), vec![ticket(2)]);
 }
 
@@ -89,7 +97,7 @@ fn ticket_that_conflicts_is_tried_again_after_ever_longer_pauses() {
     for most_us in [10, 20, 40, 40] {
         assert_eq!(look(&mut dispatch, &queued, now_us), vec![ticket(0)]);
         // The longest that can be drawn.
-        dispatch.ended(ticket(0), true, at(now_us), most_us - 10);
+        dispatch.ended(ticket(0), Ended::Met, at(now_us), most_us - 10);
         assert_eq!(look(&mut dispatch, &queued, now_us + most_us - 1), vec![]);
         now_us += most_us;
     }
@@ -103,7 +111,7 @@ fn ticket_out_of_sight_keeps_its_pause_while_more_wait() {
     let queued = vec![(ticket(0), 0), (ticket(1), 0)];
     let mut dispatch = dispatch();
     assert_eq!(look(&mut dispatch, &queued, 0), vec![ticket(0), ticket(1)]);
-    dispatch.ended(ticket(1), true, at(0), 0);
+    dispatch.ended(ticket(1), Ended::Met, at(0), 0);
     dispatch.seen([&ticket(0)], true);
     assert!(!dispatch.is_due(&ticket(1), at(9)) && dispatch.is_due(&ticket(1), at(10)));
     dispatch.seen([&ticket(0)], false);
@@ -118,10 +126,44 @@ fn tickets_that_touch_one_record_go_one_after_the_other_and_in_order_at_each() {
     let mut dispatch = dispatch();
     let begins = |dispatch: &mut Dispatch| look_at_records(dispatch, &queued, touched, 10);
     assert_eq!(begins(&mut dispatch), vec![ticket(0), ticket(3)], "the second waits for the first");
-    dispatch.ended(ticket(3), true, at(10), 0);
+    dispatch.ended(ticket(3), Ended::Met, at(10), 0);
     assert_eq!(begins(&mut dispatch), vec![], "the third is behind the second");
-    dispatch.ended(ticket(0), true, at(10), 0);
+    dispatch.ended(ticket(0), Ended::Met, at(10), 0);
     assert_eq!(begins(&mut dispatch), vec![ticket(1)]);
+}
+
+#[test]
+fn what_one_command_decides_keeps_nothing_and_waits_for_what_several_do() {
+    let queued = vec![(ticket(0), 0), (ticket(1), 0), (ticket(2), 0)];
+    let records = BTreeSet::from([Key::new("c", "a", "").expect("a plain key")]);
+    let [home, wide] = [true, false].map(|at_home| Touched { records: records.clone(), at_home });
+    let mut dispatch = dispatch();
+    let begun = dispatch.begin(&queued[..2], |_| &home, false, at(10));
+    assert_eq!(begun, vec![ticket(0), ticket(1)], "they do not meet");
+    dispatch.ended(ticket(0), Ended::Over, at(10), 0);
+    let touched = |of: &Ticket| if *of == ticket(2) { &wide } else { &home };
+    assert_eq!(dispatch.begin(&queued[2..], touched, false, at(10)), vec![ticket(2)]);
+    dispatch.ended(ticket(1), Ended::Over, at(10), 0);
+    assert_eq!(dispatch.begin(&queued[..1], touched, false, at(10)), vec![], "it would meet it");
+}
+
+#[test]
+fn aged_tickets_that_wait_for_a_record_take_no_place_from_aged_ones_that_do_not() {
+    let queued = vec![(ticket(0), 0), (ticket(1), 0), (ticket(2), 0), (ticket(3), 0)];
+    let touched: &[(u64, &[&str])] = &[(0, &["a"]), (1, &["a"]), (2, &["a"]), (3, &["b"])];
+    let mut dispatch = Dispatch::new(DispatchLimits { running_max: 4, ..LIMITS }, Rules::default());
+    let begun = look_at_records(&mut dispatch, &queued, touched, 2_000);
+    assert_eq!(begun, vec![ticket(0), ticket(3)]);
+}
+
+#[test]
+fn what_was_not_sent_takes_no_turns() {
+    let mut dispatch = dispatch();
+    look(&mut dispatch, &[(ticket(0), 0)], 0);
+    dispatch.ended(ticket(0), Ended::NotSent, at(0), 0);
+    assert!(!dispatch.takes_turns(&ticket(0)));
+    dispatch.ended(ticket(0), Ended::Met, at(0), 0);
+    assert!(dispatch.takes_turns(&ticket(0)));
 }
 
 #[test]
@@ -137,7 +179,7 @@ fn higher_priority_keeps_its_records_from_what_is_older() {
 fn paused_queue_begins_nothing() {
     let queued = vec![(ticket(0), 0)];
     let mut dispatch = dispatch();
-    assert_eq!(dispatch.begin(&queued, |_| BTreeSet::new(), true, at(5)), vec![]);
+    assert_eq!(dispatch.begin(&queued, |_| unreachable!("nobody asks"), true, at(5)), vec![]);
     assert_eq!(look(&mut dispatch, &queued, 5), vec![ticket(0)]);
 }
 
@@ -149,7 +191,7 @@ fn what_is_not_urgent_is_tried_out_until_it_was_tried_often_or_waited_long() {
         assert_eq!(look(&mut dispatch, &queued, now_us), vec![ticket(0)]);
         assert_eq!(dispatch.is_shadowed(&ticket(0), 1, at(now_us)), shadowed, "at {now_us}");
         assert!(!dispatch.is_shadowed(&ticket(0), 2, at(now_us)), "it is urgent");
-        dispatch.ended(ticket(0), true, at(now_us), 0);
+        dispatch.ended(ticket(0), Ended::Met, at(now_us), 0);
     }
     assert!(dispatch.is_shadowed(&ticket(5), 1, at(1_005)));
     assert!(!dispatch.is_shadowed(&ticket(5), 1, at(1_006)), "it has aged");

@@ -96,6 +96,11 @@ pub fn resolved_range(partition: &str) -> KeyRange {
     range(RESOLVED, partition)
 }
 
+/// Whether a record is one of the queue's own.
+pub fn is_own(key: &Key) -> bool {
+    [QUEUED, RESOLVED].contains(&key.collection.as_str())
+}
+
 fn range(collection: &str, partition: &str) -> KeyRange {
     let (collection, partition) = (collection.to_owned(), partition.to_owned());
     KeyRange { collection, partition, from: String::new(), to: None }

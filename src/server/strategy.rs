@@ -23,6 +23,7 @@ use vatic_core::{
     lane::{Turn, Urgency},
     read::Record,
     strategy::{Basis, Strategy},
+    ticket,
 };
 use vatic_proto::v1;
 
@@ -185,7 +186,11 @@ impl Course {
         let staged = stager.as_ref().is_some_and(Stager::holds_some);
         let written = draft.written();
         let finished = outcome::finish(&self.cluster, draft, stager, origin, ends).await;
-        self.voted(written, staged);
+        // Where nobody answered there may have been no vote: turns are given back, which does no
+        // harm to those that have ended.
+        if finished.is_ok() {
+            self.voted(written, staged);
+        }
         finished
     }
 
@@ -219,7 +224,9 @@ impl Course {
             draft.again(time::now(), rand::random());
             attempts += 1;
         };
-        self.voted(draft.written(), false);
+        if finished.is_ok() {
+            self.voted(draft.written(), false);
+        }
         finished
     }
 
@@ -259,7 +266,9 @@ impl Course {
         let waits = self.turn_ends(ends);
         // Those of reads came in any order.
         let ordered = self.turns.is_empty();
-        for (group, key) in draft.written() {
+        // A ticket's own records are nobody's but its leader's.
+        let written = draft.written().into_iter().filter(|(_, key)| !ticket::is_own(key));
+        for (group, key) in written {
             if Instant::now() < waits {
                 let own = if ordered { waits } else { self.next_turn_ends(waits) };
                 self.turn(group, &key, own).await;

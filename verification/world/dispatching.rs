@@ -14,8 +14,9 @@ use crate::{probe::Probe, rng::Rng, swarm::Swarm};
 use std::collections::BTreeMap;
 use vatic_core::{
     delta::Op,
-    dispatch::{Dispatch, DispatchLimits, Now},
+    dispatch::{Dispatch, DispatchLimits, Ended, Now, Touched},
     id::{GroupId, Tid, Timestamp},
+    key::Key,
     limits::Limits,
     ticket::{self, Entry, Resolved, Ticket},
 };
@@ -127,8 +128,16 @@ impl World {
         let dispatch =
             dispatchers.entry((group, node)).or_insert_with(|| Dispatch::new(limits(), rules));
         dispatch.seen(waiting.keys(), false);
-        let records = |ticket: &Ticket| waiting[ticket].0.records();
-        for ticket in dispatch.begin(&queued, records, false, now) {
+        let ring = &self.ring;
+        let own = self.groups[group].id;
+        let at_home = |key: &Key| ring.group_of(&key.partition) == Some(own);
+        let touched = |(ticket, (entry, _)): (&Ticket, &(Entry, Timestamp))| {
+            let records = entry.records();
+            let at_home = records.iter().all(at_home);
+            (ticket.clone(), Touched { records, at_home })
+        };
+        let touched: BTreeMap<Ticket, Touched> = waiting.iter().map(touched).collect();
+        for ticket in dispatch.begin(&queued, |ticket| &touched[ticket], false, now) {
             let mut attempts = self.dispatching.attempts.values();
             if attempts.any(|attempt| attempt.ticket == ticket) {
                 self.probes.hit(Probe::TicketsOfTwo);
@@ -162,7 +171,7 @@ impl World {
         let now = Now { clock: self.clock(node), us: self.now };
         let drawn = self.dispatching.rng.next();
         if let Some(dispatch) = self.dispatching.dispatchers.get_mut(&(group, node)) {
-            dispatch.ended(ticket, true, now, drawn);
+            dispatch.ended(ticket, Ended::Met, now, drawn);
         }
         true
     }

@@ -1,8 +1,8 @@
 //! What a leader does about the tickets of its group: looks, picks, and has them happen.
 
 use super::{
-    ATTEMPT_MS, DUE_ENOUGH, FRESH_MS, LOOK_AGAIN_MS, LOOKED_MAX, PAGES_MAX, PAUSED_ASKED_MS,
-    PAUSED_KNOWN_MS, PICK_AGAIN_MS, WHOLE_LOOK_MS, shadow::Tried,
+    ATTEMPT_MS, DUE_ENOUGH, FRESH_MS, LOOK_AGAIN_MS, LOOK_SHARE, LOOKED_MAX, PAGES_MAX,
+    PAUSED_ASKED_MS, PAUSED_KNOWN_MS, PICK_AGAIN_MS, WHOLE_LOOK_MS, shadow::Tried,
 };
 use crate::{
     api::Gateway,
@@ -21,7 +21,7 @@ use tokio::{
 };
 use vatic_consensus::GroupHandle;
 use vatic_core::{
-    dispatch::{self, After, Dispatch, DispatchLimits, Now},
+    dispatch::{self, After, Dispatch, DispatchLimits, Ended, Now, Touched},
     group::Group,
     id::{GroupId, Timestamp},
     key::Key,
@@ -66,12 +66,12 @@ struct Dispatcher {
     id: GroupId,
     handle: GroupHandle,
     dispatch: Dispatch,
-    /// Whether each came to its end.
-    attempts: JoinSet<bool>,
+    /// How each ended.
+    attempts: JoinSet<Ended>,
     /// Whose they are.
     under_way: HashMap<Id, Ticket>,
     began: Instant,
-    /// When it looks again.
+    /// When it looks again; what was found before then is picked from.
     looks: Instant,
     /// When it picks again from what the last look has found, since an attempt has ended.
     picks: Option<Instant>,
@@ -97,7 +97,7 @@ struct Due {
     entry: Entry,
     /// The version at which it was seen.
     seen: Timestamp,
-    records: BTreeSet<Key>,
+    touched: Touched,
 }
 
 impl Dispatcher {
@@ -107,14 +107,16 @@ impl Dispatcher {
                 biased;
                 Some(ended) = self.attempts.join_next_with_id() => {
                     match ended {
-                        Ok((id, over)) => self.ended(id, over),
+                        Ok((id, how)) => self.ended(id, how),
                         // A panic is told by the runtime; the ticket is tried again.
-                        Err(error) => self.ended(error.id(), false),
+                        Err(error) => self.ended(error.id(), Ended::Met),
                     }
                     self.picks.get_or_insert_with(|| time::deadline_in(PICK_AGAIN_MS));
                     continue;
                 }
-                () = tokio::time::sleep_until(self.picks.unwrap_or(self.looks)) => {}
+                // Without room there is nothing to pick before an attempt ends.
+                () = tokio::time::sleep_until(self.picks.unwrap_or(self.looks)),
+                    if self.dispatch.has_room() => {}
             }
             self.picks = None;
             let cluster = &self.gateway.cluster;
@@ -126,7 +128,8 @@ impl Dispatcher {
                 continue;
             }
             if Instant::now() < self.looks {
-                self.begin(self.paused.0);
+                let paused = self.is_paused().await;
+                self.begin(paused);
                 continue;
             }
             self.looks = time::deadline_in(LOOK_AGAIN_MS);
@@ -148,28 +151,28 @@ impl Dispatcher {
         Now { clock: time::now(), us: self.began.elapsed().as_micros() as u64 }
     }
 
-    fn ended(&mut self, id: Id, over: bool) {
+    fn ended(&mut self, id: Id, how: Ended) {
         let Some(ticket) = self.under_way.remove(&id) else { return };
         let counters = &self.gateway.cluster.ticket_counters;
         counters.under_way.dec();
-        if !over {
+        if how != Ended::Over {
             counters.again.inc();
         }
         let now = self.now();
-        self.dispatch.ended(ticket, !over, now, rand::random());
+        self.dispatch.ended(ticket, how, now, rand::random());
     }
 
     /// Begins what is due, as far as there is room.
     async fn look(&mut self, partition: &str) {
-        if !self.dispatch.has_room() {
-            return;
-        }
         // A pause that is known of spares the look.
         if self.paused.0 && self.is_paused().await {
+            self.found = Found::default();
             return;
         }
-        let now = self.now();
+        let (now, began) = (self.now(), Instant::now());
         let waits = self.waiting(partition, now);
+        let rests = Instant::now() + LOOK_SHARE * began.elapsed();
+        self.looks = self.looks.max(rests.min(time::deadline_in(WHOLE_LOOK_MS)));
         let paused = waits && self.is_paused().await;
         self.begin(paused);
     }
@@ -178,8 +181,7 @@ impl Dispatcher {
     /// then loses its vote.
     fn begin(&mut self, paused: bool) {
         let (now, Found { queued, due }) = (self.now(), &mut self.found);
-        let records = |ticket: &Ticket| due[ticket].records.clone();
-        let begun = self.dispatch.begin(queued, records, paused, now);
+        let begun = self.dispatch.begin(queued, |ticket| &due[ticket].touched, paused, now);
         for ticket in &begun {
             let Due { entry, seen, .. } = due.remove(ticket).expect("it is due");
             let (gateway, named) = (self.gateway.clone(), ticket.clone());
@@ -210,6 +212,8 @@ impl Dispatcher {
         let group = Group::of_view(self.id, &view, Rules::default());
         let (mut waits, mut found, mut oldest, mut more) =
             (Vec::new(), Found::default(), None, false);
+        // Of those that are due, how many could be under way together.
+        let (mut apart, mut held) = (0, BTreeSet::new());
         for _ in 0..PAGES_MAX {
             let page = group.peek_range(&view, &range, LOOKED_MAX as usize).0;
             for record in page.records {
@@ -220,13 +224,17 @@ impl Dispatcher {
                 if self.dispatch.is_due(&ticket, now) {
                     let priority = if by_priority { entry.priority } else { 0 };
                     found.queued.push((ticket.clone(), priority));
-                    let (seen, records) = (record.version, entry.records());
-                    found.due.insert(ticket, Due { entry, seen, records });
+                    let (seen, touched) = (record.version, self.gateway.touched(self.id, &entry));
+                    apart += usize::from(touched.records.is_disjoint(&held));
+                    if !touched.at_home {
+                        held.extend(touched.records.iter().cloned());
+                    }
+                    found.due.insert(ticket, Due { entry, seen, touched });
                 }
             }
             more = page.more;
             match page.covered.to {
-                Some(next) if more && found.due.len() < DUE_ENOUGH => range.from = next,
+                Some(next) if more && apart < DUE_ENOUGH => range.from = next,
                 _ => break,
             }
         }
@@ -260,8 +268,8 @@ struct Way {
 }
 
 impl Gateway {
-    /// Has a ticket happen, or resolves it as one that cannot. Whether it is resolved.
-    async fn attempt(&self, ticket: &Ticket, entry: Entry, seen: Timestamp, way: Way) -> bool {
+    /// Has a ticket happen, or resolves it as one that cannot. How that ends.
+    async fn attempt(&self, ticket: &Ticket, entry: Entry, seen: Timestamp, way: Way) -> Ended {
         let ends = time::deadline_in(ATTEMPT_MS);
         let tried = match way.shadowed {
             true => self.try_out(&entry.deltas, ends).await,
@@ -269,12 +277,12 @@ impl Gateway {
         };
         // Kept until it has ended.
         let _staged = match tried {
-            Tried::HeldBack => return false,
+            Tried::HeldBack => return Ended::NotSent,
             Tried::Clean(staged) => Some(staged),
             Tried::Unknown => None,
         };
         let Ok(place) = self.place_of(way.class, &entry.principal, ends).await else {
-            return false;
+            return Ended::NotSent;
         };
         let finished = self.resolve(ticket, &entry, seen, way, ends).await;
         place.end(outcome::by_conflict(&finished));
@@ -287,21 +295,21 @@ impl Gateway {
                 | ApiError::BadFrame { .. }
                 | ApiError::Limit { .. }),
             ) => return self.give_up(ticket, seen, error.said(), ends).await,
-            Err(_) => return false,
+            Err(_) => return Ended::Met,
         };
         let state = outcome.state();
         let (State::RolledBack, Some(rollback)) = (state, outcome.rollback) else {
             let committed = state == State::Committed;
             self.cluster.ticket_counters.committed.inc_by(committed.into());
-            return committed;
+            return if committed { Ended::Over } else { Ended::Met };
         };
         let at = rollback.key.and_then(|key| convert::key(Some(key)).ok());
         match dispatch::after_rollback(ticket, at.as_ref(), rollback.retryable) {
             After::Over => {
                 self.cluster.ticket_counters.elsewhere.inc();
-                true
+                Ended::Over
             }
-            After::Again => false,
+            After::Again => Ended::Met,
             After::GiveUp => self.give_up(ticket, seen, rollback.message, ends).await,
         }
     }
@@ -333,14 +341,22 @@ impl Gateway {
         seen: Timestamp,
         message: String,
         ends: Instant,
-    ) -> bool {
+    ) -> Ended {
         let outcome = Resolved::RolledBack(message);
         let deltas = ticket.resolving(seen, &[], &outcome, Rules::default());
         let ended = self.transact(deltas, Origin::default(), ends).await;
         // Resolved elsewhere meanwhile, or not yet: the next look tells.
         let resolved = ended.is_ok_and(|outcome| outcome.state() == State::Committed);
         self.cluster.ticket_counters.given_up.inc_by(resolved.into());
-        resolved
+        if resolved { Ended::Over } else { Ended::Met }
+    }
+
+    /// What a group's ticket touches.
+    fn touched(&self, own: GroupId, entry: &Entry) -> Touched {
+        let records = entry.records();
+        let at_home = |key: &Key| self.group_of(&key.partition).is_ok_and(|group| group == own);
+        let at_home = records.iter().all(at_home);
+        Touched { records, at_home }
     }
 
     /// Encoded deltas as one transaction.

@@ -28,6 +28,9 @@ pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
 
 /// Between two looks of a leader at what waits.
 const LOOK_AGAIN_MS: u64 = 50;
+/// After a look it rests so many times as long as that took, but `WHOLE_LOOK_MS` at most: looks at
+/// a long queue shall leave time for what they begin.
+const LOOK_SHARE: u32 = 10;
 /// Between two picks from what the last look has found, where attempts end.
 const PICK_AGAIN_MS: u64 = 2;
 /// Between two looks at all of it, from its beginning.
@@ -37,7 +40,7 @@ const FRESH_MS: u64 = 10_000;
 /// Of what waits, the oldest so many are looked at; they go in order of priority. Large ones make
 /// it fewer: a page of records has at most 4 MiB, and one more.
 const LOOKED_MAX: u64 = 1_000;
-/// Where fewer than so many of a page are due, the next one is looked at,
+/// Where fewer than so many are due that could be under way together, the next page is looked at,
 const DUE_ENOUGH: usize = 32;
 /// and at most so many.
 const PAGES_MAX: usize = 8;
