@@ -171,7 +171,8 @@ fn is_due(desk: &Desk, world: &World) -> bool {
 
 /// Holds what was begun against the rule, said once more and otherwise: of what was due, the oldest
 /// of those that waited too long; else the one with the highest priority, and of those the oldest;
-/// but for those that touch a record of one that is under way, or goes before them and is not begun.
+/// but for those that touch a record of one that is under way, or that goes before them and is not
+/// begun.
 pub(crate) fn judge(
     desk: &Desk,
     world: &mut World,

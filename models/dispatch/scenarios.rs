@@ -133,7 +133,7 @@ fn shadow() -> Scenario {
         faults: 1,
         ends: 3,
         witnesses: vec![property::HELD_BACK, property::EMPTY],
-        unique_states: Some(11_612),
+        unique_states: Some(11_618),
         ..Scenario::default()
     }
 }

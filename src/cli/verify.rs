@@ -64,8 +64,8 @@ pub(crate) async fn cluster(settings: &Settings) -> anyhow::Result<()> {
 /// Looks until all groups agree, it is known which replica differs, or patience ends; answers the
 /// look that tells the most.
 ///
-/// Replicas of a group that is written to are rarely at one index, so one look proves nothing. Which
-/// of them is wrong the cluster itself finds out, a little later than that they differ.
+/// Replicas of a group that is written to are rarely at one index, so one look proves nothing.
+/// Which of them is wrong the cluster itself finds out, a little later than that they differ.
 pub(crate) async fn settled(client: &Client, patience: Duration) -> Result<Cluster, ClientError> {
     let end = Instant::now() + patience;
     let mut differed = None;

@@ -9,10 +9,10 @@
 //! age. So nothing waits longer than `aged_us` and what was there before it, at half the places.
 //!
 //! A ticket of several groups would be met in the votes of all that touch its records: of those the
-//! first goes, and who is behind it goes when it has ended. Whoever waits for a record keeps it from
-//! those behind, while it is due, or one that needs two of them would never find both free. So what
-//! is begun is what ends soonest, as far as records tell, and order holds at each of them. (Two that
-//! merely expect one record would not meet, and are taken for such.)
+//! first goes, and who is behind it goes when it has ended. Whoever waits for a record keeps it
+//! from those behind, while it is due, or one that needs two of them would never find both free. So
+//! what is begun is what ends soonest, as far as records tell, and order holds at each of them.
+//! (Two that merely expect one record would not meet, and are taken for such.)
 //!
 //! What has met others takes its turns with its records before it is sent again ([`crate::lane`]).
 //!
@@ -20,12 +20,12 @@
 //! where somebody is in its way; after so many tries, or once it has aged, it is sent all the same.
 //!
 //! What has aged, and waits for no record, takes half of the places before all others, and of the
-//! rest what they leave, but for an eighth of all: else tickets that cannot happen for long, since a group that they need has
-//! no quorum, would keep all for themselves.
+//! rest what they leave, but for an eighth of all: else tickets that cannot happen for long, since
+//! a group that they need has no quorum, would keep all for themselves.
 //!
 //! Invariants: at most `running_max` under way at once; a ticket is not begun twice by one leader
-//! at the same time, nor one of several groups beside another that touches its record; whoever is in the queue and not under way will
-//! be due, or waits for a record of one that is before it.
+//! at the same time, nor one of several groups beside another that touches its record; whoever is
+//! in the queue and not under way will be due, or waits for a record of one that is before it.
 
 use crate::{
     id::Timestamp,

@@ -29,12 +29,17 @@ impl World {
             return Vec::new();
         }
         draft.rest_on(Basis::Rebase);
-        let (moved, held) = std::mem::take(&mut seen.records)
-            .into_iter()
-            .partition(|record| operations_on(&record.key, deltas).iter().any(Op::writes));
-        seen.records = held;
-        moved
+        taken_over(deltas, seen)
     }
+}
+
+/// Takes what was read of records that these deltas write out of what must hold.
+pub(super) fn taken_over(deltas: &[Vec<u8>], seen: &mut Observed) -> Vec<Record> {
+    let (moved, held) = std::mem::take(&mut seen.records)
+        .into_iter()
+        .partition(|record| operations_on(&record.key, deltas).iter().any(Op::writes));
+    seen.records = held;
+    moved
 }
 
 /// What a transaction does to a record.

@@ -4,7 +4,7 @@
 //! happened and a crash costs nothing; from then on its effect is in doubt until somebody is told.
 
 use super::{
-    World,
+    World, moving,
     operation::{Flow, Operation, Task},
     workload::{Plan, Step},
 };
@@ -28,6 +28,7 @@ use vatic_core::{
     limits::Limits,
     read::{Blocked, Record},
     receipt::Receipt,
+    strategy::Basis,
 };
 
 pub(super) struct Transaction {
@@ -319,6 +320,10 @@ impl World {
         self.record_attempt(operation, &sealed, None);
         let attempt = self.history.attempts.get_mut(&sealed.digest).expect("just recorded");
         attempt.deltas.push(extra);
+        if sealed.body.basis == Basis::Rebase {
+            // What this one alone writes is moved over as well.
+            attempt.moved.extend(moving::taken_over(&attempt.deltas, &mut attempt.seen));
+        }
         let home = self.group_at(sealed.body.tid.home);
         let to = self.believed_leader(home);
         let message = Message::Start { operation: None, sealed: Rc::new(sealed) };
