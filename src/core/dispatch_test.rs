@@ -134,7 +134,7 @@ fn tickets_that_touch_one_record_go_one_after_the_other_and_in_order_at_each() {
 
 #[test]
 fn what_one_command_decides_keeps_nothing_and_waits_for_what_several_do() {
-    let queued = vec![(ticket(0), 0), (ticket(1), 0), (ticket(2), 0)];
+    let queued = [(ticket(0), 0), (ticket(1), 0), (ticket(2), 0)];
     let records = BTreeSet::from([Key::new("c", "a", "").expect("a plain key")]);
     let [home, wide] = [true, false].map(|at_home| Touched { records: records.clone(), at_home });
     let mut dispatch = dispatch();

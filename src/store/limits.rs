@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A lock that another process holds is asked for again for so long.
+pub(crate) const LOCK_WAIT_MS: u64 = 200;
+
 /// The bounds within which a store works.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use fail::fail_point;
 use rustix::fs::FlockOperation;
@@ -17,7 +18,7 @@ use crate::error::OpenError;
 use crate::fatal::{Fatal, FatalAction};
 use crate::id::ReplicaId;
 use crate::job::{Flushed, Job, Reply};
-use crate::limits::Limits;
+use crate::limits::{LOCK_WAIT_MS, Limits};
 use crate::lmdb::Lmdb;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
@@ -262,9 +263,16 @@ fn lock_dir(dir: &Path) -> Result<File, OpenError> {
     let io_error = |source: io::Error| OpenError::Io { path: path.clone(), source };
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(io_error)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { path }),
-        Err(error) => Err(io_error(error.into())),
+    // Who starts a process shares its files with it until that runs its own program.
+    let end = Instant::now() + Duration::from_millis(LOCK_WAIT_MS);
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked { path }),
+            Err(error) => return Err(io_error(error.into())),
+        }
     }
 }
