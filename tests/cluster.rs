@@ -1,7 +1,8 @@
 //! A cluster of real processes on free ports of the loopback, in a throwaway directory.
 //!
 //! Three nodes, three replicas a group. Limits that clients meet are small, so that tests reach
-//! them quickly; all else is as in production, unless a test says otherwise.
+//! them quickly, and so is what a log takes of the disk and what is kept free there, so that tests
+//! run where little is left; all else is as in production, unless a test says otherwise.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -61,7 +62,7 @@ pub const SNAPSHOT_EVERY_ENTRIES: u64 = 100;
 /// A number of the configuration file: its table, its key, its value.
 pub type Setting = (&'static str, &'static str, u64);
 
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 20] = [
     ("limits", "stream_idle_ms", STREAM_IDLE_MS),
     ("limits", "delta_bytes_max", DELTA_BYTES_MAX),
     ("limits", "stage_chunk_bytes", STAGE_CHUNK_BYTES),
@@ -76,6 +77,12 @@ const SETTINGS: [Setting; 14] = [
     ("limits", "slow_log_per_s_max", 1_000),
     ("consensus_limits", "snapshot_every_entries", SNAPSHOT_EVERY_ENTRIES),
     ("consensus_limits", "entries_kept_behind_snapshot", SNAPSHOT_EVERY_ENTRIES),
+    ("consensus_limits", "command_bytes_max", 4 << 20),
+    ("log_limits", "segment_bytes", 16 << 20),
+    ("log_limits", "entry_bytes_max", 6 << 20),
+    ("log_limits", "segments_target", 4),
+    ("log_limits", "spares_max", 1),
+    ("store_limits", "disk_reserve_bytes", 16 << 20),
 ];
 
 /// A running cluster; dropped, it is gone.

@@ -33,7 +33,7 @@ const SMALL: [Setting; 2] = [
 ];
 
 /// What other tests have smaller than users do.
-const DEFAULTS: [Setting; 8] = [
+const DEFAULTS: [Setting; 13] = [
     ("limits", "stream_idle_ms", 10_000),
     ("limits", "delta_bytes_max", 1 << 20),
     ("limits", "stage_chunk_bytes", 1 << 20),
@@ -42,6 +42,11 @@ const DEFAULTS: [Setting; 8] = [
     ("limits", "scan_chunk_records", 256),
     ("consensus_limits", "snapshot_every_entries", 5_000),
     ("consensus_limits", "entries_kept_behind_snapshot", 10_000),
+    ("consensus_limits", "command_bytes_max", 16 << 20),
+    ("log_limits", "segment_bytes", 64 << 20),
+    ("log_limits", "entry_bytes_max", 24 << 20),
+    ("log_limits", "segments_target", 8),
+    ("log_limits", "spares_max", 2),
 ];
 
 /// The bounds under test.
