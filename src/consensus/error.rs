@@ -40,7 +40,7 @@ pub enum TransferError {
     NotLeader { hint: Option<LeaderHint> },
     #[error("node {node} has no voter in this group")]
     NotVoter { node: u32 },
-    /// It does not answer, or is in quarantine. The leadership has stayed.
+    /// It does not answer, is in quarantine, or its disk is full. The leadership has stayed.
     #[error("the replica on node {node} cannot lead now")]
     Unfit { node: u32 },
     #[error("node {node} did not take the leadership within {deadline:?}")]

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use vatic_log::Log;
 
 use crate::change;
 use crate::error::{ChangeError, ProposeError, ReadError, TransferError};
@@ -44,6 +45,7 @@ struct Shared {
     group: u32,
     limits: Arc<Limits>,
     notes: Arc<Notes>,
+    log: Arc<Log>,
     seat: RwLock<Arc<Seat>>,
     /// `None` once the group is closed.
     leads: Mutex<Option<Arc<watch::Sender<Leadership>>>>,
@@ -54,12 +56,19 @@ struct Shared {
 }
 
 impl GroupHandle {
-    pub(crate) fn new(group: u32, seat: Seat, limits: Arc<Limits>, notes: Arc<Notes>) -> Self {
+    pub(crate) fn new(
+        group: u32,
+        seat: Seat,
+        limits: Arc<Limits>,
+        notes: Arc<Notes>,
+        log: Arc<Log>,
+    ) -> Self {
         let (leads, leadership) = watch::channel(Leadership::default());
         let shared = Shared {
             group,
             limits,
             notes,
+            log,
             seat: RwLock::new(Arc::new(seat)),
             leads: Mutex::new(Some(Arc::new(leads))),
             leadership,
@@ -179,11 +188,30 @@ impl GroupHandle {
     /// Hands the leadership to the voter on `node`, and returns once that leads. Proposals are
     /// refused meanwhile. If it fails, the group elects.
     pub async fn transfer_leader(&self, node: u32) -> Result<(), TransferError> {
-        self.seat().transfer_leader(node, self.leadership()).await
+        self.seat().transfer_leader(node, self.leadership(), Known::is_fit).await
     }
 
-    /// Hands the leadership, if it is here, to the voter that has most of the log.
+    /// Whether this node's disk has room for new work. Asks the disk.
+    pub fn has_disk_room(&self) -> bool {
+        self.seat().replica.disk_has_room() && !self.shared.log.is_full()
+    }
+
+    /// Hands the leadership, if it is here, to a voter whose disk has room, if there is one: what
+    /// a follower lacks does not keep its group from going on.
+    pub async fn leave_full_disk(&self) -> Result<(), TransferError> {
+        self.hand_to_most_of_log(Known::is_fit).await
+    }
+
+    /// Hands the leadership, if it is here, to the voter that has most of the log, of those with
+    /// room if there are any.
     pub(crate) async fn hand_over(&self) -> Result<(), TransferError> {
+        match self.hand_to_most_of_log(Known::is_fit).await {
+            Err(TransferError::Unfit { .. }) => self.hand_to_most_of_log(|it| it.serves).await,
+            handed => handed,
+        }
+    }
+
+    async fn hand_to_most_of_log(&self, fit: fn(&Known) -> bool) -> Result<(), TransferError> {
         let seat = self.seat();
         if seat.server().current_leader != Some(seat.id) {
             return Ok(());
@@ -193,7 +221,7 @@ impl GroupHandle {
         others.sort_by_key(|member| std::cmp::Reverse(member.matched));
         let mut handed = Ok(());
         for other in others {
-            handed = seat.transfer_leader(other.id.node(), self.leadership()).await;
+            handed = seat.transfer_leader(other.id.node(), self.leadership(), fit).await;
             // One that is not fit was not asked; after any other failure there is an election.
             if !matches!(handed, Err(TransferError::Unfit { .. })) {
                 break;
@@ -250,7 +278,8 @@ impl GroupHandle {
         let listed = members.nodes().filter(|(id, _)| id.node() == node);
         let listed = listed.map(|(id, _)| id.generation()).max().unwrap_or(0);
         let (met, generation) = (self.shared.notes.met(node), seat.id.generation());
-        Known { met, listed, leads, serves: seat.serves(), generation }
+        let (serves, has_room) = (seat.serves(), self.has_disk_room());
+        Known { met, listed, leads, serves, has_room, generation }
     }
 
     /// A peer's replica asks to be taken in. At the leader that begins, unless it is under way.

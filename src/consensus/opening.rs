@@ -270,7 +270,10 @@ impl Node {
                 handle.replace_seat(seat);
                 handle
             }
-            None => GroupHandle::new(group, seat, self.shared.limits.clone(), notes.clone()),
+            None => {
+                let (limits, log) = (self.shared.limits.clone(), self.shared.log.clone());
+                GroupHandle::new(group, seat, limits, notes.clone(), log)
+            }
         };
         let seat = handle.seat();
         if notes.is_quarantined(id.generation()) {

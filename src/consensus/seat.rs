@@ -28,7 +28,7 @@ use crate::proposer::{self, Pace, Proposal};
 use crate::reader;
 use crate::seeded::{Bug, planted};
 use crate::status::{self, LeaderHint, Leadership, ServerMetrics};
-use crate::transport::introduce::{Circle, probe};
+use crate::transport::introduce::{Circle, Known, probe};
 use crate::types::{Raft, RaftId};
 
 pub(crate) struct Seat {
@@ -170,6 +170,7 @@ impl Seat {
         &self,
         node: u32,
         mut leadership: watch::Receiver<Leadership>,
+        fit: fn(&Known) -> bool,
     ) -> Result<(), TransferError> {
         let server = self.server();
         if server.current_leader != Some(self.id) {
@@ -183,7 +184,7 @@ impl Seat {
         }
         // While it is handed over the leadership is nowhere: ask before, not after.
         let known = probe(&self.circle, node, self.id).await;
-        if !known.is_some_and(|known| known.serves) {
+        if !known.as_ref().is_some_and(fit) {
             return Err(TransferError::Unfit { node });
         }
         let triggered = self.raft.trigger().transfer_leader(target).await;

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use openraft::RaftSnapshotBuilder;
 use vatic_store::SnapshotFile;
 
+use crate::error::TransferError;
 use crate::group::GroupHandle;
 use crate::limits::Limits;
 use crate::snapshot::{Builder, SnapshotHandle};
@@ -205,6 +206,34 @@ async fn snapshot_for_a_full_disk_is_refused_until_there_is_room_and_stops_nobod
     cluster.put(1, "meanwhile=1").await;
     shared.store.pretend_full(false);
     cluster.agree(1).await;
+    assert_no_alarm(&cluster);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_leaves_a_full_disk_and_is_not_given_to_one() {
+    let cluster = Cluster::start(3, &[1]).await;
+    cluster.put(1, "k=1").await;
+    let old = cluster.leader(1).await;
+    let full = old.id().node();
+    let other = full % 3 + 1;
+    for node in [full, other] {
+        cluster.node(node).shared.store.pretend_full(true);
+    }
+    assert!(!old.has_disk_room());
+    old.leave_full_disk().await.unwrap();
+    let new = cluster.leader(1).await;
+    assert_eq!(new.id().node(), other % 3 + 1, "the one with room");
+    for node in [full, other] {
+        assert_eq!(new.transfer_leader(node).await, Err(TransferError::Unfit { node }));
+    }
+    cluster.put(1, "k=2").await;
+    // Whoever must go goes to a full one rather than to none.
+    new.quarantine().await.unwrap();
+    assert_ne!(cluster.leader(1).await.id(), new.id());
+    for node in [full, other] {
+        cluster.node(node).shared.store.pretend_full(false);
+    }
+    cluster.put(1, "k=3").await;
     assert_no_alarm(&cluster);
 }
 

@@ -93,7 +93,8 @@ pub struct Limits {
     pub scrub_interval_ms: u64,
     /// How long a question for an outcome waits for a majority's signatures.
     pub receipt_wait_ms: u64,
-    /// Pause between two looks at where leaders should be; 0 leaves them where they are.
+    /// Pause between two looks at where leaders should be; 0 leaves them where they are, be it on a
+    /// full disk.
     pub balance_interval_ms: u64,
     /// A node that was ready stays so for so long while it sees no leader of a group.
     pub unready_after_ms: u64,

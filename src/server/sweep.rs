@@ -6,6 +6,7 @@
 //! could have proposed as well: two sweeps at once do no harm.
 
 use crate::{cluster::Cluster, drive, time};
+use fail::fail_point;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use vatic_consensus::GroupHandle;
@@ -59,6 +60,10 @@ impl Sweep {
                 interval = Duration::from_millis(limits.sweep_interval_ms);
             }
             if self.cluster.set_aside.contains(self.id) {
+                continue;
+            }
+            // Before whatever is proposed here, which may find no room for long.
+            if limits.balance_interval_ms > 0 && self.leaves_full_disk().await {
                 continue;
             }
             self.cluster.lanes.sweep();
@@ -166,6 +171,23 @@ impl Sweep {
         if caught_up && let Err(error) = self.handle.transfer_leader(preferred).await {
             tracing::debug!(group = %self.id, preferred, %error, "leadership stays here");
         }
+    }
+
+    /// Hands leadership to a node with room, if this one has none: here new work is refused, and
+    /// what others replicate to here fills the log in the end. Whether it is elsewhere now.
+    async fn leaves_full_disk(&self) -> bool {
+        fail_point!("server::leave_full_disk", |_| false);
+        if self.handle.has_disk_room() {
+            return false;
+        }
+        if let Err(error) = self.handle.leave_full_disk().await {
+            tracing::debug!(group = %self.id, %error, "leadership stays on the full disk");
+        }
+        let left = !self.handle.is_leader();
+        if left {
+            tracing::warn!(group = %self.id, "the disk is full: leadership went elsewhere");
+        }
+        left
     }
 
     fn group(&self) -> Group {

@@ -18,6 +18,8 @@ const CLIENTS: usize = 4;
 const FILLING_WRITES_MAX: usize = 1_000;
 const LARGE_BYTES: usize = 30 << 10;
 const FULL: [&str; 2] = ["store::disk_free=return", "log::disk_free=return"];
+/// A node whose disk is full goes on leading what it leads.
+const STAYS: &str = "server::leave_full_disk=return";
 
 async fn scrape(cluster: &Cluster, at: usize) -> Option<Scrape> {
     let (status, text) = cluster.admin(at, "/metrics").await.ok()?;
@@ -126,6 +128,24 @@ async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
     .await;
 }
 
+/// Others take over what a full node led, and take new work; it follows, and is not given back
+/// what it should lead by rights.
+async fn groups_of_a_full_node_go_on_elsewhere(cluster: &Cluster, full: usize) {
+    let client = cluster.client();
+    until("the full node leads nothing", SOON, || async {
+        let seen = client.cluster(false).await.ok()?;
+        let led_elsewhere = |leader: Option<u32>| leader.is_some_and(|it| it as usize != full + 1);
+        seen.groups.iter().all(|group| led_elsewhere(group.leader)).then_some(())
+    })
+    .await;
+    let gateway = (full + 1) % NODES;
+    for group in 1..=GROUPS {
+        let written = write(cluster, gateway, "elsewhere", &[group]).await;
+        committed(&written.expect("its leader has room"));
+    }
+    has_room(cluster, full, 0.0).await;
+}
+
 pub(crate) async fn full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves(
     cluster: &Cluster,
 ) {
@@ -135,9 +155,12 @@ pub(crate) async fn full_disks_refuse_new_work_alone_lose_nothing_and_end_by_the
         committed(&write(cluster, 0, "before", &[group]).await.expect("there is room"));
     }
     let full = cluster.leader(1).await;
+    cluster.arm(full, STAYS).await;
     cluster.arm(full, &FULL.join(";")).await;
     has_room(cluster, full, 0.0).await;
     one_full_node_refuses_and_decides(cluster, full).await;
+    cluster.disarm(full, STAYS).await;
+    groups_of_a_full_node_go_on_elsewhere(cluster, full).await;
 
     for at in (0..NODES).filter(|at| *at != full) {
         cluster.arm(at, &FULL.join(";")).await;
@@ -189,6 +212,7 @@ pub(crate) async fn full_log_refuses_new_work_alone_and_goes_on_deciding_and_for
     let cluster = Cluster::start_with(&settings, "info").await;
     let full = cluster.leader_by_rights(1).await;
     committed(&write(&cluster, full, "before", &[1]).await.expect("there is room"));
+    cluster.arm(full, STAYS).await;
     cluster.arm(full, FULL[1]).await;
     for nth in 0.. {
         assert!(nth < FILLING_WRITES_MAX, "the log never gets full");

@@ -32,10 +32,19 @@ pub(crate) struct Known {
     pub(crate) listed: u32,
     /// It leads the group, and a quorum has just confirmed that.
     pub(crate) leads: bool,
-    /// Its own replica serves: it may be given the leadership.
+    /// Its own replica serves.
     pub(crate) serves: bool,
+    /// Its disk has room for new work.
+    pub(crate) has_room: bool,
     /// The generation of its own replica.
     pub(crate) generation: u32,
+}
+
+impl Known {
+    /// Whether it may be given the leadership.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.serves && self.has_room
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
