@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
-use vatic_client::{Client, Limits, Options, Routing};
+use vatic_client::{Client, Group, Limits, Options, Routing};
 use vatic_proto::v1;
 
 use crate::distance::relays;
@@ -84,6 +84,9 @@ const SETTINGS: [Setting; 20] = [
     ("log_limits", "spares_max", 1),
     ("store_limits", "disk_reserve_bytes", 16 << 20),
 ];
+
+/// Each look reads all states, while checkpoints and collections still go on.
+const AGREED_WITHIN: Duration = Duration::from_secs(90);
 
 /// A running cluster; dropped, it is gone.
 #[derive(Debug)]
@@ -334,18 +337,25 @@ impl Cluster {
     /// nothing is undecided. Panics at once where two replicas contradict each other.
     pub async fn wait_agreed(&self) {
         let client = self.client();
-        until("all replicas agree", SOON, || async {
+        let last = Mutex::new(String::new());
+        let agreed = within(AGREED_WITHIN, || async {
             self.assert_alive();
-            let seen = client.cluster(true).await.ok()?;
-            let diverged: Vec<_> = seen.groups.iter().filter(|group| group.diverges()).collect();
+            let seen = client.cluster(true).await;
+            let seen =
+                seen.inspect_err(|error| last.lock().unwrap().clone_from(&error.to_string()));
+            let groups = seen.ok()?.groups;
+            let diverged: Vec<_> = groups.iter().filter(|group| group.diverges()).collect();
             assert!(diverged.is_empty(), "replicas contradict each other: {diverged:#?}");
-            let settled = seen.groups.iter().all(|group| {
+            let settled = |group: &&Group| {
                 let digests = group.replicas.iter().all(|it| it.state_digest.is_some());
                 digests && group.agrees() && group.replicas.iter().all(|it| it.undecided == 0)
-            });
-            (settled && seen.groups.len() == GROUPS as usize + 1).then_some(())
-        })
-        .await;
+            };
+            let open: Vec<_> = groups.iter().filter(|group| !settled(group)).collect();
+            *last.lock().unwrap() = format!("{open:#?}");
+            (open.is_empty() && groups.len() == GROUPS as usize + 1).then_some(())
+        });
+        let agreed = agreed.await.is_some();
+        assert!(agreed, "not all agree within {AGREED_WITHIN:?}: {}", last.lock().unwrap());
     }
 
     async fn find_partitions(&self) -> BTreeMap<u32, Vec<String>> {

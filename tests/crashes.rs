@@ -42,6 +42,7 @@ fn main() -> ExitCode {
             damage::flipped_byte_at_rest_is_found_named_and_mended,
             damage::flipped_byte_in_what_each_opening_reads_is_mended,
             damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
+            damage::replica_whose_chain_differs_is_named_with_the_first_index_that_does,
             damage::replica_in_quarantine_serves_no_snapshot_after_a_restart,
             damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
             kills::leader_killed_under_load_loses_nothing_and_doubles_nothing,

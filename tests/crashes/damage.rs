@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use vatic_core::id::Timestamp;
 use vatic_core::key::Key;
 use vatic_core::value::Value;
+use vatic_proto::v1::{AddOperation, delta::Operation};
 use vatic_tests::cluster::{Cluster, NODES};
 use vatic_tests::tamper;
-use vatic_tests::values::{core_key, key, put, text};
+use vatic_tests::values::{core_key, key, operation, put, text};
 use vatic_tests::wait::{SOON, until};
-use vatic_tests::wire::{Stream, committed};
+use vatic_tests::wire::{Stream, committed, proofs};
 
 /// What is asked of scrub and comparison, of replicas at rest.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
@@ -146,6 +147,42 @@ pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_men
     })
     .await;
     println!("  rebuilt after {:.1} s", started.elapsed().as_secs_f64());
+    cluster.wait_agreed().await;
+    assert_eq!(altered.answer(cluster).await, Some(true));
+}
+
+/// The entry that is applied to an altered record is the first whose effect, and so the chain,
+/// differs; the replica applies it as it comes back, before anybody compares states.
+pub(crate) async fn replica_whose_chain_differs_is_named_with_the_first_index_that_does(
+    cluster: &Cluster,
+) {
+    let altered = Altered::begin(cluster, "forked").await;
+    let Altered { victim, ref name, .. } = altered;
+    let name = key(&name.collection, &name.partition, &name.sort);
+    let count = AddOperation { field: "count".into(), amount: 1 };
+    let mut first = None;
+    for _ in 0..3 {
+        let mut stream = Stream::begin(cluster.channel((victim + 1) % NODES)).await;
+        stream.write(operation(&name, Operation::Add(count.clone()))).await;
+        let outcome = stream.commit().await;
+        committed(&outcome);
+        first.get_or_insert(proofs(&outcome).proofs[0].index);
+    }
+    let first = first.expect("something was written");
+    let before = set_aside(cluster, victim).len();
+    cluster.restart(victim);
+    let generation = altered.generation(cluster).await;
+    let told = until("it is set aside", FOUND_WITHIN, || async {
+        set_aside(cluster, victim).into_iter().nth(before)
+    });
+    let told = told.await;
+    println!("  {told}");
+    assert!(told.contains("chain head"), "{told}");
+    assert!(told.contains(&format!("index={first} ")), "{told}: not from {first} on");
+    until("the replica is rebuilt", REBUILT_WITHIN, || async {
+        self::generation(cluster, victim).await.filter(|now| *now > generation)
+    })
+    .await;
     cluster.wait_agreed().await;
     assert_eq!(altered.answer(cluster).await, Some(true));
 }
