@@ -87,6 +87,8 @@ struct Altered {
     /// What it was committed with.
     value: &'static str,
     version: Timestamp,
+    /// Of the victim's replica, when it still was as the others.
+    generation: u32,
 }
 
 impl Altered {
@@ -100,11 +102,13 @@ impl Altered {
         // The one that is stopped has it as well.
         cluster.wait_agreed().await;
         let victim = (cluster.leader(GROUP).await + 1) % NODES;
+        let takes_part = || generation(cluster, victim);
+        let generation = until("it takes part", REBUILT_WITHIN, takes_part).await;
         cluster.ask_to_stop(victim);
         until("the node is gone", SOON, || async { cluster.stopped(victim).then_some(()) }).await;
         let altered = tamper::alter(&cluster.data_dir(victim), GROUP, value.as_bytes());
         assert!(altered > 0, "the value lies in the state");
-        Altered { victim, name: core_key(&name), value, version }
+        Altered { victim, name: core_key(&name), value, version, generation }
     }
 
     /// What the node itself says of the record, as of when it was committed: whichever replica is
@@ -115,8 +119,14 @@ impl Altered {
         Some(found.fields["value"] == Value::from(self.value))
     }
 
-    async fn generation(&self, cluster: &Cluster) -> u32 {
-        until("it takes part", REBUILT_WITHIN, || generation(cluster, self.victim)).await
+    /// Waits until the victim has a replica that is not the altered one.
+    async fn rebuilt(&self, cluster: &Cluster) {
+        until("the replica is rebuilt", REBUILT_WITHIN, || async {
+            assert_ne!(self.answer(cluster).await, Some(false), "it is set aside, and serves");
+            let now = generation(cluster, self.victim).await;
+            now.filter(|generation| *generation > self.generation)
+        })
+        .await;
     }
 }
 
@@ -129,7 +139,6 @@ pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_men
     let before = set_aside(cluster, victim).len();
     cluster.restart(victim);
     let started = Instant::now();
-    let generation = altered.generation(cluster).await;
     let told = || set_aside(cluster, victim).into_iter().nth(before);
     let served = until("it serves what was altered", FOUND_AFTER_LOAD_WITHIN, || async {
         let served = altered.answer(cluster).await == Some(false);
@@ -141,11 +150,7 @@ pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_men
     let named = (0..NODES).flat_map(|at| cluster.logged(at, "a replica differs"));
     let node = format!("node={}", victim + 1);
     assert!(named.into_iter().any(|line| line.contains(&node)), "whoever leads names it");
-    until("the replica is rebuilt", REBUILT_WITHIN, || async {
-        assert_ne!(altered.answer(cluster).await, Some(false), "it is set aside, and serves");
-        self::generation(cluster, victim).await.filter(|now| *now > generation)
-    })
-    .await;
+    altered.rebuilt(cluster).await;
     println!("  rebuilt after {:.1} s", started.elapsed().as_secs_f64());
     cluster.wait_agreed().await;
     assert_eq!(altered.answer(cluster).await, Some(true));
@@ -171,7 +176,6 @@ pub(crate) async fn replica_whose_chain_differs_is_named_with_the_first_index_th
     let first = first.expect("something was written");
     let before = set_aside(cluster, victim).len();
     cluster.restart(victim);
-    let generation = altered.generation(cluster).await;
     let told = until("it is set aside", FOUND_WITHIN, || async {
         set_aside(cluster, victim).into_iter().nth(before)
     });
@@ -179,12 +183,8 @@ pub(crate) async fn replica_whose_chain_differs_is_named_with_the_first_index_th
     println!("  {told}");
     assert!(told.contains("chain head"), "{told}");
     assert!(told.contains(&format!("index={first} ")), "{told}: not from {first} on");
-    until("the replica is rebuilt", REBUILT_WITHIN, || async {
-        self::generation(cluster, victim).await.filter(|now| *now > generation)
-    })
-    .await;
+    altered.rebuilt(cluster).await;
     cluster.wait_agreed().await;
-    assert_eq!(altered.answer(cluster).await, Some(true));
 }
 
 /// It was set aside by a process that is gone: this one has to know.
@@ -208,7 +208,7 @@ pub(crate) async fn replica_in_quarantine_serves_no_snapshot_after_a_restart(clu
     })
     .await;
     cluster.resume(other);
-    altered.generation(cluster).await;
+    altered.rebuilt(cluster).await;
     cluster.wait_agreed().await;
     assert_eq!(altered.answer(cluster).await, Some(true));
 }
