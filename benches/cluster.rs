@@ -111,6 +111,18 @@ impl Cluster {
         Ok(used)
     }
 
+    /// The nodes' processes.
+    pub(crate) fn processes(&self) -> anyhow::Result<Vec<u32>> {
+        let mut found = Vec::new();
+        // Each thread has those that it started.
+        for thread in fs::read_dir(format!("/proc/{}/task", self.dev.id()))? {
+            let children = fs::read_to_string(thread?.path().join("children"))?;
+            let children = children.split_whitespace().map(str::parse);
+            found.extend(children.collect::<Result<Vec<u32>, _>>()?);
+        }
+        Ok(found)
+    }
+
     /// Bytes of all files of all nodes.
     pub(crate) fn disk_bytes(&self) -> u64 {
         vatic_tests::disk_use::bytes_below(self.dir.path())

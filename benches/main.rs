@@ -7,8 +7,10 @@ mod cluster;
 mod cpu;
 mod etcd;
 mod limits;
+mod profile;
 mod results;
 mod scale;
+mod stage;
 mod yardstick;
 
 use std::process::ExitCode;
@@ -28,6 +30,9 @@ enum Command {
     /// CPU of all servers for one operation, at so many groups and records; and what a cluster
     /// costs that nobody asks anything. Starts its own clusters of three nodes.
     Scale(scale::Args),
+    /// Where the CPU of an operation goes, by part of the node; needs `perf`. Starts its own
+    /// clusters of three nodes.
+    Profile(profile::Args),
     /// CPU of all servers for one operation, of vatic and of etcd: the same loads on three nodes
     /// of each, in turns, and medians.
     Yardstick(yardstick::Args),
@@ -37,6 +42,7 @@ enum Command {
 async fn main() -> ExitCode {
     let ended = match Args::parse().command {
         Command::Scale(args) => scale::run(&args).await,
+        Command::Profile(args) => profile::run(&args).await,
         Command::Yardstick(args) => yardstick::run(&args).await,
     };
     match ended {

@@ -1,5 +1,5 @@
-//! A long run of overwrites with everything that looks for trouble switched to often: nobody may
-//! raise an alarm, and the disks may not fill.
+//! A long run of overwrites with everything that looks for trouble switched to often, beside scans
+//! that nobody takes any further: nobody may raise an alarm, and the disks may not fill.
 //!
 //! The limits are small, so that all that is kept for a while in production (versions, outcomes,
 //! request ids, chain heads, log entries, snapshots) has to go within seconds. Each check is shown
@@ -20,6 +20,7 @@ use crate::cluster::{Cluster, NODES, Setting};
 use crate::disk_use::{self, Measure, Sample};
 use crate::overwrites::Overwrites;
 use crate::scrape::Scrape;
+use crate::stalled::Stalled;
 use crate::tamper;
 use crate::wait::{SOON, until};
 
@@ -109,11 +110,14 @@ pub struct Report {
     pub purged: u64,
     /// Passes of the scrub that read all of a replica and found nothing.
     pub scrubbed: usize,
+    /// Scans that still waited to be taken at the end.
+    pub stalled: usize,
 }
 
 struct Run {
     cluster: Cluster,
     client: Client,
+    stalled: Stalled,
     samples: Vec<Sample>,
 }
 
@@ -131,7 +135,8 @@ pub async fn run(plan: &Plan) -> Result<Report, String> {
     }
     let cluster = Cluster::start_with(&settings, "info,vatic_server::scrub=debug").await;
     let client = cluster.client();
-    let mut run = Run { cluster, client, samples: Vec::new() };
+    let stalled = Stalled::start(&client).await.map_err(|error| error.to_string())?;
+    let mut run = Run { cluster, client, stalled, samples: Vec::new() };
     run.mark().await?;
     let started = Instant::now();
     let load = run.overwrite(plan).await?;
@@ -149,6 +154,7 @@ pub async fn run(plan: &Plan) -> Result<Report, String> {
         peaks: [(0.25, 0.5), (0.75, 1.0)].map(|(from, to)| disk_use::peaks(&run.samples, from, to)),
         purged: run.purged().await,
         scrubbed: (0..NODES).map(logged).sum(),
+        stalled: run.stalled.waiting(),
     })
 }
 
@@ -181,6 +187,7 @@ impl Run {
                 flips = false;
                 self.flip().await;
             }
+            self.stalled.begin_another(&self.client).await;
             self.sample(done as f64 / operations as f64).await;
             if plan.sabotage == Some(Sabotage::FlipByte) && !flips {
                 // A node that meets the damage ends; it raises the alarm when it starts again.

@@ -20,6 +20,7 @@ pub mod overwrites;
 pub mod program;
 pub mod scrape;
 pub mod seeded;
+pub mod stalled;
 pub mod strikes;
 pub mod suite;
 pub mod tamper;

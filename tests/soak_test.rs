@@ -10,7 +10,7 @@ fn plan(operations: u64, sabotage: Option<Sabotage>) -> Plan {
 async fn overwrites_raise_no_alarm_and_leave_nothing_behind() {
     let report = endurance::run(&plan(14_000, None)).await.unwrap();
     println!("{report:?}");
-    assert!(report.purged > 0 && report.scrubbed > 0, "{report:?}");
+    assert!(report.purged > 0 && report.scrubbed > 0 && report.stalled > 0, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
