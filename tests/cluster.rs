@@ -7,17 +7,18 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
-use vatic_client::{Client, Group, Limits, Options, Routing};
+use vatic_client::{Client, ClientError, Group, Limits, Options, Replica, Routing};
 use vatic_proto::v1;
 
 use crate::distance::relays;
 use crate::http;
+use crate::meddle::{Meddling, meddlers};
 use crate::node::Node;
 use crate::values;
 use crate::wait::{SOON, until, within};
@@ -85,7 +86,7 @@ const SETTINGS: [Setting; 20] = [
     ("store_limits", "disk_reserve_bytes", 16 << 20),
 ];
 
-/// Each look reads all states, while checkpoints and collections still go on.
+/// Checkpoints and collections go on for a while after the last write.
 const AGREED_WITHIN: Duration = Duration::from_secs(90);
 
 /// A running cluster; dropped, it is gone.
@@ -100,6 +101,13 @@ pub struct Cluster {
     dir: TempDir,
 }
 
+/// What stands between nodes.
+enum Between<'m> {
+    Nothing,
+    Delay(Duration),
+    Meddlers(&'m Arc<Meddling>),
+}
+
 impl Cluster {
     /// Starts all nodes and waits until each is ready. One of them logs every transaction.
     pub async fn start() -> Cluster {
@@ -107,33 +115,40 @@ impl Cluster {
             TRACED => "info,vatic::transaction=debug",
             _ => "info",
         };
-        Cluster::launch(&[], level, Duration::ZERO).await
+        Cluster::launch(&[], level, Between::Nothing).await
     }
 
     /// The same with settings of its own, of which the last of a key counts, and a level at which
     /// all nodes log.
     pub async fn start_with(settings: &[Setting], log_level: &str) -> Cluster {
-        Cluster::launch(settings, |_| log_level, Duration::ZERO).await
+        Cluster::launch(settings, |_| log_level, Between::Nothing).await
     }
 
     /// The same where what a node sends another one arrives so much later.
     pub async fn start_apart(delay: Duration) -> Cluster {
-        Cluster::launch(&[], |_| "info", delay).await
+        Cluster::launch(&[], |_| "info", Between::Delay(delay)).await
+    }
+
+    /// The same where messages between nodes are meddled with.
+    pub async fn start_meddled(meddling: &Arc<Meddling>) -> Cluster {
+        Cluster::launch(&[], |_| "info", Between::Meddlers(meddling)).await
     }
 
     async fn launch<'l>(
         settings: &[Setting],
         log_level: impl Fn(u32) -> &'l str,
-        delay: Duration,
+        between: Between<'_>,
     ) -> Cluster {
         let dir = tempfile::tempdir().expect("there is a place for temporary files");
         let addresses = free_addresses(3 * NODES);
         let (clients, others) = addresses.split_at(NODES);
         let (peers, admins) = others.split_at(NODES);
-        let members = match delay {
-            Duration::ZERO => peers.to_vec(),
-            delay => relays(peers, delay).await.expect("there are ports for relays"),
+        let members = match between {
+            Between::Nothing => Ok(peers.to_vec()),
+            Between::Delay(delay) => relays(peers, delay).await,
+            Between::Meddlers(meddling) => meddlers(peers, meddling).await,
         };
+        let members = members.expect("there are ports for those between");
         let mut nodes = Vec::new();
         for (number, (client, admin)) in (1..).zip(clients.iter().zip(admins)) {
             let peer = &peers[number as usize - 1];
@@ -336,26 +351,22 @@ impl Cluster {
     /// Waits until all replicas of all groups stand at one index with one chain and one state, and
     /// nothing is undecided. Panics at once where two replicas contradict each other.
     pub async fn wait_agreed(&self) {
-        let client = self.client();
-        let last = Mutex::new(String::new());
+        let (client, last) = (self.client(), Mutex::new(String::new()));
         let agreed = within(AGREED_WITHIN, || async {
-            self.assert_alive();
-            let seen = client.cluster(true).await;
-            let seen =
-                seen.inspect_err(|error| last.lock().unwrap().clone_from(&error.to_string()));
-            let groups = seen.ok()?.groups;
-            let diverged: Vec<_> = groups.iter().filter(|group| group.diverges()).collect();
-            assert!(diverged.is_empty(), "replicas contradict each other: {diverged:#?}");
-            let settled = |group: &&Group| {
-                let digests = group.replicas.iter().all(|it| it.state_digest.is_some());
-                digests && group.agrees() && group.replicas.iter().all(|it| it.undecided == 0)
-            };
-            let open: Vec<_> = groups.iter().filter(|group| !settled(group)).collect();
-            *last.lock().unwrap() = format!("{open:#?}");
-            (open.is_empty() && groups.len() == GROUPS as usize + 1).then_some(())
+            // Reading whole states keeps nodes from coming to rest, so that comes last.
+            for with_state_digest in [false, true] {
+                self.assert_alive();
+                let seen = client.cluster(with_state_digest).await;
+                if let Err(error) = disagreement(seen, with_state_digest) {
+                    *last.lock().expect("no holder panics") = error;
+                    return None;
+                }
+            }
+            Some(())
         });
         let agreed = agreed.await.is_some();
-        assert!(agreed, "not all agree within {AGREED_WITHIN:?}: {}", last.lock().unwrap());
+        let last = last.into_inner().expect("no holder panics");
+        assert!(agreed, "not all agree within {AGREED_WITHIN:?}: {last}");
     }
 
     async fn find_partitions(&self) -> BTreeMap<u32, Vec<String>> {
@@ -388,6 +399,25 @@ impl Cluster {
         };
         let options = Options { limits, ..Options::default() };
         Client::lazy(&self.endpoints[at..=at], options).expect("the endpoint is sound")
+    }
+}
+
+/// Why it cannot be said that all replicas agree. Panics where two contradict each other.
+fn disagreement(
+    seen: Result<vatic_client::Cluster, ClientError>,
+    with_state_digest: bool,
+) -> Result<(), String> {
+    let groups = seen.map_err(|error| error.to_string())?.groups;
+    let diverged: Vec<_> = groups.iter().filter(|group| group.diverges()).collect();
+    assert!(diverged.is_empty(), "replicas contradict each other: {diverged:#?}");
+    let settled = |replica: &Replica| {
+        replica.undecided == 0 && (replica.state_digest.is_some() || !with_state_digest)
+    };
+    let agrees = |group: &&Group| group.agrees() && group.replicas.iter().all(settled);
+    let open: Vec<_> = groups.iter().filter(|group| !agrees(group)).collect();
+    match open.is_empty() && groups.len() == GROUPS as usize + 1 {
+        true => Ok(()),
+        false => Err(format!("of {} groups these differ: {open:#?}", groups.len())),
     }
 }
 

@@ -14,6 +14,8 @@ mod history;
 mod kills;
 #[path = "crashes/large.rs"]
 mod large;
+#[path = "crashes/meddled.rs"]
+mod meddled;
 #[path = "crashes/overload.rs"]
 mod overload;
 #[path = "crashes/recorded.rs"]
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
             full::full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves,
             full::full_log_refuses_new_work_alone_and_goes_on_deciding_and_forgetting,
             resolve::invalid_transaction_waits_for_whoever_decides_on_what_it_touches,
+            meddled::messages_repeated_overtaken_and_lost_between_nodes_change_nothing,
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,
             strangers::clients_that_vanish_mid_stream_leave_no_slot_and_no_memory,

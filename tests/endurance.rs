@@ -187,7 +187,7 @@ impl Run {
                 flips = false;
                 self.flip().await;
             }
-            self.stalled.begin_another(&self.client).await;
+            self.stalled.begin_another(&self.cluster.client()).await;
             self.sample(done as f64 / operations as f64).await;
             if plan.sabotage == Some(Sabotage::FlipByte) && !flips {
                 // A node that meets the damage ends; it raises the alarm when it starts again.

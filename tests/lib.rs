@@ -15,6 +15,7 @@ pub mod distance;
 pub mod endurance;
 pub mod http;
 pub mod load;
+pub mod meddle;
 pub mod node;
 pub mod overwrites;
 pub mod program;

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use vatic_client::{Client, ClientError, KeyRange, Scan, ScanOptions};
+use vatic_client::{Client, ClientError, Scan, ScanOptions};
 use vatic_core::delta::{Delta, Op};
-use vatic_core::key::Key;
+use vatic_core::key::{Key, KeyRange};
 use vatic_core::value::{Fields, Value};
 
 /// More than the chunks that a node makes ahead and what a connection takes unasked.
@@ -42,7 +42,8 @@ impl Stalled {
         Ok(Stalled { range, scans: VecDeque::new() })
     }
 
-    /// One more, unless nobody answers just now.
+    /// One more, unless nobody answers just now. It needs a client of its own: what is not taken
+    /// of one stream keeps the others of its connection from sending.
     pub async fn begin_another(&mut self, client: &Client) {
         let Ok(mut scan) = client.scan(&self.range, ScanOptions::default()).await else { return };
         if let Ok(Some(_)) = scan.next_chunk().await {

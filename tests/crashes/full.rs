@@ -134,7 +134,7 @@ async fn groups_of_a_full_node_go_on_elsewhere(cluster: &Cluster, full: usize) {
     let client = cluster.client();
     until("the full node leads nothing", SOON, || async {
         let seen = client.cluster(false).await.ok()?;
-        let led_elsewhere = |leader: Option<u32>| leader.is_some_and(|it| it as usize != full + 1);
+        let led_elsewhere = |leader: Option<u64>| leader.is_some_and(|it| it as usize != full + 1);
         seen.groups.iter().all(|group| led_elsewhere(group.leader)).then_some(())
     })
     .await;
