@@ -40,6 +40,14 @@ impl Level {
         }
     }
 
+    /// From how many seeds on a batch must have met and reached everything.
+    pub fn batch_seeds_min(self) -> u64 {
+        match self {
+            Level::Assumed => limits::BATCH_SEEDS_MIN,
+            Level::Deployed => limits::BATCH_SEEDS_DEPLOYED_MIN,
+        }
+    }
+
     /// How many of the cluster's microseconds one of the world's is.
     pub(crate) fn slowness(self) -> u64 {
         match self {

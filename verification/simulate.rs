@@ -7,6 +7,7 @@ use crate::{
     conformance::Tape,
     faults::{Fault, Faults},
     limits::{COMMITS_PER_SEED_MIN, FAULTS_MIN},
+    misfortune::Family,
     oracle,
     probe::Probes,
     sabotage::{Level, Options},
@@ -139,6 +140,13 @@ impl Batch {
         if !run.violations.is_empty() {
             self.failed.push(run);
         }
+    }
+
+    /// Whether it had the seeds and the misfortune that its shortcomings are a failure with. One
+    /// that leaves families of misfortune out looks for something else.
+    pub fn is_judged(&self, options: &Options) -> bool {
+        let whole = Family::ALL.iter().all(|family| options.families.contains(family));
+        whole && self.seeds >= options.level.batch_seeds_min()
     }
 
     /// Why the batch was too small or too tame to have shown anything; empty where it was not.
