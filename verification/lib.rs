@@ -40,5 +40,5 @@ pub use receipts::{Attack, FILE, forge, forge_against, vectors};
 pub use sabotage::{Level, Options, Sabotage};
 pub use seeded::Seeded;
 pub use shrink::shrink;
-pub use simulate::{Batch, Run, again, run};
+pub use simulate::{Batch, Run, again, arguments, run};
 pub use violation::{Check, Violation};

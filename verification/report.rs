@@ -1,7 +1,8 @@
 //! What a batch of seeds came to, as a table, as JSON and as JUnit's XML.
 
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use vatic_verification::{Batch, Fault, Options, Probe, Run, again};
+use serde_json::Value as Json;
+use vatic_verification::{Batch, Fault, Faults, Options, Probe, Probes, Run, again};
 
 /// Why a batch was too tame; nothing is said of one that is not judged by that.
 pub(crate) fn shortcomings(batch: &Batch, options: &Options) -> Vec<String> {
@@ -13,13 +14,14 @@ fn seeds_per_minute(batch: &Batch, seconds: f64) -> u64 {
 }
 
 /// For people.
-pub(crate) fn print_table(batch: &Batch, options: &Options, seconds: f64) {
+pub(crate) fn print_table(batch: &Batch, twins: u64, options: &Options, seconds: f64) {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY).set_header(["", ""]);
     let mut row = |name: &str, value: String| {
         table.add_row([name, &value]);
     };
     row("seeds", batch.seeds.to_string());
+    row("seeds run in three processes", twins.to_string());
     row("seeds that failed", batch.failed.len().to_string());
     row("committed", batch.committed.to_string());
     row("rolled back", batch.rolled_back.to_string());
@@ -41,32 +43,16 @@ pub(crate) fn print_table(batch: &Batch, options: &Options, seconds: f64) {
 }
 
 /// One JSON document.
-pub(crate) fn json(batch: &Batch, options: &Options, seconds: f64) -> serde_json::Value {
-    let violations: Vec<_> = batch
-        .failed
-        .iter()
-        .flat_map(|run| run.violations.iter().map(|found| (run.seed, found)))
-        .map(|(seed, found)| {
-            serde_json::json!({
-                "seed": seed, "check": found.check.name(), "detail": found.detail,
-            })
-        })
-        .collect();
-    let faults: serde_json::Map<_, _> = Fault::ALL
-        .iter()
-        .map(|&fault| (fault.name().into(), batch.faults.count(fault).into()))
-        .collect();
-    let probes: serde_json::Map<_, _> = Probe::ALL
-        .iter()
-        .map(|&probe| (probe.name().into(), batch.probes.count(probe).into()))
-        .collect();
+pub(crate) fn json(batch: &Batch, twins: u64, options: &Options, seconds: f64) -> Json {
+    let violations: Vec<_> = batch.failed.iter().flat_map(violations).collect();
     serde_json::json!({
         "seeds": batch.seeds,
+        "twins": twins,
         "violations": violations,
         "judged": batch.is_judged(options),
         "shortcomings": shortcomings(batch, options),
-        "faults": faults,
-        "probes": probes,
+        "faults": faults(&batch.faults),
+        "probes": probes(&batch.probes),
         "simulated_seconds": batch.simulated_us as f64 / 1e6,
         "transactions": batch.committed,
         "rolled_back": batch.rolled_back,
@@ -74,6 +60,37 @@ pub(crate) fn json(batch: &Batch, options: &Options, seconds: f64) -> serde_json
         "seeds_per_minute": seeds_per_minute(batch, seconds),
         "trace_hash": format!("{:016x}", batch.trace),
     })
+}
+
+/// One run as JSON, of which every byte follows from its seed.
+pub(crate) fn line(run: &Run) -> Json {
+    serde_json::json!({
+        "seed": run.seed,
+        "violations": violations(run).collect::<Vec<_>>(),
+        "faults": faults(&run.faults),
+        "probes": probes(&run.probes),
+        "simulated_us": run.simulated_us,
+        "transactions": run.committed,
+        "rolled_back": run.rolled_back,
+        "reads": run.reads,
+        "trace_hash": format!("{:016x}", run.trace),
+    })
+}
+
+fn violations(run: &Run) -> impl Iterator<Item = Json> {
+    run.violations.iter().map(|found| {
+        serde_json::json!({
+            "seed": run.seed, "check": found.check.name(), "detail": found.detail,
+        })
+    })
+}
+
+fn faults(faults: &Faults) -> Json {
+    Fault::ALL.iter().map(|&fault| (fault.name(), faults.count(fault))).collect()
+}
+
+fn probes(probes: &Probes) -> Json {
+    Probe::ALL.iter().map(|&probe| (probe.name(), probes.count(probe))).collect()
 }
 
 /// One test case a seed, as build servers read them, and one for the batch where that is judged.

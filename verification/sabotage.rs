@@ -112,6 +112,8 @@ pub enum Sabotage {
     MisplacedEndorsement,
     /// A snapshot read asks each group for another moment.
     TornSnapshot,
+    /// What happens depends on the process in which it does: only its twins can tell.
+    OfItsProcess,
 }
 
 impl Sabotage {

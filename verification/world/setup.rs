@@ -13,7 +13,7 @@ use crate::{
     limits,
     probe::Probes,
     rng::Rng,
-    sabotage::{Level, Options},
+    sabotage::{Level, Options, Sabotage},
     swarm::Swarm,
     trace::Trace,
 };
@@ -86,6 +86,9 @@ impl World {
             healed: false,
         };
         world.trace.note(&[seed]);
+        if world.sabotaged(Sabotage::OfItsProcess) {
+            world.trace.note(&[u64::from(std::process::id())]);
+        }
         if !deployed {
             world.configure();
             world.open_accounts();
