@@ -112,13 +112,15 @@ pub enum Sabotage {
     MisplacedEndorsement,
     /// A snapshot read asks each group for another moment.
     TornSnapshot,
+    /// A group commits only what all of its replicas can be sent.
+    AllMustAgree,
     /// What happens depends on the process in which it does: only its twins can tell.
     OfItsProcess,
 }
 
 impl Sabotage {
     /// Every one, for tables and tests.
-    pub const ALL: [Sabotage; 14] = [
+    pub const ALL: [Sabotage; 15] = [
         Sabotage::SkippedCommand,
         Sabotage::LostVote,
         Sabotage::EarlyAnswer,
@@ -133,5 +135,6 @@ impl Sabotage {
         Sabotage::LeftProof,
         Sabotage::MisplacedEndorsement,
         Sabotage::TornSnapshot,
+        Sabotage::AllMustAgree,
     ];
 }

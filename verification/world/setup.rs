@@ -4,6 +4,7 @@ use super::{
     Node, World,
     cluster::{Entry, Proposal, Replica, SimGroup},
     dispatching::Dispatching,
+    healing::Core,
     together,
 };
 use crate::{
@@ -54,6 +55,7 @@ impl World {
         let items = (0..swarm.client.items).map(|n| key("item", n / 3, n % 3)).collect();
         let together = together::keys(&ring, swarm.limits.participants_max as usize);
         let dispatching = Dispatching::draw(seed, &swarm);
+        let core = Core::draw(seed);
         let mut world = World {
             options,
             swarm,
@@ -83,6 +85,7 @@ impl World {
             operations: BTreeMap::new(),
             coordinations: BTreeMap::new(),
             last_id: 0,
+            core,
             healed: false,
         };
         world.trace.note(&[seed]);
