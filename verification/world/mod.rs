@@ -27,6 +27,7 @@ mod sweep;
 mod tamper;
 mod together;
 mod transaction;
+mod wild;
 mod workload;
 
 use crate::{
@@ -57,6 +58,7 @@ use vatic_core::{
     key::Key,
     ring::Ring,
 };
+use wild::Wild;
 
 pub(crate) use cluster::SimGroup;
 pub(crate) use judging::ENFORCED;
@@ -99,6 +101,7 @@ pub(crate) struct World {
     coordinations: BTreeMap<u64, Coordination>,
     last_id: u64,
     core: Core,
+    wild: Wild,
     /// Load has ended and nothing breaks any more.
     healed: bool,
 }

@@ -6,6 +6,7 @@ use super::{
     dispatching::Dispatching,
     healing::Core,
     together,
+    wild::Wild,
 };
 use crate::{
     event::{Event, Learned, Proposed},
@@ -86,6 +87,7 @@ impl World {
             coordinations: BTreeMap::new(),
             last_id: 0,
             core,
+            wild: Wild::draw(seed),
             healed: false,
         };
         world.trace.note(&[seed]);
