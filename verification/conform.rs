@@ -1,7 +1,7 @@
 //! The command that plays recorded runs again through the core alone: simulated ones, or what real
 //! nodes wrote down.
 
-use crate::{Output, level, parse_range};
+use crate::{Output, batch::parse_range, level};
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::{

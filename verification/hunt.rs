@@ -83,9 +83,15 @@ impl Broken {
         }
     }
 
+    /// All of these, and what no run can find out by itself.
+    fn every() -> Vec<Broken> {
+        let alone = [Broken::Shell(Sabotage::OfItsProcess)];
+        Broken::all().into_iter().chain(alone).collect()
+    }
+
     /// The variant with this name.
     pub fn named(name: &str) -> Option<Broken> {
-        Broken::all().into_iter().find(|broken| broken.name().eq_ignore_ascii_case(name))
+        Broken::every().into_iter().find(|broken| broken.name().eq_ignore_ascii_case(name))
     }
 
     /// Options of a run that is broken in this way alone.
@@ -105,7 +111,7 @@ impl Options {
     pub(crate) fn broken(&self) -> Option<String> {
         let (load_us, level, families) = (self.load_us, self.level, self.families.clone());
         let plain = Options { load_us, level, families, ..Options::default() };
-        Broken::all()
+        Broken::every()
             .into_iter()
             .find(|broken| {
                 let options = broken.options(&plain);

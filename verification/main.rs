@@ -1,21 +1,18 @@
 //! The command `vatic-verification`: simulate seeds, hunt broken variants, play recorded runs
 //! again, walk the models' paths, forge receipts.
 
+mod batch;
 mod conform;
 mod mutants;
 mod report;
+mod twins;
 mod walk;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use std::{
-    collections::BTreeSet, fs, ops::Range, path::Path, process::ExitCode, time::Duration,
-    time::Instant,
-};
-use vatic_verification::{
-    Batch, Broken, FILE, Family, Level, Options, Run, again, forge, run, shrink, vectors,
-};
+use std::{fs, path::Path, process::ExitCode, time::Instant};
+use vatic_verification::{Broken, FILE, Level, forge, vectors};
 
 #[derive(Parser)]
 #[command(about = "Checks vatic's protocol by deterministic simulation", version)]
@@ -26,8 +23,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run seeds; exits with 5 where a check fails.
-    Simulate(Simulate),
+    /// Run seeds; exits with 5 where a check fails, or where a batch met too little.
+    ///
+    /// A batch of 800 seeds or more (60 at level 2) with all families of misfortune must have met
+    /// every kind of fault a hundred times and reached every rare path, and its seeds must have
+    /// committed 50 transactions each on average.
+    Simulate(batch::Simulate),
+    /// Run one seed and print its report as one line, the same bytes each time: for twins.
+    #[command(hide = true)]
+    Once(batch::Simulate),
     /// Hunt every broken variant and print what caught it; exits with 5 where one gets away.
     Mutants(mutants::Mutants),
     /// Play what seeds record again through the core alone; exits with 5 where it differs.
@@ -52,37 +56,6 @@ enum Command {
     },
 }
 
-#[derive(clap::Args)]
-struct Simulate {
-    /// How many seeds, from 1; or a range such as 100..200.
-    #[arg(long, default_value = "300", conflicts_with = "seed")]
-    seeds: String,
-    /// One seed only.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Go on with further seeds for so long instead of stopping at the range's end.
-    #[arg(long)]
-    minutes: Option<f64>,
-    /// Simulated seconds of load and faults for each seed, in the world's time.
-    #[arg(long)]
-    seconds: Option<f64>,
-    /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
-    level: u32,
-    /// Families of misfortune to allow, by name; all, if none is named; `none` for none.
-    #[arg(long, value_delimiter = ',')]
-    faults: Vec<String>,
-    /// Of each seed that fails, look for the shortest load and the fewest faults that do it.
-    #[arg(long)]
-    shrink: bool,
-    /// How to report.
-    #[arg(long, value_enum, default_value = "table")]
-    output: Output,
-    /// Break something on purpose, by name.
-    #[arg(long)]
-    broken: Option<String>,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Table,
@@ -95,6 +68,7 @@ const VERIFICATION_FAILED: u8 = 5;
 fn main() -> anyhow::Result<ExitCode> {
     let good = match Cli::parse().command {
         Command::Simulate(command) => command.run()?,
+        Command::Once(command) => command.once()?,
         Command::Mutants(command) => command.run()?,
         Command::Conform(command) => command.run()?,
         Command::Paths(command) => command.run()?,
@@ -111,81 +85,6 @@ fn unknown(name: &str) -> String {
 
 fn level(number: u32) -> Level {
     if number == 2 { Level::Deployed } else { Level::Assumed }
-}
-
-fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
-    let range = match text.split_once("..") {
-        Some((from, to)) => from.parse()?..to.parse()?,
-        None => 1..text.parse::<u64>()?.saturating_add(1),
-    };
-    if range.is_empty() {
-        bail!("--seeds {text} names no seed");
-    }
-    Ok(range)
-}
-
-impl Simulate {
-    fn run(&self) -> anyhow::Result<bool> {
-        let options = self.options()?;
-        let seeds = match self.seed {
-            Some(seed) => seed..seed + 1,
-            None => parse_range(&self.seeds)?,
-        };
-        let began = Instant::now();
-        let until = self.minutes.map(|minutes| began + Duration::from_secs_f64(minutes * 60.0));
-        let goes_on = |seed: &u64| match until {
-            Some(until) => Instant::now() < until,
-            None => seeds.contains(seed),
-        };
-        let (mut batch, mut runs) = (Batch::default(), Vec::new());
-        for seed in (seeds.start..).take_while(goes_on) {
-            let run = run(seed, &options);
-            self.report_failure(&run, &options);
-            runs.push(run.clone());
-            batch.add(run);
-        }
-        let seconds = began.elapsed().as_secs_f64();
-        match self.output {
-            Output::Table => report::print_table(&batch, options.level, seconds),
-            Output::Json => println!("{}", report::json(&batch, seconds)),
-            Output::Junit => println!("{}", report::junit(&runs, &options)),
-        }
-        Ok(batch.failed.is_empty())
-    }
-
-    fn options(&self) -> anyhow::Result<Options> {
-        let mut options = Options::of(level(self.level));
-        if let Some(seconds) = self.seconds {
-            options.load_us = (seconds * 1e6) as u64;
-        }
-        if !self.faults.is_empty() {
-            let names = self.faults.iter().filter(|name| *name != "none");
-            let families = names.map(|name| {
-                let names: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
-                let unknown = || format!("{name} is none of none, {}", names.join(", "));
-                Family::named(name).with_context(unknown)
-            });
-            options.families = families.collect::<anyhow::Result<BTreeSet<Family>>>()?;
-        }
-        if let Some(name) = &self.broken {
-            let broken = Broken::named(name).with_context(|| unknown(name))?;
-            options = broken.options(&options);
-        }
-        Ok(options)
-    }
-
-    fn report_failure(&self, run: &Run, options: &Options) {
-        for violation in &run.violations {
-            eprintln!("seed {}: {violation}", run.seed);
-        }
-        if run.violations.is_empty() {
-            return;
-        }
-        eprintln!("run it again: {}", again(run.seed, options));
-        if let Some(least) = self.shrink.then(|| shrink(run.seed, options)).flatten() {
-            eprintln!("with less: {}", again(run.seed, &least));
-        }
-    }
 }
 
 fn receipts(count: u64, seed: u64) -> bool {

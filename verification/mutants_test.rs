@@ -162,6 +162,11 @@ fn votes_that_nobody_recovers_are_caught_by_progress() {
 }
 
 #[test]
+fn group_that_waits_for_all_its_replicas_is_caught_by_progress_of_the_core() {
+    sabotage(Sabotage::AllMustAgree, Check::Progress);
+}
+
+#[test]
 fn reads_without_a_read_index_are_caught_as_a_cycle() {
     sabotage(Sabotage::StaleRead, Check::StrictSerializability);
 }

@@ -93,6 +93,7 @@ probes! {
     HistoryRefused = "history_batch_refused",
     TicketAgain = "ticket_tried_again",
     TicketsOfTwo = "tickets_begun_by_two_leaders",
+    CoreRested = "majority_core_came_to_rest",
     DiskFailed = "disk_failed_under_writer",
     BatchesFlown = "several_batches_in_flight",
     FlipRefused = "bit_flip_refused",
@@ -123,6 +124,7 @@ impl Probe {
             Probe::RequestAnswered,
             Probe::HistoryKept,
             Probe::HistoryRepeated,
+            Probe::CoreRested,
         ];
         Probe::ALL.iter().copied().filter(move |&probe| {
             let deployed = probe as usize >= Probe::DiskFailed as usize;

@@ -40,6 +40,14 @@ impl Level {
         }
     }
 
+    /// From how many seeds on a batch must have met and reached everything.
+    pub fn batch_seeds_min(self) -> u64 {
+        match self {
+            Level::Assumed => limits::BATCH_SEEDS_MIN,
+            Level::Deployed => limits::BATCH_SEEDS_DEPLOYED_MIN,
+        }
+    }
+
     /// How many of the cluster's microseconds one of the world's is.
     pub(crate) fn slowness(self) -> u64 {
         match self {
@@ -104,11 +112,15 @@ pub enum Sabotage {
     MisplacedEndorsement,
     /// A snapshot read asks each group for another moment.
     TornSnapshot,
+    /// A group commits only what all of its replicas can be sent.
+    AllMustAgree,
+    /// What happens depends on the process in which it does: only its twins can tell.
+    OfItsProcess,
 }
 
 impl Sabotage {
     /// Every one, for tables and tests.
-    pub const ALL: [Sabotage; 14] = [
+    pub const ALL: [Sabotage; 15] = [
         Sabotage::SkippedCommand,
         Sabotage::LostVote,
         Sabotage::EarlyAnswer,
@@ -123,5 +135,6 @@ impl Sabotage {
         Sabotage::LeftProof,
         Sabotage::MisplacedEndorsement,
         Sabotage::TornSnapshot,
+        Sabotage::AllMustAgree,
     ];
 }

@@ -7,6 +7,7 @@ use crate::{
     conformance::Tape,
     faults::{Fault, Faults},
     limits::{COMMITS_PER_SEED_MIN, FAULTS_MIN},
+    misfortune::Family,
     oracle,
     probe::Probes,
     sabotage::{Level, Options},
@@ -141,6 +142,13 @@ impl Batch {
         }
     }
 
+    /// Whether it had the seeds and the misfortune that its shortcomings are a failure with. One
+    /// that leaves families of misfortune out looks for something else.
+    pub fn is_judged(&self, options: &Options) -> bool {
+        let whole = Family::ALL.iter().all(|family| options.families.contains(family));
+        whole && self.seeds >= options.level.batch_seeds_min()
+    }
+
     /// Why the batch was too small or too tame to have shown anything; empty where it was not.
     pub fn shortcomings(&self, level: Level) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
@@ -162,21 +170,26 @@ impl Batch {
 
 /// The command that runs one seed again.
 pub fn again(seed: u64, options: &Options) -> String {
-    let mut command =
-        format!("cargo run --release -p vatic-verification -- simulate --seed {seed}");
+    let arguments = arguments(seed, options).join(" ");
+    format!("cargo run --release -p vatic-verification -- simulate {arguments}")
+}
+
+/// What tells `simulate` to run one seed with these options.
+pub fn arguments(seed: u64, options: &Options) -> Vec<String> {
+    let mut arguments = vec!["--seed".to_owned(), seed.to_string()];
+    let mut say = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     if options.level != Options::default().level {
-        command += &format!(" --level {}", options.level.number());
+        say("--level", options.level.number().to_string());
     }
     if options.load_us != Options::of(options.level).load_us {
-        command += &format!(" --seconds {}", options.load_us as f64 / 1e6);
+        say("--seconds", (options.load_us as f64 / 1e6).to_string());
     }
     if options.families != Options::default().families {
         let names: Vec<&str> = options.families.iter().map(|family| family.name()).collect();
-        let names = if names.is_empty() { "none".into() } else { names.join(",") };
-        command += &format!(" --faults {names}");
+        say("--faults", if names.is_empty() { "none".into() } else { names.join(",") });
     }
     if let Some(broken) = options.broken() {
-        command += &format!(" --broken {broken}");
+        say("--broken", broken);
     }
-    command
+    arguments
 }

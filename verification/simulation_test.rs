@@ -3,7 +3,7 @@
 
 use std::{ops::Range, process::Command};
 use vatic_core::rules::Rules;
-use vatic_verification::{Batch, Level, Options, again, conform_all};
+use vatic_verification::{Batch, Family, Fault, Level, Options, Probe, again, conform_all};
 
 /// Fixed, so that a change is judged on the same runs as the one before it.
 const SEEDS: Range<u64> = 1..801;
@@ -30,12 +30,22 @@ fn batch_of_seeds_violates_nothing_reaches_every_rare_path_and_is_the_cores_own_
 }
 
 #[test]
-fn same_seeds_in_two_processes_give_the_same_trace() {
-    let [first, second] = [report("40..50"), report("40..50")];
-    assert_eq!(first["trace_hash"], second["trace_hash"]);
-    assert_eq!(first["probes"], second["probes"]);
-    assert_eq!(first["faults"], second["faults"]);
-    assert_ne!(first["trace_hash"], report("50..60")["trace_hash"]);
+fn every_tenth_seed_reports_the_same_bytes_in_three_processes() {
+    let first = report("1..101");
+    assert_eq!(first["twins"], 10);
+    assert_ne!(first["trace_hash"], report("101..106")["trace_hash"]);
+}
+
+#[test]
+fn seed_that_depends_on_its_process_is_found_out_by_its_twins() {
+    let output = Command::new(env!("CARGO_BIN_EXE_vatic-verification"))
+        .args(["simulate", "--seeds", "1..11", "--broken", "OfItsProcess"])
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(5));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("seed 10: repeats: byte "), "{stderr}");
+    assert!(!stderr.contains("seed 9: "), "only twins can tell: {stderr}");
 }
 
 #[test]
@@ -50,6 +60,41 @@ fn broken_run_exits_with_five_and_says_how_to_repeat_it() {
     assert!(stderr.contains("money: "), "{stderr}");
     assert!(stderr.contains("simulate --seed "), "{stderr}");
     assert!(stderr.contains("--broken LeakyTransfer"), "{stderr}");
+}
+
+#[test]
+fn tame_batch_is_judged_from_its_size_on_and_with_all_misfortune_alone() {
+    let options = Options::default();
+    let batch = |seeds| Batch { seeds, ..Batch::default() };
+    let [short, full] = [SEEDS.end - SEEDS.start - 1, SEEDS.end - SEEDS.start].map(batch);
+    assert!(full.is_judged(&options) && !short.is_judged(&options));
+    let calm = Options { families: [Family::Clocks].into(), ..options };
+    assert!(!full.is_judged(&calm));
+    let found = full.shortcomings(Level::Assumed);
+    let kinds = Fault::of(Level::Assumed).count() + Probe::of(Level::Assumed).count();
+    assert_eq!(found.len(), kinds + 1, "each fault, each probe, and the commits: {found:?}");
+}
+
+#[test]
+fn batch_in_which_too_little_happens_exits_with_five_and_says_what() {
+    let tame = |output| {
+        Command::new(env!("CARGO_BIN_EXE_vatic-verification"))
+            .args(["simulate", "--seeds", "1..801", "--seconds", "0.001", "--twins", "0"])
+            .args(["--output", output])
+            .output()
+            .expect("the binary runs")
+    };
+    let json = tame("json");
+    assert_eq!(json.status.code(), Some(5));
+    let said: serde_json::Value = serde_json::from_slice(&json.stdout).expect("it is JSON");
+    assert_eq!(said["violations"], serde_json::json!([]), "nothing else is wrong");
+    let shortcomings = said["shortcomings"].as_array().expect("a list");
+    assert!(shortcomings.contains(&"clock_jump occurred 0 times".into()), "{shortcomings:?}");
+    let junit = tame("junit");
+    assert_eq!(junit.status.code(), Some(5));
+    let text = String::from_utf8_lossy(&junit.stdout);
+    assert!(text.contains("tests=\"801\" failures=\"1\""), "{text}");
+    assert!(text.contains("message=\"clock_jump occurred 0 times\""), "{text}");
 }
 
 fn report(seeds: &str) -> serde_json::Value {

@@ -45,6 +45,8 @@ pub enum Check {
     Elections,
     /// A node starts on what is on its disk, and believes nothing that was not written.
     Disks,
+    /// A seed means one run, in whatever process.
+    Repeats,
 }
 
 impl Check {
@@ -71,6 +73,7 @@ impl Check {
             Check::Progress => "progress",
             Check::Elections => "elections",
             Check::Disks => "disks",
+            Check::Repeats => "repeats",
         }
     }
 }

@@ -22,6 +22,7 @@ use vatic_core::policy::Validation;
 use vatic_core::receipt::Receipt;
 use vatic_core::ring::{Ring, RingSpec};
 use vatic_core::sign::{PublicKey, TrustedKeys};
+use vatic_core::ticket::{self, Entry, Resolved, Ticket};
 use vatic_core::value::{Fields, Scalar, Value};
 use vatic_proto::peer::v1 as peer;
 
@@ -188,6 +189,35 @@ pub(crate) fn keys() -> Vec<Vec<u8>> {
     let (body, _) = sealed(5, &[GroupId(1)]);
     samples.extend([body.tid.to_bytes().to_vec(), body.tid.to_string().into_bytes()]);
     samples
+}
+
+/// What waits in a queue, what became of tickets, that the queue is paused, and a ticket's name.
+pub(crate) fn tickets() -> Vec<Vec<u8>> {
+    let entry = |deltas| Entry { deltas, priority: 7, principal: "caller".into() }.fields();
+    let (body, _) = sealed(6, &[GroupId(1)]);
+    let outcomes = [
+        Resolved::Committed(body.tid),
+        Resolved::RolledBack("transition 0: account/ada is absent".into()),
+        Resolved::Cancelled,
+    ];
+    let mut records = vec![entry(Vec::new()), entry(deltas()), ticket::control_fields(true)];
+    records.extend(outcomes.iter().map(resolved_fields));
+    let name = a_ticket().to_string().into_bytes();
+    records.iter().map(codec::encode).chain([name]).collect()
+}
+
+fn a_ticket() -> Ticket {
+    Ticket::new("q3".into(), Timestamp(6_000), 9)
+}
+
+/// As they lie in the record that the resolving transaction puts.
+pub(crate) fn resolved_fields(outcome: &Resolved) -> Fields {
+    let deltas = a_ticket().resolving(Timestamp(7_000), &[], outcome, Default::default());
+    let last = codec::decode::<Delta>(deltas.last().expect("it puts the outcome"));
+    match last.expect("a delta").op {
+        Op::Put(fields) => fields,
+        op => panic!("the outcome is put, not {}", op.name()),
+    }
 }
 
 /// A group that is opened over some state and applies an entry.

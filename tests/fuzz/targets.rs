@@ -13,6 +13,8 @@ use vatic_core::id::{Tid, Timestamp};
 use vatic_core::key::Key;
 use vatic_core::limits::Limits;
 use vatic_core::receipt::Receipt;
+use vatic_core::ticket::{Entry, Resolved, Ticket, is_paused};
+use vatic_core::value::Fields;
 use vatic_proto::peer::v1 as peer;
 
 use crate::sample;
@@ -64,6 +66,7 @@ const PARTS: &[Target] = &[
     Target { name: "receipt", run: receipt, samples: sample::receipts },
     Target { name: "diary", run: diary, samples: sample::diaries },
     Target { name: "key", run: key, samples: sample::keys },
+    Target { name: "ticket", run: ticket, samples: sample::tickets },
 ];
 
 /// What the server reads, and what people write.
@@ -182,6 +185,29 @@ fn key(bytes: &[u8]) -> bool {
     }
     let spelled = text.parse::<Tid>().is_ok();
     named.is_ok() || stored.is_some() || tid.is_some() || spelled
+}
+
+/// A record of a queue: what waits, what became of it, that nothing is begun; and a ticket's name.
+fn ticket(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let named = text.parse::<Ticket>();
+    if let Ok(ticket) = &named {
+        assert_eq!(ticket.to_string(), text, "a name is itself");
+        assert_eq!(&Ticket::at(&ticket.queued_key()), ticket, "and what lies under it");
+        let _ = ticket.mint();
+    }
+    let Ok(fields) = codec::decode::<Fields>(bytes) else { return named.is_ok() };
+    let entry = Entry::read(&fields);
+    if let Some(entry) = &entry {
+        assert_eq!(Entry::read(&entry.fields()).as_ref(), Some(entry), "what was written is read");
+        let _ = entry.records();
+    }
+    let resolved = Resolved::read(&fields);
+    if let Some(outcome) = &resolved {
+        let again = Resolved::read(&sample::resolved_fields(outcome));
+        assert_eq!(again.as_ref(), Some(outcome), "what was written is read");
+    }
+    entry.is_some() || resolved.is_some() || is_paused(Some(&fields))
 }
 
 fn envelope(bytes: &[u8]) -> bool {

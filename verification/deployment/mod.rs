@@ -178,9 +178,15 @@ impl Deployment {
         self.began + Duration::from_micros(since)
     }
 
-    /// Whether every node is up and has applied its groups' entries up to these indexes.
-    pub(crate) fn is_level(&self, last: &[(GroupId, u64)]) -> bool {
-        self.nodes.iter().all(|node| {
+    /// Whether every node that is not left out is up and has applied its groups' entries up to
+    /// these indexes.
+    pub(crate) fn is_level(
+        &self,
+        last: &[(GroupId, u64)],
+        left_out: impl Fn(usize) -> bool,
+    ) -> bool {
+        let asked = (0..self.nodes.len()).filter(|&node| !left_out(node));
+        asked.map(|node| &self.nodes[node]).all(|node| {
             node.is_up()
                 && last.iter().all(|(group, last)| {
                     !node.groups.contains_key(group)

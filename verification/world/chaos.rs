@@ -37,6 +37,10 @@ impl World {
         if self.deployment.is_some() {
             return self.crash_deployed(node);
         }
+        self.crash_assumed(node);
+    }
+
+    pub(super) fn crash_assumed(&mut self, node: usize) {
         self.faults.hit(Fault::NodeCrash);
         self.nodes[node].up = false;
         self.coordinations.retain(|_, coordination| coordination.node != node);
@@ -58,7 +62,7 @@ impl World {
     }
 
     pub(super) fn restart(&mut self, node: usize) {
-        if self.nodes[node].up {
+        if self.nodes[node].up || self.core.keeps_down(node) {
             return;
         }
         if self.deployment.is_some() {
@@ -169,21 +173,6 @@ impl World {
             if litters {
                 held.state.put([&[PROOF], [0; 20].as_slice()].concat(), Vec::new());
             }
-        }
-    }
-
-    /// Ends all misfortune: what must happen from here on is progress.
-    pub(super) fn heal_all(&mut self) {
-        self.healed = true;
-        self.cuts.clear();
-        if let Some(deployment) = &mut self.deployment {
-            deployment.clear_up();
-        }
-        for node in 0..self.nodes.len() {
-            self.restart(node);
-        }
-        for group in 0..self.groups.len() {
-            self.wake_replicas(group);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! out: a deposed leader's batch is kept in part or lost, nobody hears of it, replicas lag, and a
 //! restarted one applies again from what it had saved.
 
-use super::World;
+use super::{World, healing::Core};
 use crate::{
     event::{Event, Message, Proposed, Query, Token},
     faults::Fault,
@@ -125,13 +125,15 @@ impl SimGroup {
     }
 
     /// What is not yet at rest here: proposals, replicas behind, undecided votes, stages.
-    pub(super) fn unrest(&self) -> Option<String> {
+    pub(super) fn unrest(&self, core: &Core) -> Option<String> {
         let last = self.log.len() as u64;
-        let applied: Vec<u64> = self.replicas.iter().map(|replica| replica.applied).collect();
+        let asked = self.replicas.iter().filter(|replica| !core.leaves_out(replica.node));
+        let applied: Vec<u64> = asked.map(|replica| replica.applied).collect();
         let held = &self.replicas[self.leader];
         let undecided = held.machine.undecided(&held.state);
         let staged = held.machine.staged(&held.state);
-        let rests = self.pending.is_empty()
+        let rests = !core.leaves_out(held.node)
+            && self.pending.is_empty()
             && applied.iter().all(|&applied| applied == last)
             && undecided.is_empty()
             && staged.is_empty();
@@ -244,7 +246,8 @@ impl World {
         let leads = target.leader == replica;
         let last = target.log.len() as u64;
         let Replica { node, applied, applying, life, .. } = target.replicas[replica];
-        if applying || applied == last || !self.nodes[node].up {
+        // A short partition holds no entries up here; who is left out for long gets none.
+        if applying || applied == last || !self.nodes[node].up || self.core.leaves_out(node) {
             return;
         }
         let lag_us = if leads { self.swarm.log.lag_us / 8 } else { self.swarm.log.lag_us };
@@ -418,7 +421,9 @@ impl World {
             self.nodes[other].up && !cut((node, other)) && !cut((other, node))
         };
         let reached = replicas.iter().filter(|replica| linked(replica.node)).count();
-        self.nodes[node].up && reached > replicas.len() / 2
+        let all = self.sabotaged(Sabotage::AllMustAgree);
+        let needed = if all { replicas.len() } else { replicas.len() / 2 + 1 };
+        self.nodes[node].up && reached >= needed
     }
 
     /// Gives the group another leader; of the old one's batch a prefix may have been committed.

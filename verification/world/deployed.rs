@@ -123,7 +123,7 @@ impl World {
 
     async fn play(&mut self) {
         let load_ends = limits::EPOCH_US + self.options.load_us;
-        let drain_ends = load_ends + limits::DRAIN_DEPLOYED_US;
+        let mut drain_ends = load_ends + limits::DRAIN_DEPLOYED_US;
         loop {
             while let Some(report) = self.deployment_mut().take_report() {
                 self.now = self.now.max(self.deployment_mut().now_us());
@@ -132,12 +132,16 @@ impl World {
             let next = self.queue.peek().map(|Reverse(next)| next.at);
             let now = self.deployment_mut().now_us();
             if !self.healed && next.unwrap_or(now).max(now) > load_ends {
-                self.heal_all();
+                self.heal();
             }
             if self.halted || now > drain_ends {
                 break;
             }
             if self.healed && self.is_quiet() {
+                if self.heal_the_rest() {
+                    drain_ends = self.now + limits::DRAIN_DEPLOYED_US;
+                    continue;
+                }
                 self.drained = true;
                 self.spoil_the_end();
                 break;

@@ -1,6 +1,6 @@
 //! What oracles may ask of a cluster whose run is over.
 
-use super::{World, cluster::SimGroup};
+use super::World;
 use crate::probe::Probe;
 use vatic_core::{
     aggregate::OutcomeRead,
@@ -49,9 +49,11 @@ impl World {
 
     /// Why the cluster did not come to rest.
     pub(crate) fn what_is_left(&self) -> String {
-        let groups: Vec<String> = self.groups.iter().filter_map(SimGroup::unrest).collect();
+        let groups = self.groups.iter().filter_map(|group| group.unrest(&self.core));
+        let groups: Vec<String> = groups.collect();
+        let without = self.core.without();
         format!(
-            "{} operations, {} coordinators, {} messages under way, {} tickets wait; {}",
+            "{without}{} operations, {} coordinators, {} messages under way, {} tickets wait; {}",
             self.operations.len(),
             self.coordinations.len(),
             self.in_flight,

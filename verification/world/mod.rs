@@ -13,6 +13,7 @@ mod deployed;
 mod disaster;
 mod dispatching;
 mod ending;
+mod healing;
 mod judging;
 mod moving;
 mod noting;
@@ -26,6 +27,7 @@ mod sweep;
 mod tamper;
 mod together;
 mod transaction;
+mod wild;
 mod workload;
 
 use crate::{
@@ -44,6 +46,7 @@ use crate::{
 };
 use coordinate::Coordination;
 use dispatching::Dispatching;
+use healing::Core;
 use operation::Operation;
 use std::{
     cmp::Reverse,
@@ -55,6 +58,7 @@ use vatic_core::{
     key::Key,
     ring::Ring,
 };
+use wild::Wild;
 
 pub(crate) use cluster::SimGroup;
 pub(crate) use judging::ENFORCED;
@@ -96,6 +100,8 @@ pub(crate) struct World {
     operations: BTreeMap<u64, Operation>,
     coordinations: BTreeMap<u64, Coordination>,
     last_id: u64,
+    core: Core,
+    wild: Wild,
     /// Load has ended and nothing breaks any more.
     healed: bool,
 }
@@ -133,16 +139,17 @@ impl Ord for Scheduled {
 }
 
 impl World {
-    /// Runs the load with its faults, heals everything, and waits until all is decided.
+    /// Runs the load with its faults, heals a majority core or everything at once, and waits until
+    /// all is decided.
     pub(crate) fn run(&mut self) {
         if self.options.level == Level::Deployed {
             return self.run_deployed();
         }
         let load_ends = limits::EPOCH_US + self.options.load_us;
-        let drain_ends = load_ends + limits::DRAIN_US;
+        let mut drain_ends = load_ends + limits::DRAIN_US;
         while let Some(Reverse(next)) = self.queue.pop() {
             if !self.healed && next.at > load_ends {
-                self.heal_all();
+                self.heal();
             }
             if self.halted || next.at > drain_ends {
                 break;
@@ -151,6 +158,10 @@ impl World {
             self.trace.note(&[self.now, next.event.kind()]);
             self.handle(next.event);
             if self.healed && self.is_quiet() {
+                if self.heal_the_rest() {
+                    drain_ends = self.now + limits::DRAIN_US;
+                    continue;
+                }
                 self.drained = true;
                 self.spoil_the_end();
                 break;
@@ -280,12 +291,13 @@ impl World {
         self.options.sabotage == Some(sabotage)
     }
 
-    /// Nothing is under way and nothing is left behind.
+    /// Nothing is under way and nothing is left behind, of what is not left out.
     fn is_quiet(&self) -> bool {
-        self.operations.is_empty()
-            && self.coordinations.is_empty()
+        let left_out = |node: usize| self.core.leaves_out(node);
+        self.operations.values().all(|operation| left_out(operation.node))
+            && self.coordinations.values().all(|coordination| left_out(coordination.node))
             && self.in_flight == 0
-            && self.groups.iter().all(|group| group.unrest().is_none())
+            && self.groups.iter().all(|group| group.unrest(&self.core).is_none())
             && self.tickets_left() == 0
             && self.is_level()
     }
@@ -294,6 +306,6 @@ impl World {
     fn is_level(&self) -> bool {
         let Some(deployment) = &self.deployment else { return true };
         let last = self.groups.iter().map(|group| (group.id, group.log.len() as u64));
-        deployment.is_level(&last.collect::<Vec<_>>())
+        deployment.is_level(&last.collect::<Vec<_>>(), |node| self.core.leaves_out(node))
     }
 }

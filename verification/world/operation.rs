@@ -70,11 +70,12 @@ impl World {
         self.conclude_step(operation, Flow::Moved);
     }
 
-    /// A node that is up, for a client to turn to.
+    /// A node that is up and not left out, for a client to turn to.
     pub(super) fn gateway(&mut self) -> Option<usize> {
         let first = self.rng.index(self.nodes.len());
         let nodes = self.nodes.len();
-        (0..nodes).map(|at| (first + at) % nodes).find(|&node| self.nodes[node].up)
+        let fit = |node: &usize| self.nodes[*node].up && !self.core.leaves_out(*node);
+        (0..nodes).map(|at| (first + at) % nodes).find(fit)
     }
 
     pub(super) fn operation_timer(&mut self, id: u64, step: u32) {

@@ -4,7 +4,9 @@ use super::{
     Node, World,
     cluster::{Entry, Proposal, Replica, SimGroup},
     dispatching::Dispatching,
+    healing::Core,
     together,
+    wild::Wild,
 };
 use crate::{
     event::{Event, Learned, Proposed},
@@ -13,7 +15,7 @@ use crate::{
     limits,
     probe::Probes,
     rng::Rng,
-    sabotage::{Level, Options},
+    sabotage::{Level, Options, Sabotage},
     swarm::Swarm,
     trace::Trace,
 };
@@ -54,6 +56,7 @@ impl World {
         let items = (0..swarm.client.items).map(|n| key("item", n / 3, n % 3)).collect();
         let together = together::keys(&ring, swarm.limits.participants_max as usize);
         let dispatching = Dispatching::draw(seed, &swarm);
+        let core = Core::draw(seed);
         let mut world = World {
             options,
             swarm,
@@ -83,9 +86,14 @@ impl World {
             operations: BTreeMap::new(),
             coordinations: BTreeMap::new(),
             last_id: 0,
+            core,
+            wild: Wild::draw(seed),
             healed: false,
         };
         world.trace.note(&[seed]);
+        if world.sabotaged(Sabotage::OfItsProcess) {
+            world.trace.note(&[u64::from(std::process::id())]);
+        }
         if !deployed {
             world.configure();
             world.open_accounts();

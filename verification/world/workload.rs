@@ -1,7 +1,7 @@
 //! What clients set out to do: the mix of operations, drawn step by step.
 //!
 //! Accounts are touched by transfers alone, so that their sum is known; everything else happens to
-//! items, a few hot ones, so that transactions meet.
+//! items, a few hot ones, so that transactions meet; in some seeds to keys of any name as well.
 
 use super::{
     World,
@@ -184,6 +184,9 @@ impl World {
     }
 
     fn any_op(&mut self) -> Op {
+        if let Some(op) = self.wild.draw_op() {
+            return op;
+        }
         let n = self.rng.below(100) as i64;
         let one = |name: &str| Fields::from([(name.into(), n.into())]);
         let values = vec![Scalar::I64(n)];
@@ -271,6 +274,9 @@ impl World {
     }
 
     fn any_item(&mut self) -> Key {
+        if let Some(key) = self.wild.draw_key() {
+            return key;
+        }
         self.rng.pick(&self.items).clone()
     }
 

@@ -1,0 +1,134 @@
+//! The command that runs seeds: a batch of them, with twins of some, and its verdict.
+
+use crate::{Output, level, report, twins, unknown};
+use anyhow::{Context, bail};
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    time::{Duration, Instant},
+};
+use vatic_verification::{Batch, Broken, Family, Options, Run, again, run, shrink};
+
+#[derive(clap::Args)]
+pub(crate) struct Simulate {
+    /// How many seeds, from 1; or a range such as 100..200.
+    #[arg(long, default_value = "800", conflicts_with = "seed")]
+    seeds: String,
+    /// One seed only.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run every so manieth seed of the batch twice more, each time in a process of its own, and
+    /// compare what the three report byte for byte; 0 for none.
+    #[arg(long, default_value_t = 10)]
+    twins: u64,
+    /// Go on with further seeds for so long instead of stopping at the range's end.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Simulated seconds of load and faults for each seed, in the world's time.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+    level: u32,
+    /// Families of misfortune to allow, by name; all, if none is named; `none` for none.
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<String>,
+    /// Of each seed that fails, look for the shortest load and the fewest faults that do it.
+    #[arg(long)]
+    shrink: bool,
+    /// How to report.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+    /// Break something on purpose, by name.
+    #[arg(long)]
+    broken: Option<String>,
+}
+
+impl Simulate {
+    pub(crate) fn run(&self) -> anyhow::Result<bool> {
+        let options = self.options()?;
+        let seeds = match self.seed {
+            Some(seed) => seed..seed + 1,
+            None => parse_range(&self.seeds)?,
+        };
+        let began = Instant::now();
+        let until = self.minutes.map(|minutes| began + Duration::from_secs_f64(minutes * 60.0));
+        let goes_on = |seed: &u64| match until {
+            Some(until) => Instant::now() < until,
+            None => seeds.contains(seed),
+        };
+        let (mut batch, mut runs, mut twins) = (Batch::default(), Vec::new(), 0);
+        for seed in (seeds.start..).take_while(goes_on) {
+            let mut run = run(seed, &options);
+            if self.twins > 0 && (batch.seeds + 1).is_multiple_of(self.twins) {
+                run.violations.extend(twins::difference(&run, &options)?);
+                twins += 1;
+            }
+            self.report_failure(&run, &options);
+            runs.push(run.clone());
+            batch.add(run);
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        match self.output {
+            Output::Table => report::print_table(&batch, twins, &options, seconds),
+            Output::Json => println!("{}", report::json(&batch, twins, &options, seconds)),
+            Output::Junit => println!("{}", report::junit(&batch, &runs, &options)),
+        }
+        let shortcomings = report::shortcomings(&batch, &options);
+        shortcomings.iter().for_each(|shortcoming| eprintln!("too little: {shortcoming}"));
+        Ok(batch.failed.is_empty() && shortcomings.is_empty())
+    }
+
+    /// One seed's report, on one line.
+    pub(crate) fn once(&self) -> anyhow::Result<bool> {
+        let seed = self.seed.context("of which seed?")?;
+        let run = run(seed, &self.options()?);
+        println!("{}", report::line(&run));
+        Ok(run.violations.is_empty())
+    }
+
+    fn options(&self) -> anyhow::Result<Options> {
+        let mut options = Options::of(level(self.level));
+        if let Some(seconds) = self.seconds {
+            options.load_us = (seconds * 1e6).round() as u64;
+        }
+        if !self.faults.is_empty() {
+            let names = self.faults.iter().filter(|name| *name != "none");
+            let families = names.map(|name| {
+                let names: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
+                let unknown = || format!("{name} is none of none, {}", names.join(", "));
+                Family::named(name).with_context(unknown)
+            });
+            options.families = families.collect::<anyhow::Result<BTreeSet<Family>>>()?;
+        }
+        if let Some(name) = &self.broken {
+            let broken = Broken::named(name).with_context(|| unknown(name))?;
+            options = broken.options(&options);
+        }
+        Ok(options)
+    }
+
+    fn report_failure(&self, run: &Run, options: &Options) {
+        for violation in &run.violations {
+            eprintln!("seed {}: {violation}", run.seed);
+        }
+        if run.violations.is_empty() {
+            return;
+        }
+        eprintln!("run it again: {}", again(run.seed, options));
+        if let Some(least) = self.shrink.then(|| shrink(run.seed, options)).flatten() {
+            eprintln!("with less: {}", again(run.seed, &least));
+        }
+    }
+}
+
+pub(crate) fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
+    let range = match text.split_once("..") {
+        Some((from, to)) => from.parse()?..to.parse()?,
+        None => 1..text.parse::<u64>()?.saturating_add(1),
+    };
+    if range.is_empty() {
+        bail!("--seeds {text} names no seed");
+    }
+    Ok(range)
+}
