@@ -1,13 +1,14 @@
 //! Which model sees which broken rule, and by what.
 //!
 //! The property named is the one that the rule is there for, as a client or an operator would
-//! notice: the core's own invariants often break earlier, and do not count here.
+//! notice: the core's own invariants often break earlier, and do not count here, but for a lock
+//! that is left behind: nobody sees anything wrong of it, they wait for ever.
 
 use crate::{
     catalogue,
     check::{Effort, Report},
     commit::property::{
-        ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, ONCE, STRICT,
+        ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, INVARIANTS, ONCE, STRICT,
     },
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
     dispatch::property::{
@@ -50,6 +51,11 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::DecideKeepsClock, "snapshots", CUTS),
     catch(Mutant::SnapshotAboveClock, "snapshots", CUTS),
     catch(Mutant::SnapshotAboveClock, "collected", CUTS),
+    catch(Mutant::CommitsBeforeLastVote, "recovery", ACKNOWLEDGED),
+    catch(Mutant::CommitsBeforeLastVote, "key-skew", STRICT),
+    catch(Mutant::DecidesAgain, "blind-writes", STRICT),
+    catch(Mutant::DecidesAgain, "validation", FOLDED),
+    catch(Mutant::RollbackKeepsLocks, "recovery", INVARIANTS),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),

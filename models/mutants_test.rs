@@ -44,6 +44,9 @@ mutants_are_caught! {
     one_id_with_two_bodies_mixes_them: TwoBodies;
     clock_not_raised_by_decide_tears_snapshots: DecideKeepsClock;
     snapshot_above_the_clock_misses_a_commit: SnapshotAboveClock;
+    commit_before_the_last_vote_is_not_committed: CommitsBeforeLastVote;
+    decision_applied_again_releases_the_locks_of_others: DecidesAgain;
+    lock_left_behind_by_a_rollback_is_seen: RollbackKeepsLocks;
     watermark_lost_at_restart_applies_a_late_vote_again: RestartForgetsWatermark;
     chain_begun_anew_at_restart_is_not_the_receipts: ChainForkedAtOpen;
     segments_out_of_order_make_receipts_that_do_not_verify: StitchOutOfOrder;
