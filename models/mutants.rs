@@ -119,19 +119,29 @@ pub struct Caught {
     pub counterexample: Vec<String>,
 }
 
+/// Why a mutant was not caught.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Escape {
+    /// All states were seen, and the property holds in them.
+    Missed,
+    /// The check stopped before it had seen all states: nothing is known.
+    Unsettled,
+}
+
 impl Catch {
-    /// Checks the mutant; none where it got away.
-    pub fn run(&self, threads: usize) -> Option<Caught> {
+    /// Checks the mutant, as far as the effort goes.
+    pub fn run(&self, effort: Effort) -> Result<Caught, Escape> {
         let model = catalogue::named(self.model).expect("catches name models");
-        let report = model.check_mutant(self.mutant, self.property, Effort::exhaustive(threads));
-        let Report { properties, unique_states, seconds, .. } = report;
-        let found = properties.into_iter().find(|finding| finding.name == self.property)?;
-        Some(Caught {
+        let report = model.check_mutant(self.mutant, self.property, effort);
+        let Report { properties, unique_states, seconds, closed, .. } = report;
+        let found = properties.into_iter().find(|finding| finding.name == self.property);
+        let escape = if closed { Escape::Missed } else { Escape::Unsettled };
+        Ok(Caught {
             mutant: format!("{:?}", self.mutant),
             property: self.property,
             unique_states,
             seconds,
-            counterexample: found.counterexample?,
+            counterexample: found.and_then(|found| found.counterexample).ok_or(escape)?,
         })
     }
 }
