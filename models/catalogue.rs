@@ -55,9 +55,31 @@ pub fn all() -> Vec<Entry> {
     commits.chain(digests).chain(rings).chain(lanes).chain(queues).collect()
 }
 
+/// Which models a check is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice<'a> {
+    /// Those that every test run closes, and so CI.
+    EveryRun,
+    /// Those that are checked by command alone as well.
+    All,
+    /// One of them, by name.
+    One(&'a str),
+}
+
+/// The models chosen; none where none has that name.
+pub fn chosen(choice: Choice) -> Vec<Entry> {
+    let mut models = all();
+    models.retain(|entry| match choice {
+        Choice::EveryRun => !entry.by_command,
+        Choice::All => true,
+        Choice::One(name) => entry.name == name,
+    });
+    models
+}
+
 /// The model of this name.
 pub fn named(name: &str) -> Option<Entry> {
-    all().into_iter().find(|entry| entry.name == name)
+    chosen(Choice::One(name)).pop()
 }
 
 impl Entry {

@@ -2,7 +2,7 @@
 
 use crate::narrate::Narrated;
 use serde::Serialize;
-use stateright::{Checker, Expectation, HasDiscoveries, Path, Property};
+use stateright::{Checker, CheckerBuilder, Expectation, HasDiscoveries, Path, Property};
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,12 +18,15 @@ pub struct Effort {
     pub depth: Option<usize>,
     /// Seconds after which it stops.
     pub seconds: Option<u64>,
+    /// Whether each path is followed to its end before the next one: that needs much less memory,
+    /// and what it finds takes more steps than it need.
+    pub depth_first: bool,
 }
 
 impl Effort {
     /// Everything, on this many threads.
     pub fn exhaustive(threads: usize) -> Effort {
-        Effort { threads, depth: None, seconds: None }
+        Effort { threads, depth: None, seconds: None, depth_first: false }
     }
 }
 
@@ -86,8 +89,57 @@ impl Report {
 /// Checks a model, until all properties are settled or one of those named is found violated.
 pub fn check<M: Narrated>(model: M, effort: Effort, until: Option<&'static str>) -> Report {
     let started = Instant::now();
-    let (checker, seconds) = run(model, effort, until);
-    let closed = until.is_none()
+    let builder = bounded(model, effort, until);
+    match effort.depth_first {
+        true => report(builder.spawn_dfs().join(), started, effort, until),
+        false => report(builder.spawn_bfs().join(), started, effort, until),
+    }
+}
+
+/// What is made of the steps that lead to a discovery of a property: to where an `always` is
+/// violated, or a `sometimes` shown.
+pub fn path_to<M: Narrated, T>(
+    model: M,
+    property: &'static str,
+    effort: Effort,
+    make: impl FnOnce(&M, Steps<M>) -> Option<T>,
+) -> Option<T> {
+    let checker = bounded(model, effort, Some(property)).spawn_bfs().join();
+    let path = checker.discoveries().remove(property)?;
+    make(checker.model(), path.into_actions())
+}
+
+/// Steps of a model.
+pub type Steps<M> = Vec<<M as stateright::Model>::Action>;
+
+fn bounded<M: Narrated>(
+    model: M,
+    Effort { threads, depth, seconds, .. }: Effort,
+    until: Option<&'static str>,
+) -> CheckerBuilder<M> {
+    let until = until.map(|property| HasDiscoveries::AnyOf([property].into()));
+    // One thread alone never looks at the clock.
+    let threads_min = if seconds.is_some() { 2 } else { 1 };
+    let mut checker = model.checker().threads(threads.max(threads_min));
+    checker = checker.finish_when(until.unwrap_or(HasDiscoveries::All));
+    if let Some(depth) = depth {
+        checker = checker.target_max_depth(depth);
+    }
+    if let Some(seconds) = seconds {
+        checker = checker.timeout(Duration::from_secs(seconds));
+    }
+    checker
+}
+
+fn report<M: Narrated>(
+    checker: impl Checker<M>,
+    started: Instant,
+    effort: Effort,
+    until: Option<&'static str>,
+) -> Report {
+    let seconds = started.elapsed().as_secs_f64();
+    let found = until.is_some_and(|property| checker.discovery(property).is_some());
+    let closed = !found
         && effort.depth.is_none_or(|depth| checker.max_depth() < depth)
         && effort.seconds.is_none_or(|most| seconds < most as f64);
     let (model, mut discoveries) = (checker.model(), checker.discoveries());
@@ -104,41 +156,6 @@ pub fn check<M: Narrated>(model: M, effort: Effort, until: Option<&'static str>)
         seconds: started.elapsed().as_secs_f64(),
         closed,
     }
-}
-
-/// What is made of the steps that lead to a discovery of a property: to where an `always` is
-/// violated, or a `sometimes` shown.
-pub fn path_to<M: Narrated, T>(
-    model: M,
-    property: &'static str,
-    effort: Effort,
-    make: impl FnOnce(&M, Steps<M>) -> Option<T>,
-) -> Option<T> {
-    let (checker, _) = run(model, effort, Some(property));
-    let path = checker.discoveries().remove(property)?;
-    make(checker.model(), path.into_actions())
-}
-
-/// Steps of a model.
-pub type Steps<M> = Vec<<M as stateright::Model>::Action>;
-
-fn run<M: Narrated>(
-    model: M,
-    Effort { threads, depth, seconds }: Effort,
-    until: Option<&'static str>,
-) -> (impl Checker<M>, f64) {
-    let started = Instant::now();
-    let until = until.map(|property| HasDiscoveries::AnyOf([property].into()));
-    let mut checker = model.checker().threads(threads);
-    checker = checker.finish_when(until.unwrap_or(HasDiscoveries::All));
-    if let Some(depth) = depth {
-        checker = checker.target_max_depth(depth);
-    }
-    if let Some(seconds) = seconds {
-        checker = checker.timeout(Duration::from_secs(seconds));
-    }
-    let checker = checker.spawn_bfs().join();
-    (checker, started.elapsed().as_secs_f64())
 }
 
 fn finding<M: Narrated>(

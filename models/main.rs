@@ -1,8 +1,8 @@
 //! The binary `vatic-models`: checks the models, or shows one in the browser.
 //!
 //! Data goes to stdout, progress to stderr. Exit code 0: everything holds and every mutant was
-//! caught; 1: the explorer cannot listen; 2: there is no such model or mutant; 5: something does
-//! not hold.
+//! caught, as far as was looked where `--depth` or `--seconds` stopped a check; 1: the explorer
+//! cannot listen; 2: there is no such model or mutant; 5: something does not hold.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::net::TcpListener;
 use vatic_models::{
-    catalogue::{self, Entry},
+    catalogue::{self, Choice},
     check::{self, Effort},
     explore::serve::{Tour, serve},
     mutants,
@@ -56,17 +56,23 @@ struct Explore {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// One model; all where none is named.
+    /// One model; where none is named, those that every test run closes.
     model: Option<String>,
+    /// Check those too that are too large for every test run.
+    #[arg(long, conflicts_with = "model")]
+    all: bool,
     /// Threads of the checker.
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// Follow no more than this many steps from the start.
     #[arg(long)]
     depth: Option<usize>,
-    /// Stop each model after this many seconds, closed or not.
+    /// Stop each check of a model or of one of its mutants after this many seconds, closed or not.
     #[arg(long)]
     seconds: Option<u64>,
+    /// Follow each path to its end before the next one: less memory, longer counterexamples.
+    #[arg(long)]
+    depth_first: bool,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -88,9 +94,13 @@ fn main() -> ExitCode {
 
 impl Check {
     fn run(self) -> ExitCode {
-        let Check { model, threads, depth, seconds, output } = self;
-        let Some(chosen) = choose(model.as_deref()) else { return no_such_model() };
-        let effort = Effort { threads, depth, seconds };
+        let Check { model, all, threads, depth, seconds, depth_first, output } = self;
+        let otherwise = if all { Choice::All } else { Choice::EveryRun };
+        let chosen = catalogue::chosen(model.as_deref().map_or(otherwise, Choice::One));
+        if chosen.is_empty() {
+            return no_such_model();
+        }
+        let effort = Effort { threads, depth, seconds, depth_first };
         let mut checked = Vec::new();
         for model in chosen {
             eprintln!("checking {}: {}", model.name, model.about);
@@ -148,11 +158,4 @@ fn no_such_mutant() -> ExitCode {
     let names: Vec<String> = mutants::all().map(|mutant| format!("{mutant:?}")).collect();
     eprintln!("there is no such mutant; there are {}", names.join(", "));
     ExitCode::from(2)
-}
-
-fn choose(model: Option<&str>) -> Option<Vec<Entry>> {
-    match model {
-        None => Some(catalogue::all()),
-        Some(name) => catalogue::named(name).map(|entry| vec![entry]),
-    }
 }

@@ -1,13 +1,14 @@
 //! Which model sees which broken rule, and by what.
 //!
 //! The property named is the one that the rule is there for, as a client or an operator would
-//! notice: the core's own invariants often break earlier, and do not count here.
+//! notice: the core's own invariants often break earlier, and do not count here, but for a lock
+//! that is left behind: nobody sees anything wrong of it, they wait for ever.
 
 use crate::{
     catalogue,
     check::{Effort, Report},
     commit::property::{
-        ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, ONCE, STRICT,
+        ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, INVARIANTS, ONCE, STRICT,
     },
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
     dispatch::property::{
@@ -50,6 +51,11 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::DecideKeepsClock, "snapshots", CUTS),
     catch(Mutant::SnapshotAboveClock, "snapshots", CUTS),
     catch(Mutant::SnapshotAboveClock, "collected", CUTS),
+    catch(Mutant::CommitsBeforeLastVote, "recovery", ACKNOWLEDGED),
+    catch(Mutant::CommitsBeforeLastVote, "key-skew", STRICT),
+    catch(Mutant::DecidesAgain, "blind-writes", STRICT),
+    catch(Mutant::DecidesAgain, "validation", FOLDED),
+    catch(Mutant::RollbackKeepsLocks, "recovery", INVARIANTS),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),
@@ -113,19 +119,29 @@ pub struct Caught {
     pub counterexample: Vec<String>,
 }
 
+/// Why a mutant was not caught.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Escape {
+    /// All states were seen, and the property holds in them.
+    Missed,
+    /// The check stopped before it had seen all states: nothing is known.
+    Unsettled,
+}
+
 impl Catch {
-    /// Checks the mutant; none where it got away.
-    pub fn run(&self, threads: usize) -> Option<Caught> {
+    /// Checks the mutant, as far as the effort goes.
+    pub fn run(&self, effort: Effort) -> Result<Caught, Escape> {
         let model = catalogue::named(self.model).expect("catches name models");
-        let report = model.check_mutant(self.mutant, self.property, Effort::exhaustive(threads));
-        let Report { properties, unique_states, seconds, .. } = report;
-        let found = properties.into_iter().find(|finding| finding.name == self.property)?;
-        Some(Caught {
+        let report = model.check_mutant(self.mutant, self.property, effort);
+        let Report { properties, unique_states, seconds, closed, .. } = report;
+        let found = properties.into_iter().find(|finding| finding.name == self.property);
+        let escape = if closed { Escape::Missed } else { Escape::Unsettled };
+        Ok(Caught {
             mutant: format!("{:?}", self.mutant),
             property: self.property,
             unique_states,
             seconds,
-            counterexample: found.counterexample?,
+            counterexample: found.and_then(|found| found.counterexample).ok_or(escape)?,
         })
     }
 }

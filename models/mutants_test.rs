@@ -1,8 +1,8 @@
 //! Every broken rule is caught, by the property that the rule is there for.
 
 use crate::{
-    check,
-    mutants::{self, CATCHES},
+    check::{self, Effort},
+    mutants::{self, CATCHES, Catch, Escape},
 };
 
 use vatic_core::rules::Mutant;
@@ -12,7 +12,8 @@ fn is_caught(mutant: Mutant) {
     let mut catches = CATCHES.iter().filter(|catch| catch.mutant == mutant).peekable();
     assert!(catches.peek().is_some(), "nothing is said to catch {mutant:?}");
     for catch in catches {
-        let caught = catch.run(1).unwrap_or_else(|| panic!("{catch:?} got away"));
+        let caught =
+            catch.run(Effort::exhaustive(1)).unwrap_or_else(|why| panic!("{catch:?}: {why:?}"));
         assert!(!caught.counterexample.is_empty(), "{catch:?}");
     }
 }
@@ -44,6 +45,9 @@ mutants_are_caught! {
     one_id_with_two_bodies_mixes_them: TwoBodies;
     clock_not_raised_by_decide_tears_snapshots: DecideKeepsClock;
     snapshot_above_the_clock_misses_a_commit: SnapshotAboveClock;
+    commit_before_the_last_vote_is_not_committed: CommitsBeforeLastVote;
+    decision_applied_again_releases_the_locks_of_others: DecidesAgain;
+    lock_left_behind_by_a_rollback_is_seen: RollbackKeepsLocks;
     watermark_lost_at_restart_applies_a_late_vote_again: RestartForgetsWatermark;
     chain_begun_anew_at_restart_is_not_the_receipts: ChainForkedAtOpen;
     segments_out_of_order_make_receipts_that_do_not_verify: StitchOutOfOrder;
@@ -73,4 +77,19 @@ mutants_are_caught! {
     scores_of_commits_alone_leave_out_what_is_refused: FoldsCommitsAlone;
     rebase_over_what_it_contradicts_loses_an_update: RebasesConflicts;
     last_committer_writes_over_what_its_snapshot_does_not_show: LastCommitterWins;
+}
+
+#[test]
+fn mutant_that_is_not_caught_in_time_is_told_from_one_that_gets_away() {
+    // Nothing scans a range in this model.
+    let catch = CATCHES.iter().find(|catch| catch.model == "recovery").expect("there is one");
+    let catch = Catch { mutant: Mutant::NoRangeLocks, ..*catch };
+    let stopped = [
+        Effort { depth: Some(2), ..Effort::exhaustive(1) },
+        Effort { seconds: Some(0), ..Effort::exhaustive(1) },
+    ];
+    for effort in stopped {
+        assert_eq!(catch.run(effort).err(), Some(Escape::Unsettled), "{effort:?}");
+    }
+    assert_eq!(catch.run(Effort::exhaustive(1)).err(), Some(Escape::Missed));
 }

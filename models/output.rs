@@ -3,7 +3,7 @@
 use crate::{
     catalogue::Entry,
     check::{Effort, Kind, Report},
-    mutants::{CATCHES, Catch, Caught},
+    mutants::{CATCHES, Catch, Caught, Escape},
 };
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -22,24 +22,35 @@ pub struct Checked {
     pub mutants_caught: Vec<Caught>,
     /// Those that got away.
     pub mutants_missed: Vec<String>,
+    /// Those that were not caught before the check was to stop.
+    pub mutants_unsettled: Vec<String>,
 }
 
 impl Checked {
     /// Checks a model under all rules, then with each of its broken ones.
     pub fn run(model: &Entry, effort: Effort) -> Checked {
         let report = model.check(effort);
+        let (bounds, unique_states_pinned) = (model.bounds.clone(), model.unique_states);
         let (mut mutants_caught, mut mutants_missed) = (Vec::new(), Vec::new());
+        let mut mutants_unsettled = Vec::new();
         for catch in CATCHES.iter().filter(|catch| catch.model == model.name) {
-            match Catch::run(catch, effort.threads) {
-                Some(caught) => mutants_caught.push(caught),
-                None => mutants_missed.push(format!("{:?}", catch.mutant)),
+            match Catch::run(catch, effort) {
+                Ok(caught) => mutants_caught.push(caught),
+                Err(Escape::Missed) => mutants_missed.push(format!("{:?}", catch.mutant)),
+                Err(Escape::Unsettled) => mutants_unsettled.push(format!("{:?}", catch.mutant)),
             }
         }
-        let (bounds, unique_states_pinned) = (model.bounds.clone(), model.unique_states);
-        Checked { report, bounds, unique_states_pinned, mutants_caught, mutants_missed }
+        Checked {
+            report,
+            bounds,
+            unique_states_pinned,
+            mutants_caught,
+            mutants_missed,
+            mutants_unsettled,
+        }
     }
 
-    /// Whether all is as it should be.
+    /// Whether all is as it should be, as far as can be told where the check stopped early.
     pub fn holds(&self) -> bool {
         self.report.holds() && self.counted() && self.mutants_missed.is_empty()
     }
@@ -60,7 +71,8 @@ pub fn table(checked: &[Checked]) -> String {
     let mut models =
         new_table(&["model", "unique states", "states", "depth", "seconds", "closed", "holds"]);
     let mut mutants = new_table(&["mutant", "model", "violates", "unique states", "seconds"]);
-    for Checked { report, mutants_caught, mutants_missed, .. } in checked {
+    for checked in checked {
+        let Checked { report, mutants_caught, mutants_missed, mutants_unsettled, .. } = checked;
         let violated = report.violated();
         let holds = if violated.is_empty() { "yes".into() } else { violated.join("; ") };
         models.add_row([
@@ -78,6 +90,9 @@ pub fn table(checked: &[Checked]) -> String {
         }
         for mutant in mutants_missed {
             mutants.add_row([mutant, report.name, "NOTHING", "", ""]);
+        }
+        for mutant in mutants_unsettled {
+            mutants.add_row([mutant, report.name, "nothing before the check stopped", "", ""]);
         }
     }
     let mut text = format!("{models}\n");

@@ -115,9 +115,9 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn bugs_can_be_planted_in_the_simulations_own_build_alone() {
-    let manifests = layout::manifests(&root());
+fn bugs_can_be_planted_in_the_simulations_own_build_and_rules_broken_in_the_checkers_alone() {
+    let manifests = layout::manifests(&root()).into_iter().chain([layout::workspace(&root())]);
     let faults: Vec<String> =
-        manifests.iter().flat_map(|(at, text)| layout::planted(at, text)).collect();
+        manifests.flat_map(|(at, text)| layout::planted(&at, &text)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }

@@ -97,6 +97,26 @@ fn snapshots_above_the_clock_are_caught_as_torn() {
 }
 
 #[test]
+fn commits_before_the_last_vote_are_caught_as_a_halt() {
+    mutant(Mutant::CommitsBeforeLastVote, Check::NoHalt);
+}
+
+#[test]
+fn decisions_that_are_applied_again_are_caught_by_the_core_invariants() {
+    mutant(Mutant::DecidesAgain, Check::CoreInvariants);
+}
+
+#[test]
+fn locks_that_a_rollback_leaves_behind_are_caught_by_the_core_invariants() {
+    mutant(Mutant::RollbackKeepsLocks, Check::CoreInvariants);
+}
+
+#[test]
+fn locks_that_a_rollback_leaves_behind_are_caught_by_progress() {
+    mutant(Mutant::RollbackKeepsLocks, Check::Progress);
+}
+
+#[test]
 fn batches_that_count_again_are_caught_by_the_history() {
     mutant(Mutant::BatchCountsAgain, Check::History);
 }

@@ -198,6 +198,12 @@ fn three_groups_forgotten() -> Scenario {
     }
 }
 
+/// As large as CockroachDB's specification `ParallelCommits` is checked: two keys, two recoverers
+/// (its preventers), three attempts; that one has no requests that are late or repeated.
+///
+/// It has not been closed: in twelve minutes, depth first, 14,844,837 states were seen, at most 30
+/// deep, and everything held. So it did where a check on one thread goes no deeper than 16
+/// (1,567,568 states), or than 13 (105,271), as in every test run.
 fn three_attempts() -> Scenario {
     let attempt = |identity, retries| Plan { retries, ..transfer(identity) };
     Scenario {

@@ -48,7 +48,7 @@ fn joins() -> Scenario {
         proposals: vec![vec![0, 1]],
         transactions: 2,
         witnesses: vec![property::REFUSED, property::ACROSS, property::TWO_OWNERS],
-        unique_states: None,
+        unique_states: Some(288_836),
         ..Scenario::default()
     }
 }

@@ -400,9 +400,10 @@ impl Coordinator {
         if self.any_stale() {
             return self.outcome_after_stale();
         }
-        let votes: Option<Vec<Timestamp>> = self.seats.values().map(yes).collect();
-        let ts = votes?.into_iter().max()?;
-        Some(Decision::Committed { ts })
+        let missing = self.seats.values().filter(|seat| yes(seat).is_none()).count();
+        let missing_max = usize::from(broken!(self.rules, CommitsBeforeLastVote));
+        let ts = self.seats.values().filter_map(yes).max()?;
+        (missing <= missing_max).then_some(Decision::Committed { ts })
     }
 
     /// A Yes that is still undecided after another group went stale cannot have committed.

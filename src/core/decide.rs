@@ -43,7 +43,7 @@ impl Group {
             let (group, decision) = (self.id, decision.clone());
             return Err(Box::new(Halt { group, tid, decision, found: standing }));
         }
-        if matches!(standing, Standing::Decided(_)) {
+        if matches!(standing, Standing::Decided(_)) && !broken!(self.rules, DecidesAgain) {
             return Ok(());
         }
         let prepared = self.finish(state, tid, decision);
@@ -84,9 +84,14 @@ impl Group {
     /// Installs or drops what a Yes vote prepared; answers its body.
     fn finish(&mut self, state: &mut impl State, tid: Tid, decision: &Decision) -> Option<Body> {
         let prepared: Prepared = tables::load(state, &tables::prepared(tid))?;
-        state.delete(&tables::prepared(tid));
-        lock::release(state, tid, &prepared);
-        self.census.remove(&prepared);
+        if !broken!(self.rules, DecidesAgain) {
+            state.delete(&tables::prepared(tid));
+        }
+        let commits = matches!(decision, Decision::Committed { .. });
+        if commits || !broken!(self.rules, RollbackKeepsLocks) {
+            lock::release(state, tid, &prepared);
+            self.census.remove(&prepared);
+        }
         self.head.quota.settle(prepared.growth);
         if let Decision::Committed { ts } = *decision {
             if !broken!(self.rules, DecideKeepsClock) {

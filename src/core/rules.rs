@@ -37,6 +37,12 @@ pub enum Mutant {
     DecideKeepsClock,
     /// A snapshot read is served above the applied clock.
     SnapshotAboveClock,
+    /// A coordinator commits when all participants but one have voted Yes.
+    CommitsBeforeLastVote,
+    /// A decision that comes again is applied again, with all that the vote had prepared.
+    DecidesAgain,
+    /// A rollback leaves behind the locks of a Yes.
+    RollbackKeepsLocks,
     /// A group that is opened anew has forgotten its watermark.
     RestartForgetsWatermark,
     /// A group that is opened anew begins its digest chain anew.
@@ -102,7 +108,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// The mutants of the commit protocol, for tables and tests.
-    pub const ALL: [Mutant; 14] = [
+    pub const ALL: [Mutant; 17] = [
         Mutant::NoReadLocks,
         Mutant::NoRangeLocks,
         Mutant::SinglePassRead,
@@ -117,6 +123,9 @@ impl Mutant {
         Mutant::TwoBodies,
         Mutant::DecideKeepsClock,
         Mutant::SnapshotAboveClock,
+        Mutant::CommitsBeforeLastVote,
+        Mutant::DecidesAgain,
+        Mutant::RollbackKeepsLocks,
     ];
 
     /// More of them, which matter where bytes are forged, entries compared or the ring changed.

@@ -129,16 +129,26 @@ pub(crate) fn manifests(root: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Where bugs can be planted beside the simulation's own build of the sources that have them.
+/// The manifest of the workspace: what it says of a dependency holds for every crate.
+pub(crate) fn workspace(root: &Path) -> (String, String) {
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("there is a workspace");
+    ("the workspace".into(), manifest)
+}
+
+/// Who asks for the feature by which bugs can be planted or rules broken: of log, store and
+/// consensus the simulation's own build alone may have it, of the core the checkers.
 pub(crate) fn planted(folder: &str, manifest: &str) -> Vec<String> {
     if folder.starts_with("verification/simulated/") {
         return Vec::new();
     }
-    let asks = |line: &str| {
-        let below = ["vatic-log", "vatic-store", "vatic-consensus", "default"];
-        below.iter().any(|name| line.starts_with(name)) && line.contains("\"mutants\"")
+    let checks = ["models", "verification"].contains(&folder);
+    let asks = |line: &&str| {
+        let asks = line.contains("\"mutants\"") || line.contains("/mutants\"");
+        // A test may be called that.
+        let free = line.starts_with("name =") || (checks && line.starts_with("vatic-core ="));
+        asks && !free
     };
-    let lines = manifest.lines().filter(|line| asks(line));
+    let lines = manifest.lines().filter(asks);
     lines.map(|line| format!("{folder} plants bugs: {line}")).collect()
 }
 
@@ -175,7 +185,22 @@ fn dependency_against_the_direction_is_caught() {
 fn build_that_could_plant_bugs_is_caught() {
     let asks = "[dependencies]\nvatic-log = { workspace = true, features = [\"mutants\"] }\n";
     assert_eq!(planted("src/server", asks).len(), 1);
+    assert_eq!(planted("verification", asks).len(), 1);
     assert_eq!(planted("src/log", "[features]\ndefault = [\"mutants\"]\n").len(), 1);
     assert_eq!(planted("src/log", "[features]\nmutants = []\n"), Vec::<String>::new());
     assert_eq!(planted("verification/simulated/store", asks), Vec::<String>::new());
+}
+
+#[test]
+fn build_of_the_core_that_could_break_rules_is_caught() {
+    let asks = "[dependencies]\nvatic-core = { workspace = true, features = [\"mutants\"] }\n";
+    assert_eq!(planted("src/server", asks).len(), 1);
+    assert_eq!(planted("the workspace", asks).len(), 1);
+    assert_eq!(planted("src/core", "[features]\ndefault = [\"mutants\"]\n").len(), 1);
+    assert_eq!(planted("src/cli", "[features]\nfuzz = [\"vatic-core/mutants\"]\n").len(), 1);
+    let table = "[dependencies.vatic-core]\nfeatures = [\n    \"mutants\",\n]\n";
+    assert_eq!(planted("src/cli", table).len(), 1);
+    assert_eq!(planted("models", asks), Vec::<String>::new());
+    let test = "[[test]]\nname = \"mutants\"\n";
+    assert_eq!(planted("verification", test), Vec::<String>::new());
 }
