@@ -1,6 +1,7 @@
 //! What a disk or a bug could do to a node's state while the node is down.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use vatic_core::state::{Read, State};
@@ -17,6 +18,20 @@ pub fn flip(data_dir: &Path, bytes: &[u8]) {
     assert!(!starts.is_empty(), "the value lies in {}", file.display());
     starts.iter().for_each(|at| content[at + bytes.len() / 2] ^= 1);
     fs::write(file, content).expect("the state can be written");
+}
+
+/// The same in the file of a node that runs, byte by byte. False where it has none yet.
+pub fn flip_running(data_dir: &Path, bytes: &[u8]) -> bool {
+    let file = data_dir.join("state/data.mdb");
+    let content = fs::read(&file).expect("the state can be read");
+    let starts = 0..content.len().saturating_sub(bytes.len());
+    let found: Vec<usize> = starts.filter(|&at| content[at..].starts_with(bytes)).collect();
+    let file = fs::File::options().write(true).open(file).expect("the state can be written");
+    for start in &found {
+        let at = start + bytes.len() / 2;
+        file.write_all_at(&[content[at] ^ 1], at as u64).expect("the state can be written");
+    }
+    !found.is_empty()
 }
 
 /// Flips one bit of the value that a group's state has under one key; other groups may have the
@@ -112,7 +127,8 @@ mod tests {
         assert_eq!(alter(dir.path(), 3, b"is altered"), 1);
         assert_eq!(scrub(dir.path()), None);
         assert_eq!(alter(dir.path(), 3, b"is altered"), 0, "it says something else by now");
-        flip(dir.path(), b"other");
+        assert!(!flip_running(dir.path(), b"nowhere"));
+        assert!(flip_running(dir.path(), b"other"));
         assert!(scrub(dir.path()).is_some());
     }
 

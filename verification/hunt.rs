@@ -9,8 +9,10 @@ use vatic_core::rules::{Mutant, Rules};
 
 /// Rules that other worlds than the simulated one are for: it has one ring and no lanes, its queues
 /// are never paused and nobody minds who goes first, its gateways list segments and parts as they
-/// were sent, and what is folded is held to bounds there, not counted. The models break these.
-const ELSEWHERE: [Mutant; 14] = [
+/// were sent, what is folded is held to bounds there, not counted, and a decision that is applied
+/// again ends the process, by counts that fall below zero. The models break these.
+const ELSEWHERE: [Mutant; 15] = [
+    Mutant::DecidesAgain,
     Mutant::TicketAgeIgnored,
     Mutant::TicketPriorityIgnored,
     Mutant::TicketsTogether,

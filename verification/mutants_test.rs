@@ -102,18 +102,8 @@ fn commits_before_the_last_vote_are_caught_as_a_halt() {
 }
 
 #[test]
-fn decisions_that_are_applied_again_are_caught_by_the_core_invariants() {
-    mutant(Mutant::DecidesAgain, Check::CoreInvariants);
-}
-
-#[test]
 fn locks_that_a_rollback_leaves_behind_are_caught_by_the_core_invariants() {
     mutant(Mutant::RollbackKeepsLocks, Check::CoreInvariants);
-}
-
-#[test]
-fn locks_that_a_rollback_leaves_behind_are_caught_by_progress() {
-    mutant(Mutant::RollbackKeepsLocks, Check::Progress);
 }
 
 #[test]

@@ -32,7 +32,9 @@ impl Browser {
         let lines = BufReader::new(driver.stdout.take().expect("it is piped")).lines();
         let port = lines
             .map_while(Result::ok)
-            .find_map(|line| line.split("on port ").nth(1)?.trim_end_matches('.').parse().ok())
+            .filter_map(|line| line.split("on port ").nth(1)?.trim_end_matches('.').parse().ok())
+            // What it was asked for comes first, in some versions.
+            .find(|port| *port != 0)
             .expect("it says its port");
         let profile = tempfile::tempdir().expect("a folder");
         let mut browser = Browser {

@@ -7,7 +7,7 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 use tokio::net::TcpListener;
@@ -29,15 +29,24 @@ pub(crate) fn open(model: &str, mutant: Option<&str>) -> SocketAddr {
     told.recv().expect("the server starts")
 }
 
-/// The status and the body of an answer.
+/// The status and the body of an answer. One that tells its length ends there: ChromeDriver leaves
+/// connections open that it was asked to close.
 pub(crate) fn exchange(at: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(at).expect("it listens");
     stream.write_all(request.as_bytes()).expect("it reads");
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("it answers in text");
-    let status = reply.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status.expect("a status"), body.to_owned())
+    let mut reply = BufReader::new(stream);
+    let (mut head, mut body) = (String::new(), Vec::new());
+    while !head.ends_with("\r\n\r\n") {
+        let read = reply.read_line(&mut head).expect("it answers in text");
+        assert_ne!(read, 0, "it ends in its head: {head}");
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    reply.take(length.unwrap_or(u64::MAX)).read_to_end(&mut body).expect("it goes on");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    (status.expect("a status"), String::from_utf8(body).expect("it answers in text"))
 }
 
 fn get(at: SocketAddr, path: &str) -> (u16, String) {

@@ -9,6 +9,7 @@ use vatic_core::key::Key;
 use vatic_core::value::Value;
 use vatic_proto::v1::{AddOperation, delta::Operation};
 use vatic_tests::cluster::{Cluster, NODES};
+use vatic_tests::command::vatic;
 use vatic_tests::tamper;
 use vatic_tests::values::{core_key, key, operation, put, text};
 use vatic_tests::wait::{SOON, until};
@@ -53,6 +54,37 @@ pub(crate) async fn flipped_byte_at_rest_is_found_named_and_mended(cluster: &Clu
     until("the replica is rebuilt", REBUILT_WITHIN, || async {
         cluster.revive(victim);
         generation(cluster, victim).await.filter(|generation| *generation > 1)
+    })
+    .await;
+    cluster.wait_agreed().await;
+}
+
+/// Nobody reads it and nobody starts the node again: the scrub comes by.
+pub(crate) async fn flipped_byte_under_a_running_node_is_found_within_a_minute(cluster: &Cluster) {
+    let name = key("rot-live", &cluster.partition(GROUP, 0).await, "");
+    let marker = "this value will have a flipped bit while its node runs. ".repeat(4);
+    let mut stream = Stream::begin(cluster.channel(0)).await;
+    stream.write(put(&name, text(marker.clone()))).await;
+    committed(&stream.commit().await);
+    cluster.wait_agreed().await;
+    let victim = (cluster.leader(GROUP).await + 1) % NODES;
+    let before = until("it takes part", REBUILT_WITHIN, || generation(cluster, victim)).await;
+    let told = || cluster.logged(victim, "this replica is set aside");
+    let known = told().len();
+    until("the value is flushed", SOON, || async {
+        tamper::flip_running(&cluster.data_dir(victim), marker.as_bytes()).then_some(())
+    })
+    .await;
+    let started = Instant::now();
+    let found = until("the damage is found", FOUND_WITHIN, || async {
+        cluster.assert_alive();
+        told().into_iter().nth(known)
+    })
+    .await;
+    println!("  after {:.1} s: {found}", started.elapsed().as_secs_f64());
+    assert!(found.contains("group=3") && found.contains("checksum"), "{found}");
+    until("the replica is rebuilt", REBUILT_WITHIN, || async {
+        generation(cluster, victim).await.filter(|generation| *generation > before)
     })
     .await;
     cluster.wait_agreed().await;
@@ -156,8 +188,12 @@ pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_men
     assert_eq!(altered.answer(cluster).await, Some(true));
 }
 
+/// The rebuild of a replica that was set aside, held for long enough to be looked at.
+const HELD: &str = "consensus::rejoin=1*sleep(5000)";
+
 /// The entry that is applied to an altered record is the first whose effect, and so the chain,
-/// differs; the replica applies it as it comes back, before anybody compares states.
+/// differs; the replica applies it as it comes back, before anybody compares states. Whoever asks
+/// for a verification is told as well.
 pub(crate) async fn replica_whose_chain_differs_is_named_with_the_first_index_that_does(
     cluster: &Cluster,
 ) {
@@ -175,7 +211,12 @@ pub(crate) async fn replica_whose_chain_differs_is_named_with_the_first_index_th
     }
     let first = first.expect("something was written");
     let before = set_aside(cluster, victim).len();
+    cluster.arm_next_start(victim, HELD);
     cluster.restart(victim);
+    let endpoints = cluster.endpoints().to_vec();
+    let verified = tokio::task::spawn_blocking(move || {
+        vatic(&endpoints, &["verify", "cluster", "--timeout-ms", "50000"])
+    });
     let told = until("it is set aside", FOUND_WITHIN, || async {
         set_aside(cluster, victim).into_iter().nth(before)
     });
@@ -183,6 +224,10 @@ pub(crate) async fn replica_whose_chain_differs_is_named_with_the_first_index_th
     println!("  {told}");
     assert!(told.contains("chain head"), "{told}");
     assert!(told.contains(&format!("index={first} ")), "{told}: not from {first} on");
+    let verified = verified.await.expect("a command does not panic");
+    let named = format!("group {GROUP}: node {} differs from index {first} on", victim + 1);
+    assert!(verified.code == 5 && verified.stderr.contains(&named), "{named}: {verified:?}");
+    cluster.disarm(victim, HELD).await;
     altered.rebuilt(cluster).await;
     cluster.wait_agreed().await;
 }
