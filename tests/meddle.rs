@@ -7,9 +7,11 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
@@ -25,6 +27,9 @@ use crate::seeded::Seeded;
 const ONE_IN: u64 = 16;
 /// Of so many one is lost: whoever waits for it does so until its deadline.
 const LOST_ONE_IN: u64 = 256;
+/// A message waits so long for one that overtakes it.
+const HELD_MAX: Duration = Duration::from_millis(20);
+const FOREVER: Duration = Duration::from_secs(1 << 20);
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Messages under way in one direction of a stream.
 const UNDER_WAY: usize = 64;
@@ -108,20 +113,27 @@ async fn pass_on<T: Clone, M>(
 ) {
     let mut chance = meddling.stream();
     let (mut first, mut held) = (true, None);
-    while let Ok(Some(message)) = from.message().await {
-        let spared = std::mem::take(&mut first) || meddling.over.load(Ordering::Acquire);
+    loop {
         let mut passed = Vec::new();
-        if !spared && chance.below(LOST_ONE_IN) == 0 {
-            meddling.lost.fetch_add(1, Ordering::AcqRel);
-        } else if !spared && held.is_none() && chance.below(ONE_IN) == 0 {
-            meddling.overtaken.fetch_add(1, Ordering::AcqRel);
-            held = Some(message);
-            continue;
-        } else if !spared && chance.below(ONE_IN) == 0 {
-            meddling.repeated.fetch_add(1, Ordering::AcqRel);
-            passed.extend([message.clone(), message]);
-        } else {
-            passed.push(message);
+        match timeout(if held.is_some() { HELD_MAX } else { FOREVER }, from.message()).await {
+            Ok(Ok(Some(message))) => {
+                let spared = std::mem::take(&mut first) || meddling.over.load(Ordering::Acquire);
+                if !spared && chance.below(LOST_ONE_IN) == 0 {
+                    meddling.lost.fetch_add(1, Ordering::AcqRel);
+                } else if !spared && held.is_none() && chance.below(ONE_IN) == 0 {
+                    held = Some(message);
+                    continue;
+                } else if !spared && chance.below(ONE_IN) == 0 {
+                    meddling.repeated.fetch_add(1, Ordering::AcqRel);
+                    passed.extend([message.clone(), message]);
+                } else {
+                    passed.push(message);
+                }
+                meddling.overtaken.fetch_add(u64::from(held.is_some()), Ordering::AcqRel);
+            }
+            Ok(Ok(None) | Err(_)) => return,
+            // None came to overtake it.
+            Err(_) => {}
         }
         passed.extend(held.take());
         for message in passed {
