@@ -7,9 +7,9 @@ use vatic_tests::load::Load;
 use vatic_tests::meddle::Meddling;
 
 const CLIENTS: usize = 4;
-const COMMITS: u64 = 100;
+const COMMITS: u64 = 50;
 /// Of each kind.
-const MEDDLED_MIN: u64 = 10;
+const MEDDLED_MIN: u64 = 5;
 
 pub(crate) async fn messages_repeated_overtaken_and_lost_between_nodes_change_nothing(_: &Cluster) {
     let meddling = Arc::new(Meddling::of(1));
