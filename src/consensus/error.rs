@@ -43,6 +43,9 @@ pub enum TransferError {
     /// It does not answer, is in quarantine, or its disk is full. The leadership has stayed.
     #[error("the replica on node {node} cannot lead now")]
     Unfit { node: u32 },
+    /// The leadership has stayed, on a full disk.
+    #[error("of the other voters {roomy} have room on their disks, {needed} must")]
+    NoRoom { roomy: usize, needed: usize },
     #[error("node {node} did not take the leadership within {deadline:?}")]
     Deadline { node: u32, deadline: Duration },
     #[error("the group is shutting down")]

@@ -10,6 +10,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
+use futures::future::join_all;
 use tokio::sync::watch;
 use vatic_log::Log;
 
@@ -196,22 +197,34 @@ impl GroupHandle {
         self.seat().replica.disk_has_room() && !self.shared.log.is_full()
     }
 
-    /// Hands the leadership, if it is here, to a voter whose disk has room, if there is one: what
-    /// a follower lacks does not keep its group from going on.
-    pub async fn leave_full_disk(&self) -> Result<(), TransferError> {
-        self.hand_to_most_of_log(Known::is_fit).await
+    /// Whether it would have for a while yet, so that leadership given to it stays.
+    fn has_ample_disk_room(&self) -> bool {
+        self.seat().replica.disk_has_ample_room() && !self.shared.log.is_full()
     }
 
-    /// Hands the leadership, if it is here, to the voter that has most of the log, of those with
-    /// room if there are any.
-    pub(crate) async fn hand_over(&self) -> Result<(), TransferError> {
-        match self.hand_to_most_of_log(Known::is_fit).await {
-            Err(TransferError::Unfit { .. }) => self.hand_to_most_of_log(|it| it.serves).await,
-            handed => handed,
+    /// Hands the leadership, if it is here, to a voter whose disk has room and that lacks nothing
+    /// committed. It stays where no majority has room: new work would fill what the others keep for
+    /// decisions.
+    pub async fn leave_full_disk(&self) -> Result<(), TransferError> {
+        let (seat, status) = (self.seat(), self.status());
+        if status.leadership.leader != Some(seat.id) {
+            return Ok(());
+        }
+        let voters = status.members.iter().filter(|member| member.voter);
+        let others: Vec<_> = voters.filter(|member| member.id != seat.id).collect();
+        let known = join_all(others.iter().map(|other| seat.probe(other.id.node()))).await;
+        let fit = others.iter().zip(known).filter(|(_, known)| known.is_some_and(|it| it.is_fit()));
+        let fit: Vec<_> = fit.map(|(other, _)| *other).collect();
+        let (roomy, needed) = (fit.len(), others.len().div_ceil(2) + 1);
+        let current = fit.into_iter().filter(|other| other.matched >= status.committed);
+        match current.max_by_key(|other| other.matched).filter(|_| roomy >= needed) {
+            Some(other) => self.transfer_leader(other.id.node()).await,
+            None => Err(TransferError::NoRoom { roomy, needed }),
         }
     }
 
-    async fn hand_to_most_of_log(&self, fit: fn(&Known) -> bool) -> Result<(), TransferError> {
+    /// Hands the leadership, if it is here, to the voter that has most of the log.
+    pub(crate) async fn hand_over(&self) -> Result<(), TransferError> {
         let seat = self.seat();
         if seat.server().current_leader != Some(seat.id) {
             return Ok(());
@@ -221,7 +234,8 @@ impl GroupHandle {
         others.sort_by_key(|member| std::cmp::Reverse(member.matched));
         let mut handed = Ok(());
         for other in others {
-            handed = seat.transfer_leader(other.id.node(), self.leadership(), fit).await;
+            let serves = |known: &Known| known.serves;
+            handed = seat.transfer_leader(other.id.node(), self.leadership(), serves).await;
             // One that is not fit was not asked; after any other failure there is an election.
             if !matches!(handed, Err(TransferError::Unfit { .. })) {
                 break;
@@ -278,7 +292,7 @@ impl GroupHandle {
         let listed = members.nodes().filter(|(id, _)| id.node() == node);
         let listed = listed.map(|(id, _)| id.generation()).max().unwrap_or(0);
         let (met, generation) = (self.shared.notes.met(node), seat.id.generation());
-        let (serves, has_room) = (seat.serves(), self.has_disk_room());
+        let (serves, has_room) = (seat.serves(), self.has_ample_disk_room());
         Known { met, listed, leads, serves, has_room, generation }
     }
 

@@ -183,7 +183,7 @@ impl Seat {
             return Ok(());
         }
         // While it is handed over the leadership is nowhere: ask before, not after.
-        let known = probe(&self.circle, node, self.id).await;
+        let known = self.probe(node).await;
         if !known.as_ref().is_some_and(fit) {
             return Err(TransferError::Unfit { node });
         }
@@ -196,6 +196,11 @@ impl Seat {
             Ok(Err(_)) => Err(TransferError::Stopped),
             Err(_) => Err(TransferError::Deadline { node, deadline }),
         }
+    }
+
+    /// What a peer says of its replica; `None` where it does not answer.
+    pub(crate) async fn probe(&self, node: u32) -> Option<Known> {
+        probe(&self.circle, node, self.id).await
     }
 
     /// Ends Raft and the tasks, without handing anything over.

@@ -215,22 +215,26 @@ async fn leadership_leaves_a_full_disk_and_is_not_given_to_one() {
     cluster.put(1, "k=1").await;
     let old = cluster.leader(1).await;
     let full = old.id().node();
-    let other = full % 3 + 1;
-    for node in [full, other] {
-        cluster.node(node).shared.store.pretend_full(true);
-    }
+    cluster.node(full).shared.store.pretend_full(true);
     assert!(!old.has_disk_room());
     old.leave_full_disk().await.unwrap();
     let new = cluster.leader(1).await;
-    assert_eq!(new.id().node(), other % 3 + 1, "the one with room");
-    for node in [full, other] {
-        assert_eq!(new.transfer_leader(node).await, Err(TransferError::Unfit { node }));
-    }
+    assert_ne!(new.id().node(), full, "one with room leads");
+    let unfit = Err(TransferError::Unfit { node: full });
+    assert_eq!(new.transfer_leader(full).await, unfit);
     cluster.put(1, "k=2").await;
+    // The third alone has room: what it took would fill the others' disks.
+    let next = new.id().node();
+    cluster.node(next).shared.store.pretend_full(true);
+    let stays = Err(TransferError::NoRoom { roomy: 1, needed: 2 });
+    assert_eq!(new.leave_full_disk().await, stays);
+    assert!(new.is_leader());
     // Whoever must go goes to a full one rather than to none.
+    let third = 6 - full - next;
+    cluster.node(third).shared.store.pretend_full(true);
     new.quarantine().await.unwrap();
     assert_ne!(cluster.leader(1).await.id(), new.id());
-    for node in [full, other] {
+    for node in cluster.nodes() {
         cluster.node(node).shared.store.pretend_full(false);
     }
     cluster.put(1, "k=3").await;

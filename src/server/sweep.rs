@@ -49,6 +49,7 @@ impl Sweep {
     async fn run(self) {
         let limits = &self.cluster.config.limits;
         let mut balances = time::deadline_in(limits.balance_interval_ms);
+        let mut leaves = Instant::now();
         // The first look comes soon: a new cluster waits for its configuration.
         let mut interval = Duration::from_millis(limits.sweep_interval_ms.min(100));
         loop {
@@ -56,14 +57,17 @@ impl Sweep {
             if !self.handle.is_leader() {
                 continue;
             }
+            // Before whatever is proposed here, which may find no room for long.
+            if limits.balance_interval_ms > 0 && Instant::now() >= leaves {
+                if self.leaves_full_disk().await {
+                    continue;
+                }
+                leaves = time::deadline_in(limits.balance_interval_ms);
+            }
             if self.configure().await {
                 interval = Duration::from_millis(limits.sweep_interval_ms);
             }
             if self.cluster.set_aside.contains(self.id) {
-                continue;
-            }
-            // Before whatever is proposed here, which may find no room for long.
-            if limits.balance_interval_ms > 0 && self.leaves_full_disk().await {
                 continue;
             }
             self.cluster.lanes.sweep();
@@ -180,14 +184,11 @@ impl Sweep {
         if self.handle.has_disk_room() {
             return false;
         }
-        if let Err(error) = self.handle.leave_full_disk().await {
-            tracing::debug!(group = %self.id, %error, "leadership stays on the full disk");
+        match self.handle.leave_full_disk().await {
+            Ok(()) => tracing::warn!(group = %self.id, "the disk is full: another node leads"),
+            Err(error) => tracing::warn!(group = %self.id, %error, "a full disk leads on"),
         }
-        let left = !self.handle.is_leader();
-        if left {
-            tracing::warn!(group = %self.id, "the disk is full: leadership went elsewhere");
-        }
-        left
+        !self.handle.is_leader()
     }
 
     fn group(&self) -> Group {

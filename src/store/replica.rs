@@ -52,6 +52,11 @@ impl Replica {
         self.shared.disk_has_room()
     }
 
+    /// The same with an eighth of that to spare: whoever had just enough would lack it soon.
+    pub fn disk_has_ample_room(&self) -> bool {
+        self.shared.disk_has_ample_room()
+    }
+
     /// The exclusive writer. Panics while there is another.
     pub fn writer(&self) -> Writer {
         Writer::new(self.cell.clone(), self.shared.clone())

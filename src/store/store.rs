@@ -225,11 +225,21 @@ impl Shared {
 
     /// Whether more is free than what is kept for those who cannot wait.
     pub(crate) fn disk_has_room(&self) -> bool {
+        self.disk_has(self.limits.disk_reserve_bytes)
+    }
+
+    /// Whether an eighth of that is free on top.
+    pub(crate) fn disk_has_ample_room(&self) -> bool {
+        let reserve = self.limits.disk_reserve_bytes;
+        self.disk_has(reserve.saturating_add(reserve / 8))
+    }
+
+    fn disk_has(&self, bytes: u64) -> bool {
         #[cfg(any(test, feature = "faults"))]
         if self.room.pretend_full.is_up() {
             return false;
         }
-        self.disk_free() >= self.limits.disk_reserve_bytes
+        self.disk_free() >= bytes
     }
 
     pub(crate) fn all_cells(&self) -> Vec<Arc<Cell>> {

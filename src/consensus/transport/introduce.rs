@@ -34,7 +34,7 @@ pub(crate) struct Known {
     pub(crate) leads: bool,
     /// Its own replica serves.
     pub(crate) serves: bool,
-    /// Its disk has room for new work.
+    /// Its disk has room for new work, and for more.
     pub(crate) has_room: bool,
     /// The generation of its own replica.
     pub(crate) generation: u32,
