@@ -129,9 +129,13 @@ async fn pass_on<T: Clone, M>(
                 } else {
                     passed.push(message);
                 }
-                meddling.overtaken.fetch_add(u64::from(held.is_some()), Ordering::AcqRel);
+                let overtaken = held.is_some() && !passed.is_empty();
+                meddling.overtaken.fetch_add(u64::from(overtaken), Ordering::AcqRel);
             }
-            Ok(Ok(None) | Err(_)) => return,
+            Ok(Ok(None) | Err(_)) => {
+                meddling.lost.fetch_add(u64::from(held.is_some()), Ordering::AcqRel);
+                return;
+            }
             // None came to overtake it.
             Err(_) => {}
         }

@@ -8,7 +8,8 @@ use vatic_core::delta::{Delta, Op};
 use vatic_core::key::{Key, KeyRange};
 use vatic_core::value::{Fields, Value};
 
-/// More than the chunks that a node makes ahead and what a connection takes unasked.
+/// Many chunks. Most of them fit what lies between, so that nodes are done with such a scan before
+/// its client is; what could not be sent a node gives up after the scan's deadline.
 const RECORDS: usize = 256;
 const VALUE_BYTES: usize = 8 << 10;
 const RECORDS_A_TRANSACTION: usize = 32;
@@ -54,7 +55,7 @@ impl Stalled {
         }
     }
 
-    /// Scans that wait to be taken.
+    /// Scans whose clients have taken their first chunk alone.
     pub fn waiting(&self) -> usize {
         self.scans.len()
     }

@@ -7,7 +7,7 @@ use std::{
     ops::Range,
     time::{Duration, Instant},
 };
-use vatic_verification::{Batch, Broken, Family, Options, Run, again, run, shrink};
+use vatic_verification::{Batch, Broken, Check, Family, Options, Run, again, run, shrink};
 
 #[derive(clap::Args)]
 pub(crate) struct Simulate {
@@ -115,7 +115,9 @@ impl Simulate {
         if run.violations.is_empty() {
             return;
         }
-        eprintln!("run it again: {}", again(run.seed, options));
+        let repeats = run.violations.iter().any(|found| found.check == Check::Repeats);
+        let twins = if repeats { " --twins 1" } else { "" };
+        eprintln!("run it again: {}{twins}", again(run.seed, options));
         if let Some(least) = self.shrink.then(|| shrink(run.seed, options)).flatten() {
             eprintln!("with less: {}", again(run.seed, &least));
         }
