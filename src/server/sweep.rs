@@ -186,7 +186,7 @@ impl Sweep {
         }
         match self.handle.leave_full_disk().await {
             Ok(()) => tracing::warn!(group = %self.id, "the disk is full: another node leads"),
-            Err(error) => tracing::warn!(group = %self.id, %error, "a full disk leads on"),
+            Err(error) => tracing::debug!(group = %self.id, %error, "a full disk leads on"),
         }
         !self.handle.is_leader()
     }
