@@ -19,6 +19,7 @@ use crate::error::{ChangeError, ProposeError, ReadError, TransferError};
 use crate::limits::Limits;
 use crate::metrics::Times;
 use crate::notes::Notes;
+use crate::proposer::Rank;
 use crate::seat::Seat;
 use crate::standing::Standing;
 use crate::status::{self, LeaderHint, Leadership, Status};
@@ -115,13 +116,22 @@ impl GroupHandle {
     /// Replicates the command and applies it. Waits while the group's queue is full; a caller with
     /// a deadline must put it around this, and take the outcome as unknown when it passes.
     pub async fn propose(&self, command: Bytes) -> Result<Applied, ProposeError> {
+        self.propose_ranked(command, Rank::FIRST).await
+    }
+
+    /// The same behind what has a higher rank, of all that waits for the same entry.
+    pub async fn propose_ranked(
+        &self,
+        command: Bytes,
+        rank: Rank,
+    ) -> Result<Applied, ProposeError> {
         let limit_bytes = self.shared.limits.command_bytes_max;
         if command.len() > limit_bytes {
             let command_bytes = command.len();
             let limit = "command_bytes_max";
             return Err(ProposeError::TooLarge { limit, limit_bytes, command_bytes });
         }
-        self.seat().propose(command).await
+        self.seat().propose(command, rank).await
     }
 
     /// A linearizable read barrier: once it returns, the state here ([`Self::view`]) covers every

@@ -50,6 +50,7 @@ pub use limits::Limits;
 pub use machine::Machine;
 pub use metrics::Times;
 pub use node::{Config, Member, Node};
+pub use proposer::Rank;
 #[cfg(feature = "mutants")]
 pub use seeded::{Bug, plant};
 pub use standing::Standing;

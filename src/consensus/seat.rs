@@ -24,7 +24,7 @@ use crate::group::Applied;
 use crate::heard::Heard;
 use crate::limits::Limits;
 use crate::metrics::GroupMetrics;
-use crate::proposer::{self, Pace, Proposal};
+use crate::proposer::{self, Pace, Proposal, Rank};
 use crate::reader;
 use crate::seeded::{Bug, planted};
 use crate::status::{self, LeaderHint, Leadership, ServerMetrics};
@@ -95,12 +95,16 @@ impl Seat {
         self.spawn(watched.run(leads)).await;
     }
 
-    pub(crate) async fn propose(&self, command: Bytes) -> Result<Applied, ProposeError> {
+    pub(crate) async fn propose(
+        &self,
+        command: Bytes,
+        rank: Rank,
+    ) -> Result<Applied, ProposeError> {
         if !self.serves() {
             return Err(ProposeError::NotLeader { hint: self.leader_hint() });
         }
         let (reply, answer) = oneshot::channel();
-        let proposal = Proposal { command, reply, since: Instant::now() };
+        let proposal = Proposal { command, rank, reply, since: Instant::now() };
         self.proposals.send(proposal).await.map_err(|_| ProposeError::Stopped)?;
         // Without an answer the group was stopped, perhaps after the command was written.
         let answer = answer.await.unwrap_or(Err(ProposeError::Unknown));
