@@ -42,6 +42,7 @@ pub mod merkle;
 pub mod meta;
 pub mod multiread;
 pub mod policy;
+pub mod precedence;
 pub mod quota;
 pub mod read;
 pub mod receipt;
