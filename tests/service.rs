@@ -112,6 +112,7 @@ fn surroundings() -> Vec<suite::Test> {
         pipelines::pipeline_of_the_client_counts_every_submission_once,
         pipelines::intent_tells_others_until_a_vote_or_until_it_is_given_back,
         pipelines::turn_goes_to_who_queued_up_and_comes_with_what_was_written,
+        pipelines::more_urgent_of_two_votes_that_wait_goes_first,
         pipelines::each_workload_of_the_benchmark_runs_and_reports,
         edges::health_and_reflection_answer,
         edges::cluster_tells_members_groups_and_agreement,

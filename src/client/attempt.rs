@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) request: Option<Arc<Request>>,
     pub(crate) strategy: Option<Strategy>,
     pub(crate) foresight: Foresight,
+    /// Of the attempts so far.
+    pub(crate) rollbacks: u32,
     /// When the run is over, with all that it asks afterwards.
     pub(crate) end: Instant,
 }
@@ -301,6 +303,7 @@ impl Attempt {
             foresight: Some(convert::foresight_out(self.plan.foresight)),
             priority: inner.options.priority.into(),
             strategy: convert::strategy_out(self.plan.strategy).into(),
+            rollbacks: self.plan.rollbacks,
         };
         self.home = Some(first.clone());
         self.wanted = Some(node.clone());

@@ -196,16 +196,18 @@ impl Pipeline {
     /// Applies all deltas as one transaction, sent once. A rollback is not tried again here: the
     /// caller knows whether what it read has to be read anew. Refusals that did nothing are.
     pub async fn submit(&self, deltas: &[Delta]) -> Result<Committed, ClientError> {
-        self.submit_once_each(None, 0, deltas).await
+        self.submit_once_each(None, (0, 0), deltas).await
     }
 
-    /// The same for a transaction that claimed records under a token.
+    /// The same for a transaction that claimed records under a token, and that was rolled back so
+    /// often so far: of those whose votes wait, who was more often goes first.
     pub async fn submit_claimed(
         &self,
         token: u64,
+        rollbacks: u32,
         deltas: &[Delta],
     ) -> Result<Committed, ClientError> {
-        self.submit_once_each(None, token, deltas).await
+        self.submit_once_each(None, (token, rollbacks), deltas).await
     }
 
     /// The same under a request id, which may not be used for other deltas: a lost answer is asked
@@ -215,7 +217,7 @@ impl Pipeline {
         request: &Request,
         deltas: &[Delta],
     ) -> Result<Committed, ClientError> {
-        self.submit_once_each(Some(request), 0, deltas).await
+        self.submit_once_each(Some(request), (0, 0), deltas).await
     }
 
     async fn read(&self, key: &Key, call: Call, what: &'static str) -> Result<Peeked, ClientError> {
@@ -250,7 +252,7 @@ impl Pipeline {
     async fn submit_once_each(
         &self,
         request: Option<&Request>,
-        token: u64,
+        (token, rollbacks): (u64, u32),
         deltas: &[Delta],
     ) -> Result<Committed, ClientError> {
         deltas.iter().try_for_each(|delta| delta.key.check())?;
@@ -261,7 +263,7 @@ impl Pipeline {
         request.into_iter().for_each(|request| request.route_by(partition));
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
         let message = self.shared.client.with_options(submit::message(request, &encoded));
-        let message = v1::SubmitRequest { token, ..message };
+        let message = v1::SubmitRequest { token, rollbacks, ..message };
         let group = self.shared.leaders.group_of(partition);
         let end = self.shared.client.operation_end();
         let mut attempts = Attempts::before_settling(&self.shared.client, end);

@@ -133,7 +133,7 @@ impl<'a> Runner<'a> {
         F: FnMut(Transaction) -> Body,
         Body: Future<Output = Result<T, ClientError>>,
     {
-        let plan = self.plan();
+        let mut plan = self.plan();
         let mut attempts = Attempts::before_settling(self.client, plan.end);
         let mut lost: Vec<Lost<T>> = Vec::new();
         let mut count = 0;
@@ -153,7 +153,10 @@ impl<'a> Runner<'a> {
                 }
                 End::Replayed(committed) => return won(lost, *committed, count),
                 End::Failed(error) => return self.client.give_up(&plan, lost, error, count).await,
-                End::Again(error) => error,
+                End::Again(error) => {
+                    plan.rollbacks += u32::from(matches!(error, ClientError::RolledBack(_)));
+                    error
+                }
                 End::Lost(value, error) => {
                     // Without writes and without a request id nothing hangs on the answer.
                     if attempt.wrote() || plan.request.is_some() {
@@ -182,6 +185,7 @@ impl<'a> Runner<'a> {
             request: self.exactly_once.then(|| Arc::new(Request::mint())),
             strategy: self.strategy,
             foresight: self.foresight,
+            rollbacks: 0,
             end: self.client.operation_end(),
         }
     }

@@ -125,6 +125,7 @@ pub(crate) fn message(request: Option<&Request>, encoded: &[Vec<u8>]) -> v1::Sub
         token: 0,
         priority: 0,
         strategy: v1::Strategy::Unspecified.into(),
+        rollbacks: 0,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     attest,
     cluster::Cluster,
     compare, drive,
+    mechanisms::Mechanism,
     peer::{NodeStatus, Origin, Outlook, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     scrub, serve_read, time,
 };
@@ -12,7 +13,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::time::Instant;
-use vatic_consensus::{GroupHandle, ProposeError};
+use vatic_consensus::{GroupHandle, ProposeError, Rank};
 use vatic_core::{
     body::{Body, Part},
     codec,
@@ -21,6 +22,8 @@ use vatic_core::{
     group::Group,
     id::{GroupId, Tid, Timestamp},
     key::Key,
+    lane::Urgency,
+    precedence,
     rules::Rules,
 };
 
@@ -153,7 +156,14 @@ impl Cluster {
             Command::Vote(vote) => Some(self.conflicts.proposing(group, vote, origin)),
             _ => None,
         };
-        let reply = self.propose_here(group, handle, command, deadline).await;
+        let rank = match command {
+            Command::Vote(vote) if self.config.has(Mechanism::Order) => {
+                Rank(precedence::of_vote(origin.urgency, vote.body.tid))
+            }
+            // The rest is few, and others wait for it.
+            _ => Rank::FIRST,
+        };
+        let reply = self.propose_here(group, handle, command, rank, deadline).await;
         proposing.into_iter().for_each(|proposing| proposing.end(&reply));
         self.conflicts.applied(command);
         reply
@@ -164,6 +174,7 @@ impl Cluster {
         group: GroupId,
         handle: &GroupHandle,
         command: &mut Command,
+        rank: Rank,
         deadline: Instant,
     ) -> PeerReply {
         if let Some((limit, max)) = self.shortage().filter(|_| command.adds_work()) {
@@ -177,7 +188,7 @@ impl Cluster {
         let votes = matches!(command, Command::Vote(_));
         self.metrics.commands.proposed(command);
         let passing = self.lanes.passing(handle, command);
-        let proposed = handle.propose(codec::encode(command).into());
+        let proposed = handle.propose_ranked(codec::encode(command).into(), rank);
         let proposed = tokio::time::timeout_at(deadline, proposed).await;
         drop(passing);
         match proposed {
@@ -203,6 +214,17 @@ impl Cluster {
         }
     }
 
+    /// The same with how likely a conflict is in the groups that are led here. Whoever coordinates
+    /// says it, so that all participants put votes in the same order.
+    pub(crate) fn scored(&self, origin: Origin, parts: &[Part]) -> Origin {
+        if !self.config.has(Mechanism::Order) {
+            return origin;
+        }
+        let led = parts.iter().filter(|part| self.led_here(part.group).is_some());
+        let score_ppm = self.conflicts.score(origin.user, led).unwrap_or(0);
+        origin.with_urgency(Urgency { score_ppm, ..origin.urgency })
+    }
+
     async fn serve_coordinate(
         self: &Arc<Self>,
         handle: &GroupHandle,
@@ -223,6 +245,7 @@ impl Cluster {
         if command_bytes > limit_bytes {
             return PeerReply::TooLarge { limit_bytes, command_bytes };
         }
+        let origin = self.scored(origin, &parts);
         let finished = drive::start(self, body, parts, origin);
         match tokio::time::timeout_at(deadline, finished).await {
             Ok(Some(finished)) => PeerReply::Finished(finished),

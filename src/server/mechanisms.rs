@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Mechanism {
     /// All transactions and tickets have the same priority: the oldest goes first.
     Priority,
+    /// Votes that wait for a log entry go into it as they came.
+    Order,
     /// Nobody holds others off: who asks for a turn with a record has it at once, with all others,
     /// and nobody waits for a vote that is undecided there.
     Lanes,
@@ -27,12 +29,13 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// All of them, in the order of the pipeline.
-    pub const ALL: [Mechanism; 6] = [
+    pub const ALL: [Mechanism; 7] = [
         Mechanism::Threshold,
         Mechanism::CollaborativeFilter,
         Mechanism::Priority,
         Mechanism::Simulate,
         Mechanism::Lanes,
+        Mechanism::Order,
         Mechanism::Shadow,
     ];
 
@@ -41,6 +44,7 @@ impl Mechanism {
         match self {
             Mechanism::Priority => "priority",
             Mechanism::Lanes => "lanes",
+            Mechanism::Order => "order",
             Mechanism::Simulate => "simulate",
             Mechanism::Shadow => "shadow",
             Mechanism::Threshold => "threshold",

@@ -97,6 +97,7 @@ impl<'a> Look<'a> {
         ends: Instant,
     ) -> (Record, bool, bool) {
         let (advice, _) = self.cluster.conflicts.advise(self.asked(origin, false));
+        let urgency = Urgency { score_ppm: advice.score_ppm.unwrap_or(0), ..urgency };
         match advice.course {
             Course::AtOnce => {
                 // It had one, if the answer to the same question was lost.

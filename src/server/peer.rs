@@ -63,24 +63,33 @@ pub(crate) enum PeerRequest {
     LeaveStage { group: GroupId, id: ShadowId },
 }
 
-/// Whose transaction it is. It decides nothing: it tells what to learn from a vote.
+/// Whose transaction it is, and how urgent. It decides nothing: it tells what to learn from a vote,
+/// and which of those that wait goes first.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// The transaction's own name for itself, under which it claimed records; 0: none.
     pub(crate) token: u64,
     /// The user's id, as the core's `name_id` makes it.
     pub(crate) user: u64,
+    /// Against other transactions whose votes wait.
+    pub(crate) urgency: Urgency,
 }
 
 impl Origin {
     /// Of a transaction that claimed nothing, or under a token.
     pub(crate) fn of(principal: &str, token: u64) -> Origin {
-        Origin { token, user: fixed::name_id(principal.as_bytes()) }
+        let (user, urgency) = (fixed::name_id(principal.as_bytes()), Urgency::default());
+        Origin { token, user, urgency }
     }
 
     /// The same under another token.
     pub(crate) fn with_token(self, token: u64) -> Origin {
         Origin { token, ..self }
+    }
+
+    /// The same with another urgency.
+    pub(crate) fn with_urgency(self, urgency: Urgency) -> Origin {
+        Origin { urgency, ..self }
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) async fn vote(
     let (Some(handle), true) = (handle, alone) else {
         return Quick::Open { body, parts, in_doubt: false };
     };
+    let origin = cluster.scored(origin, &parts);
     let part = parts.pop().expect("there is one");
     let mut command = Command::Vote(Box::new(Vote { body, part, hint: time::now() }));
     let (times, asked) = (DriveTimes::begin(cluster), Instant::now());

@@ -90,7 +90,7 @@ pub(crate) async fn serve(
     }
     if let PeerRead::AsAdvised(key, turn, urgency, user) = &read {
         let look = Look { cluster, group, handle, key };
-        let origin = Origin { token: turn.token, user: *user };
+        let origin = Origin { token: turn.token, user: *user, urgency: *urgency };
         let (record, pending, had) = look.as_advised(*turn, *urgency, origin, deadline).await;
         return PeerReply::Read(PeerFound::Advised(record, pending, had));
     }

@@ -55,8 +55,8 @@ pub(crate) struct Course {
     strategy: Option<Strategy>,
     /// Its own name for itself, and whose it is.
     origin: Origin,
-    /// Its priority: who waits for a turn goes by it.
-    class: u8,
+    /// Who waits for a turn, or for a log entry, goes by it; its turns are counted below.
+    urgency: Urgency,
     /// Its turns, and those of which nobody knows: an answer was lost.
     turns: BTreeSet<(GroupId, Key)>,
     /// What leaders were asked about, whether it has its turn with it or not.
@@ -99,14 +99,16 @@ impl Wanted {
 
 impl Course {
     /// A transaction without a name for itself gets one.
-    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted, origin: Origin, class: u8) -> Course {
-        let class = if cluster.config.has(Mechanism::Priority) { class } else { 0 };
+    pub(crate) fn new(cluster: &Arc<Cluster>, wanted: Wanted, origin: Origin) -> Course {
+        let by_class = cluster.config.has(Mechanism::Priority);
+        let class = if by_class { origin.urgency.class } else { 0 };
+        let urgency = Urgency { class, ..origin.urgency };
         let named = origin.token != 0;
         let token = if named { origin.token } else { rand::random_range(1..=u64::MAX) };
         let (turns, asked) = Default::default();
         let origin = origin.with_token(token);
         let cluster = cluster.clone();
-        Course { cluster, wanted, strategy: None, origin, class, turns, asked }
+        Course { cluster, wanted, strategy: None, origin, urgency, turns, asked }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -206,7 +208,7 @@ impl Course {
         if strategy == Strategy::Optimistic || !draft.is_claimed() {
             return self.finish(draft, None, origin, ends).await;
         }
-        let origin = self.before_votes(&draft, origin, ends).await;
+        let mut origin = self.before_votes(&draft, origin, ends).await;
         let cluster = self.cluster.clone();
         let mut attempts = 1;
         let finished = loop {
@@ -223,6 +225,7 @@ impl Course {
             }
             draft.again(time::now(), rand::random());
             attempts += 1;
+            origin.urgency.rollbacks = origin.urgency.rollbacks.saturating_add(1);
         };
         if finished.is_ok() {
             self.voted(draft.written(), false);
@@ -247,6 +250,7 @@ impl Course {
         if let Some(Strategy::Lock | Strategy::Adaptive) = self.strategy {
             self.take_turns(draft, ends).await;
         }
+        let origin = origin.with_urgency(self.urgency());
         let named = !self.turns.is_empty() || !self.asked.is_empty();
         if named { origin.with_token(self.origin.token) } else { origin }
     }
@@ -285,9 +289,8 @@ impl Course {
         if self.turns.contains(&at) || self.asked.contains(&at) {
             return None;
         }
-        let turns = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
         let turn = Turn { token: self.origin.token, hold_us: HOLD_US };
-        let urgency = Urgency { turns, class: self.class, ..Urgency::default() };
+        let urgency = self.urgency();
         let read = match strategy {
             Strategy::Adaptive => {
                 PeerRead::AsAdvised(at.1.clone(), turn, urgency, self.origin.user)
@@ -311,6 +314,11 @@ impl Course {
         }
         self.asked.insert(at);
         Some((record, pending))
+    }
+
+    fn urgency(&self) -> Urgency {
+        let turns = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
+        Urgency { turns, ..self.urgency }
     }
 
     fn turn_wait(&self) -> Duration {

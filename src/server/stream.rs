@@ -56,7 +56,7 @@ pub(crate) fn serve(
         priority: 0,
         out: out.clone(),
         draft: None,
-        course: Course::new(&gateway.cluster, Wanted::default(), origin, 0),
+        course: Course::new(&gateway.cluster, Wanted::default(), origin),
         begun: false,
         memory: Memory::new(&gateway.cluster),
         stager: Stager::new(&gateway.cluster),
@@ -164,9 +164,9 @@ impl Session {
             return Err(ApiError::BadFrame { what: "a second begin".into() });
         }
         let wanted = Wanted::parse(begin.isolation, begin.strategy)?;
-        let origin = Origin::of(&self.principal, 0);
-        let class = load::class(begin.priority)?;
-        self.course = Course::new(&self.gateway.cluster, wanted, origin, class);
+        let urgency = load::urgency(begin.priority, begin.rollbacks)?;
+        let origin = Origin::of(&self.principal, 0).with_urgency(urgency);
+        self.course = Course::new(&self.gateway.cluster, wanted, origin);
         self.priority = begin.priority;
         self.journey.begin();
         let seed = begin.seed.map(|seed| convert::hash(&seed, "seed")).transpose()?;

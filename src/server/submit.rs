@@ -111,11 +111,11 @@ impl Gateway {
         journey: &mut Journey,
     ) -> Result<v1::Outcome, ApiError> {
         let mut memory = Memory::new(&self.cluster);
-        let origin = Origin::of(&principal, request.token);
+        let urgency = load::urgency(request.priority, request.rollbacks)?;
+        let origin = Origin::of(&principal, request.token).with_urgency(urgency);
         let mut guide = Guide::at_once(&self.foresight, &principal, &self.cluster);
         let wanted = Wanted::parse(request.isolation, request.strategy)?;
-        let class = load::class(request.priority)?;
-        let mut course = Course::new(&self.cluster, wanted, origin, class);
+        let mut course = Course::new(&self.cluster, wanted, origin);
         let seen = |delta: &Delta| {
             course.settle(&delta.key);
             guide.step(delta);

@@ -67,8 +67,8 @@ async fn fought_over(pipeline: &Pipeline, at: &Key) -> Option<Rollback> {
         second.advice.is_some_and(|advice| advice.in_turn).then_some(second)
     });
     let second = second.await?;
-    pipeline.submit_claimed(1, &guarded(at, &first)).await.unwrap();
-    let lost = pipeline.submit_claimed(2, &guarded(at, &second)).await;
+    pipeline.submit_claimed(1, 0, &guarded(at, &first)).await.unwrap();
+    let lost = pipeline.submit_claimed(2, 0, &guarded(at, &second)).await;
     let Err(ClientError::RolledBack(rollback)) = lost else { panic!("{lost:?}") };
     assert_eq!(rollback.cause, Cause::ExpectationFailed);
     Some(*rollback)

@@ -34,7 +34,7 @@ async fn claim_and_write(pipeline: &Pipeline, token: u64, at: &Key) {
     let version = record.map_or(Timestamp::ZERO, |record| record.version);
     let deltas = [Op::Expect(Expect::Version(version)), Op::Put(fields(1))];
     let deltas = deltas.map(|op| Delta { key: at.clone(), op });
-    match pipeline.submit_claimed(token, &deltas).await {
+    match pipeline.submit_claimed(token, 0, &deltas).await {
         Ok(_) | Err(ClientError::RolledBack(_) | ClientError::OutcomeUnknown { .. }) => {}
         // Without a leader for a moment: the next one teaches as well.
         Err(error) if error.retryable() => {}

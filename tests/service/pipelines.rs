@@ -18,7 +18,7 @@ use vatic_proto::v1::{
 };
 use vatic_tests::cluster::{Cluster, GROUPS};
 use vatic_tests::command::vatic;
-use vatic_tests::values::{core_key, int, key, number, put, transitions, wire_number};
+use vatic_tests::values::{core_key, expect_absent, int, key, number, put, transitions, wire_number};
 use vatic_tests::wire::refused;
 
 /// Longest wait for all answers of a stream.
@@ -27,6 +27,10 @@ const STREAM_MAX: Duration = Duration::from_secs(20);
 const HOLD_MS: u32 = 1_000;
 /// Records that are meant to be written until all turns lasted as long as they were needed.
 const TURNS_MAX: usize = 5;
+/// Pairs of submissions that want the same record, for each way of being urgent.
+const PAIRS: usize = 24;
+/// Submissions that go ahead of a pair.
+const BESIDE: u64 = 64;
 
 /// Sends messages on one stream through one node and gathers what is answered.
 async fn exchange(
@@ -58,6 +62,58 @@ fn get(name: &v1::Key) -> Call {
 fn submit(deltas: &[v1::Delta]) -> Call {
     let transitions = transitions(deltas.to_vec());
     Call::Submit(v1::SubmitRequest { transitions, ..v1::SubmitRequest::default() })
+}
+
+/// A group whose leader is the node that [`exchange`] asks.
+async fn led_by_the_first(cluster: &Cluster) -> u32 {
+    for group in 1..=GROUPS {
+        if cluster.leader(group).await == 0 {
+            return group;
+        }
+    }
+    1
+}
+
+/// Two submissions that expect and write the same record, the second of them so urgent, behind
+/// others that keep the leader's log busy; whether the second one has it.
+async fn second_wins(cluster: &Cluster, pair: usize, second: &v1::SubmitRequest) -> bool {
+    let partition = cluster.partition(led_by_the_first(cluster).await, 2).await;
+    let others = (0..BESIDE).map(|other| {
+        let name = key("beside", &partition, &format!("{pair}-{other}"));
+        (other, submit(&[put(&name, int(1))]))
+    });
+    let name = key("contended", &partition, &format!("{pair}"));
+    let transitions = transitions(vec![expect_absent(&name), put(&name, int(2))]);
+    let second = v1::SubmitRequest { transitions: transitions.clone(), ..second.clone() };
+    let first = v1::SubmitRequest { transitions, ..v1::SubmitRequest::default() };
+    let both = vec![(BESIDE, Call::Submit(first)), (BESIDE + 1, Call::Submit(second))];
+    let answers = exchange(cluster, vec![others.collect(), both]).await.unwrap();
+    let committed = |id| match &answers[&id] {
+        Answer::Outcome(outcome) => outcome.state() == v1::outcome::State::Committed,
+        _ => false,
+    };
+    assert!(!(committed(BESIDE) && committed(BESIDE + 1)), "both wrote what was absent");
+    committed(BESIDE + 1)
+}
+
+/// Of what waits for the same log entry; whether two meet there is a matter of luck.
+pub(crate) async fn more_urgent_of_two_votes_that_wait_goes_first(cluster: &Cluster) {
+    let ordinary = v1::SubmitRequest::default();
+    let often = v1::SubmitRequest { rollbacks: 3, ..ordinary.clone() };
+    let urgent = v1::SubmitRequest { priority: 200, ..ordinary.clone() };
+    let mut pairs = 0..;
+    let mut wins = async |second: &v1::SubmitRequest| {
+        let mut wins = 0;
+        for pair in pairs.by_ref().take(PAIRS) {
+            wins += usize::from(second_wins(cluster, pair, second).await);
+        }
+        wins
+    };
+    let equal = wins(&ordinary).await;
+    let [often, urgent] = [wins(&often).await, wins(&urgent).await];
+    println!("  of {PAIRS} each: {equal} as they came, {often} by rollbacks, {urgent} by priority");
+    assert!(equal < PAIRS / 4, "the first one goes first where nothing else is said: {equal}");
+    assert!(often > PAIRS / 2 && urgent > PAIRS / 2, "{often}, {urgent}");
 }
 
 pub(crate) async fn operations_of_all_groups_are_answered_each_by_its_id(cluster: &Cluster) {

@@ -95,8 +95,8 @@ impl Player {
             match self.hand.attempt(job, intent).await? {
                 Attempt::Writes(deltas) => {
                     let began = Instant::now();
-                    let token = intent.token;
-                    match self.hand.pipeline.submit_claimed(token, &deltas).await {
+                    let Intent { token, rollbacks, .. } = intent;
+                    match self.hand.pipeline.submit_claimed(token, rollbacks, &deltas).await {
                         Ok(_) => return Ok(End::Done(began.elapsed())),
                         Err(ClientError::RolledBack(rollback)) if Instant::now() < end => {
                             self.tally.rolled_back(rollback.cause);
@@ -131,7 +131,7 @@ impl Hand {
         }
         let intent = self.intent(0);
         if let Attempt::Writes(deltas) = self.attempt(job, intent).await? {
-            self.pipeline.submit_claimed(intent.token, &deltas).await?;
+            self.pipeline.submit_claimed(intent.token, 0, &deltas).await?;
         }
         Ok(())
     }

@@ -62,13 +62,14 @@ fn reply(why: Option<Why>) -> PeerReply {
 }
 
 fn asked(token: u64, key: &Key) -> Asked<'_> {
-    Asked { origin: Origin { token, user: 1 }, key, ahead: 0, by_hotness: false }
+    let origin = Origin { token, user: 1, ..Origin::default() };
+    Asked { origin, key, ahead: 0, by_hotness: false }
 }
 
 /// A claim and its vote, which meets a conflict or does not; the score that it was given.
 fn attempt(conflicts: &Conflicts, token: u64, key: &Key, conflict: bool) -> Option<u32> {
     let (advice, _) = conflicts.advise(asked(token, key));
-    let origin = Origin { token, user: 1 };
+    let origin = Origin { token, user: 1, ..Origin::default() };
     let proposing = conflicts.proposing(GROUP, &vote(token, key), origin);
     let by = Tid { mint: Timestamp(0), home: GROUP, nonce: 0 };
     let why = conflict.then(|| Why::Locked { key: key.clone(), by });
@@ -127,7 +128,8 @@ fn conflict_is_noted_with_what_was_known_of_its_claim() {
     assert_eq!((foreseen.features.user, foreseen.score_ppm), (1, None));
     conflicts.advise(asked(4, &at));
     conflicts.in_turn(4, &at);
-    let waited = conflicts.proposing(GROUP, &vote(4, &at), Origin { token: 4, user: 1 });
+    let origin = Origin { token: 4, user: 1, ..Origin::default() };
+    let waited = conflicts.proposing(GROUP, &vote(4, &at), origin);
     waited.end(&reply(Some(Why::Locked { key: at.clone(), by: first.tid })));
     assert!(met(&conflicts)[1].in_turn);
 }

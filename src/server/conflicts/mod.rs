@@ -31,6 +31,7 @@ use shared::Sharing;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vatic_core::{
+    body::Part,
     codec,
     command::{Cause, Command, Decision, Reply, Standing, Vote, Why},
     conflict::{
@@ -160,7 +161,7 @@ impl Conflicts {
 
     /// To be asked before a vote is proposed.
     pub(crate) fn proposing(&self, group: GroupId, vote: &Vote, origin: Origin) -> Proposing<'_> {
-        let touches = touches(vote);
+        let touches = touches(&vote.part);
         let (tid, now_us) = (vote.body.tid, time::now().0);
         let ballot = self.with(|present| {
             let scored = present.budget.has(now_us);
@@ -228,6 +229,20 @@ impl Conflicts {
             self.with(weigh)
         };
         estimate::any(records.map(score))
+    }
+
+    /// The same of sealed parts; `None` as well where nothing is relied on: that meets hardly any.
+    pub(crate) fn score<'a>(
+        &self,
+        user: u64,
+        parts: impl Iterator<Item = &'a Part>,
+    ) -> Option<u32> {
+        if self.learning.model().terms.is_empty() {
+            return None;
+        }
+        let touches: Vec<Touch> = parts.flat_map(touches).collect();
+        let relies = touches.iter().any(|touch| !touch.writes);
+        relies.then(|| self.odds(user, touches)).flatten()
     }
 
     /// What this node learnt.
@@ -371,13 +386,13 @@ fn verdict(reply: &Reply) -> (Verdict, Option<&Cause>) {
     (Verdict::Conflict { record }, Some(cause))
 }
 
-/// The records of a vote. One that does not decode is for the vote itself to refuse.
-fn touches(vote: &Vote) -> Vec<Touch> {
-    let looked = vote.part.transitions.iter().take(TOUCHES_MAX);
+/// The records of a part. One that does not decode is for the vote itself to refuse.
+fn touches(part: &Part) -> Vec<Touch> {
+    let looked = part.transitions.iter().take(TOUCHES_MAX);
     let deltas = looked.map(|transition| &transition.delta);
     let touch = |bytes: &Vec<u8>| Some(Touch::of_delta(&codec::decode(bytes).ok()?, bytes.len()));
     let mut touches: Vec<Touch> = deltas.filter_map(touch).collect();
-    let read = vote.part.reads.iter().take(TOUCHES_MAX);
+    let read = part.reads.iter().take(TOUCHES_MAX);
     touches.extend(read.map(|read| Touch { writes: false, ..Touch::of_key(&read.key) }));
     touches
 }

@@ -19,7 +19,7 @@ use crate::{
 use gauges::Machine;
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
-use vatic_core::{conflict::fixed, load::LoadLimits};
+use vatic_core::{conflict::fixed, lane::Urgency, load::LoadLimits};
 
 /// One window: between two steps of the control.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -92,6 +92,11 @@ impl Gateway {
         self.cluster.metrics.left_out.inc();
         error
     }
+}
+
+/// How urgent a request says that it is.
+pub(crate) fn urgency(priority: u32, rollbacks: u32) -> Result<Urgency, ApiError> {
+    Ok(Urgency { class: class(priority)?, rollbacks, ..Urgency::default() })
 }
 
 /// A priority class, as requests name it.

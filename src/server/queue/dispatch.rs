@@ -25,6 +25,7 @@ use vatic_core::{
     group::Group,
     id::{GroupId, Timestamp},
     key::Key,
+    lane::Urgency,
     rules::Rules,
     strategy::Strategy,
     ticket::{self, Entry, Resolved, Ticket},
@@ -322,9 +323,10 @@ impl Gateway {
         way: Way,
         ends: Instant,
     ) -> Result<v1::Outcome, ApiError> {
-        let origin = Origin::of(&entry.principal, 0);
+        let urgency = Urgency { class: way.class, ..Urgency::default() };
+        let origin = Origin::of(&entry.principal, 0).with_urgency(urgency);
         let strategy = if way.in_turn { Strategy::Lock } else { Strategy::Optimistic };
-        let mut course = Course::new(&self.cluster, Wanted::of(strategy), origin, way.class);
+        let mut course = Course::new(&self.cluster, Wanted::of(strategy), origin);
         let mut draft = self.draft(None)?;
         course.touch(&mut draft, &ticket.queued_key(), ends).await?;
         draft.touch(&ticket.queued_key())?;
