@@ -69,14 +69,14 @@ pub(crate) async fn attempt(
     };
     stager.into_iter().for_each(Stager::sealed);
     let finished = finished.ok_or(ApiError::OutcomeUnknown { tid })?;
-    let Finished { answer, receipt } = finished;
+    let Finished { answer, receipt, refused: _ } = finished;
     match answer {
         Answer::Decided(Decision::Committed { ts }) => {
             let receipt = whole(cluster, tid, receipt, deadline).await?;
             Ok(Attempted { outcome: committed(cluster, tid, ts, &receipt), cause: None })
         }
         Answer::Decided(Decision::RolledBack(cause)) => {
-            let outcome = rolled_back(cluster, tid, &cause, claim, deadline).await?;
+            let outcome = Box::pin(rolled_back(cluster, tid, &cause, claim, deadline)).await?;
             if outcome.replayed {
                 // It was judged by itself, or not at all.
                 return Ok(Attempted { outcome, cause: None });
@@ -272,7 +272,7 @@ async fn whole(
 ) -> Result<Receipt, ApiError> {
     let receipt = match receipt {
         Some(receipt) => Some(receipt),
-        None => receipt::fetch(cluster, tid, deadline).await,
+        None => Box::pin(receipt::fetch(cluster, tid, deadline)).await,
     };
     receipt.ok_or(ApiError::OutcomeUnknown { tid })
 }

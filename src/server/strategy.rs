@@ -200,7 +200,7 @@ impl Course {
     /// Streams are not: who loses the answer to one asks for it by its transaction id as well.
     pub(crate) async fn finish_at_once(
         &mut self,
-        mut draft: Draft,
+        draft: Draft,
         origin: Origin,
         ends: Instant,
     ) -> Result<v1::Outcome, ApiError> {
@@ -208,6 +208,16 @@ impl Course {
         if strategy == Strategy::Optimistic || !draft.is_claimed() {
             return self.finish(draft, None, origin, ends).await;
         }
+        Box::pin(self.until_decided(draft, strategy, origin, ends)).await
+    }
+
+    async fn until_decided(
+        &mut self,
+        mut draft: Draft,
+        strategy: Strategy,
+        origin: Origin,
+        ends: Instant,
+    ) -> Result<v1::Outcome, ApiError> {
         let mut origin = self.before_votes(&draft, origin, ends).await;
         let cluster = self.cluster.clone();
         let mut attempts = 1;
@@ -248,7 +258,7 @@ impl Course {
 
     async fn before_votes(&mut self, draft: &Draft, origin: Origin, ends: Instant) -> Origin {
         if let Some(Strategy::Lock | Strategy::Adaptive) = self.strategy {
-            self.take_turns(draft, ends).await;
+            Box::pin(self.take_turns(draft, ends)).await;
         }
         let origin = origin.with_urgency(self.urgency());
         let named = !self.turns.is_empty() || !self.asked.is_empty();

@@ -231,7 +231,8 @@ impl Conflicts {
         estimate::any(records.map(score))
     }
 
-    /// The same of sealed parts; `None` as well where nothing is relied on: that meets hardly any.
+    /// How likely sealed parts are to meet a conflict; `None` without a model, and where nothing is
+    /// relied on: that meets hardly any.
     pub(crate) fn score<'a>(
         &self,
         user: u64,
@@ -241,8 +242,16 @@ impl Conflicts {
             return None;
         }
         let touches: Vec<Touch> = parts.flat_map(touches).collect();
-        let relies = touches.iter().any(|touch| !touch.writes);
-        relies.then(|| self.odds(user, touches)).flatten()
+        if touches.iter().all(|touch| touch.writes) {
+            return None;
+        }
+        // As one: each record by itself would be dearer than the order is worth.
+        let (model, now_us) = (self.learning.model(), time::now().0);
+        let by = By::Model(&model);
+        let weigh = |present: &mut Present| {
+            present.claims.weigh_touches(user, touches, by, 0, now_us).0.score_ppm
+        };
+        self.with(weigh)
     }
 
     /// What this node learnt.

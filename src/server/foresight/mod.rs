@@ -53,8 +53,8 @@ pub(crate) async fn judge(
     for group in draft.groups() {
         guide.touch(cluster, group);
     }
-    if guide.judge(cluster, draft, ends).await == Action::Wait {
-        let freed = wait_until_free(cluster, draft, ends).await;
+    if Box::pin(guide.judge(cluster, draft, ends)).await == Action::Wait {
+        let freed = Box::pin(wait_until_free(cluster, draft, ends)).await;
         let counters = guide.counters();
         if freed { counters.freed.inc() } else { counters.blocked.inc() }
     }
