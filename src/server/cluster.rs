@@ -203,8 +203,12 @@ impl Cluster {
         }
     }
 
-    /// Brings a sealed transaction to its decision at its home group's leader. Asking again is
-    /// safe: votes are remembered by transaction id and body.
+    /// Brings a sealed transaction to its decision. Asking again is safe: votes are remembered by
+    /// transaction id and body.
+    ///
+    /// Whoever coordinates asks all participants at once, so it is best near all of them: that is
+    /// the home group's leader where that leads them all, and this node where leaders are apart,
+    /// since a question by way of the home group's leader would travel once more.
     pub(crate) async fn coordinate(
         self: &Arc<Self>,
         body: Body,
@@ -218,14 +222,30 @@ impl Cluster {
             Quick::Finished(finished) => return Ok(finished),
             Quick::Open { body, parts, in_doubt } => (body, parts, in_doubt),
         };
-        let asked = PeerRequest::Coordinate { body, parts, origin };
-        match self.ask_again(group, asked, in_doubt, deadline).await? {
+        // Boxed: what is seldom needed would make each transaction's future large.
+        let reply = if in_doubt || !self.leaders_are_apart(&body) {
+            let asked = PeerRequest::Coordinate { body, parts, origin };
+            Box::pin(self.ask_again(group, asked, in_doubt, deadline)).await?
+        } else {
+            Box::pin(self.drive(body, parts, origin, deadline)).await
+        };
+        match reply {
             PeerReply::Finished(finished) => {
                 fail_point!("server::sealed");
                 Ok(finished)
             }
-            _ => Err(CallError::NoLeader { group }),
+            PeerReply::Late => Err(CallError::Late { group }),
+            reply => Err(refusal(group, &reply).unwrap_or(CallError::NoLeader { group })),
         }
+    }
+
+    /// Whether some participant is led by another node than the home group, as far as this node
+    /// knows. Not where it has no replica of the home group: whoever coordinates notes what strayed
+    /// for that group's history, by the policies that its votes are held to.
+    fn leaders_are_apart(&self, body: &Body) -> bool {
+        let leader = self.guess(body.tid.home);
+        self.groups.contains_key(&body.tid.home)
+            && body.groups().into_iter().any(|group| self.guess(group) != leader)
     }
 
     /// Tells a group's leader which transactions are settled. A hint: losing it costs a recovery.
@@ -267,7 +287,7 @@ impl Cluster {
             let reply = if node == self.config.node {
                 Some(Box::pin(self.serve(request.clone(), deadline)).await)
             } else {
-                self.peers.call(node, &request, deadline).await
+                Box::pin(self.peers.call(node, &request, deadline)).await
             };
             late = matches!(reply, Some(PeerReply::Late)) || late && reply.is_none();
             match (reply.as_ref().and_then(|reply| refusal(group, reply)), reply) {
@@ -359,6 +379,19 @@ impl Cluster {
             holders[at % holders.len()]
         });
         self.guesses.lock().expect("no holder panics").insert(group, next);
+    }
+}
+
+/// The answer that such a refusal was, to be passed on.
+pub(crate) fn refusing(error: &CallError) -> Option<PeerReply> {
+    match error {
+        &CallError::TooLarge { max: limit_bytes, actual: command_bytes, .. } => {
+            Some(PeerReply::TooLarge { limit_bytes, command_bytes })
+        }
+        CallError::Full { limit, max, .. } => {
+            Some(PeerReply::Full { limit: limit.clone(), max: *max })
+        }
+        CallError::NoLeader { .. } | CallError::Late { .. } => None,
     }
 }
 

@@ -5,8 +5,8 @@
 //! which the sweeps find; so it need not survive anything.
 
 use crate::{
-    cluster::Cluster,
-    peer::{Finished, Origin, PeerRead, Proposed},
+    cluster::{Cluster, refusing},
+    peer::{Finished, Origin, PeerRead, PeerReply, Proposed},
     telemetry::drive_times::{DriveTimes, Voted},
     time,
 };
@@ -103,6 +103,13 @@ struct Sealed {
 }
 
 /// What one question came to.
+enum Told {
+    Heard(Heard),
+    /// It is not voted on there, and will not be.
+    Refused(PeerReply),
+    Nothing,
+}
+
 struct Heard {
     event: Event,
     endorsement: Option<Box<Endorsement>>,
@@ -115,7 +122,9 @@ struct Driver {
     coordinator: Coordinator,
     sealed: Option<Sealed>,
     answered: Option<oneshot::Sender<Finished>>,
-    pending: FuturesUnordered<BoxFuture<'static, Option<Heard>>>,
+    pending: FuturesUnordered<BoxFuture<'static, Told>>,
+    /// What a participant's leader refused its vote with.
+    refused: Option<Box<PeerReply>>,
     endorsements: Vec<Endorsement>,
     /// Of a sealed transaction; a recovery is nobody's wait.
     times: Option<DriveTimes>,
@@ -137,6 +146,7 @@ fn spawn(
         sealed,
         answered: Some(answered),
         pending: FuturesUnordered::new(),
+        refused: None,
         endorsements: Vec::new(),
         times,
         _recovery: recovery,
@@ -164,9 +174,14 @@ impl Driver {
             let wakes = gives_up.unwrap_or(ends);
             tokio::select! {
                 biased;
-                Some(heard) = self.pending.next() => {
-                    heard.into_iter().for_each(|heard| self.hear(heard));
-                }
+                Some(told) = self.pending.next() => match told {
+                    Told::Heard(heard) => self.hear(heard),
+                    Told::Refused(reply) => {
+                        self.refused = Some(Box::new(reply));
+                        self.handle(Event::GiveUp);
+                    }
+                    Told::Nothing => {}
+                },
                 () = tokio::time::sleep_until(wakes), if gives_up.is_some() => {
                     gives_up = None;
                     self.handle(Event::GiveUp);
@@ -228,11 +243,11 @@ impl Driver {
                 Ok(Proposed { applied: Applied { reply, proof }, endorsement, times }) => {
                     let voted = is_vote.then(|| Voted { group, took: asked.elapsed(), times });
                     let event = Event::Reply { group, round, reply, proof };
-                    Some(Heard { event, endorsement, voted })
+                    Told::Heard(Heard { event, endorsement, voted })
                 }
                 Err(error) => {
                     tracing::debug!(%group, %error, "a participant did not answer");
-                    None
+                    refusing(&error).filter(|_| is_vote).map_or(Told::Nothing, Told::Refused)
                 }
             }
         }));
@@ -251,7 +266,8 @@ impl Driver {
         self.pending.push(Box::pin(async move {
             let applied = cluster.propose(group, command, deadline).await;
             let event = Event::Acked { group };
-            applied.is_ok().then_some(Heard { event, endorsement: None, voted: None })
+            let heard = Heard { event, endorsement: None, voted: None };
+            applied.map_or(Told::Nothing, |_| Told::Heard(heard))
         }));
     }
 
@@ -270,7 +286,9 @@ impl Driver {
         let receipt = self.receipt(&answer);
         if let Some(answered) = self.answered.take() {
             // Nobody may be waiting any more: the outcome can be asked for.
-            let _ = answered.send(Finished { answer, receipt });
+            let rolled_back = matches!(answer, Answer::Decided(Decision::RolledBack(_)));
+            let refused = self.refused.take().filter(|_| rolled_back);
+            let _ = answered.send(Finished { answer, receipt, refused });
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     cluster::Cluster,
     compare, drive,
     mechanisms::Mechanism,
-    peer::{NodeStatus, Origin, Outlook, PeerReply, PeerRequest, Proposed, ReplicaStatus},
+    peer::{Finished, NodeStatus, Origin, Outlook, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     scrub, serve_read, time,
 };
 use std::{
@@ -118,7 +118,7 @@ impl Cluster {
                 self.serve_propose(group, handle, &mut command, origin, deadline).await
             }
             (PeerRequest::Read { group, read }, Some(handle)) => {
-                serve_read::serve(self, group, handle, read, deadline).await
+                Box::pin(serve_read::serve(self, group, handle, read, deadline)).await
             }
             (PeerRequest::Settled { group, tids }, Some(_)) => {
                 self.settled.note(group, tids);
@@ -236,7 +236,19 @@ impl Cluster {
         if !handle.is_leader() {
             return PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) };
         }
-        if let Some((limit, max)) = self.shortage() {
+        self.drive(body, parts, origin, deadline).await
+    }
+
+    /// Coordinates a sealed transaction on this node.
+    pub(crate) async fn drive(
+        self: &Arc<Self>,
+        body: Body,
+        parts: Vec<Part>,
+        origin: Origin,
+        deadline: Instant,
+    ) -> PeerReply {
+        let led_here = self.led_here(body.tid.home).is_some();
+        if let Some((limit, max)) = self.shortage().filter(|_| led_here) {
             return PeerReply::Full { limit: limit.to_owned(), max };
         }
         let limit_bytes = self.config.consensus_limits.command_bytes_max as u64;
@@ -248,6 +260,7 @@ impl Cluster {
         let origin = self.scored(origin, &parts);
         let finished = drive::start(self, body, parts, origin);
         match tokio::time::timeout_at(deadline, finished).await {
+            Ok(Some(Finished { refused: Some(refused), .. })) => *refused,
             Ok(Some(finished)) => PeerReply::Finished(finished),
             Ok(None) | Err(_) => PeerReply::Late,
         }

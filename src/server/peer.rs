@@ -297,6 +297,9 @@ pub(crate) struct Finished {
     pub(crate) answer: Answer,
     /// For a commit whose votes the driver saw all.
     pub(crate) receipt: Option<Receipt>,
+    /// Why it was rolled back, where a participant's leader refused its vote for want of room or
+    /// for its size. Told in place of the answer.
+    pub(crate) refused: Option<Box<PeerReply>>,
 }
 
 /// One node's account of its replicas.

@@ -94,5 +94,5 @@ fn decided(proposed: Proposed, body: Body, part: Part) -> Quick {
             _ => None,
         },
     };
-    Quick::Finished(Finished { answer: Answer::Decided(decision), receipt })
+    Quick::Finished(Finished { answer: Answer::Decided(decision), receipt, refused: None })
 }

@@ -23,7 +23,18 @@ const BEGINS_MAX: usize = 5;
 /// How long after its transaction's outcome a node may take to be seen dead.
 const DEATH_MAX: Duration = Duration::from_secs(10);
 
-/// A transaction of groups 1 and 2 whose driver, group 1's leader, died at a failpoint.
+/// Who coordinates a transaction of two groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    /// Its gateway, which leads the home group.
+    HomeAndGateway,
+    /// The leader of both groups, at another node than its gateway.
+    Leader,
+    /// Its gateway, which leads neither group; their leaders are apart.
+    GatewayAlone,
+}
+
+/// A transaction of two groups whose driver died at a failpoint.
 struct Died {
     tid: Tid,
     keys: [Key; 2],
@@ -32,16 +43,39 @@ struct Died {
     heard: bool,
 }
 
-/// Seals transactions, through the driver itself or through another node, until one has its driver
-/// die at the point, which nothing else can reach. One that was rolled back is none: on a slow
-/// machine its votes, or those of the driver after, may come too late.
-async fn seal_until_death(cluster: &Cluster, own_gateway: bool, armed: &str) -> Died {
+impl Driver {
+    /// It and the gateway, and the groups of the transaction.
+    async fn place(self, cluster: &Cluster) -> (usize, usize, [u32; 2]) {
+        let home = cluster.leader_by_rights(1).await;
+        match self {
+            Driver::HomeAndGateway => (home, home, [1, 2]),
+            // Groups go round the nodes.
+            Driver::Leader => {
+                assert_eq!(cluster.leader_by_rights(4).await, home);
+                (home, (home + 1) % NODES, [1, 4])
+            }
+            Driver::GatewayAlone => {
+                let apart = cluster.leader_by_rights(2).await;
+                let third = (0..NODES).find(|at| ![home, apart].contains(at)).expect("a third");
+                (third, third, [1, 2])
+            }
+        }
+    }
+
+    fn is_gateway(self) -> bool {
+        self != Driver::Leader
+    }
+}
+
+/// Seals transactions until one has its driver die at the point, which nothing else can reach. One
+/// that was rolled back is none: on a slow machine its votes, or those of the driver after, may
+/// come too late.
+async fn seal_until_death(cluster: &Cluster, who: Driver, armed: &str) -> Died {
     for begun in 0..BEGINS_MAX {
         cluster.wait_agreed().await;
-        let driver = cluster.leader(1).await;
-        let gateway = if own_gateway { driver } else { (driver + 1) % NODES };
-        let sort = format!("{armed}-{own_gateway}-{begun}").replace(['=', '>', '*'], "-");
-        let mut open = Open::begin(cluster, gateway, &sort).await;
+        let (driver, gateway, groups) = who.place(cluster).await;
+        let sort = format!("{armed}-{who:?}-{begun}").replace(['=', '>', '*'], "-");
+        let mut open = Open::begin_in(cluster, gateway, groups, &sort).await;
         cluster.arm(driver, armed).await;
         open.stream.seal().await;
         // An error is what a client hears whose gateway died.
@@ -103,19 +137,21 @@ async fn settled(cluster: &Cluster, died: Died) -> bool {
 pub(crate) async fn driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over(
     cluster: &Cluster,
 ) {
-    for own_gateway in [true, false] {
-        let died = seal_until_death(cluster, own_gateway, "server::vote=abort").await;
+    for who in [Driver::HomeAndGateway, Driver::Leader, Driver::GatewayAlone] {
+        let died = seal_until_death(cluster, who, "server::vote=abort").await;
         // A gateway that lives hands the seal to the next leader.
-        assert_eq!(died.heard, !own_gateway);
-        assert_eq!(settled(cluster, died).await, !own_gateway);
+        assert_eq!(died.heard, !who.is_gateway());
+        assert_eq!(settled(cluster, died).await, !who.is_gateway());
     }
 }
 
 pub(crate) async fn driver_that_dies_after_the_votes_has_committed(cluster: &Cluster) {
     let armed = ["server::voted=abort", "server::decide=abort", "server::decide=1*off->abort"];
-    for (own_gateway, armed) in [true, true, true, false].into_iter().zip(armed.iter().cycle()) {
-        let died = seal_until_death(cluster, own_gateway, armed).await;
-        assert!(own_gateway || died.heard, "{armed}: the gateway lives and can tell");
+    let own = [Driver::HomeAndGateway; 3];
+    let others = [Driver::Leader, Driver::GatewayAlone];
+    for (who, armed) in own.into_iter().chain(others).zip(armed.iter().cycle()) {
+        let died = seal_until_death(cluster, who, armed).await;
+        assert!(who.is_gateway() || died.heard, "{armed}: the gateway lives and can tell");
         assert!(settled(cluster, died).await, "{armed}: all had voted Yes");
     }
 }
@@ -132,8 +168,9 @@ fn request(names: &[v1::Key; 2], id: &'static [u8]) -> v1::SubmitRequest {
     }
 }
 
+/// Records of two groups with one leader, which coordinates what writes them.
 async fn names(cluster: &Cluster, collection: &str) -> [v1::Key; 2] {
-    let [first, second] = [cluster.partition(1, 0).await, cluster.partition(2, 0).await];
+    let [first, second] = [cluster.partition(1, 0).await, cluster.partition(4, 0).await];
     [key(collection, &first, ""), key(collection, &second, "")]
 }
 

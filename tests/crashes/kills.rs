@@ -48,10 +48,20 @@ pub(crate) struct Open {
 }
 
 impl Open {
+    /// Of groups 1 and 2, which are led by two nodes: who coordinates it is its gateway.
     pub(crate) async fn begin(cluster: &Cluster, gateway: usize, sort: &str) -> Open {
+        Open::begin_in(cluster, gateway, [1, 2], sort).await
+    }
+
+    pub(crate) async fn begin_in(
+        cluster: &Cluster,
+        gateway: usize,
+        [first, second]: [u32; 2],
+        sort: &str,
+    ) -> Open {
         let keys = [
-            key("gateway", &cluster.partition(1, 0).await, sort),
-            key("gateway", &cluster.partition(2, 0).await, sort),
+            key("gateway", &cluster.partition(first, 0).await, sort),
+            key("gateway", &cluster.partition(second, 0).await, sort),
         ];
         let mut stream = Stream::begin(cluster.channel(gateway)).await;
         for name in &keys {

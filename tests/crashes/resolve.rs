@@ -68,7 +68,8 @@ async fn held(cluster: &Cluster, gateway: usize, names: [&v1::Key; 2]) -> (usize
         })
         .await;
         cluster.arm(driver, ARMED).await;
-        let mut stream = Stream::begin(cluster.channel(gateway)).await;
+        // Whoever leads the home group coordinates what it is the gateway of.
+        let mut stream = Stream::begin(cluster.channel(driver)).await;
         for name in names {
             stream.write(put(name, int(1))).await;
         }

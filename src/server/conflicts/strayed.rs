@@ -1,5 +1,5 @@
-//! What strayed from its forecast, as its driver at the home group's leader sees it end: for the
-//! history, where nobody learns conflicts from it.
+//! What strayed from its forecast, as its driver sees it end: for the history, where nobody
+//! learns conflicts from it.
 
 use super::Conflicts;
 use crate::time;
