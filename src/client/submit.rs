@@ -37,7 +37,7 @@ impl Client {
         let partition = first.key.partition.as_str();
         request.route_by(partition);
         let encoded: Vec<Vec<u8>> = deltas.iter().map(codec::encode).collect();
-        let message = self.with_options(message(Some(request), &encoded));
+        let mut message = self.with_options(message(Some(request), &encoded));
         let end = self.operation_end();
         let mut attempts = Attempts::before_settling(self, end);
         let mut uncertain = false;
@@ -48,6 +48,7 @@ impl Client {
                 Err(error) => error,
             };
             uncertain |= error.may_have_happened();
+            message.rollbacks += u32::from(matches!(error, ClientError::RolledBack(_)));
             let again = error.retryable() || error.may_have_happened();
             if !again || !attempts.again(&error, Some(&node), Some(partition)).await {
                 let uncertain = uncertain && !matches!(error, ClientError::Evidence(_));

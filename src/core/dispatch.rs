@@ -257,6 +257,11 @@ impl Dispatch {
         priority < self.limits.shadow_below && (!spent || broken!(self.rules, ShadowForEver))
     }
 
+    /// How often a ticket that others were in the way of was tried.
+    pub fn rollbacks(&self, ticket: &Ticket) -> u32 {
+        self.waits.get(ticket).filter(|wait| wait.met).map_or(0, |wait| wait.tries)
+    }
+
     /// Whether a ticket that was begun takes its turns with its records first: others were in its
     /// way before.
     pub fn takes_turns(&self, ticket: &Ticket) -> bool {

@@ -18,7 +18,9 @@ use crate::{
     peer_client::{PeerClients, QUESTION_BYTES_MAX},
     placement, queue,
     quick::{self, Quick},
-    rollback, serve_read,
+    rollback,
+    room::Refusals,
+    serve_read,
     signer::Signer,
     telemetry::{metrics::Metrics, readiness::Readiness},
 };
@@ -86,6 +88,7 @@ pub(crate) struct Cluster {
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     guesses: Mutex<BTreeMap<GroupId, u32>>,
+    pub(crate) refusals: Refusals,
 }
 
 /// Why a question got no answer.
@@ -104,6 +107,9 @@ pub(crate) enum CallError {
     #[error("the leader of group {group} has no room: {limit} is {max}")]
     Full { group: GroupId, limit: String, max: u64 },
 }
+
+/// How that limit of a question is called.
+const QUESTION_BYTES: &str = "question_bytes_max";
 
 /// Pauses between two tries: short at first, since most errors are a leader that just moved.
 const RETRY_PAUSES_MS: [u64; 6] = [2, 5, 10, 25, 50, 100];
@@ -156,6 +162,7 @@ impl Cluster {
             metrics,
             readiness: Readiness::default(),
             guesses: Mutex::default(),
+            refusals: Refusals::default(),
             config,
         }
     }
@@ -222,6 +229,10 @@ impl Cluster {
             Quick::Finished(finished) => return Ok(finished),
             Quick::Open { body, parts, in_doubt } => (body, parts, in_doubt),
         };
+        let refused = self.refusals.believed(&body.groups());
+        if let Some(refused) = refused.filter(|_| !in_doubt && body.participants.len() > 1) {
+            return Err(refused);
+        }
         // Boxed: what is seldom needed would make each transaction's future large.
         let reply = if in_doubt || !self.leaders_are_apart(&body) {
             let asked = PeerRequest::Coordinate { body, parts, origin };
@@ -240,11 +251,12 @@ impl Cluster {
     }
 
     /// Whether some participant is led by another node than the home group, as far as this node
-    /// knows. Not where it has no replica of the home group: whoever coordinates notes what strayed
+    /// knows. Not where it has no good replica of the home group: whoever coordinates notes what strayed
     /// for that group's history, by the policies that its votes are held to.
     fn leaders_are_apart(&self, body: &Body) -> bool {
         let leader = self.guess(body.tid.home);
         self.groups.contains_key(&body.tid.home)
+            && !self.set_aside.contains(body.tid.home)
             && body.groups().into_iter().any(|group| self.guess(group) != leader)
     }
 
@@ -385,6 +397,9 @@ impl Cluster {
 /// The answer that such a refusal was, to be passed on.
 pub(crate) fn refusing(error: &CallError) -> Option<PeerReply> {
     match error {
+        &CallError::TooLarge { limit: QUESTION_BYTES, actual: question_bytes, .. } => {
+            Some(PeerReply::Unsendable { question_bytes })
+        }
         &CallError::TooLarge { max: limit_bytes, actual: command_bytes, .. } => {
             Some(PeerReply::TooLarge { limit_bytes, command_bytes })
         }
@@ -403,7 +418,7 @@ pub(crate) fn refusal(group: GroupId, reply: &PeerReply) -> Option<CallError> {
             Some(CallError::TooLarge { what, limit, max, actual })
         }
         &PeerReply::Unsendable { question_bytes: actual } => {
-            let (what, limit) = ("a question to a node", "question_bytes_max");
+            let (what, limit) = ("a question to a node", QUESTION_BYTES);
             let max = QUESTION_BYTES_MAX as u64;
             Some(CallError::TooLarge { what, limit, max, actual })
         }

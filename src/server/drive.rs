@@ -247,6 +247,7 @@ impl Driver {
                 }
                 Err(error) => {
                     tracing::debug!(%group, %error, "a participant did not answer");
+                    cluster.refusals.note(group, &error);
                     refusing(&error).filter(|_| is_vote).map_or(Told::Nothing, Told::Refused)
                 }
             }
@@ -286,8 +287,12 @@ impl Driver {
         let receipt = self.receipt(&answer);
         if let Some(answered) = self.answered.take() {
             // Nobody may be waiting any more: the outcome can be asked for.
-            let rolled_back = matches!(answer, Answer::Decided(Decision::RolledBack(_)));
-            let refused = self.refused.take().filter(|_| rolled_back);
+            // Where a vote said No, that says more.
+            let forced = matches!(
+                answer,
+                Answer::Decided(Decision::RolledBack(Cause { why: Why::Forced, .. }))
+            );
+            let refused = self.refused.take().filter(|_| forced);
             let _ = answered.send(Finished { answer, receipt, refused });
         }
     }

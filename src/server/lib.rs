@@ -55,6 +55,7 @@ mod rebuild;
 mod receipt;
 mod records;
 mod rollback;
+mod room;
 mod scrub;
 mod serve_read;
 mod signer;

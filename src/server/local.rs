@@ -5,7 +5,7 @@ use crate::{
     cluster::Cluster,
     compare, drive,
     mechanisms::Mechanism,
-    peer::{Finished, NodeStatus, Origin, Outlook, PeerReply, PeerRequest, Proposed, ReplicaStatus},
+    peer::{NodeStatus, Origin, Outlook, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     scrub, serve_read, time,
 };
 use std::{
@@ -160,7 +160,8 @@ impl Cluster {
             Command::Vote(vote) if self.config.has(Mechanism::Order) => {
                 Rank(precedence::of_vote(origin.urgency, vote.body.tid))
             }
-            // The rest is few, and others wait for it.
+            // The rest is few, and others wait for it. Whoever has been shown what a decision will
+            // install (`Group::peek_ahead`) votes behind it because of this.
             _ => Rank::FIRST,
         };
         let reply = self.propose_here(group, handle, command, rank, deadline).await;
@@ -214,14 +215,15 @@ impl Cluster {
         }
     }
 
-    /// The same with how likely a conflict is in the groups that are led here. Whoever coordinates
-    /// says it, so that all participants put votes in the same order.
+    /// The same with how likely a conflict is, where all participants are led here: of other groups
+    /// little is known, and who is told little by chance must not go behind for that. Whoever
+    /// coordinates says it, so that all participants put votes in the same order.
     pub(crate) fn scored(&self, origin: Origin, parts: &[Part]) -> Origin {
-        if !self.config.has(Mechanism::Order) {
+        let led_here = parts.iter().all(|part| self.led_here(part.group).is_some());
+        if !led_here || !self.config.has(Mechanism::Order) {
             return origin;
         }
-        let led = parts.iter().filter(|part| self.led_here(part.group).is_some());
-        let score_ppm = self.conflicts.score(origin.user, led).unwrap_or(0);
+        let score_ppm = self.conflicts.score(origin.user, parts).unwrap_or(0);
         origin.with_urgency(Urgency { score_ppm, ..origin.urgency })
     }
 
@@ -260,7 +262,6 @@ impl Cluster {
         let origin = self.scored(origin, &parts);
         let finished = drive::start(self, body, parts, origin);
         match tokio::time::timeout_at(deadline, finished).await {
-            Ok(Some(Finished { refused: Some(refused), .. })) => *refused,
             Ok(Some(finished)) => PeerReply::Finished(finished),
             Ok(None) | Err(_) => PeerReply::Late,
         }

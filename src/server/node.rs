@@ -203,7 +203,7 @@ impl Server {
         set_health(&self.health, ServingStatus::NotServing).await;
         let drain = Duration::from_millis(cluster.config.limits.drain_ms);
         let drained = async {
-            while !cluster.is_idle() {
+            while !(cluster.is_idle() && cluster.driving.is_empty()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

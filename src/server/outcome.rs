@@ -4,7 +4,7 @@
 //! group then, until the deadline; only then is the client told that the outcome is unknown.
 
 use crate::{
-    cluster::{CallError, Cluster},
+    cluster::{CallError, Cluster, refusal},
     convert,
     foresight::{self, End},
     peer::{Finished, Origin, PeerFound, PeerRead},
@@ -59,7 +59,7 @@ pub(crate) async fn attempt(
     let judged = body.judgement.as_ref().map(foresight::convert::verdict);
     let coordinated = cluster.coordinate(body, parts, origin, deadline).await;
     let finished = match coordinated {
-        // Nobody voted: what was staged is freed here.
+        // Nothing was asked of anybody: what was staged is freed here.
         Err(refused @ (CallError::TooLarge { .. } | CallError::Full { .. })) => {
             return Err(refused.into());
         }
@@ -69,7 +69,7 @@ pub(crate) async fn attempt(
     };
     stager.into_iter().for_each(Stager::sealed);
     let finished = finished.ok_or(ApiError::OutcomeUnknown { tid })?;
-    let Finished { answer, receipt, refused: _ } = finished;
+    let Finished { answer, receipt, refused } = finished;
     match answer {
         Answer::Decided(Decision::Committed { ts }) => {
             let receipt = whole(cluster, tid, receipt, deadline).await?;
@@ -80,6 +80,9 @@ pub(crate) async fn attempt(
             if outcome.replayed {
                 // It was judged by itself, or not at all.
                 return Ok(Attempted { outcome, cause: None });
+            }
+            if let Some(refused) = refused.and_then(|reply| refusal(tid.home, &reply)) {
+                return Err(refused.into());
             }
             let outcome = v1::Outcome { verdict: judged, ..outcome };
             Ok(Attempted { outcome, cause: Some(cause) })

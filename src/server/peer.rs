@@ -297,8 +297,8 @@ pub(crate) struct Finished {
     pub(crate) answer: Answer,
     /// For a commit whose votes the driver saw all.
     pub(crate) receipt: Option<Receipt>,
-    /// Why it was rolled back, where a participant's leader refused its vote for want of room or
-    /// for its size. Told in place of the answer.
+    /// Why it was rolled back without a No, where a participant's leader refused its vote for want
+    /// of room or for its size.
     pub(crate) refused: Option<Box<PeerReply>>,
 }
 

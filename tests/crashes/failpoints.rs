@@ -170,6 +170,7 @@ fn request(names: &[v1::Key; 2], id: &'static [u8]) -> v1::SubmitRequest {
 
 /// Records of two groups with one leader, which coordinates what writes them.
 async fn names(cluster: &Cluster, collection: &str) -> [v1::Key; 2] {
+    assert_eq!(cluster.leader_by_rights(1).await, cluster.leader_by_rights(4).await);
     let [first, second] = [cluster.partition(1, 0).await, cluster.partition(4, 0).await];
     [key(collection, &first, ""), key(collection, &second, "")]
 }

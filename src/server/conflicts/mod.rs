@@ -233,15 +233,11 @@ impl Conflicts {
 
     /// How likely sealed parts are to meet a conflict; `None` without a model, and where nothing is
     /// relied on: that meets hardly any.
-    pub(crate) fn score<'a>(
-        &self,
-        user: u64,
-        parts: impl Iterator<Item = &'a Part>,
-    ) -> Option<u32> {
+    pub(crate) fn score(&self, user: u64, parts: &[Part]) -> Option<u32> {
         if self.learning.model().terms.is_empty() {
             return None;
         }
-        let touches: Vec<Touch> = parts.flat_map(touches).collect();
+        let touches: Vec<Touch> = parts.iter().flat_map(touches).take(TOUCHES_MAX).collect();
         if touches.iter().all(|touch| touch.writes) {
             return None;
         }

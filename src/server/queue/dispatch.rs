@@ -188,7 +188,9 @@ impl Dispatcher {
             let (gateway, named) = (self.gateway.clone(), ticket.clone());
             let shadowed = self.dispatch.is_shadowed(ticket, entry.priority, now);
             let class = self.dispatch.class(ticket, entry.priority, now.clock);
-            let way = Way { class, shadowed, in_turn: self.dispatch.takes_turns(ticket) };
+            let (in_turn, rollbacks) =
+                (self.dispatch.takes_turns(ticket), self.dispatch.rollbacks(ticket));
+            let way = Way { class, shadowed, in_turn, rollbacks };
             let attempt = async move { gateway.attempt(&named, entry, seen, way).await };
             self.under_way.insert(self.attempts.spawn(attempt).id(), ticket.clone());
             let counters = &self.gateway.cluster.ticket_counters;
@@ -266,6 +268,8 @@ struct Way {
     shadowed: bool,
     /// It takes its turns with its records.
     in_turn: bool,
+    /// How often others were in its way.
+    rollbacks: u32,
 }
 
 impl Gateway {
@@ -323,7 +327,8 @@ impl Gateway {
         way: Way,
         ends: Instant,
     ) -> Result<v1::Outcome, ApiError> {
-        let urgency = Urgency { class: way.class, ..Urgency::default() };
+        let Way { class, rollbacks, .. } = way;
+        let urgency = Urgency { class, rollbacks, ..Urgency::default() };
         let origin = Origin::of(&entry.principal, 0).with_urgency(urgency);
         let strategy = if way.in_turn { Strategy::Lock } else { Strategy::Optimistic };
         let mut course = Course::new(&self.cluster, Wanted::of(strategy), origin);
