@@ -64,6 +64,7 @@ const POINTS: &[(&str, &str)] = &[
     ("consensus::rejoin", "a replica begins a new generation"),
     ("consensus::rejoin_noted", "the generation is on disk, the replica is not made"),
     ("consensus::retire", "before an old generation is deleted"),
+    ("server::again", "broken with `return`: a seal that comes again begins another transaction"),
     ("server::scan_view", "broken with `return`: a scan keeps a view until its client has gone"),
     ("server::claim", "broken with `return`: the gateway forgets the request id of a Submit"),
     ("server::seal", "gateway: a transaction is sealed, nobody has the seal"),
