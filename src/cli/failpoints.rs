@@ -36,6 +36,7 @@ const POINTS: &[(&str, &str)] = &[
     ("log::sync", "a batch is written, not fsynced"),
     ("log::synced", "the batch is fsynced, nobody is told"),
     ("store::disk_free", "broken with `return`: the state's disk is full"),
+    ("store::flush_room", "broken with `return`: a flush finds no room on a disk that has some"),
     ("store::create_commit", "LMDB has a new replica, not committed"),
     ("store::create_committed", "and committed"),
     ("store::remove_commit", "a replica is removed, not committed"),
