@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         tests![
             // While the state is small: all of it is compared.
             damage::flipped_byte_at_rest_is_found_named_and_mended,
-            damage::flipped_byte_under_a_running_node_is_found_within_a_minute,
+            damage::flipped_byte_under_a_running_leader_is_found_within_a_minute_and_another_leads,
             damage::flipped_byte_in_what_each_opening_reads_is_mended,
             damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
             damage::replica_whose_chain_differs_is_named_with_the_first_index_that_does,
