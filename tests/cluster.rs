@@ -375,8 +375,11 @@ impl Cluster {
             let partition = format!("p{number}");
             let request =
                 v1::GetRequest { key: Some(values::key("probe", &partition, "")), at: None };
-            let answer = wire::records(self.channel(0)).get(request).await;
-            let route = answer.expect("a read is answered").into_inner().route;
+            // Where messages between nodes are lost, some read is not answered in time.
+            let answer = until("a read is answered", SOON, || async {
+                wire::records(self.channel(0)).get(request.clone()).await.ok()
+            });
+            let route = answer.await.into_inner().route;
             found
                 .entry(route.expect("the answer names its group").group)
                 .or_default()

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         tests![
             // While the state is small: all of it is compared.
             damage::flipped_byte_at_rest_is_found_named_and_mended,
-            damage::flipped_byte_under_a_running_node_is_found_within_a_minute,
+            damage::flipped_byte_under_a_running_leader_is_found_within_a_minute_and_another_leads,
             damage::flipped_byte_in_what_each_opening_reads_is_mended,
             damage::replica_whose_state_differs_in_sound_values_is_named_and_mended,
             damage::replica_whose_chain_differs_is_named_with_the_first_index_that_does,
@@ -68,7 +68,9 @@ fn main() -> ExitCode {
             failpoints::request_repeated_while_the_first_attempt_is_in_doubt_is_applied_once,
             failpoints::vote_of_one_group_in_doubt_is_answered_by_its_recorded_outcome,
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
+            failpoints::all_nodes_that_die_at_one_failpoint_lose_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
+            full::node_that_cannot_flush_gives_its_leadership_to_others,
             full::full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves,
             full::full_log_refuses_new_work_alone_and_goes_on_deciding_and_forgetting,
             resolve::invalid_transaction_waits_for_whoever_decides_on_what_it_touches,

@@ -36,7 +36,7 @@ const STUCK: Duration = Duration::from_secs(60);
 const MARKER: &str = "a value that nobody overwrites, of which one copy rots";
 
 /// All that is kept for a while goes within seconds, and comparison and scrub come often.
-pub const SMALL: [Setting; 26] = [
+pub const SMALL: [Setting; 27] = [
     ("limits", "snapshot_retention_ms", 1_000),
     ("limits", "stream_age_max_ms", 1_000),
     ("limits", "forget_after_ms", 1_500),
@@ -44,6 +44,7 @@ pub const SMALL: [Setting; 26] = [
     ("limits", "attest_interval_ms", 250),
     ("limits", "compare_interval_ms", 250),
     ("limits", "scrub_interval_ms", 500),
+    ("limits", "scan_chunk_records", 4),
     ("limits", "delta_bytes_max", 64 << 10),
     ("limits", "stage_chunk_bytes", 64 << 10),
     ("group_limits", "outcome_ttl_us", 1_000_000),
@@ -74,6 +75,8 @@ pub enum Sabotage {
     KeepOutcomes,
     /// A byte of a node's state is flipped half-way.
     FlipByte,
+    /// What a scan has begun to read stays in view until its client has gone.
+    KeepViews,
 }
 
 /// What is run.
@@ -110,8 +113,8 @@ pub struct Report {
     pub purged: u64,
     /// Passes of the scrub that read all of a replica and found nothing.
     pub scrubbed: usize,
-    /// Scans that still waited to be taken at the end.
-    pub stalled: usize,
+    /// Scans that nodes could not get rid of, since nobody took them.
+    pub untaken: u64,
 }
 
 struct Run {
@@ -131,9 +134,14 @@ pub async fn run(plan: &Plan) -> Result<Report, String> {
         Some(Sabotage::KeepOutcomes) => {
             settings.push(("group_limits", "outcome_ttl_us", 3_600_000_000));
         }
-        Some(Sabotage::FlipByte) | None => {}
+        Some(Sabotage::FlipByte | Sabotage::KeepViews) | None => {}
     }
     let cluster = Cluster::start_with(&settings, "info,vatic_server::scrub=debug").await;
+    if plan.sabotage == Some(Sabotage::KeepViews) {
+        for at in 0..NODES {
+            cluster.arm(at, "server::scan_view=return").await;
+        }
+    }
     let client = cluster.client();
     let stalled = Stalled::start(&client).await.map_err(|error| error.to_string())?;
     let mut run = Run { cluster, client, stalled, samples: Vec::new() };
@@ -145,6 +153,7 @@ pub async fn run(plan: &Plan) -> Result<Report, String> {
     run.cluster.wait_agreed().await;
     run.quiet().await?;
     disk_use::growth(&run.samples).map_or(Ok(()), Err)?;
+    let untaken = run.untaken().await?;
     let logged = |at| run.cluster.logged(at, "scrubbed").len();
     Ok(Report {
         acknowledged: load.acknowledged(),
@@ -154,7 +163,7 @@ pub async fn run(plan: &Plan) -> Result<Report, String> {
         peaks: [(0.25, 0.5), (0.75, 1.0)].map(|(from, to)| disk_use::peaks(&run.samples, from, to)),
         purged: run.purged().await,
         scrubbed: (0..NODES).map(logged).sum(),
-        stalled: run.stalled.waiting(),
+        untaken,
     })
 }
 
@@ -251,6 +260,22 @@ impl Run {
             return Err(format!("an alarm: {}", alarms.join("\n")));
         }
         Ok(())
+    }
+
+    /// Scans of which nodes had something left. That none was sent to its end shows that what is
+    /// scanned fits no buffers.
+    async fn untaken(&self) -> Result<u64, String> {
+        let of = |outcome| format!("vatic_scans_total{{outcome=\"{outcome}\"}}");
+        let (mut whole, mut untaken) = (0.0, 0.0);
+        for at in 0..NODES {
+            let Some(metrics) = self.metrics(at).await else { continue };
+            whole += metrics.is(&of("whole"));
+            untaken += metrics.is(&of("untaken"));
+        }
+        match whole > 0.0 {
+            true => Err(format!("{whole} scans were sent to their end though nobody took them")),
+            false => Ok(untaken as u64),
+        }
     }
 
     async fn purged(&self) -> u64 {

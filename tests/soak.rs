@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
 }
 
 fn print(report: &Report, as_json: bool) {
-    let Report { acknowledged, rolled_back, troubled, took, peaks, purged, scrubbed, stalled } =
+    let Report { acknowledged, rolled_back, troubled, took, peaks, purged, scrubbed, untaken } =
         report;
     if as_json {
         let peaks = peaks.each_ref().map(|peaks| {
@@ -76,7 +76,7 @@ fn print(report: &Report, as_json: bool) {
             "acknowledged": acknowledged, "rolled_back": rolled_back, "troubled": troubled,
             "seconds": took.as_secs_f64(), "peak_bytes_second_quarter": peaks[0],
             "peak_bytes_last_quarter": peaks[1], "purged_entries": purged, "scrubs": scrubbed,
-            "stalled_scans": stalled,
+            "untaken_scans": untaken,
         });
         println!("{result}");
         return;
@@ -86,7 +86,7 @@ fn print(report: &Report, as_json: bool) {
     println!("{:>24} {troubled:>12}", "in trouble, made again");
     println!("{:>24} {purged:>12}", "log entries purged");
     println!("{:>24} {scrubbed:>12}", "scrubs of a replica");
-    println!("{:>24} {stalled:>12}", "scans left half taken");
+    println!("{:>24} {untaken:>12}", "scans that nobody took");
     println!("{:>24} {:>12} {:>12}", "most bytes of a node", "2nd quarter", "last quarter");
     for (measure, early) in &peaks[0] {
         let name = format!("{measure:?}");

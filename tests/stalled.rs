@@ -8,18 +8,22 @@ use vatic_core::delta::{Delta, Op};
 use vatic_core::key::{Key, KeyRange};
 use vatic_core::value::{Fields, Value};
 
-/// Many chunks. Most of them fit what lies between, so that nodes are done with such a scan before
-/// its client is; what could not be sent a node gives up after the scan's deadline.
+/// Three times what lies between: the client's window for one stream (2 MiB), what a node's HTTP/2
+/// keeps to send of one (400 KiB), and six chunks (192 KiB each in the soak): four that wait, one
+/// being encoded, one in hand.
 const RECORDS: usize = 256;
-const VALUE_BYTES: usize = 8 << 10;
-const RECORDS_A_TRANSACTION: usize = 32;
-/// Scans at a time, the oldest of which is given up for each new one.
+const VALUE_BYTES: usize = 48 << 10;
+const RECORDS_A_TRANSACTION: usize = 8;
+/// Scans at a time.
 const SCANS: usize = 16;
+/// Of these so many are the first of all; of the others the oldest is given up for each new one.
+const SCANS_FOR_EVER: usize = 4;
 
 /// Scans of one partition that have had their first chunk.
 #[derive(Debug)]
 pub struct Stalled {
     range: KeyRange,
+    for_ever: Vec<Scan>,
     scans: VecDeque<Scan>,
 }
 
@@ -40,23 +44,23 @@ impl Stalled {
             });
             done.await?;
         }
-        Ok(Stalled { range, scans: VecDeque::new() })
+        Ok(Stalled { range, for_ever: Vec::new(), scans: VecDeque::new() })
     }
 
     /// One more, unless nobody answers just now. It needs a client of its own: what is not taken
     /// of one stream keeps the others of its connection from sending.
     pub async fn begin_another(&mut self, client: &Client) {
         let Ok(mut scan) = client.scan(&self.range, ScanOptions::default()).await else { return };
-        if let Ok(Some(_)) = scan.next_chunk().await {
-            self.scans.push_back(scan);
+        if !matches!(scan.next_chunk().await, Ok(Some(_))) {
+            return;
         }
-        if self.scans.len() > SCANS {
+        if self.for_ever.len() < SCANS_FOR_EVER {
+            self.for_ever.push(scan);
+            return;
+        }
+        self.scans.push_back(scan);
+        if self.scans.len() > SCANS - SCANS_FOR_EVER {
             self.scans.pop_front();
         }
-    }
-
-    /// Scans whose clients have taken their first chunk alone.
-    pub fn waiting(&self) -> usize {
-        self.scans.len()
     }
 }

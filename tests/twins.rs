@@ -8,6 +8,9 @@ mod failpoints;
 #[path = "crashes/kills.rs"]
 mod kills;
 #[allow(dead_code)]
+#[path = "crashes/meddled.rs"]
+mod meddled;
+#[allow(dead_code)]
 #[path = "service/requests.rs"]
 mod requests;
 
@@ -15,6 +18,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use vatic_tests::cluster::{Cluster, NODES};
+use vatic_tests::meddle::Meddling;
 
 /// How a check failed; panics where it did not.
 async fn failure(check: impl Future<Output = ()> + Send + 'static) -> String {
@@ -51,4 +55,18 @@ async fn gateways_that_forget_request_ids_are_found_to_apply_twice() {
             .await;
     });
     println!("{}", found.await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drivers_that_begin_a_repeated_seal_as_another_transaction_are_found_by_the_meddler() {
+    let cluster = Cluster::start_meddled(&Arc::new(Meddling::of(1))).await;
+    for at in 0..NODES {
+        cluster.arm(at, "server::again=return").await;
+    }
+    let found = failure(async move {
+        meddled::additions_that_rest_on_no_read_count_once(&cluster).await;
+    });
+    let found = found.await;
+    println!("{found}");
+    assert!(found.contains("acknowledged"), "{found}");
 }

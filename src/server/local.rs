@@ -8,6 +8,7 @@ use crate::{
     peer::{NodeStatus, Origin, Outlook, PeerReply, PeerRequest, Proposed, ReplicaStatus},
     scrub, serve_read, time,
 };
+use fail::fail_point;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
@@ -260,7 +261,7 @@ impl Cluster {
             return PeerReply::TooLarge { limit_bytes, command_bytes };
         }
         let origin = self.scored(origin, &parts);
-        let finished = drive::start(self, body, parts, origin);
+        let finished = drive::start(self, once_more(body), parts, origin);
         match tokio::time::timeout_at(deadline, finished).await {
             Ok(Some(finished)) => PeerReply::Finished(finished),
             Ok(None) | Err(_) => PeerReply::Late,
@@ -330,6 +331,19 @@ impl Cluster {
         }
         NodeStatus { node: self.config.node, replicas }
     }
+}
+
+/// What a driver must not do: take a seal that comes again for one that it does not know.
+fn once_more(body: Body) -> Body {
+    fail_point!("server::again", |_| {
+        static SEEN: Mutex<BTreeSet<Tid>> = Mutex::new(BTreeSet::new());
+        let mut tid = body.tid;
+        while !SEEN.lock().expect("no holder panics").insert(tid) {
+            tid.nonce = tid.nonce.wrapping_add(1);
+        }
+        Body { tid, ..body.clone() }
+    });
+    body
 }
 
 async fn replica_status(

@@ -7,6 +7,7 @@ use crate::{
     status::ApiError,
     time,
 };
+use fail::fail_point;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,16 +69,28 @@ impl RecordService for Gateway {
         let deadline = time::deadline_in(deadline_ms);
         let (out, chunks) = mpsc::channel(OUT_CHUNKS);
         let (gateway, to) = (self.clone(), out.clone());
-        let scan = Scan { gateway, group, range, limit, deadline_ms, deadline, out: to };
+        let scan = Scan { gateway, group, range, limit, deadline, out: to };
+        scan.keep_a_view();
         tokio::spawn(async move {
             let done = match at {
                 Some(at) => scan.snapshot(Timestamp(at)).await,
                 None => scan.linearizable().await,
             };
-            if let Err(error) = done {
-                // A client that is gone, or takes nothing, needs no answer.
-                let _ = tokio::time::timeout(LAST_WORD, out.send(Err(error.into()))).await;
-            }
+            let scans = &scan.gateway.cluster.metrics.scans;
+            let error = match done {
+                Ok(()) => return scans.whole.inc(),
+                Err(Cut::Left) => return scans.left.inc(),
+                Err(Cut::Untaken) => {
+                    scans.untaken.inc();
+                    ApiError::Deadline { deadline_ms }
+                }
+                Err(Cut::Failed(error)) => {
+                    scans.failed.inc();
+                    error
+                }
+            };
+            // A client that takes nothing needs no answer.
+            let _ = tokio::time::timeout(LAST_WORD, out.send(Err(error.into()))).await;
         });
         Ok(Response::new(ReceiverStream::new(chunks)))
     }
@@ -257,31 +270,47 @@ struct Scan {
     group: GroupId,
     range: KeyRange,
     limit: u32,
-    deadline_ms: u64,
     deadline: Instant,
     out: mpsc::Sender<Result<v1::ScanResponse, Status>>,
+}
+
+/// Why a scan ended before the last of its records.
+enum Cut {
+    /// The client is gone.
+    Left,
+    /// The client did not take the next chunk by the scan's deadline.
+    Untaken,
+    Failed(ApiError),
+}
+
+impl From<ApiError> for Cut {
+    fn from(error: ApiError) -> Cut {
+        Cut::Failed(error)
+    }
 }
 
 impl Scan {
     /// All of one instant: in one read where that holds it, else piece by piece as of a snapshot
     /// that shows the range as it is.
-    async fn linearizable(&self) -> Result<(), ApiError> {
+    async fn linearizable(&self) -> Result<(), Cut> {
         let max = self.gateway.cluster.config.limits.scan_records_max;
         let limit = if self.limit == 0 { u64::MAX } else { u64::from(self.limit) };
         let read = PeerRead::Scan(self.range.clone(), limit.min(max));
         let found = self.page(read, None).await?;
         if !found.more || found.records.len() as u64 == limit {
-            self.send(found.records, true).await?;
-            return Ok(());
+            return self.send(found.records, true).await;
         }
+        // As much as a page may have, which would be held for as long as the scan goes on.
+        drop(found);
         let read = PeerRead::SnapshotOf(self.range.clone());
-        match self.gateway.cluster.read(self.group, read, self.deadline).await? {
+        let found = self.gateway.cluster.read(self.group, read, self.deadline).await;
+        match found.map_err(ApiError::from)? {
             PeerFound::SnapshotOf(at) => self.snapshot(at).await,
-            _ => Err(ApiError::NoLeader { group: self.group }),
+            _ => Err(ApiError::NoLeader { group: self.group }.into()),
         }
     }
 
-    async fn snapshot(&self, at: Timestamp) -> Result<(), ApiError> {
+    async fn snapshot(&self, at: Timestamp) -> Result<(), Cut> {
         let page_records = self.gateway.cluster.config.limits.scan_chunk_records.max(1);
         let mut left = if self.limit == 0 { u64::MAX } else { u64::from(self.limit) };
         let mut range = self.range.clone();
@@ -291,14 +320,24 @@ impl Scan {
             left -= found.records.len() as u64;
             let end = !found.more || left == 0;
             let next = found.covered.to.clone();
-            if !self.send(found.records, end).await? {
-                return Ok(());
-            }
+            self.send(found.records, end).await?;
             match next {
                 Some(next) if !end => range.from = next,
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// What a scan must not do: LMDB reuses no page that a view may still show.
+    fn keep_a_view(&self) {
+        fail_point!("server::scan_view", |_| {
+            let view = self.gateway.cluster.groups.get(&self.group).map(|handle| handle.view());
+            let out = self.out.clone();
+            tokio::spawn(async move {
+                out.closed().await;
+                drop(view);
+            });
+        });
     }
 
     async fn page(&self, read: PeerRead, at: Option<Timestamp>) -> Result<RangeRecords, ApiError> {
@@ -309,8 +348,8 @@ impl Scan {
         }
     }
 
-    /// Whether the client is still there; one that takes no more chunks is told so.
-    async fn send(&self, records: Vec<Record>, end: bool) -> Result<bool, ApiError> {
+    /// Hands records to the connection, as it takes them.
+    async fn send(&self, records: Vec<Record>, end: bool) -> Result<(), Cut> {
         let per_chunk = self.gateway.cluster.config.limits.scan_chunk_records.max(1) as usize;
         let mut records = records.into_iter().filter_map(convert::to_record).peekable();
         loop {
@@ -320,10 +359,9 @@ impl Scan {
             let route = end.then(|| outcome::route(&self.gateway.cluster, self.group));
             let chunk = Ok(v1::ScanResponse { records: chunk, end, route });
             let sent = tokio::time::timeout_at(self.deadline, self.out.send(chunk)).await;
-            let late = |_| ApiError::Deadline { deadline_ms: self.deadline_ms };
-            let there = sent.map_err(late)?.is_ok();
-            if last || !there {
-                return Ok(there);
+            sent.map_err(|_| Cut::Untaken)?.map_err(|_| Cut::Left)?;
+            if last {
+                return Ok(());
             }
         }
     }

@@ -183,6 +183,7 @@ impl Committer {
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StorageError>,
     ) -> Option<T> {
         fail_point!("store::disk_free", |_| None);
+        fail_point!("store::flush_room", name == "flush", |_| None);
         // Pages are copied whole, and those above them.
         let needed = 2 * bytes as u64 + COMMIT_OVERHEAD_BYTES;
         match self.try_transact(name, work) {
@@ -203,7 +204,7 @@ impl Committer {
         let done = work(&mut batch)?;
         fail_point!(&format!("store::{name}_commit"));
         #[cfg(any(test, feature = "faults"))]
-        if self.shared.room.pretend_full.is_up() {
+        if self.shared.room.pretend_full.is_up() || self.shared.room.pretend_unwritable.is_up() {
             return Err(StorageError::disk_full());
         }
         batch.commit()?;

@@ -43,6 +43,10 @@ impl Committer {
         for cell in self.shared.all_cells() {
             waiting.extend(cell.freeze().map(|pair| Candidate { cell, pair }));
         }
+        if waiting.is_empty() {
+            // What found no room is gone, with a replica or under an install.
+            self.shared.room.set_disk_full(false);
+        }
         let ready = self.await_fences(waiting);
         if ready.is_empty() {
             return self.measure().unwrap_or_else(|error| self.stop("measure", &error));

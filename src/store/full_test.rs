@@ -41,6 +41,40 @@ fn full_disk_holds_flushes_back_refuses_room_and_ends_by_itself() {
 }
 
 #[test]
+fn flush_that_found_no_room_is_believed_rather_than_the_disk_until_one_succeeds() {
+    let dir = temp_dir();
+    let limits = Limits { flush_interval_ms: 5, disk_reserve_bytes: 0, ..manual() };
+    let store = open(dir.path(), limits);
+    let replica = unfenced(&store);
+    let mut writer = replica.writer();
+    assert!(replica.disk_has_room() && replica.disk_has_ample_room());
+    store.shared().room.pretend_unwritable.set(true);
+    put(&mut writer, "a", "not written");
+    writer.publish(mark(1));
+    eventually("noticed", || !replica.disk_has_room() && !replica.disk_has_ample_room());
+    assert!(store.shared().disk_free() > 0, "the disk says otherwise");
+    let refused = replica.snapshot();
+    assert!(matches!(refused, Err(SnapshotError::DiskFull)), "{refused:?}");
+    store.shared().room.pretend_unwritable.set(false);
+    eventually("room", || replica.disk_has_room() && replica.flushed() == Some(mark(1)));
+}
+
+#[test]
+fn flush_that_found_no_room_is_forgotten_with_what_it_would_have_written() {
+    let dir = temp_dir();
+    let limits = Limits { flush_interval_ms: 5, disk_reserve_bytes: 0, ..manual() };
+    let store = open(dir.path(), limits);
+    let replica = unfenced(&store);
+    store.shared().room.pretend_unwritable.set(true);
+    let mut writer = replica.writer();
+    put(&mut writer, "a", "not written");
+    writer.publish(mark(1));
+    eventually("noticed", || !replica.disk_has_room());
+    replica.hide();
+    eventually("forgotten", || replica.disk_has_room());
+}
+
+#[test]
 fn room_is_measured_again_while_nothing_is_written() {
     let dir = temp_dir();
     let store = open(dir.path(), Limits { flush_interval_ms: 5, ..manual() });

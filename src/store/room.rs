@@ -36,6 +36,9 @@ pub(crate) struct Room {
     /// Commits fail as on a full disk.
     #[cfg(any(test, feature = "faults"))]
     pub(crate) pretend_full: Flag,
+    /// Commits fail as on a full disk, which says that it has room.
+    #[cfg(any(test, feature = "faults"))]
+    pub(crate) pretend_unwritable: Flag,
 }
 
 impl Room {
@@ -58,6 +61,11 @@ impl Room {
     /// Whether a flush found the disk full. Returns what was known before.
     pub(crate) fn set_disk_full(&self, full: bool) -> bool {
         self.disk_full.set(full)
+    }
+
+    /// Whether the latest flush found the disk full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.is_up()
     }
 
     /// An overlay went from `before` to `after` bytes.

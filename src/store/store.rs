@@ -193,6 +193,12 @@ impl Store {
         self.shared.room.pretend_full.set(full);
     }
 
+    /// From now on nothing can be written though the disk says that it has room, or it can again.
+    #[cfg(any(test, feature = "faults"))]
+    pub fn pretend_unwritable(&self, unwritable: bool) {
+        self.shared.room.pretend_unwritable.set(unwritable);
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -223,7 +229,8 @@ impl Shared {
         disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// Whether more is free than what is kept for those who cannot wait.
+    /// Whether more is free than what is kept for those who cannot wait. A flush that found no room
+    /// is believed rather than a disk that says it has some: it may be kept for others.
     pub(crate) fn disk_has_room(&self) -> bool {
         self.disk_has(self.limits.disk_reserve_bytes)
     }
@@ -239,7 +246,7 @@ impl Shared {
         if self.room.pretend_full.is_up() {
             return false;
         }
-        self.disk_free() >= bytes
+        !self.room.is_disk_full() && self.disk_free() >= bytes
     }
 
     pub(crate) fn all_cells(&self) -> Vec<Arc<Cell>> {

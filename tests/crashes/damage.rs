@@ -15,11 +15,9 @@ use vatic_tests::values::{core_key, key, operation, put, text};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{Stream, committed, proofs};
 
-/// What is asked of scrub and comparison, of replicas at rest.
+/// What is asked of scrub and comparison, of replicas at rest: from when the disk changed on, the
+/// restart of the node included.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
-/// The same with the time that it takes to come to rest: collections and checkpoints go on for a
-/// while after the last write.
-const FOUND_AFTER_LOAD_WITHIN: Duration = Duration::from_secs(180);
 const REBUILT_WITHIN: Duration = Duration::from_secs(60);
 const GROUP: u32 = 3;
 
@@ -59,16 +57,21 @@ pub(crate) async fn flipped_byte_at_rest_is_found_named_and_mended(cluster: &Clu
     cluster.wait_agreed().await;
 }
 
-/// Nobody reads it and nobody starts the node again: the scrub comes by.
-pub(crate) async fn flipped_byte_under_a_running_node_is_found_within_a_minute(cluster: &Cluster) {
+/// Nobody reads it and nobody starts the node again: the scrub comes by. The group goes on without
+/// its leader, which gets it back once its replica is sound.
+pub(crate) async fn flipped_byte_under_a_running_leader_is_found_within_a_minute_and_another_leads(
+    cluster: &Cluster,
+) {
     let name = key("rot-live", &cluster.partition(GROUP, 0).await, "");
     let marker = "this value will have a flipped bit while its node runs. ".repeat(4);
     let mut stream = Stream::begin(cluster.channel(0)).await;
     stream.write(put(&name, text(marker.clone()))).await;
     committed(&stream.commit().await);
     cluster.wait_agreed().await;
-    let victim = (cluster.leader(GROUP).await + 1) % NODES;
+    let victim = cluster.leader_by_rights(GROUP).await;
     let before = until("it takes part", REBUILT_WITHIN, || generation(cluster, victim)).await;
+    // It is not made anew before it was looked at.
+    cluster.arm(victim, PAUSED).await;
     let told = || cluster.logged(victim, "this replica is set aside");
     let known = told().len();
     until("the value is flushed", SOON, || async {
@@ -83,10 +86,27 @@ pub(crate) async fn flipped_byte_under_a_running_node_is_found_within_a_minute(c
     .await;
     println!("  after {:.1} s: {found}", started.elapsed().as_secs_f64());
     assert!(found.contains("group=3") && found.contains("checksum"), "{found}");
+    let other = (victim + 1) % NODES;
+    let client = cluster.client_of(other);
+    let leader = until("another leads, and who was set aside is named", SOON, || async {
+        let seen = client.cluster(false).await.ok()?;
+        let group = seen.groups.into_iter().find(|group| group.group == GROUP)?;
+        let node = victim as u64 + 1;
+        let own = group.replicas.iter().find(|replica| replica.node_id == node)?;
+        own.divergence.as_ref()?;
+        group.leader.filter(|leader| *leader != node)
+    })
+    .await;
+    println!("  node {leader} leads after {:.1} s", started.elapsed().as_secs_f64());
+    let mut stream = Stream::begin(cluster.channel(other)).await;
+    stream.write(put(&key("rot-live", &name.partition, "after"), text("committed"))).await;
+    committed(&stream.commit().await);
+    cluster.disarm(victim, PAUSED).await;
     until("the replica is rebuilt", REBUILT_WITHIN, || async {
         generation(cluster, victim).await.filter(|generation| *generation > before)
     })
     .await;
+    assert_eq!(cluster.leader_by_rights(GROUP).await, victim);
     cluster.wait_agreed().await;
 }
 
@@ -172,12 +192,12 @@ pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_men
     cluster.restart(victim);
     let started = Instant::now();
     let told = || set_aside(cluster, victim).into_iter().nth(before);
-    let served = until("it serves what was altered", FOUND_AFTER_LOAD_WITHIN, || async {
+    let served = until("it serves what was altered", FOUND_WITHIN, || async {
         let served = altered.answer(cluster).await == Some(false);
         (served || told().is_some()).then_some(served)
     })
     .await;
-    let told = until("it is set aside", FOUND_AFTER_LOAD_WITHIN, || async { told() }).await;
+    let told = until("it is set aside", FOUND_WITHIN, || async { told() }).await;
     println!("  it served: {served}; after {:.1} s: {told}", started.elapsed().as_secs_f64());
     let named = (0..NODES).flat_map(|at| cluster.logged(at, "a replica differs"));
     let node = format!("node={}", victim + 1);
@@ -190,6 +210,8 @@ pub(crate) async fn replica_whose_state_differs_in_sound_values_is_named_and_men
 
 /// The rebuild of a replica that was set aside, held for long enough to be looked at.
 const HELD: &str = "consensus::rejoin=1*sleep(5000)";
+/// The same until it is let go.
+const PAUSED: &str = "consensus::rejoin=pause";
 
 /// The entry that is applied to an altered record is the first whose effect, and so the chain,
 /// differs; the replica applies it as it comes back, before anybody compares states. Whoever asks
@@ -239,7 +261,7 @@ pub(crate) async fn replica_in_quarantine_serves_no_snapshot_after_a_restart(clu
     // It is set aside, and dies as it begins anew.
     cluster.arm_next_start(victim, "consensus::rejoin=abort");
     cluster.restart(victim);
-    let died = cluster.dies_within(victim, FOUND_AFTER_LOAD_WITHIN).await;
+    let died = cluster.dies_within(victim, FOUND_WITHIN).await;
     assert!(died, "node {} was not set aside", victim + 1);
     // Its vote is needed meanwhile: it stays what it is.
     let leader = cluster.leader(GROUP).await;

@@ -310,6 +310,39 @@ pub(crate) async fn leader_that_dies_around_fsync_flush_or_apply_loses_nothing(c
     cluster.wait_agreed().await;
 }
 
+/// Whoever has no reason to come by once the others are gone is killed.
+pub(crate) async fn all_nodes_that_die_at_one_failpoint_lose_nothing(cluster: &Cluster) {
+    let load = Load::start(cluster, "perished", "perished-names", CLIENTS).await;
+    for point in ["log::sync@2", "log::synced@2", "server::apply@2", "store::flush_commit"] {
+        load.progress(cluster, 10).await;
+        let armed = format!("{point}=abort");
+        // Nobody waits until it is in force: by then the node may be dead.
+        (0..NODES).for_each(|at| cluster.arm_next_start(at, &armed));
+        let mut died = 0;
+        for at in 0..NODES {
+            let by_itself = cluster.dies_within(at, DEATH_MAX).await;
+            died += usize::from(by_itself);
+            if !by_itself {
+                cluster.kill(at);
+            }
+        }
+        println!("  {point}: {died} nodes died there");
+        assert!(died >= 2, "{point}: {died} died there");
+        for at in 0..NODES {
+            // It may have died before it took away what armed it.
+            cluster.arm_next_start(at, &format!("{point}=off"));
+            cluster.restart(at);
+        }
+        cluster.wait_ready().await;
+        for at in 0..NODES {
+            cluster.disarm(at, &armed).await;
+        }
+    }
+    load.progress(cluster, 10).await;
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
+}
+
 pub(crate) async fn replica_that_dies_while_it_installs_a_snapshot_completes_it(cluster: &Cluster) {
     const VICTIM: usize = 1;
     let load = Load::start(cluster, "installs", "installs-names", CLIENTS).await;
@@ -319,7 +352,8 @@ pub(crate) async fn replica_that_dies_while_it_installs_a_snapshot_completes_it(
     for _ in 0..6 {
         load.progress(cluster, SNAPSHOT_EVERY_ENTRIES).await;
     }
-    for point in ["store::fill_commit", "store::flip_commit", "store::flip_committed"] {
+    let received = "consensus::snapshot_install";
+    for point in [received, "store::fill_commit", "store::flip_commit", "store::flip_committed"] {
         cluster.arm_next_start(VICTIM, &format!("{point}=abort"));
         cluster.restart(VICTIM);
         cluster.death(VICTIM).await;

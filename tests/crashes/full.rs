@@ -1,8 +1,12 @@
 //! Disks without room: new work is refused, what was begun ends, and nothing is lost.
 //!
 //! The disk is full by failpoint, so that no test fills the machine that it runs on: whoever asks
-//! how much is free is told nothing, and flushes and new log segments fail for want of room.
+//! how much is free is told nothing, and flushes and new log segments fail for want of room. Or
+//! flushes alone do, of a disk that says that it has room.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 use vatic_proto::v1;
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
@@ -20,6 +24,11 @@ const LARGE_BYTES: usize = 30 << 10;
 const FULL: [&str; 2] = ["store::disk_free=return", "log::disk_free=return"];
 /// A node whose disk is full goes on leading what it leads.
 const STAYS: &str = "server::leave_full_disk=return";
+/// The disk says that it has room, and has none.
+const UNWRITABLE: &str = "store::flush_room=return";
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Each leader looks every three seconds at whether another one should lead.
+const LOOKED_FOR: Duration = Duration::from_secs(5);
 
 async fn scrape(cluster: &Cluster, at: usize) -> Option<Scrape> {
     let (status, text) = cluster.admin(at, "/metrics").await.ok()?;
@@ -127,9 +136,28 @@ async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
     .await;
 }
 
-/// Others take over what a full node led, and take new work; it follows, and is not given back
-/// what it should lead by rights.
+/// Others take over what a full node led, and take new work; it follows.
 async fn groups_of_a_full_node_go_on_elsewhere(cluster: &Cluster, full: usize) {
+    leads_nothing(cluster, full).await;
+    let gateway = (full + 1) % NODES;
+    for group in 1..=GROUPS {
+        let written = write(cluster, gateway, "elsewhere", &[group]).await;
+        committed(&written.expect("its leader has room"));
+    }
+    has_room(cluster, full, 0.0).await;
+}
+
+/// It is preferred as the leader of some group, and would be given it back at the next look.
+async fn is_given_nothing_back(cluster: &Cluster, full: usize) {
+    let until = Instant::now() + LOOKED_FOR;
+    while Instant::now() < until {
+        let seen = scrape(cluster, full).await.expect("a full node shows its counts");
+        assert_eq!(seen.sum("vatic_group_is_leader"), 0.0, "it was given back a group");
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn leads_nothing(cluster: &Cluster, full: usize) {
     let client = cluster.client();
     until("the full node leads nothing", SOON, || async {
         let seen = client.cluster(false).await.ok()?;
@@ -137,12 +165,22 @@ async fn groups_of_a_full_node_go_on_elsewhere(cluster: &Cluster, full: usize) {
         seen.groups.iter().all(|group| led_elsewhere(group.leader)).then_some(())
     })
     .await;
+}
+
+/// Its disk says that it has room: the flush that found none is believed.
+pub(crate) async fn node_that_cannot_flush_gives_its_leadership_to_others(cluster: &Cluster) {
+    let full = cluster.leader_by_rights(1).await;
+    cluster.arm(full, UNWRITABLE).await;
     let gateway = (full + 1) % NODES;
-    for group in 1..=GROUPS {
-        let written = write(cluster, gateway, "elsewhere", &[group]).await;
-        committed(&written.expect("its leader has room"));
-    }
+    // What it cannot flush, as a follower too.
+    committed(&write(cluster, gateway, "unwritable", &[1]).await.expect("it is not noticed yet"));
     has_room(cluster, full, 0.0).await;
+    groups_of_a_full_node_go_on_elsewhere(cluster, full).await;
+    cluster.disarm(full, UNWRITABLE).await;
+    has_room(cluster, full, 1.0).await;
+    assert_eq!(cluster.leader_by_rights(1).await, full, "it is given back what it should lead");
+    committed(&write(cluster, full, "writable", &[1]).await.expect("there is room again"));
+    cluster.wait_agreed().await;
 }
 
 pub(crate) async fn full_disks_refuse_new_work_alone_lose_nothing_and_end_by_themselves(
@@ -160,6 +198,7 @@ pub(crate) async fn full_disks_refuse_new_work_alone_lose_nothing_and_end_by_the
     one_full_node_refuses_and_decides(cluster, full).await;
     cluster.disarm(full, STAYS).await;
     groups_of_a_full_node_go_on_elsewhere(cluster, full).await;
+    is_given_nothing_back(cluster, full).await;
 
     for at in (0..NODES).filter(|at| *at != full) {
         cluster.arm(at, &FULL.join(";")).await;

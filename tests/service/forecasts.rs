@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tonic::Code;
-use vatic_client::{Client, ClientError, Disturbance, Foresight, Notice, Transaction, Verdict};
+use vatic_client::{
+    Client, ClientError, Committed, Disturbance, Evidence, Foresight, Notice, Outcome, OutcomeOf,
+    Transaction, Verdict,
+};
 use vatic_core::key::Key;
+use vatic_core::receipt::{Assurance, Receipt};
 use vatic_proto::v1::{
     self, RollbackCause, anomaly_service_client::AnomalyServiceClient, transact_request::Frame,
     transact_response::Frame as Answer,
@@ -25,6 +29,8 @@ const LEARNT: usize = 40;
 const STEPS: u64 = 12;
 /// With so many, the node has judged enough to find some invalid.
 const ENOUGH: u64 = 32;
+/// Largest receipt of a transaction of one group, judged or not.
+const RECEIPT_BYTES_MAX: usize = 2 << 10;
 /// Longest wait for a forecast, before another stream is asked about.
 const FORECAST_MAX: Duration = Duration::from_millis(200);
 /// Between two frames of a stream that waits to be told something.
@@ -186,15 +192,19 @@ pub(crate) async fn strange_stream_is_invalid_and_listed_and_ordinary_ones_are_n
     // About one of twenty ordinary ones may be unlucky, hardly three one after the other.
     let mut ordinary_one = None;
     for _ in 0..3 {
-        let (tid, verdict) = judged(&client, record, false).await;
+        let (committed, verdict) = judged(&client, record, false).await;
         assert_eq!(verdict.actual_transitions, STEPS);
         assert!(verdict.expected_transitions.abs_diff(STEPS) <= 2, "{verdict:?}");
         if verdict.valid {
-            ordinary_one = Some(tid);
+            ordinary_one = Some(committed);
         }
     }
     let ordinary_one = ordinary_one.expect("an ordinary stream is valid");
+    receipt_proves_the_judgement(cluster, &ordinary_one, true).await;
+    let ordinary_one = ordinary_one.tid.to_string();
     let (strange_one, verdict) = judged(&client, record, true).await;
+    receipt_proves_the_judgement(cluster, &strange_one, false).await;
+    let strange_one = strange_one.tid.to_string();
     assert!(!verdict.valid && verdict.distance > 5.0, "{verdict:?}");
     assert!(verdict.tolerance.is_some_and(|most| verdict.score > most), "{verdict:?}");
     let row = until("the strange one is listed", SOON, || async {
@@ -226,9 +236,36 @@ pub(crate) async fn strange_stream_is_invalid_and_listed_and_ordinary_ones_are_n
     watched(cluster, at, &strange_one).await;
 }
 
-/// Runs a stream of the class, step by step, and answers its id and its verdict. Its receipt
-/// verifies, or it would be an error.
-async fn judged(client: &Client, name: &Key, strange: bool) -> (String, Verdict) {
+/// The complete receipt of a judged transaction of one group is no larger than others may be, and
+/// verifies offline, with its judgement; with a bit of any byte flipped it does not.
+async fn receipt_proves_the_judgement(cluster: &Cluster, committed: &Committed, valid: bool) {
+    let (client, deltas) = (cluster.client(), &committed.evidence.deltas);
+    let pinned = client.cluster(false).await.unwrap().trusted_keys();
+    let complete = until("a majority of the group's replicas has signed", SOON, || async {
+        let asked = client.outcome(OutcomeOf::Transaction(committed.tid)).await.ok()?;
+        let Outcome::Committed(asked) = asked else { panic!("{asked:?}") };
+        let complete = Evidence { deltas: deltas.clone(), receipt: asked.evidence.receipt };
+        (complete.verify_signed(&pinned) == Ok(Assurance::Complete)).then_some(complete)
+    })
+    .await;
+    let bytes = complete.receipt.len();
+    println!("  the complete receipt of {} judged transitions has {bytes} bytes", deltas.len());
+    assert!(bytes <= RECEIPT_BYTES_MAX, "{bytes} bytes");
+    let receipt = Receipt::from_bytes(&complete.receipt).expect("it verifies");
+    assert_eq!(receipt.body.participants.len(), 1);
+    let judgement = receipt.body.judgement.expect("it was judged");
+    assert_eq!((judgement.verdict.valid, judgement.count), (valid, deltas.len() as u64));
+    for byte in 0..bytes {
+        let mut tampered = complete.clone();
+        tampered.receipt[byte] ^= 1 << (byte % 8);
+        let verified = tampered.verify_signed(&pinned);
+        assert_ne!(verified, Ok(Assurance::Complete), "byte {byte} of the receipt");
+    }
+}
+
+/// Runs a stream of the class, step by step, and answers what it committed and its verdict. Its
+/// receipt verifies, or it would be an error.
+async fn judged(client: &Client, name: &Key, strange: bool) -> (Committed, Verdict) {
     #[derive(Default)]
     struct Heard(std::sync::Mutex<Option<Verdict>>);
     impl vatic_client::Observer for Heard {
@@ -254,7 +291,7 @@ async fn judged(client: &Client, name: &Key, strange: bool) -> (String, Verdict)
         });
         let done = run.await.unwrap();
         let verdict = heard.0.lock().unwrap().take();
-        Some((done.committed.tid.to_string(), verdict?))
+        Some((done.committed, verdict?))
     })
     .await
 }

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) left_out: IntCounter,
     pub(crate) votes: Votes,
     pub(crate) shadows: Shadows,
+    pub(crate) scans: Scans,
     pub(crate) stages: Stages,
     pub(crate) slow: SlowLog,
     pub(super) registry: Registry,
@@ -74,6 +75,15 @@ pub(crate) struct Shadows {
     pub(crate) unknown: IntCounter,
 }
 
+/// How scans outside a transaction ended at this gateway.
+pub(crate) struct Scans {
+    pub(crate) whole: IntCounter,
+    /// The client took too little of it by its deadline.
+    pub(crate) untaken: IntCounter,
+    pub(crate) left: IntCounter,
+    pub(crate) failed: IntCounter,
+}
+
 /// What participants answered to the drivers of this node.
 pub(crate) struct Votes {
     pub(crate) yes: IntCounter,
@@ -112,6 +122,7 @@ impl Metrics {
             left_out,
             votes: Votes::new(&registry),
             shadows: Shadows::new(&registry),
+            scans: Scans::new(&registry),
             stages: Stages::new(&registry),
             slow: SlowLog::new(&config.limits, slow),
             transactions: Transactions::new(&registry, causes),
@@ -219,6 +230,18 @@ impl Shadows {
         register(registry, &all);
         let of = |outcome| all.with_label_values(&[outcome]);
         Shadows { clean: of("clean"), held_back: of("held_back"), unknown: of("unknown") }
+    }
+}
+
+impl Scans {
+    fn new(registry: &Registry) -> Scans {
+        let what = "Scans outside a transaction that ended at this gateway.";
+        let all = IntCounterVec::new(Opts::new("vatic_scans_total", what), &["outcome"]);
+        let all = all.expect("the name is sound");
+        register(registry, &all);
+        let of = |outcome| all.with_label_values(&[outcome]);
+        let (whole, untaken) = (of("whole"), of("untaken"));
+        Scans { whole, untaken, left: of("left"), failed: of("failed") }
     }
 }
 

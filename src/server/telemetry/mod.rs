@@ -18,6 +18,9 @@
 //!   at the driver `vote` and `decide`
 //! - `vatic_shadows_total` by `outcome`: trials of tickets that are not urgent: `clean`,
 //!   `held_back`, or `unknown` where a leader did not say
+//! - `vatic_scans_total` by `outcome`: scans outside a transaction that ended at this gateway:
+//!   `whole`, `untaken` (the client took too little of it by its deadline), `left` (the client
+//!   did), `failed`
 //! - `vatic_votes_total` by `vote`: answers to votes that drivers here asked for: `yes`, `no`,
 //!   `stale`, `fault`
 //! - `vatic_recoveries_total`: transactions left behind that this node set out to decide
