@@ -11,6 +11,8 @@ pub(crate) const SETTLE_MS: u64 = 12_000;
 pub(crate) const WARM_MS: u64 = 1_000;
 /// Of each processor; no multiple of what timers tick at.
 pub(crate) const SAMPLES_PER_S: u32 = 397;
+/// Of `kernel.perf_event_paranoid`: above it the kernel is not sampled.
+pub(crate) const PARANOID_MAX: i32 = 1;
 /// Of each stack, from which it is unwound; one that is deeper loses its outer frames.
 pub(crate) const STACK_BYTES: u32 = 16 << 10;
 /// Decides what the clients do.

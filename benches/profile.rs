@@ -6,13 +6,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::cluster::Cluster;
-use crate::limits::{SAMPLES_PER_S, SEED, STACK_BYTES, WARM_MS};
+use crate::limits::{PARANOID_MAX, SAMPLES_PER_S, SEED, STACK_BYTES, WARM_MS};
 use crate::stage::Samples;
 
 #[derive(clap::Args)]
@@ -36,6 +36,7 @@ struct Profile {
 }
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
+    may_sample()?;
     let mut profiles = Vec::new();
     for load in &args.loads {
         eprintln!("vatic-bench: {load}");
@@ -76,6 +77,30 @@ async fn profile(args: &Args, load: &str) -> anyhow::Result<Profile> {
     Ok(Profile { load: load.to_owned(), cpu_us, samples })
 }
 
+/// What the nodes do in the kernel is sampled too, which not everybody may do.
+fn may_sample() -> anyhow::Result<()> {
+    const SETTING: &str = "/proc/sys/kernel/perf_event_paranoid";
+    let paranoid = std::fs::read_to_string(SETTING).context("this kernel has no perf events")?;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    match paranoid.trim().parse::<i32>() {
+        Ok(level) if level > PARANOID_MAX && !is_privileged(&status) => bail!(
+            "kernel.perf_event_paranoid is {level}, and perf may not sample what the nodes do in \
+             the kernel: set it to {PARANOID_MAX} (`sysctl kernel.perf_event_paranoid=\
+             {PARANOID_MAX}`), or be root"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a process has the capability to sample anything, or to do anything.
+fn is_privileged(status: &str) -> bool {
+    const PERFMON: u64 = 1 << 38;
+    const SYS_ADMIN: u64 = 1 << 21;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = line.and_then(|held| u64::from_str_radix(held.trim(), 16).ok());
+    held.is_some_and(|held| held & (PERFMON | SYS_ADMIN) != 0)
+}
+
 /// Samples the stacks of these processes.
 async fn sample(processes: &[u32], seconds: u64, dir: &Path) -> anyhow::Result<Samples> {
     let data = dir.join("perf.data");
@@ -95,6 +120,9 @@ async fn sample(processes: &[u32], seconds: u64, dir: &Path) -> anyhow::Result<S
     ensure!(script.status.success(), "perf script ended ({}): {said}", script.status);
     let samples = Samples::read(&String::from_utf8_lossy(&script.stdout));
     ensure!(samples.count > 0, "perf took no samples: {said}");
+    if let Some(lost) = said.lines().find(|line| line.contains(" lost ")) {
+        eprintln!("vatic-bench: what is sampled is not all, and may lean to one side: {lost}");
+    }
     Ok(samples)
 }
 
@@ -128,4 +156,20 @@ fn print_table(profiles: &[Profile]) {
     }
     let all = profiles.iter().map(|it| format!("{:.1}", it.cpu_us)).collect();
     println!("all{}", cells(all));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_proc_and_nonsense_is_none() {
+        assert!(is_privileged("Name:\tx\nCapEff:\t000001ffffffffff\n"));
+        assert!(is_privileged("CapEff:\t0000004000000000\n"), "perfmon alone");
+        assert!(is_privileged("CapEff:\t0000000000200000\n"), "admin alone");
+        for none in ["CapEff:\t0000000000000000\n", "CapPrm:\t000001ffffffffff\n", "CapEff: all\n"]
+        {
+            assert!(!is_privileged(none), "{none:?}");
+        }
+    }
 }

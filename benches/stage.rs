@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const STAGES: [(&str, &[&str]); 9] = [
     ("sockets: reads and writes in the kernel", &["TcpStream as "]),
     ("LMDB: flush, and reads of what is not in memory", &["mdb_", "vatic_store::lmdb"]),
-    ("log: frames, writes, fsync", &["vatic_log::"]),
+    (LOG, &["vatic_log::"]),
     (
         "state: overlay, what is shown to readers",
         &["vatic_store::", "state_machine::StateMachine::publish"],
@@ -21,8 +21,9 @@ const STAGES: [(&str, &[&str]); 9] = [
     ("gRPC: h2, hyper, tonic", &["h2::", "hyper::", "tonic", "prost::"]),
     ("scheduling: tokio, timers, wake-ups", &["tokio::", "mio::", "vatic_sync::"]),
 ];
-/// Threads whose stacks may show nothing of theirs.
-const THREADS: [(&str, usize); 1] = [("vatic-log", 2)];
+const LOG: &str = "log: frames, writes, fsync";
+/// Threads whose stacks may show nothing of theirs, and the part that they are of.
+const THREADS: [(&str, &str); 1] = [("vatic-log", LOG)];
 const OTHER: &str = "the rest";
 
 /// Samples by stage.
@@ -62,7 +63,8 @@ fn stage_of<'f>(thread: &str, mut frames: impl Iterator<Item = &'f str>) -> usiz
     };
     let of_thread = || {
         let found = THREADS.iter().find(|(name, _)| thread.trim().starts_with(name));
-        found.map_or(STAGES.len(), |(_, stage)| *stage)
+        let stage = found.and_then(|(_, of)| STAGES.iter().position(|(stage, _)| stage == of));
+        stage.unwrap_or(STAGES.len())
     };
     frames.find_map(claims).unwrap_or_else(of_thread)
 }

@@ -13,7 +13,7 @@ use vatic_tests::cluster::free_addresses;
 use vatic_tests::http;
 use vatic_tests::wait::{SOON, within};
 
-use crate::cpu;
+use crate::cpu::Processes;
 
 const NODES: usize = 3;
 
@@ -82,8 +82,8 @@ impl Etcd {
     }
 
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
-        let processes: Vec<u32> = self.processes.iter().map(Child::id).collect();
-        cpu::taken(&processes)
+        let processes: Processes = self.processes.iter().map(Child::id).collect();
+        processes.time().context("a node of etcd has ended")
     }
 }
 

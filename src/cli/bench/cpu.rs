@@ -2,6 +2,8 @@
 //!
 //! A server is found by the socket on which it listens for clients: `/proc/net/tcp` names the
 //! socket, and one process holds it open.
+//!
+//! `vatic-bench` compiles this file too, for the processes that it starts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,6 +15,12 @@ const TICKS_PER_SECOND: u64 = 100;
 /// Processes whose CPU time is added up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Processes(BTreeSet<u32>);
+
+impl FromIterator<u32> for Processes {
+    fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> Processes {
+        Processes(numbers.into_iter().collect())
+    }
+}
 
 impl Processes {
     pub(crate) fn own() -> Processes {
