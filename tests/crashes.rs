@@ -68,6 +68,7 @@ fn main() -> ExitCode {
             failpoints::request_repeated_while_the_first_attempt_is_in_doubt_is_applied_once,
             failpoints::vote_of_one_group_in_doubt_is_answered_by_its_recorded_outcome,
             failpoints::leader_that_dies_around_fsync_flush_or_apply_loses_nothing,
+            failpoints::follower_that_dies_around_append_fsync_flush_or_apply_loses_nothing,
             failpoints::all_nodes_that_die_at_one_failpoint_lose_nothing,
             failpoints::replica_that_dies_while_it_installs_a_snapshot_completes_it,
             full::node_that_cannot_flush_gives_its_leadership_to_others,

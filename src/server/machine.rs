@@ -35,8 +35,10 @@ impl vatic_consensus::Machine for Machine {
 
     fn follow(&mut self, state: &mut Writer, index: u64, commands: &[Bytes]) {
         fail_point!("server::apply");
+        fail_point!(&format!("server::apply@{}", self.id));
         let followed = self.group.follow_entry(state, index, commands.iter().map(|c| c.as_ref()));
         fail_point!("server::applied");
+        fail_point!(&format!("server::applied@{}", self.id));
         followed.unwrap_or_else(|halt| panic!("{halt}"));
     }
 

@@ -310,6 +310,37 @@ pub(crate) async fn leader_that_dies_around_fsync_flush_or_apply_loses_nothing(c
     cluster.wait_agreed().await;
 }
 
+/// The leader hears nothing of what it had sent, and has its majority without it.
+pub(crate) async fn follower_that_dies_around_append_fsync_flush_or_apply_loses_nothing(
+    cluster: &Cluster,
+) {
+    let load = Load::start(cluster, "followed", "followed-names", CLIENTS).await;
+    let armed = [
+        // Of whichever of its groups: it leads others.
+        "consensus::append_durable=9*off->abort",
+        "log::sync@2=9*off->abort",
+        "log::synced@2=9*off->abort",
+        "server::apply@2=9*off->abort",
+        "server::applied@2=9*off->abort",
+        "store::flush_commit=abort",
+        "store::flush_committed=abort",
+    ];
+    for armed in armed {
+        load.progress(cluster, 10).await;
+        let leader = cluster.leader_by_rights(2).await;
+        let victim = (leader + 1) % NODES;
+        cluster.arm(victim, armed).await;
+        let died = cluster.dies_within(victim, SOON).await;
+        assert!(died, "node {} lives in spite of {armed}", victim + 1);
+        load.progress(cluster, 10).await;
+        assert_eq!(cluster.leader(2).await, leader, "{armed}: its leader did not die");
+        cluster.restart(victim);
+        cluster.wait_ready().await;
+    }
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
+}
+
 /// Whoever has no reason to come by once the others are gone is killed.
 pub(crate) async fn all_nodes_that_die_at_one_failpoint_lose_nothing(cluster: &Cluster) {
     let load = Load::start(cluster, "perished", "perished-names", CLIENTS).await;
