@@ -162,10 +162,13 @@ impl Node {
         machine: impl Machine,
     ) -> Result<GroupHandle, RebuildError> {
         let handle = self.group(group).await.ok_or(RebuildError::NotOpen { group })?;
-        if *handle.standing().borrow() != Standing::Quarantined {
-            // A leadership that was not handed over ends with the replica.
-            let _ = handle.quarantine().await;
-        }
+        // A leadership that was not handed over ends with the replica, and the others elect.
+        let quarantined = *handle.standing().borrow() == Standing::Quarantined;
+        let _ = match quarantined {
+            // Whoever put it into quarantine may be about to.
+            true => handle.hand_over().await,
+            false => handle.quarantine().await,
+        };
         let own = handle.id();
         let server = handle.seat().server();
         let voters: BTreeSet<RaftId> = server.membership_config.voter_ids().collect();

@@ -119,6 +119,25 @@ async fn leader_that_is_rebuilt_hands_over_first_and_answers_nobody() {
     assert_eq!(read(&old, "k").as_deref(), Some("3"));
 }
 
+/// A node rebuilds it as soon as it hears of the quarantine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_that_is_rebuilt_while_it_hands_over_does_so_first() {
+    let cluster = Cluster::start(3, &[1]).await;
+    cluster.put(1, "k=1").await;
+    let old = cluster.leader(1).await;
+    let (node, term) = (old.id().node(), old.leadership_now().term);
+    let mut standing = old.standing();
+    let rebuilt = async {
+        standing.wait_for(|now| *now == Standing::Quarantined).await.unwrap();
+        rebuild(&cluster, node).await;
+    };
+    let (handed, ()) = tokio::join!(old.quarantine(), rebuilt);
+    assert_eq!(handed, Ok(()));
+    assert_eq!(cluster.leader(1).await.leadership_now().term, term + 1, "nobody had to elect");
+    members_are(&cluster, ids(node, 2)).await;
+    cluster.agree(1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quarantine_outlives_a_restart_and_keeps_the_quorum() {
     let mut cluster = Cluster::start(3, &[1]).await;

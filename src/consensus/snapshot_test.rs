@@ -242,6 +242,28 @@ async fn leadership_leaves_a_full_disk_and_is_not_given_to_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_leaves_a_node_whose_flush_found_no_room_though_its_disk_says_that_it_has() {
+    let cluster = Cluster::start(3, &[1]).await;
+    let old = cluster.leader(1).await;
+    let full = old.id().node();
+    let store = cluster.node(full).shared.store.clone();
+    store.pretend_unwritable(true);
+    cluster.put(1, "k=1").await;
+    eventually("a flush is tried", || async { store.usage().disk_full.then_some(()) }).await;
+    assert!(!old.has_disk_room());
+    old.leave_full_disk().await.unwrap();
+    let new = cluster.leader(1).await;
+    assert_ne!(new.id().node(), full, "one that can write leads");
+    let unfit = Err(TransferError::Unfit { node: full });
+    assert_eq!(new.transfer_leader(full).await, unfit);
+    store.pretend_unwritable(false);
+    eventually("it is flushed", || async { old.has_disk_room().then_some(()) }).await;
+    assert_eq!(new.transfer_leader(full).await, Ok(()));
+    cluster.put(1, "k=2").await;
+    assert_no_alarm(&cluster);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshot_that_is_due_on_a_full_disk_is_of_what_is_flushed() {
     let cluster = Cluster::start(1, &[1]).await;
     cluster.put(1, "k=1").await;
