@@ -15,8 +15,11 @@ pub mod witness;
 pub mod world;
 
 mod coordinate;
+mod reduce;
 mod wider;
 pub(crate) mod words;
 
+#[cfg(test)]
+mod reduce_test;
 #[cfg(test)]
 mod serial_test;
