@@ -64,6 +64,7 @@ models_close! {
     leader_change_holds_in_every_state: "leader-change";
     three_groups_hold_in_every_state: "three-groups";
     three_groups_forgotten_hold_in_every_state: "three-groups-forgotten";
+    three_attempts_hold_in_every_state: "three-attempts";
     receipts_hold_in_every_state: "receipts";
     staged_receipts_hold_in_every_state: "receipts-staged";
     batched_receipts_hold_in_every_state: "receipts-batched";
@@ -92,21 +93,12 @@ fn models_too_large_for_every_run_are_checked_when_all_are_or_by_name() {
     assert!(catalogue::chosen(Choice::One("no such model")).is_empty());
 }
 
-/// What is too large for every run is begun there.
-#[test]
-fn three_attempts_hold_in_every_state_of_their_first_steps() {
-    let model = catalogue::named("three-attempts").expect("it is there");
-    let report = model.check(Effort { depth: Some(13), ..Effort::exhaustive(1) });
-    assert!(report.holds(), "{:#?}", report.properties);
-    assert_eq!(report.unique_states, 105_271);
-}
-
 /// These have not been closed yet since their bounds were last set.
 #[test]
 fn models_without_a_pinned_count_are_named() {
     let unpinned = catalogue::all().into_iter().filter(|model| model.unique_states.is_none());
     let names: Vec<&str> = unpinned.map(|model| model.name).collect();
-    let known = ["three-groups-raced", "three-attempts", "everything"];
+    let known = ["three-groups-raced", "everything"];
     assert_eq!(names, known);
 }
 

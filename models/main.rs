@@ -70,8 +70,10 @@ struct Check {
     /// Stop each check of a model or of one of its mutants after this many seconds, closed or not.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Follow each path to its end before the next one: less memory, longer counterexamples.
-    #[arg(long)]
+    /// Follow each path to its end before the next one: less memory, longer counterexamples. Not
+    /// with `--depth`: a state that is met deep is not looked at again when it is met less deep, so
+    /// not all that lie within the depth would be followed.
+    #[arg(long, conflicts_with = "depth")]
     depth_first: bool,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -158,4 +160,22 @@ fn no_such_mutant() -> ExitCode {
     let names: Vec<String> = mutants::all().map(|mutant| format!("{mutant:?}")).collect();
     eprintln!("there is no such mutant; there are {}", names.join(", "));
     ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn depth_first_within_a_depth_is_refused() {
+        let parsed = |options: &[&str]| {
+            let arguments = ["vatic-models", "check", "recovery"].iter().chain(options);
+            Arguments::try_parse_from(arguments)
+        };
+        let refused = parsed(&["--depth-first", "--depth", "5"]).expect_err("it is refused");
+        assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict);
+        for options in [&["--depth-first"][..], &["--depth", "5"]] {
+            assert!(parsed(options).is_ok(), "{options:?}");
+        }
+    }
 }

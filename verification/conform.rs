@@ -72,8 +72,13 @@ impl Conform {
             ("queries", conformance.queries),
             ("coordinator_events", conformance.coordinator_events),
             ("read_events", conformance.read_events),
+            ("projections", conformance.projections.checked),
+            ("projected_moves", conformance.projections.moves),
+            ("not_projected", conformance.projections.left_out),
         ];
-        Ok((counts, conformance.differences, !failed.is_empty()))
+        let differences = conformance.differences.into_iter();
+        let differences = differences.chain(conformance.projections.strange).collect();
+        Ok((counts, differences, !failed.is_empty()))
     }
 
     fn play_diaries(

@@ -8,6 +8,8 @@ use vatic_verification::{Batch, Broken, Level, Options, Seeded, again, conform_a
 /// dies between answering for a snapshot that it had no need of and writing what it had instead.
 const SEEDS: Range<u64> = 1..40;
 const THREADS: usize = 2;
+/// So many transactions are followed through their groups, each a path of the models.
+const PROJECTIONS_MIN: u64 = 2_000;
 
 /// Most seeds that a bug below the core may survive.
 const SEEDS_MAX: u64 = 30;
@@ -30,6 +32,9 @@ fn batch_of_clusters_violates_nothing_and_reaches_every_rare_path() {
     assert!(batch.failed.is_empty(), "{} seeds failed", batch.failed.len());
     assert_eq!(batch.shortcomings(Level::Deployed), Vec::<String>::new());
     assert_eq!(conformance.differences, Vec::<String>::new());
+    assert_eq!(conformance.projections.strange, Vec::<String>::new());
+    let followed = conformance.projections.checked;
+    assert!(followed >= PROJECTIONS_MIN, "{followed} transactions");
 }
 
 #[test]
@@ -78,6 +83,11 @@ fn flush_that_writes_the_mark_alone_is_found_out() {
 #[test]
 fn purge_that_goes_too_far_is_found_out() {
     found_out(Seeded::Consensus(vatic_consensus::Bug::PurgedTooFar));
+}
+
+#[test]
+fn read_index_that_asks_nobody_is_found_out() {
+    found_out(Seeded::Consensus(vatic_consensus::Bug::ReadUnconfirmed));
 }
 
 #[test]

@@ -31,7 +31,7 @@ mod trace;
 mod violation;
 mod world;
 
-pub use conformance::{Conformance, Diaries, conform, conform_all, play_diaries};
+pub use conformance::{Conformance, Diaries, Projections, conform, conform_all, play_diaries};
 pub use faults::{Fault, Faults};
 pub use hunt::{Broken, Catch, Hunts, hunt, hunt_all};
 pub use misfortune::Family;

@@ -42,6 +42,8 @@ pub(crate) const BRISK_US: u64 = 200;
 pub(crate) const FALL_US: u64 = 300;
 /// At level 2: how long a leader is cut off from the other members. An election takes a quarter.
 pub(crate) const ISOLATION_US: u64 = 25_000;
+/// The same where others look on meanwhile.
+pub(crate) const LOOKED_ON_US: u64 = 40_000;
 /// How far a snapshot read may lie beyond the wall clock of whoever advances for it.
 pub(crate) const ADVANCE_AHEAD_US: u64 = 20_000;
 /// Tries of a strict multi-group read before it votes.

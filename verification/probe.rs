@@ -99,6 +99,7 @@ probes! {
     FlipRefused = "bit_flip_refused",
     FlipHarmless = "bit_flip_harmless",
     FlipShortened = "bit_flip_shortened_log",
+    DeposedAsked = "deposed_leader_asked",
 }
 
 impl Probe {

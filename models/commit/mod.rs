@@ -6,6 +6,7 @@ pub mod client;
 pub mod memo;
 pub mod model;
 pub mod plan;
+pub mod projection;
 pub mod property;
 pub mod reader;
 pub mod scenarios;
@@ -15,8 +16,11 @@ pub mod witness;
 pub mod world;
 
 mod coordinate;
+mod reduce;
 mod wider;
 pub(crate) mod words;
 
+#[cfg(test)]
+mod reduce_test;
 #[cfg(test)]
 mod serial_test;

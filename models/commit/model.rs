@@ -38,6 +38,7 @@ use crate::{
         plan::{Plan, ReaderKind, Scenario},
         property,
         reader::Reading,
+        reduce::reduce,
         site::Site,
         world::{Client, Delivery, Log, Outcome, Reader, Request, Slot, World},
     },
@@ -209,6 +210,9 @@ impl Model for Spine {
                 let horizon = Timestamp(horizon);
                 self.apply(&mut world, group, Command::Collect { horizon, items_max: 100 });
             }
+        }
+        if self.scenario.reduced {
+            reduce(&mut world);
         }
         (world != *last).then_some(world)
     }

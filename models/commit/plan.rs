@@ -52,6 +52,9 @@ pub struct Scenario {
     pub witnesses: Vec<Witness>,
     /// How many states there are, where that was found out.
     pub unique_states: Option<usize>,
+    /// Whether states are merged that nothing can tell apart, so that more closes. Counterexamples
+    /// are harder to follow then, so it is for scenarios that would not close otherwise.
+    pub reduced: bool,
     /// Whether it is too large for every test run.
     pub by_command: bool,
 }

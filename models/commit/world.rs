@@ -68,7 +68,8 @@ pub enum Slot {
     Idle,
     /// At work.
     Working(Shared<Machine>),
-    /// Stopped, with all that it knew. What it sent is still on its way.
+    /// Stopped, with all that it knew. What it sent is still on its way. Where states are reduced,
+    /// also one that has decided to roll back.
     Stopped,
 }
 

@@ -8,16 +8,21 @@
 //! nothing of them can have decided what the core did, and nothing that it keeps in memory across
 //! crashes and restarts can.
 //!
+//! Of each transaction is also looked at where it stood in its groups, command by command: every
+//! move must be one that a model of the commit protocol makes.
+//!
 //! A real node writes down less, and that where it matters: each entry with the chain after it, in
 //! diaries that are played again in the same manner.
 
 mod diaries;
 mod play;
+mod projections;
 mod replay;
 mod tape;
 
 pub use diaries::{Diaries, play_diaries};
 pub(crate) use play::{Beginning, Taped};
+pub use projections::Projections;
 pub(crate) use tape::{Asked, Tape};
 
 use crate::{Options, Run, parallel, simulate::run_recorded};
@@ -40,6 +45,8 @@ pub struct Conformance {
     pub read_events: u64,
     /// What differed.
     pub differences: Vec<String>,
+    /// How single transactions went, against the models.
+    pub projections: Projections,
 }
 
 impl Conformance {
@@ -55,6 +62,7 @@ impl Conformance {
         self.coordinator_events += other.coordinator_events;
         self.read_events += other.read_events;
         self.differences.extend(other.differences);
+        self.projections.add(other.projections);
     }
 }
 

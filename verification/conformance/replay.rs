@@ -3,6 +3,7 @@
 use super::{
     Conformance,
     play::{Machine, Play, Step},
+    projections,
     tape::{Asked, Tape},
 };
 use crate::{
@@ -29,6 +30,7 @@ pub(super) fn replay(world: &World, rules: Rules) -> Conformance {
     conformance.coordinator_events = plays.iter().map(|play| again(play, rules, told)).sum();
     let (plays, told) = (&tape.reads, &mut conformance.differences);
     conformance.read_events = plays.iter().map(|play| again(play, rules, told)).sum();
+    conformance.projections = projections::follow(world);
     conformance
 }
 

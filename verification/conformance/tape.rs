@@ -11,6 +11,9 @@ pub(crate) struct Tape {
     pub(crate) coordinators: Plays<Coordinator>,
     pub(crate) reads: Plays<MultiRead>,
     pub(crate) queries: Vec<Asked>,
+    /// The groups' entries, by the world's order and by index, in the order in which they were
+    /// first applied.
+    pub(crate) order: Vec<(usize, u64)>,
 }
 
 /// A query and its answer.

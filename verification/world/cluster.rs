@@ -329,6 +329,7 @@ impl World {
         }
         self.observe_entry(group, replica, entry, &new.applied);
         self.groups[group].results.push(new);
+        self.tape_order(group);
     }
 
     fn answer_proposals(
@@ -363,6 +364,13 @@ impl World {
         // Only now: the state is that after the whole entry.
         for proposed in &entry.commands {
             self.observe_standing(group, replica, &proposed.command);
+        }
+    }
+
+    /// The last entry of a group that has a result was applied for the first time.
+    pub(super) fn tape_order(&mut self, group: usize) {
+        if let Some(tape) = &mut self.tape {
+            tape.order.push((group, self.groups[group].results.len() as u64));
         }
     }
 

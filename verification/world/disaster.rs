@@ -87,20 +87,26 @@ impl World {
 
     /// The others elect, and whoever asks the old leader still finds it there, none the wiser.
     fn isolate_leader(&mut self) {
+        if self.onlooking.is_busy() {
+            return;
+        }
         let group = self.rng.index(self.groups.len());
         self.look_for_leader(group);
         let leader = self.groups[group].leader_node();
         let others = self.groups[group].members.iter().filter(|&&node| node != leader);
         let cut = others.flat_map(|&node| [(leader, node), (node, leader)]).collect();
         self.faults.hit(Fault::Isolation);
-        let duration = self.rng.between(limits::ISOLATION_US / 5, limits::ISOLATION_US);
-        self.cut_for(duration, cut);
+        let most = self.onlooking.isolation_us();
+        let duration = self.rng.between(most / 5, most);
+        let cut = self.cut_for(duration, cut);
+        self.look_on(group, leader, cut);
     }
 
-    fn cut_for(&mut self, duration: u64, cut: BTreeSet<(usize, usize)>) {
+    fn cut_for(&mut self, duration: u64, cut: BTreeSet<(usize, usize)>) -> u64 {
         let id = self.fresh_id();
         self.cuts.insert(id, cut);
         self.share_cuts();
         self.after(duration, Event::Heal { cut: id });
+        id
     }
 }

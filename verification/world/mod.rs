@@ -17,6 +17,7 @@ mod healing;
 mod judging;
 mod moving;
 mod noting;
+mod onlooking;
 mod operation;
 mod reading;
 mod reference;
@@ -47,6 +48,7 @@ use crate::{
 use coordinate::Coordination;
 use dispatching::Dispatching;
 use healing::Core;
+use onlooking::Onlooking;
 use operation::Operation;
 use std::{
     cmp::Reverse,
@@ -87,6 +89,8 @@ pub(crate) struct World {
     in_flight: u64,
     nodes: Vec<Node>,
     cuts: BTreeMap<u64, BTreeSet<(usize, usize)>>,
+    /// At level 2: who looks on while a leader is cut off.
+    onlooking: Onlooking,
     /// At level 2: the nodes behind it all.
     deployment: Option<Deployment>,
     /// Who led each group in each term.
@@ -192,6 +196,7 @@ impl World {
             Event::Fall { node } => self.fall(node),
             Event::Heal { cut } => {
                 self.cuts.remove(&cut);
+                self.onlooking.heal(cut);
                 self.share_cuts();
             }
             Event::NextOperation { client } => self.next_operation(client),

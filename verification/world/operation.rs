@@ -5,6 +5,7 @@
 
 use super::{
     World,
+    onlooking::is_onlooker,
     reading::{Look, Multi, Snapshot},
     transaction::Transaction,
 };
@@ -54,6 +55,9 @@ impl World {
     pub(super) fn next_operation(&mut self, client: usize) {
         if self.healed {
             return;
+        }
+        if is_onlooker(client) {
+            return self.next_onlooking(client);
         }
         let Some(node) = self.gateway() else {
             return self.after(limits::RETRY_US, Event::NextOperation { client });
@@ -198,7 +202,10 @@ impl World {
         query: Query,
     ) {
         let at = self.group_at(group);
-        let to = self.believed_leader(at);
+        let to = match is_onlooker(operation.client) && self.leads_at_home(operation.node, at) {
+            true => operation.node,
+            false => self.believed_leader(at),
+        };
         self.query_node(operation, group, to, tag, query);
     }
 

@@ -39,6 +39,7 @@ impl World {
         }
         let applied = self.groups[group].results.last().expect("just applied").applied.clone();
         self.observe_entry(group, 0, &new, &applied);
+        self.tape_order(group);
     }
 
     fn agrees(&self, group: usize, entry: &AppliedEntry) -> Result<(), String> {

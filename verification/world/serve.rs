@@ -25,6 +25,7 @@ impl World {
         query: Rc<Query>,
         reply: (usize, Token),
     ) {
+        self.note_deposed(group, node, &query);
         let target = &self.groups[group];
         if let Some(deployment) = &self.deployment {
             if matches!(*query, Query::At(..)) && target.leader_node() != node {

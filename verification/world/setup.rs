@@ -5,6 +5,7 @@ use super::{
     cluster::{Entry, Proposal, Replica, SimGroup},
     dispatching::Dispatching,
     healing::Core,
+    onlooking::Onlooking,
     together,
     wild::Wild,
 };
@@ -76,6 +77,7 @@ impl World {
             in_flight: 0,
             nodes,
             cuts: BTreeMap::new(),
+            onlooking: Onlooking::draw(seed),
             deployment: None,
             elected: BTreeMap::new(),
             ring,
