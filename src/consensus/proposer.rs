@@ -93,12 +93,12 @@ pub(crate) async fn run(
             continue;
         }
         let room = limits.batch_commands_max.saturating_sub(gathered.proposals.len());
-        let stalled_at = submitted + patience;
+        let (stalled_at, waits) = (submitted + patience, !gathered.proposals.is_empty());
         tokio::select! {
             biased;
             Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
             count = queue.recv_many(&mut inbox, room), if open && room > 0 => open = count > 0,
-            () = tokio::time::sleep_until(stalled_at), if full && !gathered.proposals.is_empty() => {
+            () = tokio::time::sleep_until(stalled_at), if full && waits => {
                 in_flight.push(submit(&raft, &limits, &metrics, &mut gathered, with_it));
                 submitted = Instant::now();
             }

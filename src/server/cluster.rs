@@ -251,8 +251,8 @@ impl Cluster {
     }
 
     /// Whether some participant is led by another node than the home group, as far as this node
-    /// knows. Not where it has no good replica of the home group: whoever coordinates notes what strayed
-    /// for that group's history, by the policies that its votes are held to.
+    /// knows. Not where it has no good replica of the home group: whoever coordinates notes what
+    /// strayed for that group's history, by the policies that its votes are held to.
     fn leaders_are_apart(&self, body: &Body) -> bool {
         let leader = self.guess(body.tid.home);
         self.groups.contains_key(&body.tid.home)

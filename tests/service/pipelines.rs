@@ -18,7 +18,9 @@ use vatic_proto::v1::{
 };
 use vatic_tests::cluster::{Cluster, GROUPS};
 use vatic_tests::command::vatic;
-use vatic_tests::values::{core_key, expect_absent, int, key, number, put, transitions, wire_number};
+use vatic_tests::values::{
+    core_key, expect_absent, int, key, number, put, transitions, wire_number,
+};
 use vatic_tests::wire::refused;
 
 /// Longest wait for all answers of a stream.

@@ -56,6 +56,9 @@ const TOUCHES_MAX: usize = 256;
 /// Touches of a running stream that are weighed for one question.
 const ODDS_TOUCHES_MAX: usize = 1_024;
 
+/// Scores by which votes are ordered differ by this much at least.
+const SCORE_STEP_PPM: u32 = 125_000;
+
 const COST_US: u64 = 1_000_000 / LABELS_A_SECOND;
 
 /// What is learnt at once from the past of one group: a fit of more takes longer than it is worth.
@@ -231,8 +234,9 @@ impl Conflicts {
         estimate::any(records.map(score))
     }
 
-    /// How likely sealed parts are to meet a conflict; `None` without a model, and where nothing is
-    /// relied on: that meets hardly any.
+    /// How likely sealed parts are to meet a conflict, by what lasts and in coarse steps: who is in
+    /// flight, or wrote just now, says who came first, and of those who are as likely age decides.
+    /// `None` without a model, and where nothing is relied on: that meets hardly any.
     pub(crate) fn score(&self, user: u64, parts: &[Part]) -> Option<u32> {
         if self.learning.model().terms.is_empty() {
             return None;
@@ -243,11 +247,16 @@ impl Conflicts {
         }
         // As one: each record by itself would be dearer than the order is worth.
         let (model, now_us) = (self.learning.model(), time::now().0);
-        let by = By::Model(&model);
         let weigh = |present: &mut Present| {
-            present.claims.weigh_touches(user, touches, by, 0, now_us).0.score_ppm
+            present.claims.weigh_touches(user, touches, By::Hotness, 0, now_us).1
         };
-        self.with(weigh)
+        let mut features = self.with(weigh);
+        for (index, value) in features.dense.iter_mut().enumerate() {
+            let passes = matches!(Group::of(index), Group::Overlap | Group::Staleness);
+            *value = if passes { 0 } else { *value };
+        }
+        let score_ppm = model.score(&features);
+        Some(score_ppm - score_ppm % SCORE_STEP_PPM)
     }
 
     /// What this node learnt.
