@@ -106,7 +106,7 @@ struct Sealed {
 enum Told {
     Heard(Heard),
     /// It is not voted on there, and will not be.
-    Refused(PeerReply),
+    Refused(Box<PeerReply>),
     Nothing,
 }
 
@@ -177,7 +177,7 @@ impl Driver {
                 Some(told) = self.pending.next() => match told {
                     Told::Heard(heard) => self.hear(heard),
                     Told::Refused(reply) => {
-                        self.refused = Some(Box::new(reply));
+                        self.refused = Some(reply);
                         self.handle(Event::GiveUp);
                     }
                     Told::Nothing => {}
@@ -248,7 +248,8 @@ impl Driver {
                 Err(error) => {
                     tracing::debug!(%group, %error, "a participant did not answer");
                     cluster.refusals.note(group, &error);
-                    refusing(&error).filter(|_| is_vote).map_or(Told::Nothing, Told::Refused)
+                    let refused = refusing(&error).filter(|_| is_vote).map(Box::new);
+                    refused.map_or(Told::Nothing, Told::Refused)
                 }
             }
         }));
