@@ -103,6 +103,7 @@ struct Sealed {
 }
 
 /// What one question came to.
+#[allow(clippy::large_enum_variant)] // It is taken apart at once; boxing would cost more.
 enum Told {
     Heard(Heard),
     /// It is not voted on there, and will not be.
