@@ -127,7 +127,7 @@ impl Entry {
             let known = self.known_by(&self.others).await;
             if known.iter().any(|(_, known)| known.leads) {
                 let latest = known.iter().map(|(_, known)| known.met.max(known.listed)).max();
-                return latest.unwrap_or(0).max(self.id.generation()) + 1;
+                return latest.unwrap_or(0).max(self.id.generation()).saturating_add(1);
             }
             self.pause().await;
         }

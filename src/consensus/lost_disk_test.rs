@@ -25,6 +25,23 @@ async fn rejoin(cluster: &Cluster, node: u32, generation: u32) {
     standing(cluster, node, |now| *now == Standing::Member).await;
 }
 
+/// Who leads from the beginning has answered nobody: those whom it spoke to must know it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_with_an_empty_disk_does_not_take_part_under_its_old_id() {
+    let mut cluster = Cluster::start(3, &[1]).await;
+    cluster.put(1, "k=1").await;
+    let lost = cluster.leader(1).await.id().node();
+    cluster.kill(lost).await;
+    cluster.change_disk(lost, Disk::empty());
+    cluster.restart(lost).await;
+    let displaced = standing(&cluster, lost, |now| *now != Standing::Asking).await;
+    assert_eq!(displaced, Standing::Displaced { next_generation: 2 });
+    rejoin(&cluster, lost, 2).await;
+    cluster.put(1, "k=2").await;
+    cluster.agree(1).await;
+    assert_eq!(read(&cluster.group(lost, 1).await, "k").as_deref(), Some("2"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_with_an_empty_disk_does_not_take_part_under_its_old_id() {
     let mut cluster = Cluster::start(3, &[1]).await;

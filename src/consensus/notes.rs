@@ -9,7 +9,9 @@
 //!
 //! Invariants: the own generation and those of others only rise; a replica is sent no message that
 //! could bind it before its id is noted; a replica takes no message that could bind it before its
-//! own generation is noted. So an id that was ever bound is known to whoever was answered by it.
+//! own generation is noted; a candidate or leader is not answered before its id is noted, since it
+//! binds itself. So an id whose vote or entry was ever counted is known to whoever it was counted
+//! with.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -41,7 +43,7 @@ struct Record {
     own: u32,
     /// The generation that was found to differ, or damaged; 0 for none.
     quarantined: u32,
-    /// By node, the latest generation that was there to be spoken to.
+    /// By node, the latest generation that was there to be spoken to, or spoke.
     met: BTreeMap<u32, u32>,
 }
 

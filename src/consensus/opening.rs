@@ -24,6 +24,7 @@ use crate::notes::Notes;
 use crate::raft_config::raft_config;
 use crate::retire::Retire;
 use crate::seat::Seat;
+use crate::seeded::{Bug, planted};
 use crate::standing::Standing;
 use crate::state_machine::StateMachine;
 use crate::transport::introduce::{Circle, Known, probe};
@@ -91,6 +92,7 @@ impl Node {
         let way = match (founders.contains_key(&id), known) {
             (false, _) => Way::Join,
             (true, true) => Way::Resume(founding),
+            (true, false) if planted(Bug::LostDiskAsksNobody) => Way::Resume(founding),
             (true, false) => Way::Ask(founding),
         };
         if machine.is_none() {
@@ -321,6 +323,7 @@ impl Node {
                 metrics: self.shared.metrics.clone(),
                 serving: seat.serving(),
                 heard: seat.heard(),
+                notes: handle.notes().clone(),
             },
             standing: handle.standing_sender(),
             fatal: self.shared.config.fatal.clone(),

@@ -25,22 +25,26 @@ use vatic_store::{InstallError, Prepared};
 
 use super::registry::Target;
 use super::serve::{Answer, request, respond};
-use super::session::{Session, Step};
+use super::session::{Session, Step, refuse_all};
 use super::snapshot_send::{Chunk, Install};
 use crate::snapshot::SnapshotHandle;
+use crate::types::RaftId;
 
 /// Between two looks at whether an fsync that is under way has ended: about what one takes.
 const FSYNC: Duration = Duration::from_millis(2);
 
-pub(crate) fn session(id: u64, target: Arc<Target>) -> Session {
+pub(crate) fn session(id: u64, target: Arc<Target>, from: RaftId) -> Session {
     let (session, steps) = Session::open(id);
     let name = format!("{}-{}.incoming", target.name, target.transfers.step());
     let path = target.replica.snapshot_dir().join(name);
-    tokio::spawn(run(target, steps, path));
+    tokio::spawn(run(target, from, steps, path));
     session
 }
 
-async fn run(target: Arc<Target>, mut steps: mpsc::Receiver<Step>, path: PathBuf) {
+async fn run(target: Arc<Target>, from: RaftId, mut steps: mpsc::Receiver<Step>, path: PathBuf) {
+    if let Err(status) = target.meet(from).await {
+        return refuse_all(steps, status).await;
+    }
     let mut transfer = Transfer { path, file: None, written: 0 };
     while let Some(step) = steps.recv().await {
         let chunk = step.kind == Kind::SnapshotChunk;

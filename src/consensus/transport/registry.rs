@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
+use vatic_proto::peer::v1::ReplyStatus;
 use vatic_sync::{Flag, Level};
 
 use crate::group::GroupHandle;
 use crate::heard::Heard;
 use crate::metrics::Metrics;
+use crate::notes::Notes;
+use crate::seeded::{Bug, planted};
 use crate::types::{Raft, RaftId};
 
 #[derive(Default)]
@@ -40,6 +44,23 @@ pub(crate) struct Target {
     pub(crate) serving: Arc<Flag>,
     /// Of its leader.
     pub(crate) heard: Heard,
+    /// Of the group.
+    pub(crate) notes: Arc<Notes>,
+}
+
+impl Target {
+    /// Notes that a peer's replica is there, before it is answered. By the answer what it did is
+    /// counted, its vote for itself or its own entries, and that binds it: should it lose its disk,
+    /// somebody must know it. Those whom it spoke to may be all who ever heard of it.
+    pub(crate) async fn meet(&self, peer: RaftId) -> Result<(), ReplyStatus> {
+        let met = self.notes.met(peer.node()) >= peer.generation();
+        if met || planted(Bug::AnsweredUnmet) {
+            return Ok(());
+        }
+        let within = Duration::from_millis(self.fsync_deadline_ms);
+        let noted = tokio::time::timeout(within, self.notes.meet(peer)).await;
+        noted.ok().and_then(Result::ok).ok_or(ReplyStatus::Stopped)
+    }
 }
 
 impl Registry {

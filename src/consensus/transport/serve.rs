@@ -137,6 +137,10 @@ impl Desk {
 
     fn start(&mut self, envelope: Envelope, ticket: Ticket) {
         let to = RaftId::from(envelope.to);
+        // What it says of itself is noted for good: it speaks for its own node alone.
+        if RaftId::from(envelope.from).node() != self.peer {
+            return refuse(ticket, ReplyStatus::BadBody);
+        }
         if to.generation() == 0 {
             return self.introduce(envelope, ticket);
         }
@@ -177,11 +181,12 @@ impl Desk {
     /// A newer session takes the place of an older one; what is older than that is late.
     fn pass_on(&mut self, target: Arc<Target>, kind: Kind, envelope: Envelope, ticket: Ticket) {
         let key = (envelope.group, envelope.from, envelope.to);
+        let from = RaftId::from(envelope.from);
         let current = self.sessions.get(&key).map(|session| session.id);
         if current.is_none_or(|id| id < envelope.session) {
             let session = match kind {
-                Kind::Append => Session::append(envelope.session, target),
-                _ => receive::session(envelope.session, target),
+                Kind::Append => Session::append(envelope.session, target, from),
+                _ => receive::session(envelope.session, target, from),
             };
             self.sessions.insert(key, session);
         }
@@ -219,13 +224,20 @@ fn take_in(handle: &GroupHandle, id: RaftId, body: &[u8]) -> Answer {
 
 async fn control(target: &Target, kind: Kind, envelope: &Envelope) -> Answer {
     let (raft, body) = (&target.raft, &envelope.body);
+    let from = RaftId::from(envelope.from);
     match kind {
         Kind::Greet => Ok(Bytes::new()),
-        Kind::Vote | Kind::PreVote if is_gone(raft, envelope.from.into()) => Err(ReplyStatus::Gone),
+        Kind::Vote | Kind::PreVote if is_gone(raft, from) => Err(ReplyStatus::Gone),
         Kind::TransferLeader if !target.serving.is_up() => Err(ReplyStatus::Stopped),
-        Kind::Vote => respond(raft.vote(request(body)?).await),
+        Kind::Vote => {
+            target.meet(from).await?;
+            respond(raft.vote(request(body)?).await)
+        }
         Kind::PreVote => respond(raft.pre_vote(request(body)?).await),
-        Kind::Heartbeat => heartbeat(target, body).await,
+        Kind::Heartbeat => {
+            target.meet(from).await?;
+            heartbeat(target, body).await
+        }
         Kind::TransferLeader => respond(raft.handle_transfer_leader(request(body)?).await),
         _ => Err(ReplyStatus::BadBody),
     }

@@ -18,7 +18,7 @@ use vatic_proto::peer::v1::{Kind, ReplyStatus};
 use super::registry::Target;
 use super::serve::{Ticket, request};
 use crate::codec;
-use crate::types::Types;
+use crate::types::{RaftId, Types};
 
 /// Above the sender's window, so that a sender that keeps to it never finds the queue full.
 const QUEUE_DEPTH: usize = 64;
@@ -42,9 +42,9 @@ impl Session {
         (Self { id, queue }, steps)
     }
 
-    pub(crate) fn append(id: u64, target: Arc<Target>) -> Self {
+    pub(crate) fn append(id: u64, target: Arc<Target>, from: RaftId) -> Self {
         let (session, steps) = Self::open(id);
-        tokio::spawn(run(target, steps));
+        tokio::spawn(run(target, from, steps));
         session
     }
 
@@ -54,7 +54,18 @@ impl Session {
     }
 }
 
-async fn run(target: Arc<Target>, steps: mpsc::Receiver<Step>) {
+/// Answers what was handed to a session that does not begin.
+pub(crate) async fn refuse_all(mut steps: mpsc::Receiver<Step>, status: ReplyStatus) {
+    steps.close();
+    while let Some(step) = steps.recv().await {
+        step.ticket.answer(Err(status)).await;
+    }
+}
+
+async fn run(target: Arc<Target>, from: RaftId, steps: mpsc::Receiver<Step>) {
+    if let Err(status) = target.meet(from).await {
+        return refuse_all(steps, status).await;
+    }
     // Dropped at the end, it ends the input too, and so closes the queue.
     let (_alive, ended) = oneshot::channel();
     let unanswered = Unanswered::default();
