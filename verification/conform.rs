@@ -74,7 +74,8 @@ impl Conform {
             ("read_events", conformance.read_events),
             ("projections", conformance.projections.checked),
             ("projected_moves", conformance.projections.moves),
-            ("not_projected", conformance.projections.left_out),
+            ("projected_wide", conformance.projections.wide),
+            ("projected_twins", conformance.projections.twins),
         ];
         let differences = conformance.differences.into_iter();
         let differences = differences.chain(conformance.projections.strange).collect();

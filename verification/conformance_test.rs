@@ -45,18 +45,23 @@ fn every_transaction_goes_as_one_does_in_the_models() {
     let options = Options::default();
     let (_, conformance) = conform_all(1..101, &options, Rules::default(), 2);
     let found = conformance.projections;
-    println!("{} transactions, {} moves, {} left out", found.checked, found.moves, found.left_out);
+    println!("{found:?}");
     assert_eq!(found.strange, Vec::<String>::new());
     assert!(found.checked >= PROJECTIONS_MIN, "{}", found.checked);
-    assert!(found.left_out * 3 < found.checked, "{} are left out", found.left_out);
+    assert!(found.wide > 0, "none of more groups than the models have");
+    assert!(found.twins > 0, "none that shares its id");
 }
 
 /// The run itself is broken here, and what plays it again is broken alike: nothing differs, but
 /// some transaction goes as none does in a model.
 #[test]
 fn transaction_that_goes_as_none_in_the_models_is_named() {
-    let rules =
-        [Mutant::CommitsBeforeLastVote, Mutant::ForceTakesBackYes, Mutant::RollBackWithoutNo];
+    let rules = [
+        Mutant::CommitsBeforeLastVote,
+        Mutant::ForceTakesBackYes,
+        Mutant::RollBackWithoutNo,
+        Mutant::ForgetUnsettled,
+    ];
     for rule in rules {
         let rules = Rules::without(rule);
         let options = Options { rules, ..Options::default() };

@@ -4,25 +4,27 @@
 //! transaction: where that stands in its home group and in the others, before and after, and which
 //! command did it. These are the edges of an automaton. Whoever has the commands of a real run, in
 //! order, takes those that are about one transaction and looks whether each of its moves is an
-//! edge.
+//! edge. All that must hold of a commit model is checked of each state on the way, or what a broken
+//! core does would be an edge as well.
 //!
 //! What a group has staged is followed for each group alone: it waits for nobody.
 
 use crate::commit::{
     model::{Spine, Step},
     plan::{Item, Plan, Scenario},
+    property::{NOTHING, always},
     scenarios::{at, transfer},
     serial::Write,
     world::World,
 };
-use stateright::Model;
+use stateright::{Model, Property};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use vatic_core::{
     command::{Command, Decision, Standing},
     rules::Rules,
 };
 
-/// The most participants of a transaction that is followed.
+/// The most participants of a transaction that the models have.
 pub const PARTICIPANTS_MAX: usize = crate::commit::plan::GROUPS_MAX;
 
 /// Where a transaction stands in one group.
@@ -112,7 +114,28 @@ impl Projection {
     }
 
     /// Whether some model moves a transaction so: in the group at `at`, home being the first.
+    ///
+    /// One of more groups than the models have is looked at as many at a time, with home and the
+    /// group at `at` among them, and each choice of the others must move as some model does. Where
+    /// a group has refused it or forgotten it, that may be the reason for what happens: then each
+    /// choice that has such a group must do so, and the others may lack the reason.
     pub fn allows(&self, before: &[Place], word: Word, after: &[Place], at: usize) -> bool {
+        if before.len() <= PARTICIPANTS_MAX {
+            return self.has(before, word, after, at);
+        }
+        let ended = [Place::No, Place::RolledBack, Place::Forgotten];
+        let is_reason = |seat: &usize| ended.contains(&before[*seat]);
+        let moves = |seats: &Vec<usize>| {
+            let some = |all: &[Place]| seats.iter().map(|&seat| all[seat]).collect::<Places>();
+            let here = seats.iter().position(|&seat| seat == at).expect("it is among them");
+            self.has(&some(before), word, &some(after), here)
+        };
+        let has_reason = (0..before.len()).any(|seat| is_reason(&seat));
+        let counts = |seats: &Vec<usize>| !has_reason || seats.iter().any(is_reason);
+        choices(before.len(), at).iter().filter(|seats| counts(seats)).all(moves)
+    }
+
+    fn has(&self, before: &[Place], word: Word, after: &[Place], at: usize) -> bool {
         let (from, to) = (places(before), places(after));
         self.alone.contains(&(before[at], word, after[at]))
             && (from == to || self.edges.contains(&(from, word, to)))
@@ -124,12 +147,17 @@ impl Projection {
         let mut met: VecDeque<World> = begun.collect();
         let mut known: HashSet<u64> = met.iter().map(crate::shared::fingerprint).collect();
         let mut steps = Vec::new();
+        let properties = always();
         while let Some(world) = met.pop_front() {
             spine.actions(&world, &mut steps);
             for step in steps.drain(..) {
                 let Some(next) = spine.next_state(&world, step.clone()) else { continue };
                 self.note(&spine, &world, &step, &next);
                 if known.insert(crate::shared::fingerprint(&next)) {
+                    for Property { name, condition, .. } in &properties {
+                        let holds = *name == NOTHING || condition(&spine, &next);
+                        assert!(holds, "{}: {name} does not hold", spine.scenario.name);
+                    }
                     met.push_back(next);
                 }
             }
@@ -161,6 +189,22 @@ impl Projection {
             self.edges.insert((places(&before), word, places(&after)));
         }
     }
+}
+
+/// All choices of as many of so many groups as the models have, with home and one more among them.
+fn choices(groups: usize, at: usize) -> Vec<Vec<usize>> {
+    let own = BTreeSet::from([0, at]);
+    let mut chosen = BTreeSet::from([own]);
+    while chosen.first().is_some_and(|seats| seats.len() < PARTICIPANTS_MAX) {
+        let wider = |seats: &BTreeSet<usize>| {
+            let seats = seats.clone();
+            let others = (0..groups).filter(|seat| !seats.contains(seat)).collect::<Vec<_>>();
+            others.into_iter().map(move |other| &seats | &BTreeSet::from([other]))
+        };
+        let narrow = std::mem::take(&mut chosen);
+        chosen = narrow.iter().flat_map(wider).collect();
+    }
+    chosen.into_iter().map(|seats| seats.into_iter().collect()).collect()
 }
 
 /// After the transactions of one group each that the plans name beside the first: their votes
@@ -291,5 +335,33 @@ fn staged_alone() -> Scenario {
         name: "one transaction of one group that is staged",
         plans: plans.map(|plan| Plan { staged: true, hasty: true, ..plan }).collect(),
         ..alone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place::*, Projection, Word};
+
+    #[test]
+    fn transaction_of_more_groups_moves_as_some_of_its_groups_do_in_a_model() {
+        let models = Projection::of_models();
+        let allows = |before: &[_], word, after: &[_], at| models.allows(before, word, after, at);
+        // One that never heard of it has forgotten past it, and the others give it up.
+        let (before, after) = ([Yes, Yes, Yes, Forgotten], [Yes, RolledBack, Yes, Forgotten]);
+        assert!(allows(&before, Word::Decide, &after, 1));
+        // The reason is elsewhere.
+        let (before, after) = ([Yes, Yes, Yes, No], [RolledBack, Yes, Yes, No]);
+        assert!(allows(&before, Word::Decide, &after, 0));
+        assert!(!allows(&[Yes; 4], Word::Decide, &[RolledBack, Yes, Yes, Yes], 0));
+        // Somebody has not voted.
+        let (before, after) = ([Yes, Yes, Yes, Unknown], [Committed, Yes, Yes, Unknown]);
+        assert!(!allows(&before, Word::Decide, &after, 0));
+        assert!(allows(&[Yes; 4], Word::Decide, &[Committed, Yes, Yes, Yes], 0));
+        // Somebody does not know yet what became of it.
+        let unsettled = [RolledBack, RolledBack, Yes, RolledBack];
+        assert!(!allows(&unsettled, Word::Forget, &[RolledBack, Forgotten, Yes, RolledBack], 1));
+        let settled = [RolledBack; 4];
+        let after = [RolledBack, Forgotten, RolledBack, RolledBack];
+        assert!(allows(&settled, Word::Forget, &after, 1));
     }
 }

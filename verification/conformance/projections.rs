@@ -6,17 +6,15 @@
 //! ([`vatic_models::commit::projection`]). So what the models have shown of all their paths is
 //! shown of paths that are taken.
 //!
-//! Left out, and counted: ids under which a gateway sent two bodies, whose participants may differ,
-//! and transactions of more groups than the models have.
+//! A gateway may have sent two bodies under one id. Each is followed by itself, and what a group
+//! said to the other one is a refusal of this one.
 
 use crate::{sim_state::SimState, world::World};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::OnceLock,
-};
+use std::{collections::BTreeMap, sync::OnceLock};
 use vatic_core::{
-    command::Command,
+    command::{Command, Standing},
     group::Group,
+    hash::Hash,
     id::{GroupId, Tid},
 };
 use vatic_models::commit::projection::{PARTICIPANTS_MAX, Place, Projection, Word};
@@ -28,8 +26,10 @@ pub struct Projections {
     pub checked: u64,
     /// Their moves.
     pub moves: u64,
-    /// Transactions that cannot be followed.
-    pub left_out: u64,
+    /// Of these, those of more groups than the models have, which are looked at some at a time.
+    pub wide: u64,
+    /// Of these, those that share their id with another body.
+    pub twins: u64,
     /// Moves that no model makes.
     pub strange: Vec<String>,
 }
@@ -38,7 +38,8 @@ impl Projections {
     pub(super) fn add(&mut self, other: Projections) {
         self.checked += other.checked;
         self.moves += other.moves;
-        self.left_out += other.left_out;
+        self.wide += other.wide;
+        self.twins += other.twins;
         self.strange.extend(other.strange);
     }
 }
@@ -57,16 +58,54 @@ pub(super) fn follow(world: &World) -> Projections {
 
 /// One transaction: where it stands in its groups, home first.
 struct Track {
+    body: Hash,
     groups: Vec<GroupId>,
     places: Vec<Place>,
+    /// The body that each group said Yes to.
+    voted: Vec<Option<Hash>>,
     moved: bool,
+}
+
+impl Track {
+    /// Where this body comes to stand in the group at a seat that has just applied a command, after
+    /// which it says this of the id; each place with the command that it is taken for.
+    fn moves(
+        &mut self,
+        seat: usize,
+        command: &Command,
+        says: &Standing,
+        staged: bool,
+    ) -> Vec<(Word, Place)> {
+        let voted = &mut self.voted[seat];
+        match (says, command) {
+            (Standing::Yes { body, .. }, _) => *voted = Some(*body),
+            (Standing::Decided(_), Command::Vote(vote)) if voted.is_none() => {
+                *voted = Some(vote.body.digest());
+            }
+            _ => {}
+        }
+        let of_another = voted.is_some_and(|voted| voted != self.body);
+        let place = match says {
+            Standing::Yes { .. } if of_another => Place::No,
+            Standing::Decided(_) if of_another => Place::RolledBack,
+            _ => Place::of(says, staged),
+        };
+        let new = matches!(self.places[seat], Place::Unknown | Place::Staged);
+        match (of_another && new, place) {
+            // The other one's vote decided it at once: to this one that is both.
+            (true, Place::RolledBack) => {
+                vec![(Word::Refuse, Place::No), (Word::Decide, Place::RolledBack)]
+            }
+            _ => vec![(Word::of(command, place), place)],
+        }
+    }
 }
 
 struct Onlooker<'w> {
     world: &'w World,
     models: &'w Projection,
     groups: Vec<(Group, SimState, u64)>,
-    tracks: BTreeMap<Tid, Track>,
+    tracks: BTreeMap<Tid, Vec<Track>>,
     found: Projections,
 }
 
@@ -77,28 +116,17 @@ impl Onlooker<'_> {
             (Group::open(id, &state, world.options.rules), state, 0)
         };
         let groups = world.groups.iter().map(|group| open(group.id)).collect();
-        let mut bodies: BTreeMap<Tid, BTreeSet<Vec<GroupId>>> = BTreeMap::new();
-        let mut twins = BTreeSet::new();
-        for attempt in world.history.attempts.values() {
-            let known = bodies.entry(attempt.body.tid).or_default();
-            if !known.is_empty() {
-                twins.insert(attempt.body.tid);
-            }
-            known.insert(attempt.body.groups());
-        }
-        let mut found = Projections::default();
-        let mut tracks = BTreeMap::new();
-        for (tid, mut participants) in bodies {
-            let participants = participants.pop_first().expect("one at least");
-            if twins.contains(&tid) || participants.len() > PARTICIPANTS_MAX {
-                found.left_out += 1;
-                continue;
-            }
-            let others = participants.into_iter().filter(|&group| group != tid.home);
+        let mut tracks: BTreeMap<Tid, Vec<Track>> = BTreeMap::new();
+        for (&body, attempt) in &world.history.attempts {
+            let tid = attempt.body.tid;
+            let others = attempt.body.groups().into_iter().filter(|&group| group != tid.home);
             let groups: Vec<GroupId> = std::iter::once(tid.home).chain(others).collect();
             let places = vec![Place::Unknown; groups.len()];
-            tracks.insert(tid, Track { groups, places, moved: false });
+            let voted = vec![None; groups.len()];
+            let track = Track { body, groups, places, voted, moved: false };
+            tracks.entry(tid).or_default().push(track);
         }
+        let found = Projections::default();
         Onlooker { world, models, groups, tracks, found }
     }
 
@@ -123,44 +151,51 @@ impl Onlooker<'_> {
         match command {
             Command::Forget { .. } => {
                 let id = machine.id();
-                let here =
-                    |(tid, track): (&Tid, &Track)| track.groups.contains(&id).then_some(*tid);
                 let watermark = machine.watermark();
-                let old = |tid: &Tid| Some(tid.mint) <= watermark;
-                let tids: Vec<Tid> = self.tracks.iter().filter_map(here).filter(old).collect();
+                let old = self.tracks.iter().filter(|(tid, _)| Some(tid.mint) <= watermark);
+                let here = |tracks: &[Track]| tracks.iter().any(|it| it.groups.contains(&id));
+                let here = old.filter(|(_, tracks)| here(tracks));
+                let tids: Vec<Tid> = here.map(|(tid, _)| *tid).collect();
                 tids.into_iter().for_each(|tid| self.look(at, tid, command));
             }
             _ => command.tid().into_iter().for_each(|tid| self.look(at, tid, command)),
         }
     }
 
-    /// Sees where a transaction stands now in the group that has just applied a command.
+    /// Sees where an id's transactions stand now in the group that has just applied a command.
     fn look(&mut self, at: usize, tid: Tid, command: &Command) {
-        let Some(track) = self.tracks.get_mut(&tid) else { return };
+        let Some(tracks) = self.tracks.get_mut(&tid) else { return };
         let (machine, state, _) = &self.groups[at];
-        let Some(seat) = track.groups.iter().position(|&group| group == machine.id()) else {
-            return;
-        };
-        let standing = machine.standing(state, tid);
-        let unknown = standing == vatic_core::command::Standing::None;
-        let staged = unknown && machine.staged(state).contains(&tid);
-        let mut after = track.places.clone();
-        after[seat] = Place::of(&standing, staged);
-        if after == track.places {
-            return;
+        let (id, standing) = (machine.id(), machine.standing(state, tid));
+        let staged = standing == Standing::None && machine.staged(state).contains(&tid);
+        for track in tracks {
+            let Some(seat) = track.groups.iter().position(|&group| group == id) else { continue };
+            for (word, place) in track.moves(seat, command, &standing, staged) {
+                let mut after = track.places.clone();
+                after[seat] = place;
+                if after == track.places {
+                    continue;
+                }
+                if !self.models.allows(&track.places, word, &after, seat) {
+                    let before = &track.places;
+                    let strange = format!("{tid} in group {id}: {before:?}, {word:?}, {after:?}");
+                    self.found.strange.push(strange);
+                }
+                self.found.moves += 1;
+                (track.places, track.moved) = (after, true);
+            }
         }
-        let word = Word::of(command, after[seat]);
-        if !self.models.allows(&track.places, word, &after, seat) {
-            let (before, id) = (&track.places, machine.id());
-            let strange = format!("{tid} in group {id}: {before:?}, {word:?}, {after:?}");
-            self.found.strange.push(strange);
-        }
-        self.found.moves += 1;
-        (track.places, track.moved) = (after, true);
     }
 
     fn conclude(mut self) -> Projections {
-        self.found.checked = self.tracks.values().filter(|track| track.moved).count() as u64;
+        for tracks in self.tracks.values() {
+            let moved = tracks.iter().filter(|track| track.moved);
+            let wide = moved.clone().filter(|track| track.groups.len() > PARTICIPANTS_MAX);
+            self.found.wide += wide.count() as u64;
+            let moved = moved.count() as u64;
+            self.found.twins += if tracks.len() > 1 { moved } else { 0 };
+            self.found.checked += moved;
+        }
         self.found
     }
 }
