@@ -91,6 +91,16 @@ fn read_index_that_asks_nobody_is_found_out() {
 }
 
 #[test]
+fn node_that_takes_part_without_its_disk_is_found_out() {
+    found_out(Seeded::Consensus(vatic_consensus::Bug::LostDiskAsksNobody));
+}
+
+#[test]
+fn leader_whom_nobody_knows_after_it_lost_its_disk_is_found_out() {
+    found_out(Seeded::Consensus(vatic_consensus::Bug::AnsweredUnmet));
+}
+
+#[test]
 fn broken_cluster_exits_with_five_and_says_how_to_repeat_it() {
     let arguments = ["--level", "2", "--seed", "1", "--broken", "MarkWithoutState"];
     let output = simulate(&arguments);

@@ -53,6 +53,7 @@ faults! {
     Handover = "leadership_handed_over",
     DiskHung = "disk_hung",
     Isolation = "leader_cut_off_from_members",
+    Replaced = "replica_begun_anew",
 }
 
 /// How often each kind occurred.
@@ -85,7 +86,14 @@ impl Fault {
     /// The kinds that a batch at this level must have met often: those that it has to itself, and
     /// at level 2 what befalls its nodes.
     pub fn of(level: Level) -> impl Iterator<Item = Fault> {
-        let shared = [Fault::Partition, Fault::OneWay, Fault::NodeCrash, Fault::LeaderChange];
+        let shared = [
+            Fault::Partition,
+            Fault::OneWay,
+            Fault::NodeCrash,
+            Fault::LeaderChange,
+            Fault::ClockJump,
+            Fault::CoordinatorDied,
+        ];
         Fault::ALL.iter().copied().filter(move |&fault| {
             let deployed = fault as usize >= Fault::PeerLost as usize;
             match level {

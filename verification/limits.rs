@@ -53,10 +53,10 @@ pub(crate) const FAULTS_MIN: u64 = 100;
 /// How many transactions a batch must have committed for each of its seeds.
 pub(crate) const COMMITS_PER_SEED_MIN: u64 = 50;
 /// From so many seeds on a batch is held to these two, and to every rare path: the fixed batch of
-/// level 1. Its rarest path is reached some five times in three hundred seeds.
-pub(crate) const BATCH_SEEDS_MIN: u64 = 800;
+/// level 1 is twice as many. Its rarest path is reached some five times in three hundred seeds.
+pub(crate) const BATCH_SEEDS_MIN: u64 = 400;
 /// The same at level 2: its rarest fault occurs some three times a seed, now more and now less.
-pub(crate) const BATCH_SEEDS_DEPLOYED_MIN: u64 = 60;
+pub(crate) const BATCH_SEEDS_DEPLOYED_MIN: u64 = 40;
 /// Violations kept of one seed; the first is the one that matters.
 pub(crate) const VIOLATIONS_MAX: usize = 20;
 /// What each account holds at first.

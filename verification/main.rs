@@ -12,6 +12,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::{fs, path::Path, process::ExitCode, time::Instant};
+use tracing_subscriber::EnvFilter;
 use vatic_verification::{Broken, FILE, Level, forge, vectors};
 
 #[derive(Parser)]
@@ -65,7 +66,16 @@ enum Output {
 
 const VERIFICATION_FAILED: u8 = 5;
 
+/// Where the level is looked for at which simulated nodes log, to stderr.
+const LEVEL: &str = "VATIC_LOG";
+
 fn main() -> anyhow::Result<ExitCode> {
+    if let Ok(level) = std::env::var(LEVEL) {
+        let filter = EnvFilter::try_new(&level).with_context(|| format!("{LEVEL}={level}"))?;
+        // The wall clock says nothing of a simulated one.
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        log.without_time().init();
+    }
     let good = match Cli::parse().command {
         Command::Simulate(command) => command.run()?,
         Command::Once(command) => command.once()?,

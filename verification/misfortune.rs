@@ -21,11 +21,13 @@ pub enum Family {
     Disks,
     /// Gateways and clients do wrong.
     Gateways,
+    /// Replicas begin anew: they are found to differ, or their disks are lost.
+    Replacements,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Family; 7] = [
+    pub const ALL: [Family; 8] = [
         Family::Network,
         Family::Partitions,
         Family::Crashes,
@@ -33,6 +35,7 @@ impl Family {
         Family::Clocks,
         Family::Disks,
         Family::Gateways,
+        Family::Replacements,
     ];
 
     /// Its name on the command line.
@@ -45,6 +48,7 @@ impl Family {
             Family::Clocks => "clocks",
             Family::Disks => "disks",
             Family::Gateways => "gateways",
+            Family::Replacements => "replacements",
         }
     }
 

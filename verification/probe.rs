@@ -94,12 +94,15 @@ probes! {
     TicketAgain = "ticket_tried_again",
     TicketsOfTwo = "tickets_begun_by_two_leaders",
     CoreRested = "majority_core_came_to_rest",
+    DrivenByGateway = "driven_by_its_gateway",
     DiskFailed = "disk_failed_under_writer",
     BatchesFlown = "several_batches_in_flight",
     FlipRefused = "bit_flip_refused",
     FlipHarmless = "bit_flip_harmless",
     FlipShortened = "bit_flip_shortened_log",
     DeposedAsked = "deposed_leader_asked",
+    Rebuilt = "replica_rebuilt",
+    DiskReplaced = "node_came_back_without_its_disk",
 }
 
 impl Probe {
@@ -126,6 +129,7 @@ impl Probe {
             Probe::HistoryKept,
             Probe::HistoryRepeated,
             Probe::CoreRested,
+            Probe::DrivenByGateway,
         ];
         Probe::ALL.iter().copied().filter(move |&probe| {
             let deployed = probe as usize >= Probe::DiskFailed as usize;

@@ -14,7 +14,7 @@ pub enum Seeded {
 
 impl Seeded {
     /// Every one, for tables and tests.
-    pub const ALL: [Seeded; 14] = [
+    pub const ALL: [Seeded; 16] = [
         Seeded::Log(vatic_log::Bug::AckBeforeSync),
         Seeded::Log(vatic_log::Bug::TornPayloadAccepted),
         Seeded::Log(vatic_log::Bug::VoteLostAtRestart),
@@ -29,6 +29,8 @@ impl Seeded {
         Seeded::Consensus(vatic_consensus::Bug::ReadUnconfirmed),
         Seeded::Consensus(vatic_consensus::Bug::PurgedTooFar),
         Seeded::Consensus(vatic_consensus::Bug::VoteNotRead),
+        Seeded::Consensus(vatic_consensus::Bug::LostDiskAsksNobody),
+        Seeded::Consensus(vatic_consensus::Bug::AnsweredUnmet),
     ];
 
     pub(crate) fn name(self) -> String {

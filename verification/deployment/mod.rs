@@ -13,6 +13,7 @@ mod disasters;
 mod machine;
 mod node;
 mod pace;
+mod replacing;
 mod serve;
 mod settings;
 mod start;
@@ -20,6 +21,7 @@ mod weather;
 
 pub(crate) use damage::Flip;
 pub(crate) use disasters::{Disaster, Ending};
+pub(crate) use replacing::Replacing;
 
 use crate::{
     event::{Found, Query, Token},

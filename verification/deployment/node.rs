@@ -3,7 +3,10 @@
 //! A crash ends the process and then decides what the disk keeps. Nothing else survives: the next
 //! start opens log, store and groups as the server does.
 
-use super::{Deployment, Ending, Report, machine::Watched, pace::Pace, settings::Settings};
+use super::{
+    Deployment, Ending, Report, machine::Watched, pace::Pace, replacing::look_after,
+    settings::Settings,
+};
 use std::{
     collections::BTreeMap,
     io,
@@ -45,6 +48,8 @@ pub(super) struct SimNode {
     pub(super) doomed: Option<Ending>,
     /// The world has ended it.
     pub(super) ended: bool,
+    /// Its next start finds an empty disk.
+    pub(super) loses_disk: bool,
 }
 
 impl SimNode {
@@ -61,7 +66,17 @@ impl SimNode {
             applied_before: BTreeMap::new(),
             doomed: None,
             ended: true,
+            loses_disk: false,
         }
+    }
+
+    /// Nothing is left of what was written. No process runs.
+    fn lose_disk(&mut self) {
+        self.disk = SimDisk::new();
+        self.applied_before.clear();
+        heed::forget(&self.folder);
+        // Where there is none, no snapshot was ever written.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 
     /// Whether it has opened its groups.
@@ -71,15 +86,16 @@ impl SimNode {
 }
 
 /// What a start needs to know.
-struct Boot {
-    number: usize,
-    life: u32,
+#[derive(Clone)]
+pub(super) struct Boot {
+    pub(super) number: usize,
+    pub(super) life: u32,
     disk: SimDisk,
     pace: Pace,
     folder: PathBuf,
     settings: Settings,
     groups: Vec<(GroupId, Vec<Member>)>,
-    reports: UnboundedSender<Report>,
+    pub(super) reports: UnboundedSender<Report>,
     process: Arc<Process>,
 }
 
@@ -93,6 +109,9 @@ impl Deployment {
         let node = &mut self.nodes[number];
         assert!(node.process.as_ref().is_none_or(|process| process.is_gone()), "it has ended");
         let process = Process::new(number as u32 + 1);
+        if std::mem::take(&mut node.loses_disk) {
+            node.lose_disk();
+        }
         node.life += 1;
         node.ended = false;
         node.process = Some(process.clone());
@@ -183,7 +202,10 @@ impl Boot {
         for (id, members) in &self.groups {
             let machine = Watched::new(*id, self.number, self.life, self.reports.clone());
             let handle = node.create_group(id.0, 1, members, machine).await;
-            groups.insert(*id, handle.map_err(|error| error.to_string())?);
+            let handle = handle.map_err(|error| error.to_string())?;
+            let founders = (*id, members.clone());
+            tokio::spawn(look_after(self.clone(), node.clone(), founders, handle.clone()));
+            groups.insert(*id, handle);
         }
         Ok((node, groups))
     }

@@ -14,6 +14,7 @@ impl World {
         }
         if self.deployment.is_some() {
             self.disaster();
+            self.replace_something();
         }
         let chaos = self.swarm.chaos.clone();
         let weights = [chaos.crash, chaos.leader, chaos.partition, chaos.jump, chaos.calm];

@@ -65,6 +65,7 @@ impl World {
     }
 
     fn boot(&mut self, node: usize) {
+        tracing::info!(now = self.now, node, "a node starts");
         let ids: Vec<GroupId> = self.groups.iter().map(|group| group.id).collect();
         self.deployment_mut().boot(node, &ids);
     }
@@ -142,9 +143,11 @@ impl World {
                     drain_ends = self.now + limits::DRAIN_DEPLOYED_US;
                     continue;
                 }
-                self.drained = true;
-                self.spoil_the_end();
-                break;
+                if !self.is_replacing() {
+                    self.drained = true;
+                    self.spoil_the_end();
+                    break;
+                }
             }
             match next {
                 Some(at) if at <= now => self.handle_next(),
@@ -245,6 +248,7 @@ impl World {
             Ending::Torn => Fault::TornBatch,
             Ending::SyncFails => Fault::SyncFailed,
         };
+        tracing::info!(now = self.now, node, ?ending, "a node ends");
         self.faults.hit(kind);
         self.faults.hit(Fault::NodeCrash);
         self.nodes[node].up = false;
@@ -267,7 +271,8 @@ impl World {
         if !self.deployment_mut().is_gone(node) {
             return self.after(limits::BRISK_US, Event::Restart { node });
         }
-        if self.deployment_mut().draw_flip()
+        if !self.deployment_mut().loses_disk(node)
+            && self.deployment_mut().draw_flip()
             && let Some(flip) = self.deployment_mut().flip_bit(node)
         {
             self.faults.hit(Fault::BitFlipped);

@@ -53,7 +53,8 @@ impl World {
         let groups: Vec<String> = groups.collect();
         let without = self.core.without();
         format!(
-            "{without}{} operations, {} coordinators, {} messages under way, {} tickets wait; {}",
+            "{without}{}{} operations, {} coordinators, {} messages under way, {} tickets wait; {}",
+            self.what_is_replaced(),
             self.operations.len(),
             self.coordinations.len(),
             self.in_flight,

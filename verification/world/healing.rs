@@ -13,8 +13,8 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// One of so many seeds heals a core first.
-const SEEDS_WITH: u64 = 3;
+/// How many of a thousand seeds heal a core first.
+const SEEDS_PER_MILLE: u32 = 333;
 /// Tells a seed's chance for its core from its other.
 const OWN_CHANCE: u64 = 0x0C0A_E0F1_75EE_D003;
 
@@ -29,8 +29,9 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn draw(seed: u64) -> Core {
-        let on = seed.is_multiple_of(SEEDS_WITH);
-        Core { rng: Rng::new(seed ^ OWN_CHANCE), on, left_out: BTreeSet::new(), down: false }
+        let mut rng = Rng::new(seed ^ OWN_CHANCE);
+        let on = rng.chance(SEEDS_PER_MILLE);
+        Core { rng, on, left_out: BTreeSet::new(), down: false }
     }
 
     pub(super) fn leaves_out(&self, node: usize) -> bool {
@@ -70,11 +71,14 @@ impl World {
             (false, false) => return,
             (crashes, _) => crashes,
         };
+        let replaced = self.replaced_node();
         for node in (0..nodes).map(|at| (first + at) % nodes) {
             let mut left_out = self.core.left_out.clone();
             left_out.insert(node);
             let keeps = |members: &Vec<usize>| {
-                let lost = members.iter().filter(|member| left_out.contains(member)).count();
+                let lost =
+                    |member: &&usize| left_out.contains(member) || replaced == Some(**member);
+                let lost = members.iter().filter(lost).count();
                 lost < members.len().div_ceil(2)
             };
             if left_out.len() < nodes.div_ceil(2)
@@ -86,6 +90,7 @@ impl World {
     }
 
     fn heal_core(&mut self) {
+        tracing::info!(now = self.now, left_out = ?self.core.left_out, "a core is healed");
         self.healed = true;
         self.cuts.clear();
         for node in self.core.left_out.clone() {

@@ -12,6 +12,7 @@ mod coordinate;
 mod deployed;
 mod disaster;
 mod dispatching;
+mod driving;
 mod ending;
 mod healing;
 mod judging;
@@ -21,6 +22,7 @@ mod onlooking;
 mod operation;
 mod reading;
 mod reference;
+mod replacing;
 mod resolve;
 mod serve;
 mod setup;
@@ -47,9 +49,12 @@ use crate::{
 };
 use coordinate::Coordination;
 use dispatching::Dispatching;
+use driving::Driving;
 use healing::Core;
+
 use onlooking::Onlooking;
 use operation::Operation;
+use replacing::Replacements;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
@@ -89,8 +94,11 @@ pub(crate) struct World {
     in_flight: u64,
     nodes: Vec<Node>,
     cuts: BTreeMap<u64, BTreeSet<(usize, usize)>>,
+    driving: Driving,
     /// At level 2: who looks on while a leader is cut off.
     onlooking: Onlooking,
+    /// At level 2: which replica begins anew.
+    replacements: Replacements,
     /// At level 2: the nodes behind it all.
     deployment: Option<Deployment>,
     /// Who led each group in each term.

@@ -20,6 +20,7 @@ use crate::{
     event::{Event, Query},
     limits,
     probe::Probe,
+    rng::Rng,
 };
 use std::ops::Range;
 use vatic_core::{delta::Op, id::GroupId, key::Key, ring::Ring, value::Fields};
@@ -30,8 +31,10 @@ const ONLOOKERS: Range<usize> = 1_000..1_006;
 /// Before an onlooker looks again whether another leads.
 const PAUSE_US: u64 = 500;
 
-/// One of so many seeds has onlookers, from the first.
-const SEEDS_WITH: u64 = 3;
+/// How many of a thousand seeds have onlookers.
+const SEEDS_PER_MILLE: u32 = 333;
+/// Tells a seed's chance for this from its other.
+const OWN_CHANCE: u64 = 0x0A10_07E5_5EED_0017;
 
 /// Whether a seed has onlookers, and what they look at.
 pub(super) struct Onlooking {
@@ -49,7 +52,8 @@ struct Isolated {
 
 impl Onlooking {
     pub(super) fn draw(seed: u64) -> Onlooking {
-        Onlooking { on: seed % SEEDS_WITH == 1, isolated: None }
+        let on = Rng::new(seed ^ OWN_CHANCE).chance(SEEDS_PER_MILLE);
+        Onlooking { on, isolated: None }
     }
 
     /// Whether they look at a leader now: one is enough.

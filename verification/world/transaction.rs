@@ -379,8 +379,7 @@ impl World {
         }
         let sealed = held.sealed.clone().expect("sealed before it is submitted");
         if first || self.rng.chance(250) {
-            let home = self.group_at(sealed.body.tid.home);
-            let to = self.believed_leader(home);
+            let to = self.driver_of(operation.node, &sealed);
             let message = Message::Start { operation: Some(operation.id), sealed };
             self.send(operation.node, to, message);
         }

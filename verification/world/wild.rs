@@ -12,9 +12,8 @@ use vatic_core::{
     value::{Fields, Scalar, Value},
 };
 
-/// One of so many seeds is wild: those that leave so much over.
-const SEEDS_WITH: u64 = 5;
-const SEEDS_LEAVE: u64 = 4;
+/// How many of a thousand seeds are wild.
+const SEEDS_PER_MILLE: u32 = 200;
 /// How many of a thousand items of such a seed are drawn from the few hot ones.
 const HOT_PER_MILLE: u32 = 150;
 /// How many of the rest were drawn before.
@@ -37,8 +36,9 @@ pub(super) struct Wild {
 
 impl Wild {
     pub(super) fn draw(seed: u64) -> Wild {
-        let on = seed % SEEDS_WITH == SEEDS_LEAVE;
-        Wild { rng: Rng::new(seed ^ OWN_CHANCE), on, drawn: Vec::new() }
+        let mut rng = Rng::new(seed ^ OWN_CHANCE);
+        let on = rng.chance(SEEDS_PER_MILLE);
+        Wild { rng, on, drawn: Vec::new() }
     }
 
     /// An item that may have any name; `None` where it is to be one of the few.
