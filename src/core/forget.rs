@@ -136,7 +136,7 @@ impl Group {
 /// Whether forgetting this record alone could hurt: it is owed a decision, or its commit may be
 /// unknown to another participant. A rollback may go: whoever asks afterwards hears "stale", finds
 /// no commit anywhere and rolls back as well.
-fn needs_settling(txn: &Txn) -> bool {
+pub(crate) fn needs_settling(txn: &Txn) -> bool {
     match txn.decision {
         None => true,
         Some(Decision::Committed { .. }) => txn.participants.len() > 1,

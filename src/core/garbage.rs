@@ -9,6 +9,7 @@
 use crate::{
     codec,
     command::Reply,
+    forget,
     group::Group,
     id::{Tid, Timestamp},
     read,
@@ -64,7 +65,7 @@ impl Group {
         let rows = due_rows(state, self.head.horizon, items_max as usize);
         let is_leaves = |item: &Garbage| matches!(item, Garbage::Leaves { .. });
         let needed = match rows.iter().any(|(_, items)| items.iter().any(is_leaves)) {
-            true => self.entries_of_the_undecided(state),
+            true => self.entries_that_owe_proofs(state),
             false => BTreeSet::new(),
         };
         for (row, items) in rows {
@@ -87,14 +88,25 @@ impl Group {
         self.list(Garbage::Leaves { index }, after_us);
     }
 
-    /// Where undecided Yes votes stand: their decisions will want the proofs.
-    fn entries_of_the_undecided(&self, state: &impl Read) -> BTreeSet<u64> {
+    /// Where Yes votes stand whose proofs somebody will want: of the undecided, for their decisions;
+    /// and of commits that the home group may not know of yet, for its receipt. Those are few: what
+    /// is older than an outcome's time is mostly forgotten.
+    fn entries_that_owe_proofs(&self, state: &impl Read) -> BTreeSet<u64> {
         let (from, to) = tables::whole(tables::PREPARED);
         let mut indexes = BTreeSet::new();
         for prepared in read::keys(state, &from, &to) {
             let kept = tables::load_kept(state, tables::tid_of(&prepared));
             indexes.extend(kept.and_then(|kept| kept.place).map(|place| place.index));
         }
+        let old = self.head.horizon.0.saturating_sub(self.config.limits.outcome_ttl_us);
+        let (from, to) = tables::minted(tables::TXN, self.head.watermark, Timestamp(old));
+        state.scan(&from, &to, &mut |_, kept| {
+            if forget::needs_settling(&tables::txn_of(kept)) {
+                let Kept { place, .. } = tables::stored(kept);
+                indexes.extend(place.map(|place| place.index));
+            }
+            true
+        });
         indexes
     }
 

@@ -147,3 +147,41 @@ fn vote_that_its_own_entry_rolls_back_and_forgets_leaves_no_proof() {
         assert_eq!(proof, None, "{taken} commands in the entry");
     }
 }
+
+/// The home group was away for longer than what proves a vote was kept: whoever told it of the
+/// commit in the end could not say why, and its record gave no receipt.
+#[test]
+fn group_that_decided_keeps_its_proof_until_the_home_group_has_it() {
+    let mut groups = Groups::new(2);
+    let mut draft = groups.draft(10);
+    for group in [ONE, TWO] {
+        draft.push(put(&groups.key_in(group), 1), None, None).expect("accepted");
+    }
+    let (body, parts) = draft.finish().expect("touched");
+    let (tid, digest, participants) = (body.tid, body.digest(), body.groups());
+    let vote = Vote { body, part: parts[1].clone(), hint: Timestamp::ZERO };
+    let voted = groups.apply(TWO, &[Command::Vote(vote.into())]).remove(0);
+    let Reply::Standing(Standing::Yes { ts, .. }) = voted.reply else { panic!("{voted:?}") };
+    let decision = Decision::Committed { ts };
+    let decide = Command::Decide { tid, body: Some(digest), decision, proofs: vec![] };
+    groups.apply(TWO, &[decide]);
+    let ttl_us = Limits::production().outcome_ttl_us;
+    let collect = |times: u64| {
+        let to = Timestamp(times * ttl_us);
+        [Command::Advance { to }, Command::Collect { horizon: to, items_max: 100 }]
+    };
+    let ask = Command::Force { tid, body: Some(digest), participants };
+    for times in 3..9 {
+        groups.apply(TWO, &collect(times));
+        let asked = groups.apply(TWO, core::slice::from_ref(&ask)).remove(0);
+        assert_eq!(asked.proof, voted.proof, "after {times} times");
+    }
+    let kept = |groups: &Groups| {
+        let proof = voted.proof.as_ref().expect("a Yes has a proof");
+        groups.groups[&TWO].1.0.contains_key(&tables::leaves(proof.index))
+    };
+    assert!(kept(&groups));
+    groups.apply(TWO, &[Command::Forget { watermark: tid.mint, settled: vec![tid] }]);
+    groups.apply(TWO, &collect(20));
+    assert!(!kept(&groups), "nobody needs it any more");
+}

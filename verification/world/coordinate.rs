@@ -157,6 +157,7 @@ impl World {
     ) {
         let early = self.sabotaged(Sabotage::EarlyAnswer);
         let Some(coordination) = self.coordinations.get_mut(&id) else { return };
+        tracing::debug!(now = self.now, id, %group, round, ?applied, "a coordinator is answered");
         let Applied { reply, proof } = applied.clone();
         if let (true, Reply::Standing(Standing::Yes { ts, .. })) = (early, &reply) {
             let answer = Answer::Decided(Decision::Committed { ts: *ts });
@@ -196,6 +197,7 @@ impl World {
     fn carry_out(&mut self, id: u64, effect: Effect) {
         let Some(coordination) = self.coordinations.get(&id) else { return };
         let (node, tid, body) = (coordination.node, coordination.machine.tid(), coordination.body);
+        tracing::debug!(now = self.now, id, node, %tid, ?effect, "a coordinator");
         match effect {
             Effect::Vote { group, round } => {
                 let Some(sealed) = coordination.sealed.clone() else { return };

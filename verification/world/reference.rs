@@ -38,6 +38,10 @@ impl World {
             return self.violate(Check::NoHalt, halt);
         }
         let applied = self.groups[group].results.last().expect("just applied").applied.clone();
+        for (proposed, applied) in new.commands().zip(&applied) {
+            let (group, command) = (self.groups[group].id, &proposed.command);
+            tracing::debug!(now = self.now, %group, entry.index, ?command, ?applied, "it applies");
+        }
         self.observe_entry(group, 0, &new, &applied);
         self.tape_order(group);
     }
