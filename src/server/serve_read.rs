@@ -5,8 +5,9 @@
 //! blocked for long by a coordinator that died. Reads for a read-write transaction need neither:
 //! its vote catches what is stale. Nor do snapshot reads: any replica whose applied clock has
 //! reached the snapshot's time holds all that can ever be at or below it, and says so where a
-//! transaction that may still commit there is undecided. Only the leader raises a clock. What is only
-//! ever appended (group 0's finished streams) is read at any replica too: one that lags has less.
+//! transaction that may still commit there is undecided. Only the leader raises a clock. What is
+//! only ever appended (group 0's finished streams) is read at any replica too: one that lags has
+//! less.
 
 use crate::{
     cluster::Cluster,
@@ -277,12 +278,14 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
         }
         PeerRead::Tolerance => PeerFound::Tolerance(Box::new(tolerance::of_group(view))),
         PeerRead::Model(version) => PeerFound::Model(shelf::model(view, *version).map(Box::new)),
-        PeerRead::Courses { after, most, node } => {
-            let newer = course::after(view, *after, *most as usize);
-            PeerFound::Courses(newer, course::last_batch(view, *node))
-        }
+        PeerRead::Courses { after, most, node } => courses(view, *after, *most, *node),
         PeerRead::Models => PeerFound::Models(shelf::shelf(view), shelf::models(view)),
     })
+}
+
+fn courses(view: &View, after: u64, most: u64, node: u64) -> PeerFound {
+    let newer = course::after(view, after, most as usize);
+    PeerFound::Courses(newer, course::last_batch(view, node))
 }
 
 fn first_pass(seen: Seen) -> PeerFound {

@@ -61,8 +61,8 @@ async fn teach(client: &Client, name: &Key) {
     }
 }
 
-/// A forecast of a stream of the class after two transitions, once enough is learnt. Where nodes are
-/// busy streams are left out, so that more are run meanwhile.
+/// A forecast of a stream of the class after two transitions, once enough is learnt. Where nodes
+/// are busy streams are left out, so that more are run meanwhile.
 async fn foreseen(cluster: &Cluster, at: usize, name: &v1::Key) -> v1::ForecastFrame {
     let (client, record) = (&cluster.client_of(at), &core_key(name));
     until("a stream is forecast", SOON, || async {

@@ -7,11 +7,10 @@
 //! log gets at most one small command from each node.
 //!
 //! How much is proposed follows from what is learnt: a node gives nothing while its own learner has
-//! [`COURSES_WAITING_MAX`] courses to learn. All nodes learn the same courses, each within its share
-//! of a core, so the sequence grows about as fast as the nodes learn that give to it. Learning a
-//! stream takes milliseconds; with 2 % of a core that is some 5 streams a second, of all nodes
-//! together. A node that learns more slowly than others misses some when they are about 2,000 ahead
-//! of it, and begins anew behind them.
+//! [`COURSES_WAITING_MAX`] courses to learn. All nodes learn the same courses, each within its
+//! share of a core, so the sequence grows about as fast as the nodes learn that give to it:
+//! whatever share they have, and whatever a stream takes to learn. A node that learns more slowly
+//! than others misses some when they are about 2,000 ahead of it, and begins anew behind them.
 
 use super::{
     counters::Counters,
