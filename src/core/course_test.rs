@@ -125,7 +125,7 @@ fn courses_are_for_group_0_alone() {
     let mut groups = Groups::new(1);
     let command = Command::Meta(batch(1, 1, vec![course(1)]));
     assert_eq!(codec::decode(&codec::encode(&command)), Ok(command.clone()));
-    let refused = groups.apply(GroupId(1), &[command.clone()]).remove(0).reply;
+    let refused = groups.apply(GroupId(1), core::slice::from_ref(&command)).remove(0).reply;
     assert_eq!(refused, Reply::Refused(Refusal::NotMeta));
     assert!(command.adds_work(), "where there is no room they can be missed");
     let mut state = MemoryState::default();
