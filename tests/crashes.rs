@@ -2,6 +2,8 @@
 //!
 //! The tests share one cluster and run one after the other; each leaves all nodes running.
 
+#[path = "crashes/courses.rs"]
+mod courses;
 #[path = "crashes/damage.rs"]
 mod damage;
 #[path = "crashes/failpoints.rs"]
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
             kills::benchmark_loads_on_while_a_node_dies_and_comes_back,
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
             history::conflicts_are_told_by_every_node_after_all_were_killed,
+            courses::nodes_forecast_the_same_of_what_one_saw_and_after_all_were_killed,
             tickets::tickets_happen_once_each_though_their_leader_dies,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,

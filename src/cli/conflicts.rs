@@ -48,8 +48,8 @@ const EXPLAIN_COLUMNS: [&str; 9] = [
     "conflicts_around",
     "would_have_helped",
 ];
-const MODEL_COLUMNS: [&str; 7] =
-    ["node", "mode", "version", "labels", "promotions", "switched_off", "shared"];
+const MODEL_COLUMNS: [&str; 8] =
+    ["node", "mode", "version", "labels", "promotions", "switched_off", "shared", "forecasters"];
 const SHARED_COLUMNS: [&str; 5] = ["version", "node", "labels", "weights", "pinned"];
 const WEIGHT_COLUMNS: [&str; 3] = ["feature", "of", "log_odds"];
 /// Conflicts that `top` counts, and those of a record that `explain` looks at.
@@ -426,6 +426,7 @@ fn of_model(model: &Model) -> Json {
         "switched_off": model.switched_off.join(" "),
         "factors_active": model.factors_active,
         "shared": model.shared,
+        "forecasters": model.forecasters_version,
     })
 }
 

@@ -78,6 +78,7 @@ fn of_forecast(forecast: &Forecast) -> Json {
         "probability": forecast.conflict_ppm.map(|ppm| f64::from(ppm) / 1e6),
         "exemplars": forecast.exemplars,
         "forecaster": forecast.forecaster,
+        "version": forecast.version,
     })
 }
 

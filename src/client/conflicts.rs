@@ -151,6 +151,8 @@ pub struct Model {
     pub factors_active: bool,
     /// Whether it uses the cluster's model in place of its own.
     pub shared: bool,
+    /// The version of its forecasters of streams.
+    pub forecasters_version: u64,
 }
 
 /// The models that the cluster keeps for all nodes.
@@ -365,6 +367,7 @@ fn model(model: v1::Model) -> Model {
         switched_off: model.switched_off,
         factors_active: model.factors_active,
         shared: model.shared,
+        forecasters_version: model.forecasters_version,
     }
 }
 

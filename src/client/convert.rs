@@ -173,6 +173,7 @@ pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
         forecaster: frame.forecaster,
         spread: frame.spread,
         conflict_ppm: frame.conflict_ppm,
+        version: frame.version,
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Forecast {
     pub strayed: Option<f64>,
     /// How many groups will take part.
     pub expected_participants: u32,
-    /// Streams with the same first step that the node has learnt from.
+    /// Streams with the same first step that it was learnt from.
     pub exemplars: u64,
     /// Whose forecast it is.
     pub forecaster: String,
@@ -54,6 +54,8 @@ pub struct Forecast {
     /// That it meets a conflict by what it had touched so far, if it takes no turn, in parts per
     /// million; `None` where that is not known.
     pub conflict_ppm: Option<u32>,
+    /// Of the node's forecasters: those of one version forecast the same. 0: of none yet.
+    pub version: u64,
 }
 
 /// A read that the votes would refuse as things are.

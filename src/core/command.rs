@@ -8,6 +8,7 @@ use crate::{
     chain::Transition,
     checkpoint::Checkpoint,
     conflict::Model,
+    course::CourseBatch,
     delta::Rejection,
     expected::Score,
     hash::Hash,
@@ -105,7 +106,10 @@ impl Command {
     /// be missed. All else ends what was begun, or makes room.
     pub fn adds_work(&self) -> bool {
         match self {
-            Command::Vote(_) | Command::Stage { .. } | Command::History(_) => true,
+            Command::Vote(_)
+            | Command::Stage { .. }
+            | Command::History(_)
+            | Command::Meta(MetaCommand::AppendCourses(_)) => true,
             Command::Force { .. }
             | Command::Decide { .. }
             | Command::Advance { .. }
@@ -182,6 +186,9 @@ pub enum MetaCommand {
     },
     /// The version that all nodes use; `None`: the newest, where it does better than their own.
     PinModel(Option<u64>),
+    /// Finished streams of a node, for the forecasters of all to learn from: each gets the next
+    /// number, and the oldest beyond a bound go.
+    AppendCourses(Box<CourseBatch>),
 }
 
 /// What applying a command answers.
@@ -407,6 +414,18 @@ pub enum Refusal {
         /// history_batch_bytes_max.
         limit: u64,
     },
+    /// A batch has more finished streams than one may.
+    Courses {
+        /// [`crate::course::BATCH_MAX`].
+        limit: u64,
+    },
+    /// A finished stream has more bytes than one may.
+    CourseBytes {
+        /// [`crate::course::COURSE_BYTES_MAX`].
+        limit: u64,
+    },
+    /// A finished stream has no steps, or one that is of no kind.
+    NoCourse,
 }
 
 /// A group cannot go on: two decisions contradict, or a commit arrived without a Yes vote.

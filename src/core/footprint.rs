@@ -75,13 +75,16 @@ impl Footprint {
     /// Adds the tokens of one delta: (collection, operation, field) for each field. Partitions and
     /// sizes are not counted: they are chance, which no forecast can be held to.
     pub fn add_delta(&mut self, delta: &Delta) {
-        let (collection, op) = (&delta.key.collection, delta.op.name());
-        let fields = delta.op.fields();
+        self.add_operation(&delta.key.collection, delta.op.name(), &delta.op.fields());
+    }
+
+    /// Adds the tokens of one operation on a record of a collection.
+    pub fn add_operation<F: AsRef<str>>(&mut self, collection: &str, op: &str, fields: &[F]) {
         if fields.is_empty() {
             self.add_token(Token::operation(collection, op, None));
         }
         for field in fields {
-            self.add_token(Token::operation(collection, op, Some(field)));
+            self.add_token(Token::operation(collection, op, Some(field.as_ref())));
         }
     }
 

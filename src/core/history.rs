@@ -23,19 +23,16 @@ use crate::{
     id::{Tid, Timestamp},
     key::Key,
     limits::Limits,
+    numbered::Numbered,
     policy::Validation,
-    rules::{Rules, broken},
     state::{Read, State},
     tables,
 };
-use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// Old events that may go for each that comes.
 const EVICTED_A_ROW: usize = 4;
-/// Nodes whose last batch is remembered; of more, that which has appended nothing for longest is
-/// forgotten.
-const NODES_MAX: usize = 64;
 
 /// Some events, from one leader.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -148,13 +145,12 @@ pub(crate) struct Ledger {
     first: u64,
     /// The place of the next one.
     next: u64,
-    /// The number of each node's last batch.
-    last: BTreeMap<u64, u64>,
+    last: Numbered,
 }
 
 impl Default for Ledger {
     fn default() -> Ledger {
-        Ledger { first: 1, next: 1, last: BTreeMap::new() }
+        Ledger { first: 1, next: 1, last: Numbered::default() }
     }
 }
 
@@ -245,7 +241,7 @@ impl Group {
 
     /// The number of a node's last batch.
     pub fn last_batch(&self, state: &impl Read, node: u64) -> Option<u64> {
-        ledger(state).last.get(&node).copied()
+        ledger(state).last.of(node)
     }
 
     pub(crate) fn append_history(&self, state: &mut impl State, batch: &Batch) -> Reply {
@@ -254,7 +250,7 @@ impl Group {
             return Reply::Refused(refusal);
         }
         let mut ledger = ledger(state);
-        if !ledger.takes(batch, self.rules) {
+        if !ledger.last.takes(batch.node, batch.sequence, self.rules) {
             return Reply::Done;
         }
         for event in &batch.events {
@@ -312,25 +308,6 @@ fn refusal(limits: &Limits, batch: &Batch) -> Option<Refusal> {
     (bytes > limit).then_some(Refusal::HistoryBytes { limit })
 }
 
-impl Ledger {
-    /// Notes a batch's number; false where it came before.
-    fn takes(&mut self, batch: &Batch, rules: Rules) -> bool {
-        let last = self.last.get(&batch.node).copied();
-        if last.is_some_and(|last| batch.sequence <= last) && !broken!(rules, BatchCountsAgain) {
-            return false;
-        }
-        self.last.insert(batch.node, batch.sequence);
-        if self.last.len() > NODES_MAX {
-            // Numbers follow the clocks of their nodes.
-            let idle = self.last.iter().min_by_key(|(node, last)| (**last, **node));
-            if let Some(idle) = idle.map(|(node, _)| *node) {
-                self.last.remove(&idle);
-            }
-        }
-        true
-    }
-}
-
 /// Events lie where the ledger says, without gaps, none ahead of the clock, in its order.
 pub(crate) fn check(clock: Timestamp, state: &impl Read) -> Result<(), String> {
     let Ledger { first, next, last } = ledger(state);
@@ -344,7 +321,7 @@ pub(crate) fn check(clock: Timestamp, state: &impl Read) -> Result<(), String> {
         (place, before) = (place + 1, noted);
         fault.is_none()
     });
-    if place != next || last.len() > NODES_MAX {
+    if place != next || !last.is_bounded() {
         fault = fault.or(Some(format!("the history ends at {place}, not at {next}")));
     }
     fault.map_or(Ok(()), Err)

@@ -4,6 +4,7 @@
 use crate::{
     census::Census,
     command::Decision,
+    course,
     group::Group,
     history,
     id::Timestamp,
@@ -25,6 +26,7 @@ pub fn check(group: &Group, state: &impl Read) -> Result<(), String> {
     votes_are_known(state)?;
     heads_are_the_chains_last(group, state)?;
     history::check(group.clock(), state)?;
+    course::check(state)?;
     versions_are_below_the_clock(group, state)
 }
 

@@ -19,6 +19,7 @@ pub mod codec;
 pub mod command;
 pub mod conflict;
 pub mod coordinator;
+pub mod course;
 pub mod delta;
 pub mod diary;
 pub mod dispatch;
@@ -67,6 +68,7 @@ mod form;
 mod garbage;
 mod install;
 mod lock;
+mod numbered;
 mod recorded;
 mod tables;
 mod vote;
@@ -87,6 +89,8 @@ mod checkpoint_test;
 mod codec_test;
 #[cfg(test)]
 mod coordinator_test;
+#[cfg(test)]
+mod course_test;
 #[cfg(test)]
 mod delta_test;
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! What group 0 keeps: the ring, the nodes, the collections' policies, shared models.
+//! What group 0 keeps: the ring, the nodes, the collections' policies, shared models, and what
+//! forecasters learn from.
 //!
 //! The ring is one value that only ever follows its own epoch; nodes and policies are replaced
 //! whole. Data groups learn of a new ring by a `Configure` command of their own.
 
 use crate::{
     command::{MetaCommand, Refusal, Reply},
-    policy,
+    course, policy,
     ring::RingSpec,
     rules::{Rules, broken},
     shelf,
@@ -70,6 +71,7 @@ pub(crate) fn apply(state: &mut impl State, command: &MetaCommand, rules: Rules)
             return shelf::publish(state, (*node, *labels), model);
         }
         MetaCommand::PinModel(version) => return shelf::pin(state, *version),
+        MetaCommand::AppendCourses(batch) => return course::append(state, batch, rules),
     }
     Reply::Done
 }

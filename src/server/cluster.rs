@@ -14,7 +14,7 @@ use crate::{
     load::{self, Ingress},
     local::Settled,
     mechanisms::Mechanism,
-    peer::{Finished, Origin, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
+    peer::{Finished, NodeLearnt, Origin, PeerFound, PeerRead, PeerReply, PeerRequest, Proposed},
     peer_client::{PeerClients, QUESTION_BYTES_MAX},
     placement, queue,
     quick::{self, Quick},
@@ -61,6 +61,8 @@ pub(crate) struct Cluster {
     pub(crate) settled: Settled,
     pub(crate) lanes: KeyLanes,
     pub(crate) conflicts: Conflicts,
+    /// The version of this node's forecasters.
+    pub(crate) forecasters: watch::Sender<u64>,
     /// What clients send to be committed passes it.
     pub(crate) ingress: Ingress,
     /// How many tickets wait, as far as this gateway knows.
@@ -147,6 +149,7 @@ impl Cluster {
             settled: Settled::default(),
             lanes: KeyLanes::new(config.has(Mechanism::Lanes)),
             conflicts: Conflicts::new(&config),
+            forecasters: watch::channel(0).0,
             ingress: Ingress::new(load::limits(&config), config.has(Mechanism::Priority)),
             tickets: queue::Counts::default(),
             ticket_counters,
@@ -193,7 +196,7 @@ impl Cluster {
         }
     }
 
-    /// Reads at a group's leader; of a snapshot also at this node's own replica.
+    /// Reads at a group's leader; what any replica can tell also at this node's own.
     pub(crate) async fn read(
         self: &Arc<Self>,
         group: GroupId,
@@ -201,7 +204,7 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<PeerFound, CallError> {
         let own = self.groups.get(&group).filter(|_| !self.set_aside.contains(group));
-        if let Some(found) = own.and_then(|own| serve_read::snapshot_here(group, own, &read)) {
+        if let Some(found) = own.and_then(|own| serve_read::answer_here(group, own, &read)) {
             return Ok(found);
         }
         match self.ask(group, PeerRequest::Read { group, read }, deadline).await? {
@@ -339,6 +342,11 @@ impl Cluster {
         let registry = self.registry.read().expect("no holder panics");
         let endpoint = registry.get(&leader).map(|record| record.client_addr.clone());
         (leader, endpoint.unwrap_or_default())
+    }
+
+    /// What this node has learnt.
+    pub(crate) fn learnt(&self) -> NodeLearnt {
+        NodeLearnt { forecasters: *self.forecasters.borrow(), ..self.conflicts.account() }
     }
 
     /// What collections ask for, as far as this node has heard.

@@ -124,7 +124,7 @@ impl Gateway {
         let nodes = self.cluster.config.members.iter().map(|member| member.node);
         let asked = nodes.map(|node| async move {
             if node == own {
-                return (node, Some(self.cluster.conflicts.account()));
+                return (node, Some(self.cluster.learnt()));
             }
             match self.cluster.peers.call(node, &PeerRequest::Learnt, deadline).await {
                 Some(PeerReply::Learnt(known)) => (node, Some(known)),

@@ -178,6 +178,7 @@ pub(crate) fn model(node: u32, known: &NodeLearnt) -> v1::Model {
         switched_off: switched_off.collect(),
         factors_active: known.factors_active,
         shared: known.shared,
+        forecasters_version: known.forecasters,
     }
 }
 

@@ -4,6 +4,7 @@ use prost::Message;
 use vatic_core::{
     codec,
     command::Command,
+    course::{Course, Kind, Newer, Step},
     delta::Delta,
     id::{GroupId, Timestamp},
     key::Key,
@@ -65,12 +66,17 @@ pub fn peer_requests() -> Vec<Vec<u8>> {
         PeerRequest::Settled { group, tids: Vec::new() },
         PeerRequest::Heads { group, from: 3 },
         PeerRequest::Status { with_state_digest: true },
+        PeerRequest::Read { group, read: PeerRead::Courses { after: 7, most: 64, node: 1 } },
     ];
     samples.iter().map(codec::encode).collect()
 }
 
 /// An answer of each simple kind.
 pub fn peer_replies() -> Vec<Vec<u8>> {
+    let kind = Kind { collection: "account".into(), operation: "delete".into(), fields: vec![] };
+    let (kinds, steps) = (vec![kind], vec![Step { kind: 0, after_us: 0 }]);
+    let course = Course { user: 3, kinds, steps, groups: vec![GroupId(1)] };
+    let newer = Newer { courses: vec![(8, course)], oldest: 2, newest: 8 };
     let samples = [
         PeerReply::NotLeader { leader: Some(2) },
         PeerReply::Late,
@@ -78,6 +84,7 @@ pub fn peer_replies() -> Vec<Vec<u8>> {
         PeerReply::StateDigest { index: 1, digest: [7; 32] },
         PeerReply::Read(PeerFound::TooLarge { actual: 9 }),
         PeerReply::Read(PeerFound::SnapshotOf(Timestamp(3))),
+        PeerReply::Read(PeerFound::Courses(newer, Some(5))),
     ];
     samples.iter().map(codec::encode).collect()
 }

@@ -110,7 +110,7 @@ impl Cluster {
             (PeerRequest::Status { with_state_digest }, _) => {
                 PeerReply::Status(self.status(with_state_digest).await)
             }
-            (PeerRequest::Learnt, _) => PeerReply::Learnt(self.conflicts.account()),
+            (PeerRequest::Learnt, _) => PeerReply::Learnt(self.learnt()),
             (_, None) => PeerReply::NotLeader { leader: None },
             (request, Some(handle)) if request.is_of_present() && !handle.is_leader() => {
                 PeerReply::NotLeader { leader: handle.leader().map(|id| id.node()) }

@@ -8,7 +8,7 @@ use crate::{
     config::{Config, ConfigError},
     conflicts,
     diary::Diaries,
-    foresight::Foresight,
+    foresight::{self, Foresight},
     identity, load, oversize,
     peer_service::PeerService,
     placement, queue,
@@ -153,8 +153,9 @@ impl Server {
         let diaries = at_rest.diaries;
         let cluster = Cluster::new(config, endpoint, signer, consensus, store, groups, diaries);
         let cluster = Arc::new(cluster);
-        let foresight = Foresight::start(&cluster.config.limits);
-        let foresight = foresight.map_err(|source| io_error("a thread to learn on", source))?;
+        let foresight = Foresight::start(&cluster.config.limits, cluster.forecasters.clone());
+        let (foresight, intake) =
+            foresight.map_err(|source| io_error("a thread to learn on", source))?;
         cluster.metrics.include(files.collectors());
         cluster.metrics.include(cluster.conflicts.history.collectors());
         cluster.metrics.include(foresight.collectors());
@@ -167,6 +168,7 @@ impl Server {
         rebuild::start(&cluster, &mut sweeps);
         load::start(&cluster, &mut sweeps);
         conflicts::start(&cluster, &mut sweeps);
+        foresight::courses::start(&cluster, intake, &mut sweeps);
         let gateway = Gateway { cluster: cluster.clone(), foresight };
         queue::start(&gateway, &mut sweeps);
         let (health, health_service) = tonic_health::server::health_reporter();

@@ -10,6 +10,7 @@ use vatic_core::{
     command::{Applied, Cause, Command},
     conflict::{Group, Touch, fixed},
     coordinator::Answer,
+    course,
     delta::Delta,
     disturbed::Disturbed,
     history::{Filter, Newer, Row},
@@ -141,6 +142,9 @@ pub(crate) enum PeerRead {
     /// As `InTurn` where the leader finds that cheaper, by what it foresees of this user; else as
     /// it is.
     AsAdvised(Key, Turn, Urgency, u64),
+    /// At most so many finished streams that group 0 has behind a number, as any replica knows
+    /// them; and the last batch of a node.
+    Courses { after: u64, most: u64, node: u64 },
 }
 
 /// The answer to a [`PeerRequest`].
@@ -200,6 +204,8 @@ pub(crate) struct NodeLearnt {
     pub(crate) factors_active: bool,
     /// Whether it uses the cluster's model.
     pub(crate) shared: bool,
+    /// The version of its forecasters.
+    pub(crate) forecasters: u64,
 }
 
 /// What one record of a transaction would meet.
@@ -289,6 +295,8 @@ pub(crate) enum PeerFound {
     History(Newer),
     /// A record, whether somebody is about to write it, and whether it is the asker's turn with it.
     Advised(Record, bool, bool),
+    /// Finished streams, and the number of the node's last batch.
+    Courses(course::Newer, Option<u64>),
 }
 
 /// A finished transaction as its driver saw it.

@@ -5,7 +5,9 @@
 //! blocked for long by a coordinator that died. Reads for a read-write transaction need neither:
 //! its vote catches what is stale. Nor do snapshot reads: any replica whose applied clock has
 //! reached the snapshot's time holds all that can ever be at or below it, and says so where a
-//! transaction that may still commit there is undecided. Only the leader raises a clock.
+//! transaction that may still commit there is undecided. Only the leader raises a clock. What is
+//! only ever appended (group 0's finished streams) is read at any replica too: one that lags has
+//! less.
 
 use crate::{
     cluster::Cluster,
@@ -20,6 +22,7 @@ use vatic_consensus::{GroupHandle, RaftId, ReadError};
 use vatic_core::{
     command::{Command, Standing},
     conflict::Features,
+    course,
     group::Group,
     history::{Newer, Row},
     id::{GroupId, Tid, Timestamp},
@@ -49,7 +52,7 @@ pub(crate) async fn serve(
     read: PeerRead,
     deadline: Instant,
 ) -> PeerReply {
-    if let Some(found) = snapshot_here(group, handle, &read) {
+    if let Some(found) = answer_here(group, handle, &read) {
         return PeerReply::Read(found);
     }
     // Before the read index: what that confirms is this replica.
@@ -102,13 +105,15 @@ pub(crate) async fn serve(
     }
 }
 
-/// A snapshot read, where this replica can answer it as it stands, whoever leads.
-pub(crate) fn snapshot_here(
+/// A read that this replica can answer as it stands, whoever leads.
+pub(crate) fn answer_here(
     group: GroupId,
     handle: &GroupHandle,
     read: &PeerRead,
 ) -> Option<PeerFound> {
-    snapshot_time(read)?;
+    if snapshot_time(read).is_none() && !matches!(read, PeerRead::Courses { .. }) {
+        return None;
+    }
     let (_, view) = handle.serving_view()?;
     answer(group, &view, read).ok()
 }
@@ -273,8 +278,14 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
         }
         PeerRead::Tolerance => PeerFound::Tolerance(Box::new(tolerance::of_group(view))),
         PeerRead::Model(version) => PeerFound::Model(shelf::model(view, *version).map(Box::new)),
+        PeerRead::Courses { after, most, node } => courses(view, *after, *most, *node),
         PeerRead::Models => PeerFound::Models(shelf::shelf(view), shelf::models(view)),
     })
+}
+
+fn courses(view: &View, after: u64, most: u64, node: u64) -> PeerFound {
+    let newer = course::after(view, after, most as usize);
+    PeerFound::Courses(newer, course::last_batch(view, node))
 }
 
 fn first_pass(seen: Seen) -> PeerFound {

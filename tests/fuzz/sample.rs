@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 use prost::Message;
 use vatic_core::body::{Body, Part};
 use vatic_core::codec;
-use vatic_core::command::{Applied, Cause, Command, Decision, Vote, Why};
+use vatic_core::command::{Applied, Cause, Command, Decision, MetaCommand, Vote, Why};
 use vatic_core::conflict::Features;
+use vatic_core::course::{Course, CourseBatch, Kind, Step};
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::diary::Page;
 use vatic_core::draft::Draft;
@@ -56,6 +57,7 @@ pub(crate) fn commands() -> Vec<Vec<u8>> {
         Command::Decide { tid, body: digest, decision: committed, proofs: Vec::new() },
         Command::Advance { to: Timestamp(7_000) },
         Command::History(Box::new(history(tid))),
+        Command::Meta(MetaCommand::AppendCourses(Box::new(courses()))),
     ];
     let (id, mut state) = group();
     let mut group = Group::open(id, &state, Default::default());
@@ -98,6 +100,23 @@ fn history(tid: Tid) -> Batch {
         sequence: 1,
         events: vec![event(conflict, None), event(strayed, None), accepted],
     }
+}
+
+/// A stream of two kinds of steps.
+fn courses() -> CourseBatch {
+    let kind = |operation: &str, fields: &[&str]| Kind {
+        collection: "account".into(),
+        operation: operation.into(),
+        fields: fields.iter().map(|field| (*field).into()).collect(),
+    };
+    let steps = [(0, 0), (1, 300), (1, 70_000)];
+    let course = Course {
+        user: 3,
+        kinds: vec![kind("put", &["n", "owner"]), kind("delete", &[])],
+        steps: steps.map(|(kind, after_us)| Step { kind, after_us }).into(),
+        groups: vec![GroupId(1), GroupId(2)],
+    };
+    CourseBatch { node: 1, sequence: 1, courses: vec![course] }
 }
 
 /// A body, and its part in a group.

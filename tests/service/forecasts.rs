@@ -1,7 +1,7 @@
 //! Streams that are foreseen: forecasts, warnings, early ends, verdicts and what is strange.
 //!
-//! Each test has collections of its own, so that its streams are of classes of their own. What a
-//! node has learnt is that node's alone: a test stays with one.
+//! Each test has collections of its own, so that its streams are of classes of their own. All nodes
+//! learn from the streams of all, a sample of them where there are many.
 
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,8 @@ async fn teach(client: &Client, name: &Key) {
     }
 }
 
-/// A forecast of a stream of the class after two transitions, once enough is learnt. A node that
-/// is busy leaves streams out, so that more are run meanwhile.
+/// A forecast of a stream of the class after two transitions, once enough is learnt. Where nodes
+/// are busy streams are left out, so that more are run meanwhile.
 async fn foreseen(cluster: &Cluster, at: usize, name: &v1::Key) -> v1::ForecastFrame {
     let (client, record) = (&cluster.client_of(at), &core_key(name));
     until("a stream is forecast", SOON, || async {

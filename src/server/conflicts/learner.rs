@@ -120,6 +120,8 @@ impl Learning {
             switched_off: status.switched_off,
             factors_active: status.factors_active,
             shared: self.learnt.uses_shared(),
+            // Of those another thread knows.
+            forecasters: 0,
         }
     }
 }

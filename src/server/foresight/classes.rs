@@ -1,7 +1,7 @@
-//! What is known of a class of streams beside its forecasts.
+//! What is known of classes of streams beside their forecasts.
 
 use std::collections::{BTreeMap, VecDeque};
-use vatic_core::{anomaly::Baseline, id::GroupId};
+use vatic_core::id::GroupId;
 
 /// Classes that are remembered; the one that was idle longest makes room.
 const CLASSES_MAX: usize = 256;
@@ -10,22 +10,25 @@ const LAST: usize = 64;
 /// Groups of one stream that are remembered; the others are counted.
 const GROUPS_MAX: usize = 16;
 
-/// The classes.
-#[derive(Debug, Default)]
-pub(crate) struct Classes {
-    known: BTreeMap<u64, Class>,
+/// Something of each class.
+#[derive(Debug)]
+pub(crate) struct ByClass<T> {
+    known: BTreeMap<u64, Known<T>>,
     now: u64,
 }
 
-/// One class.
+#[derive(Debug, Default)]
+struct Known<T> {
+    what: T,
+    last: u64,
+}
+
+/// What was learnt of one class.
 #[derive(Debug, Default)]
 pub(crate) struct Class {
     /// Streams learnt.
     pub(crate) exemplars: u64,
-    /// Scores of its last streams.
-    pub(crate) baseline: Baseline,
     participants: VecDeque<Participants>,
-    last: u64,
 }
 
 /// Of one stream.
@@ -35,22 +38,28 @@ struct Participants {
     groups: Vec<GroupId>,
 }
 
-impl Classes {
+impl<T> Default for ByClass<T> {
+    fn default() -> ByClass<T> {
+        ByClass { known: BTreeMap::new(), now: 0 }
+    }
+}
+
+impl<T: Default> ByClass<T> {
     /// A class as far as it is known.
-    pub(crate) fn find(&self, class: u64) -> Option<&Class> {
-        self.known.get(&class)
+    pub(crate) fn find(&self, class: u64) -> Option<&T> {
+        self.known.get(&class).map(|known| &known.what)
     }
 
     /// A class that a stream is of just now.
-    pub(crate) fn of(&mut self, class: u64) -> &mut Class {
+    pub(crate) fn of(&mut self, class: u64) -> &mut T {
         if self.known.len() >= CLASSES_MAX && !self.known.contains_key(&class) {
-            let idle = self.known.iter().min_by_key(|(_, class)| class.last).map(|(at, _)| *at);
+            let idle = self.known.iter().min_by_key(|(_, known)| known.last).map(|(at, _)| *at);
             idle.map(|idle| self.known.remove(&idle));
         }
         self.now += 1;
         let found = self.known.entry(class).or_default();
         found.last = self.now;
-        found
+        &mut found.what
     }
 }
 

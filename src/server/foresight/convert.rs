@@ -31,6 +31,7 @@ pub(crate) fn forecast(foretold: &Foretold, groups: usize) -> v1::ForecastFrame 
         forecaster: told.forecaster.into(),
         spread: told.outlook.spread,
         conflict_ppm: *conflict_ppm,
+        version: told.version,
     }
 }
 

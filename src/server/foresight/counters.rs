@@ -1,12 +1,17 @@
 //! What foreseeing counts.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, core::Collector};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, core::Collector};
 
 /// Each series is looked up once, at the start.
 #[derive(Debug)]
 pub(crate) struct Counters {
+    /// Of all nodes.
     pub(crate) learnt: IntCounter,
-    /// Sealed while the learner had no room for them.
+    /// Of all nodes: what went from group 0 before it was learnt here.
+    pub(crate) missed: IntCounter,
+    /// Sealed here, and in group 0 by now.
+    pub(crate) shared: IntCounter,
+    /// Sealed while group 0 was given no more, or the learner had enough to do.
     pub(crate) left_out: IntCounter,
     /// Too long, or too many different steps.
     pub(crate) oversized: IntCounter,
@@ -29,6 +34,10 @@ pub(crate) struct Counters {
     pub(crate) warm: IntCounter,
     /// Those of both that the sealed stream had indeed.
     pub(crate) warmed_rightly: IntCounter,
+    /// Of this node's forecasters.
+    pub(crate) version: IntGauge,
+    /// The number of the newest course in group 0, as far as this node knows.
+    pub(crate) newest: IntGauge,
     all: [IntCounterVec; 6],
 }
 
@@ -38,7 +47,8 @@ impl Counters {
             IntCounterVec::new(Opts::new(name, what), &[label]).expect("the name is sound")
         };
         let streams =
-            vec("vatic_learnt_streams_total", "Sealed streams, by whether learnt from.", "result");
+            vec("vatic_learnt_streams_total", "Finished streams, by what came of them.", "result");
+        let gauge = |name: &str, what: &str| IntGauge::new(name, what).expect("the name is sound");
         let forecasts = vec("vatic_forecasts_total", "Forecasts asked for by streams.", "result");
         let verdicts = vec("vatic_verdicts_total", "Sealed streams against forecasts.", "verdict");
         let warnings = vec("vatic_warnings_total", "Reads of streams found disturbed.", "what");
@@ -51,6 +61,8 @@ impl Counters {
         );
         Counters {
             learnt: streams.with_label_values(&["learnt"]),
+            missed: streams.with_label_values(&["missed"]),
+            shared: streams.with_label_values(&["shared"]),
             left_out: streams.with_label_values(&["left_out"]),
             oversized: streams.with_label_values(&["oversized"]),
             forecast: forecasts.with_label_values(&["made"]),
@@ -66,12 +78,17 @@ impl Counters {
             warmed: ahead.with_label_values(&["asked"]),
             warm: ahead.with_label_values(&["fresh"]),
             warmed_rightly: ahead.with_label_values(&["took_part"]),
+            version: gauge("vatic_forecasters_version", "The last course learnt here."),
+            newest: gauge("vatic_courses_newest", "The newest course known of here."),
             all: [streams, forecasts, verdicts, warnings, resolved, ahead],
         }
     }
 
     /// For the node's registry.
     pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        self.all.iter().map(|all| Box::new(all.clone()) as Box<dyn Collector>).collect()
+        let gauges = [&self.version, &self.newest];
+        let gauges = gauges.map(|gauge| Box::new(gauge.clone()) as Box<dyn Collector>);
+        let counters = self.all.iter().map(|all| Box::new(all.clone()) as Box<dyn Collector>);
+        counters.chain(gauges).collect()
     }
 }

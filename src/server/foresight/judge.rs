@@ -1,13 +1,13 @@
 //! Verdicts on sealed streams: which forecast is judged, and what is strange about those that
 //! strayed too far.
 
-use super::{anomalies::Found, classes::Classes, kinds::Kind, learner::Judged, walk::Ended};
+use super::{anomalies::Found, classes::ByClass, kinds::Kind, learner::Judged, walk::Ended};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 use vatic_core::{
-    anomaly::residuals,
+    anomaly::{Baseline, residuals},
     expected::{CELL_ONE, Score},
     footprint::Token,
     verdict::Judgement,
@@ -25,15 +25,17 @@ const TOO_LONG: &str = "(too long, or of too many kinds)";
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     names: HashMap<Symbol, Arc<Kind>>,
+    /// Scores of each class's last streams here.
+    baselines: ByClass<Baseline>,
 }
 
 impl Judge {
     /// Counts a judged stream's score among its class's, and finds what is strange about it where
     /// it strayed too far.
-    pub(crate) fn look(&mut self, classes: &mut Classes, judged: &Judged) -> Option<Found> {
+    pub(crate) fn look(&mut self, judged: &Judged) -> Option<Found> {
         let Judged { tid, ended, told, judgement, quarantined } = judged;
         let (tid, quarantined) = (*tid, *quarantined);
-        let anomaly = classes.of(judgement.class).baseline.fold(judgement.verdict.score);
+        let anomaly = self.baselines.of(judgement.class).fold(judgement.verdict.score);
         if judgement.verdict.valid {
             return None;
         }

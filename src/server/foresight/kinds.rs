@@ -1,7 +1,7 @@
 //! What steps are called: numbers for the forecasters, names for people.
 //!
 //! A step's number is drawn from a digest of its name, so that the table of names may be forgotten
-//! at any time: the same step gets the same number again.
+//! at any time: the same step gets the same number again, on every node.
 
 use std::{
     collections::HashMap,
@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 use vatic_core::{
+    codec,
+    course::{self, COURSE_BYTES_MAX},
     delta::Delta,
     footprint::{Footprint, Token},
     hash::Hasher,
@@ -30,6 +32,8 @@ pub(crate) struct Kind {
     pub(crate) tokens: Vec<(String, Token)>,
     /// What one such step adds.
     pub(crate) footprint: Arc<Footprint>,
+    /// As courses have it; `None` where it is too large for any.
+    pub(crate) shared: Option<course::Kind>,
 }
 
 /// The kinds that came by lately.
@@ -43,8 +47,17 @@ pub(crate) struct Kinds {
 impl Kinds {
     /// The kind of a delta.
     pub(crate) fn of(&self, delta: &Delta) -> Arc<Kind> {
-        let fields = delta.op.fields();
-        let place = self.hash.hash_one((&delta.key.collection, delta.op.name(), &fields));
+        self.find(&delta.key.collection, delta.op.name(), &delta.op.fields())
+    }
+
+    /// The same of a course.
+    pub(crate) fn of_course(&self, kind: &course::Kind) -> Arc<Kind> {
+        let fields: Vec<&str> = kind.fields.iter().map(String::as_str).collect();
+        self.find(&kind.collection, &kind.operation, &fields)
+    }
+
+    fn find(&self, collection: &str, op: &str, fields: &[&str]) -> Arc<Kind> {
+        let place = self.hash.hash_one((collection, op, fields));
         let mut known = self.known.lock().expect("no holder panics");
         if let Some(kind) = known.get(&place) {
             return kind.clone();
@@ -52,20 +65,19 @@ impl Kinds {
         if known.len() >= KINDS_MAX {
             known.clear();
         }
-        let kind = Arc::new(Kind::of(delta, &fields));
+        let kind = Arc::new(Kind::of(collection, op, fields));
         known.insert(place, kind.clone());
         kind
     }
 }
 
 impl Kind {
-    fn of(delta: &Delta, fields: &[&str]) -> Kind {
-        let (collection, op) = (delta.key.collection.as_str(), delta.op.name());
+    fn of(collection: &str, op: &str, fields: &[&str]) -> Kind {
         let hasher = Hasher::new("kind").bytes(collection.as_bytes()).bytes(op.as_bytes());
         let hasher = fields.iter().fold(hasher, |hasher, field| hasher.bytes(field.as_bytes()));
         let [a, b, c, d, ..] = hasher.finish().0;
         let mut footprint = Footprint::default();
-        footprint.add_delta(delta);
+        footprint.add_operation(collection, op, fields);
         let named = |field: &&str| {
             let token = Token::operation(collection, op, Some(*field));
             (format!("{op} {collection}({field})"), token)
@@ -79,8 +91,19 @@ impl Kind {
             name: name(collection, op, fields),
             tokens,
             footprint: Arc::new(footprint),
+            shared: shared(collection, op, fields),
         }
     }
+}
+
+fn shared(collection: &str, op: &str, fields: &[&str]) -> Option<course::Kind> {
+    // Before they are copied: there may be very many.
+    let fits = codec::encoded_bytes(&(collection, op, fields)) <= COURSE_BYTES_MAX;
+    fits.then(|| course::Kind {
+        collection: collection.into(),
+        operation: op.into(),
+        fields: fields.iter().map(|field| (*field).into()).collect(),
+    })
 }
 
 fn name(collection: &str, op: &str, fields: &[&str]) -> String {

@@ -1,9 +1,12 @@
 //! The learner's thread, and how streams reach it.
 //!
-//! Two bounded channels: what streams ask, which is answered in order, at once; and what may be
-//! learnt, which waits for the learner's rest to be over. A stream takes milliseconds to learn
-//! where much is known already, so that learning would take a core under load: after each stream
-//! the learner rests as long as its share of one core demands. Streams that find the channel full
+//! Two bounded channels lead to it: what streams ask, which is answered in order, at once; and what
+//! is to be learnt, which waits for the learner's rest to be over. A stream takes milliseconds to
+//! learn where much is known already, so that learning would take a core under load: after each
+//! stream the learner rests as long as its share of one core demands.
+//!
+//! What is learnt are the courses of all nodes, in the order that group 0 gave them. A third
+//! channel, bounded as well, leads there: streams that ended on this node. Those that find it full
 //! are left out; those that end a rest later are as good.
 
 use super::{
@@ -22,12 +25,29 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
-use vatic_core::{id::Tid, verdict::Judgement};
+use tokio::sync::{mpsc, watch};
+use vatic_core::{course::Course, id::Tid, verdict::Judgement};
 use vatic_learn::forecast::Step;
 
 /// Longest rest: the clock of a machine that slept must not stop learning for long.
 const REST_MAX: Duration = Duration::from_secs(60);
+
+/// Courses that may wait to be learnt. A node whose learner has so many to learn gives no more to
+/// others: so streams are shared no faster than they are learnt, whatever share of a core that has.
+pub(super) const COURSES_WAITING_MAX: usize = 64;
+
+/// A course that is to be learnt.
+pub(super) struct Lesson {
+    pub(super) number: u64,
+    pub(super) course: Course,
+}
+
+/// What [`super::courses`] takes to group 0, and where what comes from there goes.
+pub(crate) struct Intake {
+    pub(super) ended: mpsc::Receiver<Arc<Ended>>,
+    pub(super) lessons: mpsc::Sender<Lesson>,
+    pub(super) counters: Arc<Counters>,
+}
 
 /// What a stream asks of the learner.
 pub(crate) enum Asked {
@@ -63,28 +83,36 @@ pub(crate) struct Foresight {
 #[derive(Clone)]
 struct Channels {
     asked: mpsc::Sender<Asked>,
-    lessons: mpsc::Sender<Arc<Ended>>,
+    ended: mpsc::Sender<Arc<Ended>>,
 }
 
 impl Foresight {
-    /// Starts the thread, unless learning is given no share.
-    pub(crate) fn start(limits: &Limits) -> io::Result<Foresight> {
+    /// Starts the thread, unless learning is given no share; it tells of its version.
+    pub(crate) fn start(
+        limits: &Limits,
+        version: watch::Sender<u64>,
+    ) -> io::Result<(Foresight, Option<Intake>)> {
         let anomalies = Arc::new(Anomalies::new(limits.anomalies_max as usize));
         let counters = Arc::new(Counters::new());
-        let share = limits.learn_share_percent.min(100) as u32;
-        let study = Study::new(anomalies.clone(), counters.clone());
-        let started = (share > 0).then(|| -> io::Result<Channels> {
-            let (asked, asks) = mpsc::channel(limits.forecast_queue_max as usize);
-            let (lessons, due) = mpsc::channel(limits.learn_queue_max as usize);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            let follow = move || runtime.block_on(follow(study, asks, due, share));
-            thread::Builder::new().name("vatic-foresight".into()).spawn(follow)?;
-            Ok(Channels { asked, lessons })
-        });
-        let (channels, kinds) = (started.transpose()?, Arc::new(Kinds::default()));
+        let (kinds, tolerances) = (Arc::new(Kinds::default()), Arc::default());
         let steps_max = limits.forecast_steps_max as usize;
-        let tolerances = Arc::default();
-        Ok(Foresight { channels, kinds, anomalies, counters, tolerances, steps_max })
+        let mut foresight =
+            Foresight { channels: None, kinds, anomalies, counters, tolerances, steps_max };
+        let share_percent = limits.learn_share_percent.min(100) as u32;
+        if share_percent == 0 {
+            return Ok((foresight, None));
+        }
+        let (asked, asks) = mpsc::channel(limits.forecast_queue_max as usize);
+        let (ended, taken) = mpsc::channel(limits.learn_queue_max as usize);
+        let (lessons, due) = mpsc::channel(COURSES_WAITING_MAX);
+        let study = Study::new(foresight.anomalies.clone(), foresight.counters.clone());
+        let learner = Learner { study, kinds: foresight.kinds.clone(), share_percent, version };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let follow = move || runtime.block_on(learner.follow(asks, due));
+        thread::Builder::new().name("vatic-foresight".into()).spawn(follow)?;
+        foresight.channels = Some(Channels { asked, ended });
+        let counters = foresight.counters.clone();
+        Ok((foresight, Some(Intake { ended: taken, lessons, counters })))
     }
 
     /// For the node's registry.
@@ -97,9 +125,9 @@ impl Foresight {
         self.channels.is_some()
     }
 
-    /// Whether the learner would take a stream that was sealed now.
+    /// Whether a stream that was sealed now would be taken to be learnt.
     pub(crate) fn has_room(&self) -> bool {
-        self.channels.as_ref().is_some_and(|channels| channels.lessons.capacity() > 0)
+        self.channels.as_ref().is_some_and(|channels| channels.ended.capacity() > 0)
     }
 
     /// Asks, unless too much is asked already. Whether it did.
@@ -112,46 +140,58 @@ impl Foresight {
         sent
     }
 
-    /// Gives a sealed stream to learn from, unless the learner has enough to do.
+    /// Gives a sealed stream to learn from, unless there are enough.
     pub(crate) fn teach(&self, ended: Arc<Ended>) {
-        let sent = self.channels.as_ref().map(|channels| channels.lessons.try_send(ended));
+        let sent = self.channels.as_ref().map(|channels| channels.ended.try_send(ended));
         if !matches!(sent, Some(Ok(()))) {
             self.counters.left_out.inc();
         }
     }
 }
 
-async fn follow(
-    mut study: Study,
-    mut asks: mpsc::Receiver<Asked>,
-    mut due: mpsc::Receiver<Arc<Ended>>,
-    share: u32,
-) {
-    let mut rested = Instant::now();
-    loop {
-        let resting = rested.checked_duration_since(Instant::now());
-        let resting = resting.filter(|rest| !rest.is_zero());
-        tokio::select! {
-            biased;
-            asked = asks.recv() => match asked {
-                Some(asked) => answer(&mut study, asked),
-                None => return,
-            },
-            () = tokio::time::sleep(resting.unwrap_or_default()), if resting.is_some() => {}
-            Some(ended) = due.recv(), if resting.is_none() => {
-                let began = Instant::now();
-                study.learn(&ended);
-                let now = Instant::now();
-                rested = now + rest(now - began, share);
+/// What the thread has.
+struct Learner {
+    study: Study,
+    kinds: Arc<Kinds>,
+    share_percent: u32,
+    version: watch::Sender<u64>,
+}
+
+impl Learner {
+    async fn follow(mut self, mut asks: mpsc::Receiver<Asked>, mut due: mpsc::Receiver<Lesson>) {
+        let mut rested = Instant::now();
+        loop {
+            let resting = rested.checked_duration_since(Instant::now());
+            let resting = resting.filter(|rest| !rest.is_zero());
+            tokio::select! {
+                biased;
+                asked = asks.recv() => match asked {
+                    Some(asked) => self.answer(asked),
+                    None => return,
+                },
+                () = tokio::time::sleep(resting.unwrap_or_default()), if resting.is_some() => {}
+                Some(lesson) = due.recv(), if resting.is_none() => {
+                    let began = Instant::now();
+                    self.learn(&lesson);
+                    let now = Instant::now();
+                    rested = now + rest(now - began, self.share_percent);
+                }
             }
         }
     }
-}
 
-fn answer(study: &mut Study, asked: Asked) {
-    match asked {
-        Asked::Forecast { class, steps, line } => study.forecast(class, &steps, &line),
-        Asked::Judged(judged) => study.judged(&judged),
+    fn learn(&mut self, Lesson { number, course }: &Lesson) {
+        // Group 0 took what can be followed, and nothing else.
+        let Some(course) = Ended::of(course, &self.kinds) else { return };
+        self.study.learn(*number, &course);
+        self.version.send_replace(self.study.version());
+    }
+
+    fn answer(&mut self, asked: Asked) {
+        match asked {
+            Asked::Forecast { class, steps, line } => self.study.forecast(class, &steps, &line),
+            Asked::Judged(judged) => self.study.judged(&judged),
+        }
     }
 }
 

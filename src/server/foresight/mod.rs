@@ -2,8 +2,10 @@
 //!
 //! `guide` is a stream's side: it notes the steps, asks for forecasts and hands the whole over at
 //! the seal. `learner` is the other side: one thread that owns all that is learnt (`study`, with
-//! `classes` and `judge`) and is reached over bounded channels alone. `watch` looks at what a
-//! stream read. `anomalies` keeps what was strange. `kinds` gives steps their numbers and names.
+//! `generations`, `classes` and `judge`) and is reached over bounded channels alone. `courses`
+//! stands between the two: what ended here goes to group 0, and what all nodes brought there comes
+//! to the learner. `watch` looks at what a stream read. `anomalies` keeps what was strange. `kinds`
+//! gives steps their numbers and names.
 //!
 //! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
 //! `warm` contacts groups that a forecast names before the stream gets there.
@@ -20,6 +22,8 @@ mod anomalies;
 mod classes;
 pub(crate) mod convert;
 mod counters;
+pub(crate) mod courses;
+mod generations;
 mod guide;
 mod judge;
 mod kinds;
@@ -60,5 +64,9 @@ pub(crate) async fn judge(
     }
 }
 
+#[cfg(test)]
+mod courses_test;
+#[cfg(test)]
+mod generations_test;
 #[cfg(test)]
 mod study_test;

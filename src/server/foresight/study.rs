@@ -1,7 +1,14 @@
-//! All that is learnt on this node, and what is made of it. Owned by one thread.
+//! All that this node has learnt, and what is made of it. Owned by one thread.
+//!
+//! What forecasts are made from is learnt of the courses of all nodes; how streams were judged, and
+//! what was strange about them, is what this node saw.
 
 use super::{
-    anomalies::Anomalies, classes::Classes, counters::Counters, judge::Judge, learner::Judged,
+    anomalies::Anomalies,
+    counters::Counters,
+    generations::{Forecast, Generations},
+    judge::Judge,
+    learner::Judged,
     walk::Ended,
 };
 use crate::time;
@@ -11,10 +18,7 @@ use std::{
 };
 use tokio::sync::Notify;
 use vatic_core::{footprint::Footprint, id::GroupId};
-use vatic_learn::forecast::{Made, Outlook, Panel, Prefix, Step, ask_at};
-
-/// Streams of a class that must have been learnt before one of it is forecast.
-const EXEMPLARS_MIN: u64 = 8;
+use vatic_learn::forecast::{Outlook, Prefix, Step};
 
 /// A forecast of a running stream.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(crate) struct Told {
     pub(crate) outlook: Outlook,
     pub(crate) forecaster: &'static str,
     pub(crate) exemplars: u64,
+    /// Of the forecasters: the number of the last course that they had learnt. 0: of none yet.
+    pub(crate) version: u64,
     /// How many groups will take part.
     pub(crate) participants: u32,
     /// Those that most likely will.
@@ -116,9 +122,8 @@ impl Line {
 
 /// See the file's head.
 pub(crate) struct Study {
-    panel: Panel,
+    generations: Generations,
     names: Vec<&'static str>,
-    classes: Classes,
     judge: Judge,
     anomalies: Arc<Anomalies>,
     counters: Arc<Counters>,
@@ -126,28 +131,28 @@ pub(crate) struct Study {
 
 impl Study {
     pub(crate) fn new(anomalies: Arc<Anomalies>, counters: Arc<Counters>) -> Study {
-        let panel = Panel::default();
-        let names = panel.names();
-        let (classes, judge) = (Classes::default(), Judge::default());
-        Study { panel, names, classes, judge, anomalies, counters }
+        let (generations, names) = (Generations::default(), Generations::names());
+        Study { generations, names, judge: Judge::default(), anomalies, counters }
     }
 
     /// Forecasts a running stream from its first steps, unless too little is known.
     pub(crate) fn forecast(&self, class: u64, steps: &[Step], line: &Line) {
         let prefix = Prefix { class, steps };
-        let Some((outlook, forecaster)) = self.outlook(prefix) else {
+        let Some(Forecast { outlook, champion, class, version }) =
+            self.generations.forecast(prefix)
+        else {
             self.counters.unknown.inc();
             return line.answer(None);
         };
         let from = prefix.footprint();
         let strayed = line.last().map(|last| last.outlook.strayed(&last.from, &from, steps.len()));
-        let known = self.classes.find(class);
         line.answer(Some(Told {
             outlook,
-            forecaster,
-            exemplars: known.map_or(0, |class| class.exemplars),
-            participants: known.map_or(0, |class| class.participants()),
-            groups: known.map_or(Vec::new(), |class| class.groups()),
+            forecaster: self.names[champion],
+            exemplars: class.exemplars,
+            version,
+            participants: class.participants(),
+            groups: class.groups(),
             strayed,
             from,
         }));
@@ -160,27 +165,22 @@ impl Study {
             true => self.counters.valid.inc(),
             false => self.counters.invalid.inc(),
         }
-        let found = self.judge.look(&mut self.classes, judged);
+        let found = self.judge.look(judged);
         if let Some(found) = found {
             self.anomalies.keep(time::now().0 / 1_000, found);
         }
     }
 
-    /// Learns from a sealed stream.
-    pub(crate) fn learn(&mut self, ended: &Ended) {
-        let whole = ended.whole();
-        let asked = (1..whole.steps.len()).filter(|at| ask_at(*at));
-        let made: Vec<Made> = asked.map(|at| self.panel.forecast_all(whole.first(at))).collect();
-        self.panel.learn(whole, &made);
-        self.classes.of(ended.class).learnt(&ended.groups);
-        self.judge.name(ended);
+    /// Learns the course of a number, of whichever node.
+    pub(crate) fn learn(&mut self, number: u64, course: &Ended) {
+        self.generations.learn(number, course);
+        self.judge.name(course);
         self.counters.learnt.inc();
+        self.counters.version.set(self.version() as i64);
     }
 
-    fn outlook(&self, prefix: Prefix<'_>) -> Option<(Outlook, &'static str)> {
-        let known = self.classes.find(prefix.class)?;
-        let champion = self.panel.champion_of(prefix.class);
-        let enough = known.exemplars >= EXEMPLARS_MIN;
-        enough.then(|| (self.panel.forecast_by(champion, prefix), self.names[champion]))
+    /// Of the forecasters.
+    pub(crate) fn version(&self) -> u64 {
+        self.generations.version()
     }
 }

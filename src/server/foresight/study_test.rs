@@ -1,4 +1,4 @@
-//! What a node makes of the streams that end on it.
+//! What a node makes of the streams that it learns from, and of those that end on it.
 
 use super::{
     anomalies::Anomalies,
@@ -30,6 +30,7 @@ struct Node {
     counters: Arc<Counters>,
     study: Study,
     streams: u64,
+    learnt: u64,
     /// What strays is rolled back and kept aside.
     quarantined: bool,
 }
@@ -40,7 +41,7 @@ impl Node {
         let counters = Arc::new(Counters::new());
         let study = Study::new(anomalies.clone(), counters.clone());
         let kinds = Kinds::default();
-        Node { kinds, anomalies, counters, study, streams: 0, quarantined: false }
+        Node { kinds, anomalies, counters, study, streams: 0, learnt: 0, quarantined: false }
     }
 
     /// Of the last stream.
@@ -92,7 +93,13 @@ impl Node {
 
     fn learn(&mut self, deltas: &[Delta]) {
         let ended = self.ended(deltas);
-        self.study.learn(&ended);
+        self.learn_ended(&ended);
+    }
+
+    /// As the next course that group 0 has.
+    fn learn_ended(&mut self, ended: &Ended) {
+        self.learnt += 1;
+        self.study.learn(self.learnt, ended);
     }
 }
 
@@ -128,6 +135,7 @@ fn class_that_was_seen_eight_times_is_forecast_and_another_is_not() {
     let told = line.at(0).unwrap();
     assert_eq!((told.outlook.count.round(), told.outlook.prefix), (8.0, 1));
     assert_eq!((told.exemplars, told.participants, told.strayed), (8, 2, None));
+    assert_eq!((told.version, node.counters.version.get()), (8, 8));
     assert_eq!(told.groups, [GroupId(1), GroupId(2)]);
     let other = Line::default();
     let unknown = node.walk(&[delta(Op::Delete)]);
@@ -159,7 +167,7 @@ fn strange_stream_is_invalid_and_told_in_words_and_ordinary_ones_are_not() {
         let ended = node.ended(&order(7));
         let judged = node.judge(&ended, STEP);
         assert!(judged.is_none_or(|judged| judged.verdict.valid), "it is as all others");
-        node.study.learn(&ended);
+        node.learn_ended(&ended);
     }
     let ended = node.ended(&strange());
     let judged = node.judge(&ended, STEP).unwrap();

@@ -1,8 +1,11 @@
 //! The steps of a stream so far, as forecasters see them; and of one that was sealed, the whole.
 
-use super::kinds::Kind;
+use super::kinds::{Kind, Kinds};
 use std::{collections::BTreeMap, sync::Arc};
-use vatic_core::id::GroupId;
+use vatic_core::{
+    course::{self, COURSE_BYTES_MAX, Course},
+    id::GroupId,
+};
 use vatic_learn::forecast::{Prefix, Step, Symbol};
 
 /// Different steps of one stream: with more it is neither forecast nor learnt, which bounds what a
@@ -62,6 +65,45 @@ pub(crate) struct Ended {
 impl Ended {
     pub(crate) fn whole(&self) -> Prefix<'_> {
         Prefix { class: self.class, steps: &self.steps }
+    }
+
+    /// As all nodes may learn from it; `None` where it is too large for that. What it says of time
+    /// is how long after one another its steps came.
+    pub(crate) fn course(&self) -> Option<Course> {
+        let (mut kinds, mut places) = (Vec::new(), BTreeMap::new());
+        let mut before_us = self.steps.first()?.at_us;
+        let mut steps = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let next = kinds.len() as u16;
+            let kind = *places.entry(step.symbol).or_insert(next);
+            if kind == next {
+                kinds.push(self.kinds.get(&step.symbol)?.shared.clone()?);
+            }
+            // A clock that was set back moved nothing.
+            let after_us = u64::try_from(step.at_us - before_us).unwrap_or(0);
+            steps.push(course::Step { kind, after_us });
+            before_us = step.at_us;
+        }
+        let user = self.steps.first()?.user;
+        let course = Course { user, kinds, steps, groups: self.groups.clone() };
+        Some(course).filter(|course| course.bytes() <= COURSE_BYTES_MAX)
+    }
+
+    /// What a node learns from; `None` of what is no course.
+    pub(crate) fn of(course: &Course, names: &Kinds) -> Option<Ended> {
+        let Course { user, kinds, steps, groups } = course;
+        let known: Vec<Arc<Kind>> = kinds.iter().map(|kind| names.of_course(kind)).collect();
+        let mut at_us = 0i64;
+        let mut step = |taken: &course::Step| {
+            at_us = at_us.saturating_add_unsigned(taken.after_us);
+            let kind = known.get(usize::from(taken.kind))?;
+            let (symbol, footprint) = (kind.symbol, kind.footprint.clone());
+            Some(Step { symbol, user: *user, at_us, footprint })
+        };
+        let steps = steps.iter().map(&mut step).collect::<Option<Vec<Step>>>()?;
+        let class = u64::from(steps.first()?.symbol.0);
+        let kinds = known.into_iter().map(|kind| (kind.symbol, kind)).collect();
+        Some(Ended { class, steps, kinds, groups: groups.clone() })
     }
 
     /// What its class's streams begin with.

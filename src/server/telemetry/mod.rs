@@ -53,8 +53,11 @@
 //!   the store takes, and has left
 //! - `vatic_has_room`: 0 where new work is refused for want of room
 //! - `process_cpu_seconds_total`, `process_resident_memory_bytes`: the process
-//! - `vatic_learnt_streams_total` by `result`: streams `learnt` from, `left_out` for want of the
-//!   learner's time, `oversized`
+//! - `vatic_learnt_streams_total` by `result`: streams that ended here: `shared` with all nodes,
+//!   `left_out` for want of the learner's time, `oversized`; of all nodes': `learnt` from, `missed`
+//!   where this node learns more slowly than others
+//! - `vatic_courses_newest`, `vatic_forecasters_version`: the number of the newest stream that all
+//!   nodes are to learn, and of the last one that this node's forecasters have
 //! - `vatic_forecasts_total` by `result`: that streams asked for: `made`, `unknown` (too little is
 //!   learnt), `busy` (the learner's queue was full)
 //! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; `late` came after their outcome
