@@ -26,7 +26,7 @@ struct Cli {
 enum Command {
     /// Run seeds; exits with 5 where a check fails, or where a batch met too little.
     ///
-    /// A batch of 800 seeds or more (60 at level 2) with all families of misfortune must have met
+    /// A batch of 400 seeds or more (40 at level 2) with all families of misfortune must have met
     /// every kind of fault a hundred times and reached every rare path, and its seeds must have
     /// committed 50 transactions each on average.
     Simulate(batch::Simulate),

@@ -88,9 +88,9 @@ impl Group {
         self.list(Garbage::Leaves { index }, after_us);
     }
 
-    /// Where Yes votes stand whose proofs somebody will want: of the undecided, for their decisions;
-    /// and of commits that the home group may not know of yet, for its receipt. Those are few: what
-    /// is older than an outcome's time is mostly forgotten.
+    /// Where Yes votes stand whose proofs somebody will want: of the undecided, for decisions; and
+    /// of commits that the home group may not know of yet, for its receipt. Those are few: what is
+    /// older than an outcome's time is mostly forgotten.
     fn entries_that_owe_proofs(&self, state: &impl Read) -> BTreeSet<u64> {
         let (from, to) = tables::whole(tables::PREPARED);
         let mut indexes = BTreeSet::new();
