@@ -1,8 +1,8 @@
 //! Coordinators: the core's state machine, driven by messages, dying when the seed says so.
 //!
 //! Drivers start at the home group's leader or at a gateway (`driving`); recoverers start wherever
-//! a blocked reader or a sweep finds an undecided vote. They are volatile: a crash forgets them, and
-//! nothing may depend on it.
+//! a blocked reader or a sweep finds an undecided vote. They are volatile: a crash forgets them,
+//! and nothing may depend on it.
 
 use super::World;
 use crate::{
