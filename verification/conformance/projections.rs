@@ -61,7 +61,7 @@ struct Track {
     body: Hash,
     groups: Vec<GroupId>,
     places: Vec<Place>,
-    /// The body that each group said Yes to.
+    /// The body that each group said Yes to, or was told a decision of before any vote.
     voted: Vec<Option<Hash>>,
     moved: bool,
 }
@@ -82,6 +82,10 @@ impl Track {
             (Standing::Decided(_), Command::Vote(vote)) if voted.is_none() => {
                 *voted = Some(vote.body.digest());
             }
+            // Nobody voted here: whoever decided it meant its own body.
+            (Standing::Decided(_), Command::Decide { body: Some(body), .. }) if voted.is_none() => {
+                *voted = Some(*body);
+            }
             _ => {}
         }
         let of_another = voted.is_some_and(|voted| voted != self.body);
@@ -92,7 +96,7 @@ impl Track {
         };
         let new = matches!(self.places[seat], Place::Unknown | Place::Staged);
         match (of_another && new, place) {
-            // The other one's vote decided it at once: to this one that is both.
+            // The other one was decided at once: to this one that is both.
             (true, Place::RolledBack) => {
                 vec![(Word::Refuse, Place::No), (Word::Decide, Place::RolledBack)]
             }
