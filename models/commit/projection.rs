@@ -357,11 +357,5 @@ mod tests {
         let (before, after) = ([Yes, Yes, Yes, Unknown], [Committed, Yes, Yes, Unknown]);
         assert!(!allows(&before, Word::Decide, &after, 0));
         assert!(allows(&[Yes; 4], Word::Decide, &[Committed, Yes, Yes, Yes], 0));
-        // Somebody does not know yet of the commit.
-        let (before, after) =
-            ([Committed, Committed, Yes, Committed], [Committed, Forgotten, Yes, Committed]);
-        assert!(!allows(&before, Word::Forget, &after, 1));
-        let after = [Committed, Forgotten, Committed, Committed];
-        assert!(allows(&[Committed; 4], Word::Forget, &after, 1));
     }
 }
