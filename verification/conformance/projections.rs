@@ -3,8 +3,8 @@
 //! All entries are applied once more, command by command, in the order in which groups applied them
 //! first. Of each transaction is noted where it stands in each of its groups before and after each
 //! command that moves it, and every such move must be one that a model makes too
-//! ([`vatic_models::commit::projection`]). So what the models have shown of all their paths is
-//! shown of paths that are taken.
+//! ([`vatic_models::commit::projection`]). It is held against moves, not paths: what is
+//! taken goes over edges that the models have, whose states they have checked.
 //!
 //! A gateway may have sent two bodies under one id. Each is followed by itself, and what a group
 //! said to the other one is a refusal of this one.

@@ -68,8 +68,7 @@ impl Deployment {
         };
         // What was not written down before a crash was never set aside.
         let restarted = node.life > replacing.life;
-        let takes_part = |handle: &GroupHandle| *handle.standing().borrow() == Standing::Member;
-        node.is_up() && (begun_anew || restarted) && node.groups.values().all(takes_part)
+        node.is_up() && (begun_anew || restarted) && self.takes_part(replacing.node)
     }
 
     /// Whether all replicas of a node that is up take part.
