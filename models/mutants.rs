@@ -56,6 +56,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::DecidesAgain, "blind-writes", STRICT),
     catch(Mutant::DecidesAgain, "validation", FOLDED),
     catch(Mutant::RollbackKeepsLocks, "recovery", INVARIANTS),
+    catch(Mutant::RequestServedAgain, "request-twice", STRICT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),
@@ -93,10 +94,7 @@ pub const CATCHES: &[Catch] = &[
 
 /// Every mutant of what there are models of; the history is for the simulation.
 pub fn all() -> impl Iterator<Item = Mutant> {
-    let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_LANES);
-    let others =
-        others.chain(Mutant::OF_TICKETS).chain(Mutant::OF_VALIDATION).chain(Mutant::OF_STRATEGIES);
-    Mutant::ALL.into_iter().chain(others)
+    Mutant::every().filter(|mutant| !Mutant::OF_HISTORY.contains(mutant))
 }
 
 /// The mutant of this name.

@@ -48,6 +48,7 @@ mutants_are_caught! {
     commit_before_the_last_vote_is_not_committed: CommitsBeforeLastVote;
     decision_applied_again_releases_the_locks_of_others: DecidesAgain;
     lock_left_behind_by_a_rollback_is_seen: RollbackKeepsLocks;
+    request_that_was_served_is_served_again: RequestServedAgain;
     watermark_lost_at_restart_applies_a_late_vote_again: RestartForgetsWatermark;
     chain_begun_anew_at_restart_is_not_the_receipts: ChainForkedAtOpen;
     segments_out_of_order_make_receipts_that_do_not_verify: StitchOutOfOrder;

@@ -171,10 +171,11 @@ fn three_groups_raced() -> Scenario {
     Scenario {
         name: "three-groups-raced",
         about: "one transaction that writes in two groups and reads in a third; its driver may \
-                stop anywhere, two recoverers may start anywhere",
+                give up or stop anywhere, two recoverers may start anywhere",
         recoverers: vec![0, 0],
-        gives_up: false,
-        unique_states: None,
+        reduced: true,
+        witnesses: vec![COMMITS, FORCED, RECOVERED_COMMIT, HALF_DECIDED],
+        unique_states: Some(5_930_265),
         by_command: true,
         ..three_groups()
     }
@@ -243,7 +244,9 @@ fn everything() -> Scenario {
         }],
         recoverers: vec![0],
         stops: vec![0, 1],
+        reduced: true,
         witnesses: vec![ALL_COMMIT, CONFLICT, TWO_PASSES, GAVE_UP, FORCED, RECOVERED_COMMIT],
+        unique_states: Some(5_331_817),
         by_command: true,
         ..Scenario::default()
     }

@@ -43,6 +43,8 @@ pub enum Mutant {
     DecidesAgain,
     /// A rollback leaves behind the locks of a Yes.
     RollbackKeepsLocks,
+    /// A request that has been served is served again under another transaction id.
+    RequestServedAgain,
     /// A group that is opened anew has forgotten its watermark.
     RestartForgetsWatermark,
     /// A group that is opened anew begins its digest chain anew.
@@ -108,7 +110,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// The mutants of the commit protocol, for tables and tests.
-    pub const ALL: [Mutant; 17] = [
+    pub const ALL: [Mutant; 18] = [
         Mutant::NoReadLocks,
         Mutant::NoRangeLocks,
         Mutant::SinglePassRead,
@@ -126,6 +128,7 @@ impl Mutant {
         Mutant::CommitsBeforeLastVote,
         Mutant::DecidesAgain,
         Mutant::RollbackKeepsLocks,
+        Mutant::RequestServedAgain,
     ];
 
     /// More of them, which matter where bytes are forged, entries compared or the ring changed.
@@ -176,6 +179,20 @@ impl Mutant {
         Mutant::PauseIgnored,
         Mutant::ShadowForEver,
     ];
+
+    /// All of them.
+    pub fn every() -> impl Iterator<Item = Mutant> {
+        let lists: [&[Mutant]; 7] = [
+            &Mutant::ALL,
+            &Mutant::OF_EVIDENCE_AND_RING,
+            &Mutant::OF_LANES,
+            &Mutant::OF_TICKETS,
+            &Mutant::OF_VALIDATION,
+            &Mutant::OF_STRATEGIES,
+            &Mutant::OF_HISTORY,
+        ];
+        lists.into_iter().flatten().copied()
+    }
 }
 
 /// The rules in force.

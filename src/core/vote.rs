@@ -333,7 +333,8 @@ impl Group {
             return Err(Why::RequestExpired { mint, clock });
         }
         let key = request.key();
-        if let Some(held) = held(state, &key) {
+        let served = held(state, &key).filter(|_| !broken!(self.rules, RequestServedAgain));
+        if let Some(held) = served {
             let by = held.tid;
             let same = held.content == claim.content;
             return Err(if same { Why::RequestHeld { by } } else { Why::RequestMismatch { by } });
