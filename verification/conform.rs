@@ -72,6 +72,7 @@ impl Conform {
             ("queries", conformance.queries),
             ("coordinator_events", conformance.coordinator_events),
             ("read_events", conformance.read_events),
+            ("queue_events", conformance.queue_events),
             ("projections", conformance.projections.checked),
             ("projected_moves", conformance.projections.moves),
             ("projected_wide", conformance.projections.wide),

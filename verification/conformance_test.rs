@@ -37,6 +37,11 @@ fn read_that_lacks_a_rule_acts_differently() {
     differs_without(Mutant::ReadSkipsUndecided);
 }
 
+#[test]
+fn queue_that_lacks_a_rule_begins_other_tickets() {
+    differs_without(Mutant::TicketNotWokenUp);
+}
+
 /// So many transactions are followed through their groups, and no fewer.
 const PROJECTIONS_MIN: u64 = 5_000;
 

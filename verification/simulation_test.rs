@@ -9,6 +9,8 @@ use vatic_verification::{Batch, Family, Fault, Level, Options, Probe, again, con
 const SEEDS: Range<u64> = 1..801;
 /// So much of what the seeds record at the boundary of the core is played again, and no less.
 const EVENTS_MIN: u64 = 1_000_000;
+/// Of these, looks at queues and ends of attempts.
+const QUEUE_EVENTS_MIN: u64 = 3_000;
 /// So many transactions are followed through their groups, each a path of the models.
 const PROJECTIONS_MIN: u64 = 40_000;
 const THREADS: usize = 2;
@@ -29,6 +31,7 @@ fn batch_of_seeds_violates_nothing_reaches_every_rare_path_and_is_the_cores_own_
     assert_eq!(batch.shortcomings(Level::Assumed), Vec::<String>::new());
     assert_eq!(conformance.differences, Vec::<String>::new());
     assert!(conformance.events() >= EVENTS_MIN, "{} events", conformance.events());
+    assert!(conformance.queue_events >= QUEUE_EVENTS_MIN, "{}", conformance.queue_events);
     assert_eq!(conformance.projections.strange, Vec::<String>::new());
     let followed = conformance.projections.checked;
     assert!(followed >= PROJECTIONS_MIN, "{followed} transactions");

@@ -3,8 +3,8 @@
 //!
 //! What is recorded is what the shell handed in and what it got back: every entry of every group
 //! with its replies, proofs, chain and state; every query with its answer, at the index at which it
-//! was asked; every event of every coordinator and every strict read, with the effects that were
-//! taken out between them. Shell, network and misfortune are not there when it is played again, so
+//! was asked; every event of every coordinator, every strict read and every leader of a queue, with the
+//! effects that were taken out between them. Shell, network and misfortune are not there when it is played again, so
 //! nothing of them can have decided what the core did, and nothing that it keeps in memory across
 //! crashes and restarts can.
 //!
@@ -17,12 +17,14 @@
 mod diaries;
 mod play;
 mod projections;
+mod queue;
 mod replay;
 mod tape;
 
 pub use diaries::{Diaries, play_diaries};
 pub(crate) use play::{Beginning, Taped};
 pub use projections::Projections;
+pub(crate) use queue::{Queue, QueueEvent};
 pub(crate) use tape::{Asked, Tape};
 
 use crate::{Options, Run, parallel, simulate::run_recorded};
@@ -43,6 +45,8 @@ pub struct Conformance {
     pub coordinator_events: u64,
     /// Events that strict reads handled.
     pub read_events: u64,
+    /// Looks at queues, and ends of attempts at their tickets.
+    pub queue_events: u64,
     /// What differed.
     pub differences: Vec<String>,
     /// How single transactions went, against the models.
@@ -52,7 +56,8 @@ pub struct Conformance {
 impl Conformance {
     /// All that was played again.
     pub fn events(&self) -> u64 {
-        self.commands + self.queries + self.coordinator_events + self.read_events
+        let machines = self.coordinator_events + self.read_events + self.queue_events;
+        self.commands + self.queries + machines
     }
 
     /// Adds another run's.
@@ -61,6 +66,7 @@ impl Conformance {
         self.queries += other.queries;
         self.coordinator_events += other.coordinator_events;
         self.read_events += other.read_events;
+        self.queue_events += other.queue_events;
         self.differences.extend(other.differences);
         self.projections.add(other.projections);
     }

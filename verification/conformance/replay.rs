@@ -30,6 +30,8 @@ pub(super) fn replay(world: &World, rules: Rules) -> Conformance {
     conformance.coordinator_events = plays.iter().map(|play| again(play, rules, told)).sum();
     let (plays, told) = (&tape.reads, &mut conformance.differences);
     conformance.read_events = plays.iter().map(|play| again(play, rules, told)).sum();
+    let (plays, told) = (&tape.queues, &mut conformance.differences);
+    conformance.queue_events = plays.iter().map(|play| again(play, rules, told)).sum();
     conformance.projections = projections::follow(world);
     conformance
 }

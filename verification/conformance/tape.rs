@@ -1,7 +1,7 @@
 //! What a run records as it goes. Entries and what they came to need no tape: each group's log and
 //! results are kept anyway.
 
-use super::play::Plays;
+use super::{play::Plays, queue::Queue};
 use crate::event::{Found, Query};
 use std::rc::Rc;
 use vatic_core::{coordinator::Coordinator, multiread::MultiRead};
@@ -10,6 +10,7 @@ use vatic_core::{coordinator::Coordinator, multiread::MultiRead};
 pub(crate) struct Tape {
     pub(crate) coordinators: Plays<Coordinator>,
     pub(crate) reads: Plays<MultiRead>,
+    pub(crate) queues: Plays<Queue>,
     pub(crate) queries: Vec<Asked>,
     /// The groups' entries, by the world's order and by index, in the order in which they were
     /// first applied.

@@ -10,11 +10,16 @@ use super::{
     transaction::Transaction,
     workload::{Plan, Step, write},
 };
-use crate::{probe::Probe, rng::Rng, swarm::Swarm};
+use crate::{
+    conformance::{Queue, QueueEvent, Taped},
+    probe::Probe,
+    rng::Rng,
+    swarm::Swarm,
+};
 use std::collections::BTreeMap;
 use vatic_core::{
     delta::Op,
-    dispatch::{Dispatch, DispatchLimits, Ended, Now, Touched},
+    dispatch::{DispatchLimits, Ended, Now, Touched},
     id::{GroupId, Tid, Timestamp},
     key::Key,
     limits::Limits,
@@ -37,7 +42,7 @@ pub(super) struct Dispatching {
     rng: Rng,
     on: bool,
     /// By group and node; gone with the node.
-    dispatchers: BTreeMap<(usize, usize), Dispatch>,
+    dispatchers: BTreeMap<(usize, usize), Taped<Queue>>,
     /// By operation.
     attempts: BTreeMap<u64, Attempt>,
 }
@@ -105,7 +110,7 @@ impl World {
         }
         for ((of, node), dispatch) in &mut self.dispatching.dispatchers {
             if *of == group && *node != leader {
-                dispatch.deposed();
+                dispatch.handle(QueueEvent::Deposed);
             }
         }
         self.begin_some(group, leader);
@@ -123,11 +128,6 @@ impl World {
         let queued: Vec<(Ticket, u8)> =
             waiting.iter().map(|(ticket, (entry, _))| (ticket.clone(), entry.priority)).collect();
         let now = Now { clock: self.clock(node), us: self.now };
-        let rules = self.options.rules;
-        let dispatchers = &mut self.dispatching.dispatchers;
-        let dispatch =
-            dispatchers.entry((group, node)).or_insert_with(|| Dispatch::new(limits(), rules));
-        dispatch.seen(waiting.keys(), false);
         let ring = &self.ring;
         let own = self.groups[group].id;
         let at_home = |key: &Key| ring.group_of(&key.partition) == Some(own);
@@ -136,8 +136,14 @@ impl World {
             let at_home = records.iter().all(at_home);
             (ticket.clone(), Touched { records, at_home })
         };
-        let touched: BTreeMap<Ticket, Touched> = waiting.iter().map(touched).collect();
-        for ticket in dispatch.begin(&queued, |ticket| &touched[ticket], false, now) {
+        let touched = waiting.iter().map(touched).collect();
+        let dispatch = self.dispatching.dispatchers.entry((group, node)).or_insert_with(|| {
+            let queues = self.tape.as_mut().map(|tape| &mut tape.queues);
+            Taped::begin(limits(), self.options.rules, queues)
+        });
+        dispatch.handle(QueueEvent::Looked { queued, touched, now });
+        let begun: Vec<Ticket> = std::iter::from_fn(|| dispatch.poll()).collect();
+        for ticket in begun {
             let mut attempts = self.dispatching.attempts.values();
             if attempts.any(|attempt| attempt.ticket == ticket) {
                 self.probes.hit(Probe::TicketsOfTwo);
@@ -171,7 +177,7 @@ impl World {
         let now = Now { clock: self.clock(node), us: self.now };
         let drawn = self.dispatching.rng.next();
         if let Some(dispatch) = self.dispatching.dispatchers.get_mut(&(group, node)) {
-            dispatch.ended(ticket, Ended::Met, now, drawn);
+            dispatch.handle(QueueEvent::Ended { ticket, how: Ended::Met, now, drawn });
         }
         true
     }
