@@ -7,6 +7,8 @@ use vatic_verification::{Batch, Broken, Level, Options, Seeded, again, conform_a
 /// Fixed, so that a change is judged on the same runs as the one before it.
 const SEEDS: Range<u64> = 1..41;
 const THREADS: usize = 2;
+/// So much of what the seeds record at the boundary of the core is played again, and no less.
+const EVENTS_MIN: u64 = 50_000;
 /// So many transactions are followed through their groups, each a path of the models.
 const PROJECTIONS_MIN: u64 = 2_000;
 
@@ -31,6 +33,7 @@ fn batch_of_clusters_violates_nothing_and_reaches_every_rare_path() {
     assert!(batch.failed.is_empty(), "{} seeds failed", batch.failed.len());
     assert_eq!(batch.shortcomings(Level::Deployed), Vec::<String>::new());
     assert_eq!(conformance.differences, Vec::<String>::new());
+    assert!(conformance.events() >= EVENTS_MIN, "{} events", conformance.events());
     assert_eq!(conformance.projections.strange, Vec::<String>::new());
     let followed = conformance.projections.checked;
     assert!(followed >= PROJECTIONS_MIN, "{followed} transactions");

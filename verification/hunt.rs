@@ -6,13 +6,26 @@
 use crate::{Check, Level, Options, Sabotage, Seeded, parallel, run};
 use std::collections::BTreeSet;
 use vatic_core::rules::{Mutant, Rules};
+use vatic_models::{check::Effort, mutants};
 
 /// Rules that other worlds than the simulated one are for: it has one ring and no lanes, its queues
 /// are never paused and nobody minds who goes first, its gateways list segments and parts as they
-/// were sent, what is folded is held to bounds there, not counted, and a decision that is applied
-/// again ends the process, by counts that fall below zero. The models break these.
-const ELSEWHERE: [Mutant; 15] = [
+/// were sent, nobody writes on the ground of a snapshot alone, what is folded is held to bounds
+/// there, not counted, and a decision that is applied again ends the process, by counts that fall
+/// below zero. The models break these.
+const ELSEWHERE: [Mutant; 21] = [
     Mutant::DecidesAgain,
+    Mutant::PartUnchecked,
+    Mutant::StitchOutOfOrder,
+    Mutant::StitchOverGap,
+    Mutant::EpochUnchecked,
+    Mutant::RingGoesBack,
+    Mutant::OwnerUnchecked,
+    Mutant::TurnWhileLocked,
+    Mutant::DecidedElsewhere,
+    Mutant::TurnNotPassedOn,
+    Mutant::TurnPastWaiters,
+    Mutant::AgeIgnored,
     Mutant::TicketAgeIgnored,
     Mutant::TicketPriorityIgnored,
     Mutant::TicketsTogether,
@@ -21,12 +34,7 @@ const ELSEWHERE: [Mutant; 15] = [
     Mutant::ShadowForEver,
     Mutant::FoldedUndecided,
     Mutant::FoldsCommitsAlone,
-    Mutant::PartUnchecked,
-    Mutant::StitchOutOfOrder,
-    Mutant::StitchOverGap,
-    Mutant::EpochUnchecked,
-    Mutant::RingGoesBack,
-    Mutant::OwnerUnchecked,
+    Mutant::LastCommitterWins,
 ];
 
 /// Something broken on purpose.
@@ -56,13 +64,23 @@ pub struct Catch {
 impl Broken {
     /// Everything that the simulation is to find out.
     pub fn all() -> Vec<Broken> {
-        let evidence = Mutant::OF_EVIDENCE_AND_RING.into_iter();
-        let evidence = evidence.chain(Mutant::OF_VALIDATION).chain(Mutant::OF_HISTORY);
-        let evidence = evidence.chain(Mutant::OF_TICKETS);
-        let evidence = evidence.filter(|mutant| !ELSEWHERE.contains(mutant));
-        let core = Mutant::ALL.into_iter().chain(evidence).map(Broken::Core);
-        let shell = Sabotage::ALL.into_iter().map(Broken::Shell);
+        Broken::every().into_iter().filter(|broken| broken.is_hunted()).collect()
+    }
+
+    /// Everything: what the models alone find, and what only the twins of a run find, as well.
+    pub fn every() -> Vec<Broken> {
+        let core = Mutant::every().map(Broken::Core);
+        let shell = Sabotage::ALL.into_iter().chain([Sabotage::OfItsProcess]).map(Broken::Shell);
         core.chain(shell).chain(Seeded::ALL.into_iter().map(Broken::Below)).collect()
+    }
+
+    /// Whether a seed of the simulation by itself is to find it out.
+    pub fn is_hunted(self) -> bool {
+        match self {
+            Broken::Core(mutant) => !ELSEWHERE.contains(&mutant),
+            Broken::Shell(sabotage) => sabotage != Sabotage::OfItsProcess,
+            Broken::Below(_) => true,
+        }
     }
 
     /// The part of the system that is broken.
@@ -83,12 +101,6 @@ impl Broken {
             Broken::Shell(sabotage) => format!("{sabotage:?}"),
             Broken::Below(seeded) => seeded.name(),
         }
-    }
-
-    /// All of these, and what no run can find out by itself.
-    fn every() -> Vec<Broken> {
-        let alone = [Broken::Shell(Sabotage::OfItsProcess)];
-        Broken::all().into_iter().chain(alone).collect()
     }
 
     /// The variant with this name.
@@ -185,4 +197,34 @@ pub fn hunt_all(
     });
     let catches = found.chunks(starts.max(1) as usize).map(<[_]>::to_vec);
     variants.iter().zip(catches).map(|(&broken, catches)| Hunts { broken, catches }).collect()
+}
+
+/// What a model that is there for a rule said of the core without it.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelAsked {
+    /// The model.
+    pub model: &'static str,
+    /// The property that the rule is there for, as a client or an operator would notice.
+    pub property: &'static str,
+    /// The states that it had seen when the property was violated; none where it never was.
+    pub unique_states: Option<usize>,
+}
+
+/// Asks each model that is there for one of these variants, on so many threads; what they said, by
+/// variant. There are models of the core alone.
+pub fn ask_models(variants: &[Broken], threads: usize) -> Vec<Vec<ModelAsked>> {
+    let mut questions = Vec::new();
+    for (at, broken) in variants.iter().enumerate() {
+        let of = |mutant| *broken == Broken::Core(mutant);
+        let catches = mutants::CATCHES.iter().filter(|catch| of(catch.mutant));
+        questions.extend(catches.map(|catch| (at, *catch)));
+    }
+    let answers = parallel::map(&questions, threads, |(_, catch)| {
+        let caught = catch.run(Effort::exhaustive(1));
+        let unique_states = caught.ok().map(|caught| caught.unique_states);
+        ModelAsked { model: catch.model, property: catch.property, unique_states }
+    });
+    let mut found = vec![Vec::new(); variants.len()];
+    questions.iter().zip(answers).for_each(|((at, _), answer)| found[*at].push(answer));
+    found
 }

@@ -33,7 +33,7 @@ mod world;
 
 pub use conformance::{Conformance, Diaries, Projections, conform, conform_all, play_diaries};
 pub use faults::{Fault, Faults};
-pub use hunt::{Broken, Catch, Hunts, hunt, hunt_all};
+pub use hunt::{Broken, Catch, Hunts, ModelAsked, ask_models, hunt, hunt_all};
 pub use misfortune::Family;
 pub use paths::{InLmdb, InMemory, Shelf, Walked, walk, walk_all, walkable};
 pub use probe::{Probe, Probes};

@@ -3,8 +3,10 @@
 
 mod batch;
 mod conform;
+mod mutant_table;
 mod mutants;
 mod report;
+mod threads;
 mod twins;
 mod walk;
 
@@ -33,7 +35,8 @@ enum Command {
     /// Run one seed and print its report as one line, the same bytes each time: for twins.
     #[command(hide = true)]
     Once(batch::Simulate),
-    /// Hunt every broken variant and print what caught it; exits with 5 where one gets away.
+    /// Have every broken variant looked for, by models, simulation and loom, and print what caught
+    /// it; exits with 5 where one gets away.
     Mutants(mutants::Mutants),
     /// Play what seeds record again through the core alone; exits with 5 where it differs.
     Conform(conform::Conform),
@@ -89,7 +92,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn unknown(name: &str) -> String {
-    let names: Vec<String> = Broken::all().into_iter().map(Broken::name).collect();
+    let names: Vec<String> = Broken::every().into_iter().map(Broken::name).collect();
     format!("{name} is none of {}", names.join(", "))
 }
 

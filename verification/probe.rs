@@ -101,6 +101,7 @@ probes! {
     FlipHarmless = "bit_flip_harmless",
     FlipShortened = "bit_flip_shortened_log",
     DeposedAsked = "deposed_leader_asked",
+    RottenDiskRefused = "rotten_disk_refused",
     Rebuilt = "replica_rebuilt",
     DiskReplaced = "node_came_back_without_its_disk",
 }

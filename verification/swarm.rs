@@ -229,7 +229,7 @@ fn client(rng: &mut Rng) -> ClientHabits {
         forge: maybe32(rng, 60),
         twin: maybe32(rng, 100),
         lax: maybe32(rng, 300),
-        dawdle: maybe32(rng, 500),
+        dawdle: if rng.chance(500) { rng.between(200, 500) as u32 } else { 0 },
     }
 }
 

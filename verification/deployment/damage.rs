@@ -1,7 +1,8 @@
 //! Flipped bits: what a restart makes of a disk that has rotted.
 //!
 //! A log that opens on such a disk may lack what was written last, as if that had been torn: no
-//! checksum can tell the two apart. It must never show an entry that was not written.
+//! checksum can tell the two apart. It must never show an entry that was not written. So what a bit
+//! does is seen on a copy first, and a node runs on a disk that lacks nothing, or is refused one.
 
 use super::Deployment;
 use std::sync::Arc;
@@ -12,11 +13,20 @@ const NEAR_BYTES: usize = 600;
 /// The log's header of a segment.
 const HEADER_BYTES: usize = 64;
 
+/// A byte of a node's disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    slot: u64,
+    at: usize,
+}
+
 /// What became of one flipped bit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Flip {
     /// The log does not open, and says where.
     Refused,
+    /// It opens, and does not give an entry.
+    Unreadable,
     /// All is there: the bit was nobody's, or its frame had a copy.
     Harmless,
     /// The end of the log is gone, and all else is as it was.
@@ -26,8 +36,8 @@ pub(crate) enum Flip {
 }
 
 impl Deployment {
-    /// Flips a bit of a copy of the disk of a node that is down, and opens both.
-    pub(crate) fn flip_bit(&mut self, number: usize) -> Option<Flip> {
+    /// Flips a bit of a copy of the disk of a node that is down, and opens both; tells where.
+    pub(crate) fn flip_bit(&mut self, number: usize) -> Option<(Flip, Spot)> {
         let disk = self.nodes[number].disk.fork();
         let slots = disk.slots().ok().filter(|slots| !slots.is_empty())?;
         let slot = *self.rng.pick(&slots);
@@ -40,8 +50,24 @@ impl Deployment {
         let at = end - 1 - self.rng.index(near);
         let whole = open(&disk.fork(), &self.settings.log)?;
         disk.damage(slot, at);
-        let Some(flipped) = open(&disk, &self.settings.log) else { return Some(Flip::Refused) };
-        Some(compare(&whole, &flipped))
+        let flip = match open(&disk, &self.settings.log) {
+            Some(flipped) => compare(&whole, &flipped),
+            None => Flip::Refused,
+        };
+        Some((flip, Spot { slot, at }))
+    }
+
+    /// Flips it on the disk itself, on which the node will start.
+    pub(crate) fn rot(&mut self, number: usize, Spot { slot, at }: Spot) {
+        let node = &mut self.nodes[number];
+        node.disk.damage(slot, at);
+        node.rotten = true;
+    }
+
+    /// Whether a bit is flipped on the node's disk. There is never a second one: two may hit both
+    /// copies of one frame.
+    pub(crate) fn is_rotten(&self, number: usize) -> bool {
+        self.nodes[number].rotten
     }
 }
 
@@ -58,7 +84,7 @@ fn compare(whole: &Log, flipped: &Log) -> Flip {
         shortened |= (before.last, before.vote.clone()) != (after.last, after.vote.clone());
         let last = after.last.map_or(0, |(index, _)| index);
         for index in 0..=last {
-            let Ok(entries) = found.read(index..index + 1) else { return Flip::Refused };
+            let Ok(entries) = found.read(index..index + 1) else { return Flip::Unreadable };
             let Some(entry) = entries.into_iter().next() else { continue };
             let written = known.read(index..index + 1).unwrap_or_default();
             let purged = before.purged.as_ref().is_some_and(|(to, _)| *to >= index);

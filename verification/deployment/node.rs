@@ -48,6 +48,8 @@ pub(super) struct SimNode {
     pub(super) doomed: Option<Ending>,
     /// The world has ended it.
     pub(super) ended: bool,
+    /// A bit of its disk is flipped.
+    pub(super) rotten: bool,
     /// Its next start finds an empty disk.
     pub(super) loses_disk: bool,
 }
@@ -66,6 +68,7 @@ impl SimNode {
             applied_before: BTreeMap::new(),
             doomed: None,
             ended: true,
+            rotten: false,
             loses_disk: false,
         }
     }
@@ -73,6 +76,7 @@ impl SimNode {
     /// Nothing is left of what was written. No process runs.
     fn lose_disk(&mut self) {
         self.disk = SimDisk::new();
+        self.rotten = false;
         self.applied_before.clear();
         heed::forget(&self.folder);
         // Where there is none, no snapshot was ever written.

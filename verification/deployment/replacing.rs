@@ -46,9 +46,13 @@ impl Deployment {
 
     /// Has a node that is down find an empty disk when it starts.
     pub(crate) fn lose_disk(&mut self, number: usize) -> Replacing {
-        let node = &mut self.nodes[number];
-        node.loses_disk = true;
-        Replacing { node: number, life: node.life, replica: None }
+        self.nodes[number].loses_disk = true;
+        self.replacing(number)
+    }
+
+    /// What is over when the node has started another time, and all of it takes part.
+    pub(crate) fn replacing(&self, number: usize) -> Replacing {
+        Replacing { node: number, life: self.nodes[number].life, replica: None }
     }
 
     /// Whether a node that is down will find an empty disk.

@@ -200,8 +200,7 @@ impl World {
             }
             Report::Refused { node, life, reason } => {
                 if self.deployment_mut().dies(node, life).is_some() {
-                    self.violate(Check::Disks, format!("node {node} does not start: {reason}"));
-                    self.halted = true;
+                    self.refused_to_start(node, &reason);
                 }
             }
             Report::Fatal { node, life, reason } => self.fatal(node, life, &reason),
@@ -271,19 +270,44 @@ impl World {
         if !self.deployment_mut().is_gone(node) {
             return self.after(limits::BRISK_US, Event::Restart { node });
         }
-        if !self.deployment_mut().loses_disk(node)
-            && self.deployment_mut().draw_flip()
-            && let Some(flip) = self.deployment_mut().flip_bit(node)
-        {
-            self.faults.hit(Fault::BitFlipped);
-            match flip {
-                Flip::Refused => self.hit(Probe::FlipRefused),
-                Flip::Harmless => self.hit(Probe::FlipHarmless),
-                Flip::Shortened => self.hit(Probe::FlipShortened),
-                Flip::Believed(what) => self.violate(Check::Disks, format!("node {node}: {what}")),
-            }
+        let deployment = self.deployment_mut();
+        if !deployment.loses_disk(node) && !deployment.is_rotten(node) && deployment.draw_flip() {
+            self.flip_bit(node);
         }
         self.boot(node);
+    }
+
+    /// Flips a bit where it costs the node nothing, or its disk.
+    fn flip_bit(&mut self, node: usize) {
+        let Some((flip, spot)) = self.deployment_mut().flip_bit(node) else { return };
+        self.faults.hit(Fault::BitFlipped);
+        match flip {
+            Flip::Refused => {
+                self.hit(Probe::FlipRefused);
+                if self.begin_to_replace_disk(node) {
+                    self.deployment_mut().rot(node, spot);
+                }
+            }
+            Flip::Harmless => {
+                self.hit(Probe::FlipHarmless);
+                self.deployment_mut().rot(node, spot);
+            }
+            Flip::Unreadable => self.hit(Probe::FlipRefused),
+            Flip::Shortened => self.hit(Probe::FlipShortened),
+            Flip::Believed(what) => self.violate(Check::Disks, format!("node {node}: {what}")),
+        }
+    }
+
+    /// Where a flipped bit is why, the node is given an empty disk, as by an operator.
+    fn refused_to_start(&mut self, node: usize, reason: &str) {
+        if !self.needs_disk(node) || !self.deployment_mut().is_rotten(node) {
+            self.violate(Check::Disks, format!("node {node} does not start: {reason}"));
+            self.halted = true;
+            return;
+        }
+        self.hit(Probe::RottenDiskRefused);
+        self.deployment_mut().lose_disk(node);
+        self.end_node(node, Ending::Power);
     }
 
     /// Peers are cut off from each other as clients and gateways are from them.

@@ -108,6 +108,8 @@ pub(crate) struct World {
     items: Vec<Key>,
     /// A record of each of several groups.
     together: Vec<Key>,
+    /// Whether whoever was last to write them wrote, or removed them.
+    together_come: bool,
     dispatching: Dispatching,
     operations: BTreeMap<u64, Operation>,
     coordinations: BTreeMap<u64, Coordination>,

@@ -71,6 +71,24 @@ impl World {
         self.replacements.under_way = begun;
     }
 
+    /// Notes that a node that is down will need another disk, where that may be now.
+    pub(super) fn begin_to_replace_disk(&mut self, node: usize) -> bool {
+        let allowed = self.options.families.contains(&Family::Replacements);
+        if !self.replacements.on || !allowed || self.is_replacing() {
+            return false;
+        }
+        let deployment = self.deployment.as_ref().expect("only called at level 2");
+        self.replacements.under_way = Some(deployment.replacing(node));
+        self.faults.hit(Fault::Replaced);
+        true
+    }
+
+    /// Whether it is this node that will need another disk.
+    pub(super) fn needs_disk(&self, node: usize) -> bool {
+        let under_way = self.replacements.under_way.as_ref();
+        under_way.is_some_and(|begun| begun.node() == node && begun.lost_disk())
+    }
+
     /// The node of which a replica, or all, cannot be counted on yet.
     pub(super) fn replaced_node(&mut self) -> Option<usize> {
         self.is_replacing();

@@ -88,6 +88,7 @@ impl World {
             accounts,
             items,
             together,
+            together_come: false,
             dispatching,
             operations: BTreeMap::new(),
             coordinations: BTreeMap::new(),

@@ -32,17 +32,18 @@ pub(super) fn keys(ring: &Ring, participants_max: usize) -> Vec<Key> {
 impl World {
     /// What a client does that does nothing else.
     pub(super) fn draw_together(&mut self) -> Task {
-        if self.rng.chance(400) {
+        if self.rng.chance(500) {
             return self.come_or_go();
         }
         let wanted = self.wanted_together();
         Task::Multi(Box::new(Multi::new(self, wanted)))
     }
 
-    /// Writes all of them, or removes them.
+    /// Writes all of them, or removes them: as a rule what was not done last.
     fn come_or_go(&mut self) -> Task {
         let n = self.rng.below(100) as i64;
-        let op = match self.rng.chance(500) {
+        self.together_come = self.rng.chance(if self.together_come { 150 } else { 850 });
+        let op = match self.together_come {
             true => Op::Put(Fields::from([("n".into(), n.into())])),
             false => Op::Delete,
         };

@@ -66,7 +66,8 @@ pub(crate) fn main(models: &[Model]) -> ExitCode {
     if failed == 0 && !models.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The model must hold and each of its twins must not.
+/// The model must hold and each of its twins must not. What came of them is printed at once, since
+/// others are examined at the same time.
 fn examine(models: &[Model], at: usize) -> bool {
     let model = &models[at];
     let began = Instant::now();
@@ -79,8 +80,15 @@ fn examine(models: &[Model], at: usize) -> bool {
     };
     let bound = model.preemptions_max.map(|max| format!(" (at most {max} preemptions)"));
     let bound = bound.unwrap_or_default();
-    println!("{}: {interleavings} interleavings{bound}, {:.1?}", model.name, began.elapsed());
-    let escaped = (0..model.twins.len()).filter(|twin| !is_caught(model, at, *twin)).count();
+    let mut report =
+        format!("{}: {interleavings} interleavings{bound}, {:.1?}", model.name, began.elapsed());
+    let mut escaped = 0;
+    for twin in 0..model.twins.len() {
+        let (caught, line) = is_caught(model, at, twin);
+        escaped += usize::from(!caught);
+        report.push_str(&format!("\n    {line}"));
+    }
+    println!("{report}");
     escaped == 0 && !model.twins.is_empty() && interleavings > 1
 }
 
@@ -97,7 +105,8 @@ fn check(run: fn(), preemptions_max: Option<usize>) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
-fn is_caught(model: &Model, at: usize, twin: usize) -> bool {
+/// Whether a twin failed as it must, and what is said of it.
+fn is_caught(model: &Model, at: usize, twin: usize) -> (bool, String) {
     let Twin { broken, says } = model.twins[twin];
     let what = match broken {
         Broken::Line(fault) => format!("{fault:?}"),
@@ -105,12 +114,13 @@ fn is_caught(model: &Model, at: usize, twin: usize) -> bool {
     };
     let ran = run_apart(&format!("{at}.{twin}"));
     let said = String::from_utf8_lossy(&ran.stderr);
-    match (ran.status.success(), said.contains(says)) {
-        (false, true) => println!("    {what}: caught ({says})"),
-        (false, false) => println!("    {what}: FAILED, but not by {says:?}: {}", head(&said)),
-        (true, _) => println!("    {what}: NOT CAUGHT"),
-    }
-    !ran.status.success() && said.contains(says)
+    let caught = !ran.status.success() && said.contains(says);
+    let came_of_it = match (ran.status.success(), caught) {
+        (_, true) => format!("caught ({says})"),
+        (false, false) => format!("FAILED, but not by {says:?}: {}", head(&said)),
+        (true, _) => "NOT CAUGHT".to_owned(),
+    };
+    (caught, format!("{what}: {came_of_it}"))
 }
 
 /// The panic, and not the backtraces of those that followed from it.
