@@ -1,7 +1,7 @@
 //! The parsers of the command line, for fuzzing: bytes in, and whether they were taken for
 //! something.
 
-use crate::{receipt_file, script, start};
+use crate::{keys, receipt_file, script, start};
 
 /// A transaction script.
 pub fn script(bytes: &[u8]) -> bool {
@@ -26,5 +26,14 @@ pub fn config_file(bytes: &[u8]) -> bool {
     let Ok(config) = start::checked(table) else { return false };
     let again = toml::Table::try_from(&config).expect("what was read is written");
     assert!(start::checked(again).is_ok(), "and holds together still");
+    true
+}
+
+/// A file of a cluster's keys. What is read is written and read again as the same.
+pub fn keys_file(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(read) = keys::parse(text) else { return false };
+    let again = keys::parse(&keys::text_of(&read)).expect("what was written is read");
+    assert_eq!(again, read, "and is the same");
     true
 }

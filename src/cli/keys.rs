@@ -34,7 +34,12 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         let message = format!("node {} has not told its key yet", member.node_id);
         return Err(Failed::unavailable(message).into());
     }
-    Ok(output::line(&serde_json::to_string_pretty(&KeysFile::of(&keys))?)?)
+    Ok(output::line(&text_of(&keys))?)
+}
+
+/// As they lie in a file.
+pub(crate) fn text_of(keys: &TrustedKeys) -> String {
+    serde_json::to_string_pretty(&KeysFile::of(keys)).expect("names and numbers are JSON")
 }
 
 /// Reads a file of pinned keys.
@@ -44,7 +49,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<TrustedKeys> {
     Ok(parse(&text).map_err(wrong)?)
 }
 
-fn parse(text: &str) -> Result<TrustedKeys, String> {
+pub(crate) fn parse(text: &str) -> Result<TrustedKeys, String> {
     let file: KeysFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
         return Err(format!("format {} where {FORMAT} was expected", file.format));

@@ -305,7 +305,7 @@ impl ConflictFeed {
     }
 }
 
-fn conflict(met: v1::Conflict) -> Result<Conflict, Malformed> {
+pub(crate) fn conflict(met: v1::Conflict) -> Result<Conflict, Malformed> {
     let tid = Tid::from_bytes(&met.transaction_id).ok_or("a conflict of no transaction")?;
     let strayed = met.strayed.as_ref().map(strayed).transpose()?;
     let rollback = met.rollback.as_ref();
@@ -334,7 +334,7 @@ fn strayed(told: &v1::Strayed) -> Result<Strayed, Malformed> {
     Ok(Strayed { class, score, tolerance, validation })
 }
 
-fn record(found: v1::RecordOutlook) -> Result<RecordOutlook, Malformed> {
+pub(crate) fn record(found: v1::RecordOutlook) -> Result<RecordOutlook, Malformed> {
     Ok(RecordOutlook {
         key: convert::key_in(found.key.ok_or("a forecast without a key")?),
         group: found.group,
@@ -349,7 +349,7 @@ fn record(found: v1::RecordOutlook) -> Result<RecordOutlook, Malformed> {
     })
 }
 
-fn strategy(told: v1::StrategyOutlook) -> Result<StrategyOutlook, Malformed> {
+pub(crate) fn strategy(told: v1::StrategyOutlook) -> Result<StrategyOutlook, Malformed> {
     let strategy = convert::strategy_in(told.strategy()).ok_or("a strategy of no known name")?;
     let v1::StrategyOutlook { conflict_ppm, latency_us, hurts, cheapest, .. } = told;
     Ok(StrategyOutlook { strategy, conflict_ppm, latency_us, hurts, cheapest })

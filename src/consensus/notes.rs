@@ -38,13 +38,13 @@ pub(crate) struct Notes {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     /// Of this node's replica; 0 where it has none.
-    own: u32,
+    pub(crate) own: u32,
     /// The generation that was found to differ, or damaged; 0 for none.
-    quarantined: u32,
+    pub(crate) quarantined: u32,
     /// By node, the latest generation that was there to be spoken to, or spoke.
-    met: BTreeMap<u32, u32>,
+    pub(crate) met: BTreeMap<u32, u32>,
 }
 
 impl Notes {

@@ -102,7 +102,7 @@ pub struct Newer {
 
 /// Where the sequence begins and ends, and whose batches it holds.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-struct Ledger {
+pub(crate) struct Ledger {
     /// The number of the oldest course; they are counted from 1.
     first: u64,
     /// The number of the next one.

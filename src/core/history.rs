@@ -291,7 +291,7 @@ struct RowRef<'a> {
     event: &'a Event,
 }
 
-fn clock_of(row: &[u8]) -> Timestamp {
+pub(crate) fn clock_of(row: &[u8]) -> Timestamp {
     codec::decode_first(row).expect("stored bytes are of this release's format")
 }
 

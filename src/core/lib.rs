@@ -29,6 +29,8 @@ pub mod estimate;
 pub mod expected;
 pub mod footprint;
 pub mod forget;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod group;
 pub mod hash;
 pub mod history;

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;
 use tonic::Status;
 use vatic_core::{
-    codec,
+    codec::{self, DecodeError},
     history::{Filter, Newer},
     id::GroupId,
 };
@@ -50,7 +50,7 @@ pub(crate) fn start(
     let bad = |_| ApiError::BadFrame { what: "resume_token is none of an answer's".into() };
     let seen = match resume_token.is_empty() {
         true => BTreeMap::new(),
-        false => codec::decode(&resume_token).map_err(bad)?,
+        false => seen_in(&resume_token).map_err(bad)?,
     };
     let full = || ApiError::QueueFull { limit: "conflict_watchers_max", max: WATCHERS_MAX };
     let place = gateway.cluster.conflicts.watcher().ok_or_else(full)?;
@@ -61,6 +61,11 @@ pub(crate) fn start(
         watch.run().await;
     });
     Ok(answers)
+}
+
+/// Where a watch goes on, by the token of an earlier answer.
+pub(crate) fn seen_in(token: &[u8]) -> Result<BTreeMap<GroupId, u64>, DecodeError> {
+    codec::decode(token)
 }
 
 impl Watch {

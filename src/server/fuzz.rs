@@ -1,18 +1,24 @@
 //! The decoders of the server, for fuzzing: bytes in, and whether they were taken for something.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 use vatic_core::{
     codec,
     command::Command,
-    course::{Course, Kind, Newer, Step},
+    conflict::Model,
+    course::{Course, CourseBatch, Kind, Newer, Step},
     delta::Delta,
-    id::{GroupId, Timestamp},
+    history::{self, Event, Row, What},
+    id::{GroupId, Tid, Timestamp},
     key::Key,
+    policy::Policies,
+    shelf::{SharedModel, Shelf},
 };
 use vatic_proto::v1;
 
-use crate::convert;
 use crate::peer::{Origin, PeerFound, PeerRead, PeerReply, PeerRequest};
+use crate::{conflict_watch, convert, foresight};
 
 /// A question of a peer.
 pub fn peer_request(bytes: &[u8]) -> bool {
@@ -51,7 +57,18 @@ pub fn names(bytes: &[u8]) -> bool {
     let request =
         request.is_ok_and(|it| convert::request_id(it, "principal".to_owned(), 1_000).is_ok());
     let digest = convert::hash(bytes, "digest").is_ok();
-    key || range || request || digest
+    let filter = v1::ListConflictsRequest::decode(bytes);
+    let filter = filter.is_ok_and(|it| convert::filter(it.key, it.transaction_id).is_ok());
+    let place = conflict_watch::seen_in(bytes).is_ok();
+    key || range || request || digest || filter || place
+}
+
+/// A finished stream of any node, and a batch of them, which this node's forecasters learn.
+pub fn course(bytes: &[u8]) -> bool {
+    let batch = codec::decode::<CourseBatch>(bytes);
+    let of_batch = batch.is_ok_and(|batch| batch.courses.iter().any(foresight::learns));
+    let course = codec::decode::<Course>(bytes);
+    of_batch | course.is_ok_and(|course| foresight::learns(&course))
 }
 
 /// A question of each simple kind.
@@ -73,10 +90,12 @@ pub fn peer_requests() -> Vec<Vec<u8>> {
 
 /// An answer of each simple kind.
 pub fn peer_replies() -> Vec<Vec<u8>> {
-    let kind = Kind { collection: "account".into(), operation: "delete".into(), fields: vec![] };
-    let (kinds, steps) = (vec![kind], vec![Step { kind: 0, after_us: 0 }]);
-    let course = Course { user: 3, kinds, steps, groups: vec![GroupId(1)] };
-    let newer = Newer { courses: vec![(8, course)], oldest: 2, newest: 8 };
+    let newer = Newer { courses: vec![(8, a_course())], oldest: 2, newest: 8 };
+    let history = history::Newer { rows: vec![(4, a_row())], looked: 4, missed: 1 };
+    let model = Model::constant(30_000);
+    let shared = SharedModel { version: 2, node: 1, labels: 300, model };
+    let shelf = Shelf { newest: 2, pinned: None };
+    let (ring, nodes, policies) = (None, Vec::new(), Policies::default());
     let samples = [
         PeerReply::NotLeader { leader: Some(2) },
         PeerReply::Late,
@@ -85,8 +104,45 @@ pub fn peer_replies() -> Vec<Vec<u8>> {
         PeerReply::Read(PeerFound::TooLarge { actual: 9 }),
         PeerReply::Read(PeerFound::SnapshotOf(Timestamp(3))),
         PeerReply::Read(PeerFound::Courses(newer, Some(5))),
+        PeerReply::Read(PeerFound::Conflicts(vec![(4, a_row())])),
+        PeerReply::Read(PeerFound::History(history)),
+        PeerReply::Read(PeerFound::Meta { ring, nodes, shelf, policies }),
+        PeerReply::Read(PeerFound::Models(shelf, vec![shared])),
     ];
     samples.iter().map(codec::encode).collect()
+}
+
+/// A course, and a batch of it.
+pub fn courses() -> Vec<Vec<u8>> {
+    let batch = CourseBatch { node: 1, sequence: 2, courses: vec![a_course(), a_course()] };
+    vec![codec::encode(&a_course()), codec::encode(&batch)]
+}
+
+fn a_course() -> Course {
+    let kind = |fields: &[&str]| Kind {
+        collection: "account".into(),
+        operation: "put".into(),
+        fields: fields.iter().map(|field| (*field).into()).collect(),
+    };
+    let steps = [(0, 0), (1, 300), (0, 70_000)];
+    let steps = steps.map(|(kind, after_us)| Step { kind, after_us }).into();
+    let kinds = vec![kind(&["balance"]), kind(&["balance", "owner"])];
+    Course { user: 3, kinds, steps, groups: vec![GroupId(1)] }
+}
+
+fn a_row() -> Row {
+    let tid = Tid { mint: Timestamp(5), home: GroupId(1), nonce: 7 };
+    let what = What::Accepted { weight: 8 };
+    let event = Event {
+        at_us: 6_000,
+        tid,
+        what,
+        foreseen: None,
+        claimed: true,
+        in_turn: false,
+        took_us: 70,
+    };
+    Row { clock: Timestamp(6), node: 1, event }
 }
 
 /// Transitions of every operation.
@@ -116,7 +172,7 @@ pub fn transitions() -> Vec<Vec<u8>> {
     samples.iter().map(Message::encode_to_vec).collect()
 }
 
-/// A key, and a range around it.
+/// A key, a range around it, and where a watch goes on.
 pub fn some_names() -> Vec<Vec<u8>> {
     let key = v1::Key {
         collection: "account".to_owned(),
@@ -128,5 +184,6 @@ pub fn some_names() -> Vec<Vec<u8>> {
         partition: "ada".to_owned(),
         ..v1::ScanRange::default()
     };
-    vec![key.encode_to_vec(), range.encode_to_vec()]
+    let seen = BTreeMap::from([(GroupId(1), 9u64), (GroupId(2), 1 << 40)]);
+    vec![key.encode_to_vec(), range.encode_to_vec(), codec::encode(&seen)]
 }

@@ -11,9 +11,9 @@ use vatic_fuzz::{Mutator, Target, targets};
 
 /// Mutants of each target.
 const TRIES: u64 = 20_000;
-/// Those that go through a file system, or through the whole opening of a log.
+/// Those that go through a file system, through the whole opening of a log, or through what learns.
 const SLOW_TRIES: u64 = 4_000;
-const SLOW: [&str; 2] = ["snapshot_file", "log_segment"];
+const SLOW: [&str; 3] = ["snapshot_file", "log_segment", "course"];
 
 fn setting(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().expect("a number"))

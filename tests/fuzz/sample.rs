@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use prost::Message;
 use vatic_core::body::{Body, Part};
 use vatic_core::codec;
-use vatic_core::command::{Applied, Cause, Command, Decision, MetaCommand, Vote, Why};
-use vatic_core::conflict::Features;
+use vatic_core::command::{Applied, Cause, Command, Config, Decision, MetaCommand, Vote, Why};
+use vatic_core::conflict::{Features, Model};
 use vatic_core::course::{Course, CourseBatch, Kind, Step};
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::diary::Page;
@@ -18,7 +18,7 @@ use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::key::Key;
 use vatic_core::limits::Limits;
 use vatic_core::memory::MemoryState;
-use vatic_core::policy::Validation;
+use vatic_core::policy::{PolicyChange, Validation};
 #[cfg(feature = "node")]
 use vatic_core::receipt::Receipt;
 use vatic_core::ring::{Ring, RingSpec};
@@ -67,6 +67,42 @@ pub(crate) fn commands() -> Vec<Vec<u8>> {
     let applied: Vec<Applied> = applied.expect("no contradiction");
     samples.extend(applied.iter().map(codec::encode));
     samples
+}
+
+/// A row of each table of a group's state, and of each thing that group 0 keeps.
+pub(crate) fn rows() -> Vec<Vec<u8>> {
+    let ring = RingSpec { epoch: 1, virtual_nodes: 16, groups: vec![GroupId(1), GroupId(2)] };
+    let config = Command::Configure(Config::new(Limits::simulation(), Some(ring.clone())));
+    let (body, _) = sealed(7, &[GroupId(1)]);
+    let (id, mut state) = group();
+    apply(id, &mut state, &[Command::History(Box::new(history(body.tid))), config]);
+    let node = MetaCommand::PutNode {
+        node: 1,
+        client_addr: "127.0.0.1:7400".into(),
+        peer_addr: "127.0.0.1:7500".into(),
+        public_key: PublicKey([1; 32]),
+    };
+    let change = PolicyChange { validation: Some(Validation::Enforce), strategy: None };
+    let model = Box::new(Model::constant(30_000));
+    let changes = [
+        node,
+        MetaCommand::SetRing(ring),
+        MetaCommand::SetPolicy { collection: "account".into(), change },
+        MetaCommand::PublishModel { node: 1, labels: 300, model },
+        MetaCommand::AppendCourses(Box::new(courses())),
+    ];
+    let mut own = MemoryState::default();
+    apply(GroupId::META, &mut own, &changes.map(Command::Meta));
+    vatic_core::fuzz::rows(&[&state, &own])
+}
+
+/// Each in an entry of its own.
+fn apply(id: GroupId, state: &mut MemoryState, commands: &[Command]) {
+    let mut group = Group::open(id, &*state, Default::default());
+    for command in commands {
+        let (index, bytes) = (group.chain().index + 1, codec::encode(command));
+        group.apply_entry(state, index, [&bytes[..]]).expect("no contradiction");
+    }
 }
 
 /// A conflict, what strayed, and a success of which something was foreseen.
@@ -265,6 +301,20 @@ pub(crate) fn config_files() -> Vec<Vec<u8>> {
                  [group_limits]\nrecords_bytes_max = 4096\n\n[consensus_limits]\n\
                  heartbeat_ms = 100\n";
     [alone, three].map(|rest| format!("{own}{rest}").into_bytes()).into()
+}
+
+/// The keys of a cluster whose groups have three replicas, and one.
+#[cfg(feature = "node")]
+pub(crate) fn keys_files() -> Vec<Vec<u8>> {
+    let file = |nodes: u8| {
+        let nodes = (1..=nodes).map(|node| (node.to_string(), hex::encode([node; 32]).into()));
+        let nodes: serde_json::Map<String, serde_json::Value> = nodes.collect();
+        let file = serde_json::json!({
+            "format": 1, "cluster": "example", "groups": {"0": nodes.clone(), "1": nodes},
+        });
+        serde_json::to_vec_pretty(&file).expect("it is JSON")
+    };
+    vec![file(3), file(1)]
 }
 
 #[cfg(feature = "node")]

@@ -55,11 +55,37 @@ const PARTS: &[Target] = &[
         samples: vatic_consensus::fuzz::messages,
     },
     Target {
+        name: "raft_answer",
+        run: vatic_consensus::fuzz::answer,
+        samples: vatic_consensus::fuzz::answers,
+    },
+    Target {
+        name: "introduction",
+        run: vatic_consensus::fuzz::introduction,
+        samples: vatic_consensus::fuzz::introductions,
+    },
+    Target {
+        name: "replica_notes",
+        run: vatic_consensus::fuzz::notes,
+        samples: vatic_consensus::fuzz::some_notes,
+    },
+    Target {
         name: "client_answer",
         run: vatic_client::fuzz::answer,
         samples: vatic_client::fuzz::answers,
     },
+    Target {
+        name: "client_told",
+        run: vatic_client::fuzz::told,
+        samples: vatic_client::fuzz::some_told,
+    },
+    Target {
+        name: "client_refusal",
+        run: vatic_client::fuzz::refusal,
+        samples: vatic_client::fuzz::refusals,
+    },
     Target { name: "envelope", run: envelope, samples: sample::envelopes },
+    Target { name: "state_row", run: vatic_core::fuzz::row, samples: sample::rows },
     Target { name: "command", run: command, samples: sample::commands },
     Target { name: "body", run: body, samples: sample::bodies },
     Target { name: "delta", run: delta, samples: sample::deltas },
@@ -92,8 +118,14 @@ const NODE: &[Target] = &[
         run: vatic_server::fuzz::names,
         samples: vatic_server::fuzz::some_names,
     },
+    Target {
+        name: "course",
+        run: vatic_server::fuzz::course,
+        samples: vatic_server::fuzz::courses,
+    },
     Target { name: "script", run: vatic::fuzz::script, samples: sample::scripts },
     Target { name: "receipt_file", run: vatic::fuzz::receipt_file, samples: sample::receipt_files },
+    Target { name: "keys_file", run: vatic::fuzz::keys_file, samples: sample::keys_files },
     Target { name: "config_file", run: vatic::fuzz::config_file, samples: sample::config_files },
 ];
 

@@ -92,6 +92,19 @@ impl Generations {
     }
 }
 
+/// For fuzzing: whether this is a course; forecasters then learn it, and it is told again.
+#[cfg(feature = "fuzz")]
+pub(crate) fn learns(course: &course::Course) -> bool {
+    let names = super::kinds::Kinds::default();
+    let Some(ended) = Ended::of(course, &names) else { return false };
+    Generations::default().learn(1, &ended);
+    if let Some(told) = ended.course() {
+        let again = Ended::of(&told, &names).expect("what was told is a course");
+        assert_eq!(again.steps.len(), ended.steps.len(), "of the same steps");
+    }
+    true
+}
+
 impl Generation {
     fn new(began: u64) -> Generation {
         let (panel, classes) = (Panel::default(), ByClass::default());

@@ -37,6 +37,8 @@ mod warm;
 mod watch;
 
 pub(crate) use anomalies::{Anomalies, Strange, WATCHERS_MAX as ANOMALY_WATCHERS_MAX};
+#[cfg(feature = "fuzz")]
+pub(crate) use generations::learns;
 pub(crate) use guide::{End, Guide, News};
 pub(crate) use learner::Foresight;
 pub(crate) use resolve::wait_until_free;
