@@ -3,7 +3,6 @@
 use crate::{Output, level, report, twins, unknown};
 use anyhow::{Context, bail};
 use std::{
-    collections::BTreeSet,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -31,7 +30,7 @@ pub(crate) struct Simulate {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
     level: u32,
     /// Families of misfortune to allow, by name; all, if none is named; `none` for none.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = family)]
     faults: Vec<String>,
     /// Of each seed that fails, look for the shortest load and the fewest faults that do it.
     #[arg(long)]
@@ -93,13 +92,7 @@ impl Simulate {
             options.load_us = (seconds * 1e6).round() as u64;
         }
         if !self.faults.is_empty() {
-            let names = self.faults.iter().filter(|name| *name != "none");
-            let families = names.map(|name| {
-                let names: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
-                let unknown = || format!("{name} is none of none, {}", names.join(", "));
-                Family::named(name).with_context(unknown)
-            });
-            options.families = families.collect::<anyhow::Result<BTreeSet<Family>>>()?;
+            options.families = self.faults.iter().filter_map(|name| Family::named(name)).collect();
         }
         if let Some(name) = &self.broken {
             let broken = Broken::named(name).with_context(|| unknown(name))?;
@@ -118,10 +111,23 @@ impl Simulate {
         let repeats = run.violations.iter().any(|found| found.check == Check::Repeats);
         let twins = if repeats { " --twins 1" } else { "" };
         eprintln!("run it again: {}{twins}", again(run.seed, options));
-        if let Some(least) = self.shrink.then(|| shrink(run.seed, options)).flatten() {
-            eprintln!("with less: {}", again(run.seed, &least));
+        if !self.shrink {
+            return;
+        }
+        match shrink(run.seed, options) {
+            Some(least) => eprintln!("with less: {}", again(run.seed, &least)),
+            None => eprintln!("with less: only its twins can tell, so nothing was left out"),
         }
     }
+}
+
+/// The name of a family of misfortune, or that of none.
+fn family(name: &str) -> Result<String, String> {
+    if name == "none" || Family::named(name).is_some() {
+        return Ok(name.to_owned());
+    }
+    let names: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
+    Err(format!("there are {}, and none", names.join(", ")))
 }
 
 pub(crate) fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {

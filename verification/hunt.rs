@@ -114,7 +114,12 @@ impl Broken {
             Broken::Core(mutant) => Options { rules: Rules::without(mutant), ..plain.clone() },
             Broken::Shell(sabotage) => Options { sabotage: Some(sabotage), ..plain.clone() },
             Broken::Below(seeded) => {
-                Options { seeded: Some(seeded), ..Options::of(Level::Deployed) }
+                let deployed = Options::of(Level::Deployed);
+                // Of level 1 the usual load is another one.
+                let as_usual = plain.load_us == Options::of(plain.level).load_us;
+                let load_us = if as_usual { deployed.load_us } else { plain.load_us };
+                let families = plain.families.clone();
+                Options { seeded: Some(seeded), load_us, families, ..deployed }
             }
         }
     }

@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 /// Misfortune that belongs together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Family {
-    /// Messages are lost, repeated, late or out of order.
+    /// Messages are lost, late or out of order.
     Network,
+    /// Messages come twice, the second time perhaps very late.
+    Repeats,
     /// Nodes do not reach each other.
     Partitions,
     /// Nodes and coordinators die, leaders change.
@@ -19,7 +21,7 @@ pub enum Family {
     Clocks,
     /// Disks tear, fail, rot and are full.
     Disks,
-    /// Gateways and clients do wrong.
+    /// Gateways and clients do wrong, and groups are told to forget too early.
     Gateways,
     /// Replicas begin anew: they are found to differ, or their disks are lost.
     Replacements,
@@ -27,8 +29,9 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Family; 8] = [
+    pub const ALL: [Family; 9] = [
         Family::Network,
+        Family::Repeats,
         Family::Partitions,
         Family::Crashes,
         Family::Pauses,
@@ -42,6 +45,7 @@ impl Family {
     pub fn name(self) -> &'static str {
         match self {
             Family::Network => "network",
+            Family::Repeats => "repeats",
             Family::Partitions => "partitions",
             Family::Crashes => "crashes",
             Family::Pauses => "pauses",
@@ -63,7 +67,10 @@ impl Swarm {
     pub(crate) fn with_only(mut self, families: &BTreeSet<Family>) -> Swarm {
         let off = |family| !families.contains(&family);
         if off(Family::Network) {
-            (self.network.loss, self.network.repeat, self.network.limbo) = (0, 0, 0);
+            self.network.loss = 0;
+        }
+        if off(Family::Repeats) {
+            (self.network.repeat, self.network.limbo) = (0, 0);
         }
         if off(Family::Partitions) {
             self.chaos.partition = 0;
@@ -78,6 +85,7 @@ impl Swarm {
             let client = &mut self.client;
             (client.impatient, client.misuse, client.deaf, client.tamper) = (0, 0, 0, 0);
             (client.forge, client.twin, client.lax, client.blind) = (0, 0, 0, 0);
+            self.keeping.hasty = 0;
         }
         self
     }

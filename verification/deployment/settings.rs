@@ -117,8 +117,10 @@ impl Settings {
     pub(super) fn with_only(mut self, families: &BTreeSet<Family>) -> Settings {
         let off = |family| !families.contains(&family);
         if off(Family::Network) {
-            let network = &mut self.network;
-            (network.loss, network.repeat, network.overtake) = (0, 0, 0);
+            (self.network.loss, self.network.overtake) = (0, 0);
+        }
+        if off(Family::Repeats) {
+            self.network.repeat = 0;
         }
         if off(Family::Partitions) {
             (self.disasters.pair, self.disasters.isolation) = (0, 0);

@@ -1,0 +1,125 @@
+//! The command as people run it: which misfortune they leave on, how long it goes on, and what it
+//! makes of a seed that fails.
+
+use std::{
+    collections::BTreeSet,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+use vatic_verification::{Broken, Family, Level, Options, arguments};
+
+/// Planted in the load itself: it needs no misfortune, and little time.
+const BROKEN: &str = "LeakyTransfer";
+
+#[test]
+fn misfortune_of_an_unknown_name_is_refused_with_the_names_that_there_are() {
+    let output = simulate(&["--seed", "1", "--faults", "clocks,rain"]);
+    assert_eq!(output.status.code(), Some(2), "a mistake of usage");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("rain"), "{stderr}");
+    for family in Family::ALL {
+        assert!(stderr.contains(family.name()), "{}: {stderr}", family.name());
+    }
+    assert!(output.stdout.is_empty(), "nothing was run");
+}
+
+#[test]
+fn misfortune_that_was_not_asked_for_does_not_occur() {
+    let wanted = [
+        ("none", &[][..]),
+        ("clocks", &["clock_jump"]),
+        ("repeats", &["message_repeated", "message_very_late"]),
+        ("network", &["message_lost"]),
+        ("clocks,network", &["clock_jump", "message_lost"]),
+    ];
+    for (families, expected) in wanted {
+        let output = simulate(&["--seeds", "1..21", "--faults", families, "--output", "json"]);
+        assert!(output.status.success(), "{families}: {}", text(&output.stderr));
+        let faults = json(&output)["faults"].clone();
+        let counts = faults.as_object().expect("a count of each kind");
+        let met = counts.iter().filter(|(_, count)| **count != 0);
+        let met: BTreeSet<&str> = met.map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(met, expected.iter().copied().collect(), "--faults {families}");
+    }
+}
+
+#[test]
+fn run_that_is_given_time_goes_on_beyond_its_range_stops_and_reports() {
+    let began = Instant::now();
+    let limits = ["--minutes", "0.02", "--faults", "network", "--output", "json"];
+    let output = simulate(&[&["--seeds", "7..8"][..], &limits].concat());
+    let took = began.elapsed();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let seeds = json(&output)["seeds"].as_u64();
+    assert!(seeds > Some(1), "further seeds after the one that was named: {seeds:?}");
+    assert!(took >= Duration::from_millis(1_200), "{took:?}");
+    // The last seed is finished first; on a busy machine that takes a while.
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn seed_that_fails_shrinks_to_less_that_fails_as_well_when_it_is_run_again() {
+    let found = simulate(&["--seeds", "1..20", "--broken", BROKEN]);
+    assert_eq!(found.status.code(), Some(5));
+    let found = replay(&found, "run it again: ");
+    let output = vatic_verification(found.iter().map(String::as_str).chain(["--shrink"]));
+    assert_eq!(output.status.code(), Some(5));
+    let less = replay(&output, "with less: ");
+    assert_eq!(option(&less, "--seed"), option(&found, "--seed"));
+    assert_eq!(option(&less, "--broken"), Some(BROKEN));
+    let seconds: f64 = option(&less, "--seconds").expect("a load").parse().expect("a number");
+    let usual = Options::default().load_us as f64 / 1e6;
+    assert!(0.0 < seconds && seconds < usual, "{seconds} of {usual} s");
+    let families = option(&less, "--faults").expect("some were left out").split(',');
+    assert!(families.count() < Family::ALL.len(), "{less:?}");
+    let again = vatic_verification(less.iter().map(String::as_str));
+    assert_eq!(again.status.code(), Some(5), "{less:?} does not fail");
+    assert!(text(&again.stderr).contains("money: "), "{}", text(&again.stderr));
+}
+
+#[test]
+fn what_is_broken_below_the_core_keeps_the_load_and_the_misfortune_that_were_chosen() {
+    let broken = Broken::named("MarkWithoutState").expect("it is one");
+    let deployed = Options::of(Level::Deployed);
+    let chosen = Options { load_us: 5_000, families: [Family::Disks].into(), ..deployed.clone() };
+    let options = broken.options(&chosen);
+    assert_eq!((options.load_us, &options.families), (chosen.load_us, &chosen.families));
+    let said = arguments(3, &options).join(" ");
+    let all = "--seed 3 --level 2 --seconds 0.005 --faults disks --broken MarkWithoutState";
+    assert_eq!(said, all, "and says so to whoever runs it again");
+    let usual = broken.options(&Options::default());
+    assert_eq!((usual.level, usual.load_us), (deployed.level, deployed.load_us));
+}
+
+/// The arguments of the command that a run says after these words.
+fn replay(output: &Output, words: &str) -> Vec<String> {
+    let stderr = text(&output.stderr);
+    let said = stderr.lines().find_map(|line| line.strip_prefix(words));
+    let said = said.unwrap_or_else(|| panic!("no {words:?} in {stderr}"));
+    let (_, arguments) = said.split_once(" -- ").expect("a command of cargo");
+    arguments.split(' ').map(str::to_owned).collect()
+}
+
+/// The value of an option.
+fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    let mut rest = arguments.iter().skip_while(|argument| *argument != name).skip(1);
+    rest.next().map(String::as_str)
+}
+
+fn simulate(arguments: &[&str]) -> Output {
+    vatic_verification(["simulate", "--twins", "0"].iter().chain(arguments).copied())
+}
+
+fn vatic_verification<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vatic-verification"));
+    command.args(arguments).output().expect("the binary runs")
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    let stdout = text(&output.stdout);
+    serde_json::from_str(stdout.lines().last().expect("a line")).expect("the last line is JSON")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
