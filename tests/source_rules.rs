@@ -4,6 +4,8 @@
 //! Each rule has beside it a snippet that breaks it, which it must catch: a rule that has never
 //! been red proves little.
 
+#[path = "source_rules/builds.rs"]
+mod builds;
 #[path = "source_rules/layout.rs"]
 mod layout;
 #[path = "source_rules/rules.rs"]
