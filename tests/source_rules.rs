@@ -14,6 +14,8 @@ mod rules;
 mod rules_test;
 #[path = "source_rules/text.rs"]
 mod text;
+#[path = "source_rules/workflow.rs"]
+mod workflow;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
