@@ -38,21 +38,21 @@ pub const REGRESSIONS: [Regression; 5] = [
     assumed(11_677, "a proof was kept of a vote that its own entry undid"),
     Regression {
         broken: Some((Broken::Core(Mutant::SecondPassTrustsAbsence), Check::StrictSerializability)),
-        ..assumed(809, "a strict read took what came and went between its passes for absent")
+        ..assumed(48, "a strict read took what came and went between its passes for absent")
     },
     Regression {
         broken: Some((
             Broken::Below(Seeded::Log(vatic_log::Bug::VoteAnsweredFirst)),
-            Check::Replicas,
+            Check::Elections,
         )),
-        ..deployed(6, "a vote was answered before it was written: two led, and entries differed")
+        ..deployed(70, "a vote was answered before it was written: two led, and entries differed")
     },
     Regression {
         broken: Some((
             Broken::Below(Seeded::Consensus(vatic_consensus::Bug::AnsweredUnmet)),
-            Check::NoHalt,
+            Check::Replicas,
         )),
-        ..deployed(6, "a leader that lost its disk was known to nobody, and took part as if new")
+        ..deployed(44, "a leader that lost its disk was known to nobody, and took part as if new")
     },
     deployed(152, "proofs of a commit were gone before its home group was told of it"),
 ];

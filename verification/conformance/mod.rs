@@ -3,10 +3,10 @@
 //!
 //! What is recorded is what the shell handed in and what it got back: every entry of every group
 //! with its replies, proofs, chain and state; every query with its answer, at the index at which it
-//! was asked; every event of every coordinator, every strict read and every leader of a queue, with the
-//! effects that were taken out between them. Shell, network and misfortune are not there when it is played again, so
-//! nothing of them can have decided what the core did, and nothing that it keeps in memory across
-//! crashes and restarts can.
+//! was asked; every event of every coordinator, every strict read and every leader of a queue, with
+//! the effects that were taken out between them. Shell, network and misfortune are not there when
+//! it is played again, so nothing of them can have decided what the core did, and nothing that it
+//! keeps in memory across crashes and restarts can.
 //!
 //! Of each transaction is also looked at where it stood in its groups, command by command: every
 //! move must be one that a model of the commit protocol makes.

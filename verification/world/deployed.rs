@@ -270,14 +270,16 @@ impl World {
         if !self.deployment_mut().is_gone(node) {
             return self.after(limits::BRISK_US, Event::Restart { node });
         }
-        let deployment = self.deployment_mut();
-        if !deployment.loses_disk(node) && !deployment.is_rotten(node) && deployment.draw_flip() {
+        let (healed, deployment) = (self.healed, self.deployment_mut());
+        let sound = !deployment.loses_disk(node) && !deployment.is_rotten(node);
+        if sound && !healed && deployment.draw_flip() {
             self.flip_bit(node);
         }
         self.boot(node);
     }
 
-    /// Flips a bit where it costs the node nothing, or its disk.
+    /// Flips a bit where it costs the node nothing, or its disk. Not once a core is healed: it can
+    /// spare nobody.
     fn flip_bit(&mut self, node: usize) {
         let Some((flip, spot)) = self.deployment_mut().flip_bit(node) else { return };
         self.faults.hit(Fault::BitFlipped);

@@ -22,6 +22,8 @@ const SEEDS_PER_MILLE: u32 = 800;
 const CHANGES_PER_MILLE: u32 = 500;
 /// How many of a thousand changes are lost disks.
 const LOST_PER_MILLE: u32 = 500;
+/// How many of a thousand befall whoever leads: others know it by what it says, not by its answers.
+const LEADERS_PER_MILLE: u32 = 500;
 /// Tells a seed's chance for this from its other.
 const OWN_CHANCE: u64 = 0x5EA7_C4A9_5EED_0013;
 
@@ -52,7 +54,9 @@ impl World {
         }
         let loses_disk = rng.chance(LOST_PER_MILLE);
         let group = rng.index(self.groups.len());
-        let node = *rng.pick(&self.groups[group].members);
+        let leads = rng.chance(LEADERS_PER_MILLE);
+        let drawn = *rng.pick(&self.groups[group].members);
+        let node = if leads { self.groups[group].leader_node() } else { drawn };
         let deployment = self.deployment.as_ref().expect("only called at level 2");
         if !self.nodes[node].up || !deployment.takes_part(node) {
             return;
