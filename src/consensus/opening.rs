@@ -153,6 +153,25 @@ impl Node {
         Ok(handle)
     }
 
+    /// Does what a replica's standing asks of its node: one that others began without, or that is in
+    /// quarantine, begins anew. None where it asks for nothing. What fails is to be tried again.
+    pub async fn begin_anew(
+        &self,
+        group: u32,
+        standing: Standing,
+        members: &[Member],
+        machine: impl Machine,
+    ) -> Option<Result<GroupHandle, RebuildError>> {
+        match standing {
+            Standing::Displaced { next_generation } => {
+                let begun = self.rejoin_group(group, next_generation, members, machine).await;
+                Some(begun.map_err(RebuildError::from))
+            }
+            Standing::Quarantined => Some(self.rebuild_group(group, machine).await),
+            Standing::Member | Standing::Asking | Standing::Joining => None,
+        }
+    }
+
     /// Replaces this node's replica, which was found to differ or damaged, by an empty one of the
     /// next generation ([`Self::rejoin_group`]). Puts it into quarantine first, if nobody has.
     ///

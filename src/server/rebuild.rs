@@ -58,26 +58,20 @@ pub(crate) fn start(cluster: &Arc<Cluster>, tasks: &mut JoinSet<()>) {
 }
 
 async fn look_after(cluster: &Arc<Cluster>, id: GroupId, standing: Standing) {
+    if standing == Standing::Member {
+        return cluster.set_aside.clear_before(id, own_generation(cluster, id));
+    }
     let machine = Scribe::new(id, cluster.diaries.clone());
-    let begun = match standing {
-        Standing::Displaced { next_generation } => {
-            let members = founders(&cluster.config, id);
-            let begun = cluster.consensus.rejoin_group(id.0, next_generation, &members, machine);
-            begun.await.map_err(|error| error.to_string())
-        }
-        Standing::Quarantined => {
-            let begun = cluster.consensus.rebuild_group(id.0, machine);
-            begun.await.map_err(|error| error.to_string())
-        }
-        Standing::Member => return cluster.set_aside.clear_before(id, own_generation(cluster, id)),
-        Standing::Asking | Standing::Joining => return,
-    };
-    match begun {
-        Ok(handle) => {
+    let members = founders(&cluster.config, id);
+    match cluster.consensus.begin_anew(id.0, standing, &members, machine).await {
+        None => {}
+        Some(Ok(handle)) => {
             let generation = handle.id().generation();
             tracing::warn!(group = %id, generation, "the replica begins anew");
         }
-        Err(error) => tracing::warn!(group = %id, error, "the replica cannot begin anew yet"),
+        Some(Err(error)) => {
+            tracing::warn!(group = %id, %error, "the replica cannot begin anew yet");
+        }
     }
 }
 

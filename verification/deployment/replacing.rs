@@ -1,8 +1,8 @@
 //! Replicas that begin anew: set aside as if they had been found to differ, or lost with the disk
 //! of their node.
 //!
-//! What the server does about its replicas' standings is done here for it; which steps that takes,
-//! and what each of them makes durable, is the consensus module's.
+//! As the server does, a node looks after each of its replicas' standings; what one asks for, and
+//! what each step of that makes durable, is the consensus module's.
 
 use super::{Deployment, machine::Watched, node::Boot};
 use std::time::Duration;
@@ -94,15 +94,7 @@ pub(super) async fn look_after(
         let seen = *standing.borrow_and_update();
         let machine = Watched::new(id, boot.number, boot.life, boot.reports.clone());
         // What fails is tried again.
-        match seen {
-            Standing::Displaced { next_generation } => {
-                let _ = node.rejoin_group(id.0, next_generation, &members, machine).await;
-            }
-            Standing::Quarantined => {
-                let _ = node.rebuild_group(id.0, machine).await;
-            }
-            Standing::Member | Standing::Asking | Standing::Joining => {}
-        }
+        let _ = node.begin_anew(id.0, seen, &members, machine).await;
         let _ = tokio::time::timeout(TRY_AGAIN, standing.changed()).await;
     }
 }
