@@ -12,7 +12,7 @@ const EVENTS_MIN: u64 = 50_000;
 /// So many transactions are followed through their groups, each a path of the models.
 const PROJECTIONS_MIN: u64 = 2_000;
 
-/// Most seeds that a bug below the core may survive. Two that live longer are among the regressions.
+/// Most seeds that a bug below the core may survive; two that live longer are regressions.
 const SEEDS_MAX: u64 = 60;
 
 /// Each of these is run twice more, in processes of their own.

@@ -50,7 +50,7 @@ pub const REGRESSIONS: [Regression; 5] = [
     Regression {
         broken: Some((
             Broken::Below(Seeded::Consensus(vatic_consensus::Bug::AnsweredUnmet)),
-            Check::Replicas,
+            Check::NoHalt,
         )),
         ..deployed(44, "a leader that lost its disk was known to nobody, and took part as if new")
     },

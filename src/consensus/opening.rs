@@ -153,8 +153,8 @@ impl Node {
         Ok(handle)
     }
 
-    /// Does what a replica's standing asks of its node: one that others began without, or that is in
-    /// quarantine, begins anew. None where it asks for nothing. What fails is to be tried again.
+    /// Does what a replica's standing asks of its node: one that others went on without, or that is
+    /// in quarantine, begins anew. None where it asks for nothing. What fails is to be tried again.
     pub async fn begin_anew(
         &self,
         group: u32,
