@@ -1,6 +1,7 @@
 //! Every broken rule is caught, by the property that the rule is there for.
 
 use crate::{
+    catalogue,
     check::{self, Effort},
     mutants::{self, CATCHES, Catch, Escape},
 };
@@ -78,6 +79,15 @@ mutants_are_caught! {
     scores_of_commits_alone_leave_out_what_is_refused: FoldsCommitsAlone;
     rebase_over_what_it_contradicts_loses_an_update: RebasesConflicts;
     last_committer_writes_over_what_its_snapshot_does_not_show: LastCommitterWins;
+}
+
+#[test]
+fn every_model_catches_a_mutant_but_the_one_about_what_clients_give_up() {
+    let catches = |name: &str| CATCHES.iter().any(|catch| catch.model == name);
+    let names = catalogue::all().into_iter().map(|model| model.name);
+    // What it shows is that no rule of the core makes up for a client that chains nothing.
+    let none = ["receipts-unchained"];
+    assert_eq!(names.filter(|name| !catches(name)).collect::<Vec<_>>(), none);
 }
 
 #[test]

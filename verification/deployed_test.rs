@@ -9,7 +9,7 @@ const SEEDS: Range<u64> = 1..41;
 const THREADS: usize = 2;
 /// So much of what the seeds record at the boundary of the core is played again, and no less.
 const EVENTS_MIN: u64 = 50_000;
-/// So many transactions are followed through their groups, each a path of the models.
+/// So many transactions are followed through their groups: each move is one that the models make.
 const PROJECTIONS_MIN: u64 = 2_000;
 
 /// Most seeds that a bug below the core may survive; two that live longer are regressions.

@@ -10,11 +10,9 @@ use vatic_models::{check::Effort, mutants};
 
 /// Rules that other worlds than the simulated one are for: it has one ring and no lanes, its queues
 /// are never paused and nobody minds who goes first, its gateways list segments and parts as they
-/// were sent, nobody writes on the ground of a snapshot alone, what is folded is held to bounds
-/// there, not counted, and a decision that is applied again ends the process, by counts that fall
-/// below zero. The models break these.
-const ELSEWHERE: [Mutant; 21] = [
-    Mutant::DecidesAgain,
+/// were sent, nobody writes on the ground of a snapshot alone, and what is folded is held to
+/// bounds there, not counted. The models break these.
+const ELSEWHERE: [Mutant; 20] = [
     Mutant::PartUnchecked,
     Mutant::StitchOutOfOrder,
     Mutant::StitchOverGap,

@@ -11,7 +11,7 @@ const SEEDS: Range<u64> = 1..801;
 const EVENTS_MIN: u64 = 1_000_000;
 /// Of these, looks at queues and ends of attempts.
 const QUEUE_EVENTS_MIN: u64 = 3_000;
-/// So many transactions are followed through their groups, each a path of the models.
+/// So many transactions are followed through their groups: each move is one that the models make.
 const PROJECTIONS_MIN: u64 = 40_000;
 const THREADS: usize = 2;
 
