@@ -5,8 +5,11 @@
 //! run where little is left; all else is as in production, unless a test says otherwise.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -463,10 +466,21 @@ fn tables(settings: &[Setting]) -> String {
     tables.iter().map(table).collect()
 }
 
+/// Where ports of nodes lie: below those that systems give to outgoing connections, which would
+/// take one while its node is down.
+const PORTS: Range<u16> = 10_000..32_000;
+
 /// Free now; another process could take one before the node does, which then ends and says so.
 pub fn free_addresses(count: usize) -> Vec<String> {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let at = process::id().wrapping_mul(997) + TAKEN.fetch_add(1, Ordering::Relaxed);
+        PORTS.start + (at % PORTS.len() as u32) as u16
+    };
+    let bound = || TcpListener::bind((Ipv4Addr::LOCALHOST, next())).ok();
     // All are held at once, so that they differ.
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
+    let held = std::iter::repeat_with(bound).take(PORTS.len()).flatten().take(count);
+    let held: Vec<TcpListener> = held.collect();
+    assert_eq!(held.len(), count, "not so many ports are free");
     held.iter().map(|held| held.local_addr().expect("it is bound").to_string()).collect()
 }

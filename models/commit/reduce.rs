@@ -5,7 +5,8 @@
 //! that it sent stays on its way. What it hears from then on changes what it remembers of the
 //! participants, and nothing that it does: it never decides again, it would send the same decision
 //! to those that have not applied it, which is on its way, and of a rollback it does not report
-//! that all have applied it. No property reads what it remembers. But there are many ways to
+//! that all have applied it. No property reads what it remembers (of witnesses one does, that a
+//! recoverer rolls back, so reduced scenarios do without it). But there are many ways to
 //! remember, and each would be followed beside all that others still do: without this three
 //! attempts do not close.
 //!
