@@ -14,17 +14,17 @@ pub(crate) struct Simulate {
     #[arg(long, default_value = "800", conflicts_with = "seed")]
     seeds: String,
     /// One seed only.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..u64::MAX))]
     seed: Option<u64>,
     /// Run every so manieth seed of the batch twice more, each time in a process of its own, and
     /// compare what the three report byte for byte; 0 for none.
     #[arg(long, default_value_t = 10)]
     twins: u64,
     /// Go on with further seeds for so long instead of stopping at the range's end.
-    #[arg(long)]
+    #[arg(long, value_parser = amount, conflicts_with = "seed")]
     minutes: Option<f64>,
     /// Simulated seconds of load and faults for each seed, in the world's time.
-    #[arg(long)]
+    #[arg(long, value_parser = amount)]
     seconds: Option<f64>,
     /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
@@ -119,6 +119,16 @@ impl Simulate {
             None => eprintln!("with less: only its twins can tell, so nothing was left out"),
         }
     }
+}
+
+/// More minutes or seconds than anybody waits for.
+const AMOUNT_MAX: f64 = 1e6;
+
+/// A number of minutes or seconds; of none nothing would come.
+fn amount(text: &str) -> Result<f64, String> {
+    let amount = text.parse().map_err(|error: std::num::ParseFloatError| error.to_string())?;
+    let fits = amount > 0.0 && amount <= AMOUNT_MAX;
+    fits.then_some(amount).ok_or_else(|| format!("it must be above 0, and {AMOUNT_MAX} at most"))
 }
 
 /// The name of a family of misfortune, or that of none.

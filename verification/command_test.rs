@@ -24,6 +24,24 @@ fn misfortune_of_an_unknown_name_is_refused_with_the_names_that_there_are() {
 }
 
 #[test]
+fn runs_of_nothing_and_times_that_are_none_are_refused() {
+    let refused = [
+        &["--minutes", "0"][..],
+        &["--minutes=-1"],
+        &["--minutes", "NaN"],
+        &["--minutes", "1e19"],
+        &["--seconds", "inf"],
+        &["--seed", "18446744073709551615"],
+        &["--seed", "7", "--minutes", "1"],
+    ];
+    for options in refused {
+        let output = simulate(options);
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty(), "{options:?}: nothing was run");
+    }
+}
+
+#[test]
 fn misfortune_that_was_not_asked_for_does_not_occur() {
     let wanted = [
         ("none", &[][..]),
