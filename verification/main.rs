@@ -29,8 +29,8 @@ enum Command {
     /// Run seeds; exits with 5 where a check fails, or where a batch met too little.
     ///
     /// A batch of 400 seeds or more (40 at level 2) with all families of misfortune must have met
-    /// every kind of fault a hundred times (at level 2 those that it is there for) and reached every
-    /// rare path, and its seeds must have committed 50 transactions each on average.
+    /// every kind of fault a hundred times (at level 2 those that it is there for) and reached
+    /// every rare path, and its seeds must have committed 50 transactions each on average.
     Simulate(batch::Simulate),
     /// Run one seed and print its report as one line, the same bytes each time: for twins.
     #[command(hide = true)]
