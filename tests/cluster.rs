@@ -474,7 +474,8 @@ const PORTS: Range<u16> = 10_000..32_000;
 pub fn free_addresses(count: usize) -> Vec<String> {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let next = || {
-        let at = process::id().wrapping_mul(997) + TAKEN.fetch_add(1, Ordering::Relaxed);
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let at = process::id().wrapping_mul(997).wrapping_add(taken);
         PORTS.start + (at % PORTS.len() as u32) as u16
     };
     let bound = || TcpListener::bind((Ipv4Addr::LOCALHOST, next())).ok();

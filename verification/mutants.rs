@@ -58,12 +58,15 @@ impl Mutants {
         if self.asks(Finder::Loom) && self.only.is_empty() {
             rows.extend(threads::rows()?);
         }
+        if rows.is_empty() {
+            bail!("none of these is for those who are asked");
+        }
         let seconds = began.elapsed().as_secs_f64();
         match self.output {
             Output::Json => println!("{}", json(&rows, self.seeds, self.repeat, seconds)),
             _ => print(&rows, self.seeds, self.repeat, seconds),
         }
-        Ok(!rows.is_empty() && rows.iter().all(Row::is_caught))
+        Ok(rows.iter().all(Row::is_caught))
     }
 
     fn asks(&self, finder: Finder) -> bool {

@@ -102,11 +102,6 @@ fn commits_before_the_last_vote_are_caught_as_a_halt() {
 }
 
 #[test]
-fn decisions_that_are_applied_again_are_caught_as_a_halt() {
-    mutant(Mutant::DecidesAgain, Check::NoHalt);
-}
-
-#[test]
 fn locks_that_a_rollback_leaves_behind_are_caught_by_the_core_invariants() {
     mutant(Mutant::RollbackKeepsLocks, Check::CoreInvariants);
 }

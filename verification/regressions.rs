@@ -50,6 +50,7 @@ pub const REGRESSIONS: [Regression; 5] = [
     Regression {
         broken: Some((
             Broken::Below(Seeded::Consensus(vatic_consensus::Bug::AnsweredUnmet)),
+            // Raft's own assertions, which a release build does without: there replicas differ.
             Check::NoHalt,
         )),
         ..deployed(44, "a leader that lost its disk was known to nobody, and took part as if new")

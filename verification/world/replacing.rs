@@ -44,8 +44,7 @@ impl Replacements {
 impl World {
     /// Begins a change of membership, in seeds that have them.
     pub(super) fn replace_something(&mut self) {
-        let allowed = self.options.families.contains(&Family::Replacements);
-        if !self.replacements.on || !allowed || self.is_replacing() {
+        if !self.may_replace() {
             return;
         }
         let rng = &mut self.replacements.rng;
@@ -75,10 +74,15 @@ impl World {
         self.replacements.under_way = begun;
     }
 
+    /// Whether a change may begin: in seeds that have them, one at a time.
+    fn may_replace(&mut self) -> bool {
+        let allowed = self.options.families.contains(&Family::Replacements);
+        self.replacements.on && allowed && !self.is_replacing()
+    }
+
     /// Notes that a node that is down will need another disk, where that may be now.
     pub(super) fn begin_to_replace_disk(&mut self, node: usize) -> bool {
-        let allowed = self.options.families.contains(&Family::Replacements);
-        if !self.replacements.on || !allowed || self.is_replacing() {
+        if !self.may_replace() {
             return false;
         }
         let deployment = self.deployment.as_ref().expect("only called at level 2");
