@@ -16,6 +16,9 @@ pub(crate) const DRAIN_US: u64 = 60_000_000;
 pub(crate) const DRAIN_DEPLOYED_US: u64 = 60_000_000 / crate::deployment::SLOWNESS;
 /// A question that was not answered is asked again after this.
 pub(crate) const RETRY_US: u64 = 4_000;
+/// At level 2 not before this, unless it came to nothing where it was asked: the time that a node
+/// gives a proposal.
+pub(crate) const ANSWER_DEPLOYED_US: u64 = 3_000_000 / crate::deployment::SLOWNESS;
 /// A reader that was blocked for this long has the holder recovered.
 pub(crate) const BLOCKED_US: u64 = 6_000;
 /// A coordinator that misses votes for this long forces the rest.

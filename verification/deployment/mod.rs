@@ -70,6 +70,8 @@ struct Led {
 pub(crate) enum Report {
     /// A proposal was applied where it was made.
     Applied { node: usize, to: (usize, Token), applied: Box<Applied> },
+    /// A proposal came to nothing, or nobody knows what it came to.
+    NotApplied { token: Token },
     /// A query was answered.
     Found { node: usize, to: (usize, Token), found: Box<Found> },
     /// A replica applied an entry.
@@ -110,10 +112,13 @@ impl Deployment {
         process.spawn(async move {
             let proposed = handle.propose(command.into());
             let proposed = tokio::time::timeout(PROPOSAL_DEADLINE, proposed).await;
-            let (Ok(Ok(applied)), Some(to)) = (proposed, to) else { return };
-            if let Ok(applied) = vatic_core::codec::decode(&applied.reply) {
-                let _ = reports.send(Report::Applied { node, to, applied: Box::new(applied) });
-            }
+            let Some(to) = to else { return };
+            let applied = proposed.ok().and_then(Result::ok);
+            let applied = applied.and_then(|it| vatic_core::codec::decode(&it.reply).ok());
+            let _ = reports.send(match applied {
+                Some(applied) => Report::Applied { node, to, applied: Box::new(applied) },
+                None => Report::NotApplied { token: to.1 },
+            });
         });
     }
 

@@ -13,7 +13,7 @@ use crate::{
     probe::Probe,
     sabotage::Sabotage,
 };
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 use vatic_core::{
     body::Fault as BodyFault,
     codec,
@@ -35,6 +35,9 @@ pub(super) struct Coordination {
     /// Which group wants to know that all is settled, in order to forget.
     settles_for: Option<usize>,
     retries: u32,
+    /// At level 2: whose answer is waited for, and until when. As a node's driver does, nobody
+    /// asks again meanwhile: a slow group that is asked ever more often answers ever later.
+    unanswered: BTreeMap<GroupId, u64>,
 }
 
 impl World {
@@ -56,6 +59,7 @@ impl World {
             operation,
             settles_for: None,
             retries: 0,
+            unanswered: BTreeMap::new(),
         });
         self.after(limits::GIVE_UP_US, Event::CoordinatorGivesUp { id });
     }
@@ -101,6 +105,7 @@ impl World {
         let participants = participants.to_vec();
         let machine = self.machine(Beginning { tid, body, participants, recovers: true });
         let (sealed, operation, retries) = (None, None, 0);
+        let unanswered = BTreeMap::new();
         self.coordinate(Coordination {
             node,
             machine,
@@ -109,6 +114,7 @@ impl World {
             operation,
             settles_for,
             retries,
+            unanswered,
         });
     }
 
@@ -133,9 +139,24 @@ impl World {
             self.coordinations.remove(&id);
             return;
         }
-        coordination.machine.handle(Input::Retry);
+        let now = self.now;
+        if coordination.unanswered.values().all(|until| *until <= now) {
+            coordination.machine.handle(Input::Retry);
+        }
         self.after(limits::RETRY_US, Event::CoordinatorRetry { id });
         self.pump(id);
+    }
+
+    /// A question came to nothing where it arrived; whoever asked learns of it.
+    pub(super) fn not_applied(&mut self, token: Token) {
+        let (Token::Standing { coordinator, group, .. } | Token::Decision { coordinator, group }) =
+            token
+        else {
+            return;
+        };
+        if let Some(coordination) = self.coordinations.get_mut(&coordinator) {
+            coordination.unanswered.remove(&group);
+        }
     }
 
     pub(super) fn coordinator_gives_up(&mut self, id: u64) {
@@ -157,6 +178,7 @@ impl World {
     ) {
         let early = self.sabotaged(Sabotage::EarlyAnswer);
         let Some(coordination) = self.coordinations.get_mut(&id) else { return };
+        coordination.unanswered.remove(&group);
         tracing::debug!(now = self.now, id, %group, round, ?applied, "a coordinator is answered");
         let Applied { reply, proof } = applied.clone();
         if let (true, Reply::Standing(Standing::Yes { ts, .. })) = (early, &reply) {
@@ -171,6 +193,7 @@ impl World {
 
     pub(super) fn participant_decided(&mut self, id: u64, group: GroupId, applied: &Applied) {
         let Some(coordination) = self.coordinations.get_mut(&id) else { return };
+        coordination.unanswered.remove(&group);
         if applied.reply == Reply::Done {
             coordination.machine.handle(Input::Acked { group });
             self.pump(id);
@@ -206,17 +229,17 @@ impl World {
                 let hint = self.clock(node);
                 let vote = Vote { body: sealed.body.clone(), part, hint };
                 let reply = Token::Standing { coordinator: id, group, round };
-                self.ask(node, group, Command::Vote(Box::new(vote)), reply);
+                self.ask_for(id, group, Command::Vote(Box::new(vote)), reply);
             }
             Effect::Force { group, round } => {
                 let participants = coordination.machine.participants();
                 let reply = Token::Standing { coordinator: id, group, round };
-                self.ask(node, group, Command::Force { tid, body, participants }, reply);
+                self.ask_for(id, group, Command::Force { tid, body, participants }, reply);
             }
             Effect::Decide { group, decision } => {
                 let proofs = coordination.machine.proofs();
                 let reply = Token::Decision { coordinator: id, group };
-                self.ask(node, group, Command::Decide { tid, body, decision, proofs }, reply);
+                self.ask_for(id, group, Command::Decide { tid, body, decision, proofs }, reply);
             }
             Effect::Answer(answer) => {
                 self.observe_answer(id, &answer);
@@ -228,6 +251,16 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Asks for a coordinator, which waits for an answer.
+    fn ask_for(&mut self, id: u64, group: GroupId, command: Command, reply: Token) {
+        let patience = self.deployment.as_ref().map(|_| limits::ANSWER_DEPLOYED_US);
+        let until = patience.map(|patience| self.now + patience);
+        let Some(coordination) = self.coordinations.get_mut(&id) else { return };
+        coordination.unanswered.extend(until.map(|until| (group, until)));
+        let node = coordination.node;
+        self.ask(node, group, command, reply);
     }
 
     /// Sends a command to the group's leader, or sometimes to a node that only used to lead it.
