@@ -14,12 +14,14 @@ pub enum Seeded {
 
 impl Seeded {
     /// Every one, for tables and tests.
-    pub const ALL: [Seeded; 16] = [
+    pub const ALL: [Seeded; 19] = [
         Seeded::Log(vatic_log::Bug::AckBeforeSync),
         Seeded::Log(vatic_log::Bug::TornPayloadAccepted),
         Seeded::Log(vatic_log::Bug::VoteLostAtRestart),
         Seeded::Log(vatic_log::Bug::VoteAnsweredFirst),
         Seeded::Log(vatic_log::Bug::CommittedAhead),
+        Seeded::Log(vatic_log::Bug::VoteBehindEntries),
+        Seeded::Log(vatic_log::Bug::DamageTakenForTear),
         Seeded::Store(vatic_store::Bug::SnapshotDropsVotes),
         Seeded::Store(vatic_store::Bug::StateWithoutMark),
         Seeded::Store(vatic_store::Bug::FlushDropsDeletions),
@@ -29,6 +31,7 @@ impl Seeded {
         Seeded::Consensus(vatic_consensus::Bug::ReadUnconfirmed),
         Seeded::Consensus(vatic_consensus::Bug::PurgedTooFar),
         Seeded::Consensus(vatic_consensus::Bug::VoteNotRead),
+        Seeded::Consensus(vatic_consensus::Bug::SilenceCounted),
         Seeded::Consensus(vatic_consensus::Bug::LostDiskAsksNobody),
         Seeded::Consensus(vatic_consensus::Bug::AnsweredUnmet),
     ];

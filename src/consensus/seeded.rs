@@ -18,6 +18,8 @@ pub enum Bug {
     PurgedTooFar,
     /// A restart does not look for its vote.
     VoteNotRead,
+    /// A follower that does not answer in time counts as one that has the entries.
+    SilenceCounted,
     /// A replica that lost its disk takes part at once, as the one that it was.
     LostDiskAsksNobody,
     /// Candidates and leaders are answered, and nobody notes who they are.

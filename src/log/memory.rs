@@ -181,7 +181,7 @@ impl Memory {
 
     pub(crate) fn save_vote(&mut self, id: ReplicaId, vote: Bytes, done: Done) {
         self.replicas.entry(id).or_default().vote = Some(vote.clone());
-        if planted(Bug::VoteAnsweredFirst) {
+        if planted(Bug::VoteAnsweredFirst) || planted(Bug::VoteBehindEntries) {
             done(Ok(()));
             return self.push(id, Record::Vote(vote), None);
         }
@@ -242,9 +242,16 @@ impl Memory {
     /// `batch_bytes`, but at least one.
     pub(crate) fn take(&mut self, room: usize, batch_bytes: usize) -> Vec<Item> {
         let (mut items, mut bytes) = (Vec::new(), 0);
+        let votes_last = planted(Bug::VoteBehindEntries);
+        if votes_last {
+            // Stable: among themselves all keep their order.
+            let is_vote = |item: &Item| matches!(item.record, Record::Vote(_));
+            self.queue.make_contiguous().sort_by_key(is_vote);
+        }
         while let Some(first) = self.queue.front() {
             bytes += frame_bytes(&first.record);
-            if bytes > room || (bytes > batch_bytes && !items.is_empty()) {
+            let waits = votes_last && matches!(first.record, Record::Vote(_)) && !items.is_empty();
+            if bytes > room || (bytes > batch_bytes && !items.is_empty()) || waits {
                 break;
             }
             items.extend(self.queue.pop_front());

@@ -18,6 +18,10 @@ pub enum Bug {
     VoteAnsweredFirst,
     /// What is said to be committed is written ahead of the entries that it speaks of.
     CommittedAhead,
+    /// A vote is answered, and written a batch after the entries that were queued behind it.
+    VoteBehindEntries,
+    /// Damage before the last batch is taken for the torn end of the log.
+    DamageTakenForTear,
 }
 
 #[cfg(feature = "mutants")]

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{Disk, DiskFile};
 use crate::random::Random;
+use crate::segment::SEGMENT_HEADER_BYTES;
 
 /// Bytes that persist together; smaller than on real disks, to tear more.
 const SECTOR_BYTES: usize = 64;
@@ -42,6 +43,9 @@ struct State {
     salts_drawn: u64,
     salts_are_known: bool,
     last_crash: u64,
+    /// The last batch that was synced, and those written since: slots, and where in them each
+    /// begins.
+    last_batches: Vec<(u64, usize)>,
 }
 
 #[derive(Clone, Default)]
@@ -141,6 +145,23 @@ impl SimDisk {
         }
     }
 
+    /// Whether a byte was written by the last batch that was synced, or later: what lies before it
+    /// was answered for twice, and is never to be lost in silence.
+    pub fn is_of_last_batch(&self, slot: u64, offset: usize) -> bool {
+        self.lock().last_batches.iter().any(|(last, start)| slot == *last && offset >= *start)
+    }
+
+    /// The power went before anything was written from here on to the end of the frames.
+    pub fn erase_from(&self, slot: u64, offset: usize) {
+        if let Some(file) = self.lock().files.get_mut(&slot) {
+            let end = file.durable.len() - SEGMENT_HEADER_BYTES;
+            file.unsynced.clear();
+            for bytes in [&mut file.durable, &mut file.current] {
+                bytes[offset.min(end)..end].fill(0);
+            }
+        }
+    }
+
     /// What a read of the whole slot gives.
     pub fn contents(&self, slot: u64) -> Option<Vec<u8>> {
         self.lock().files.get(&slot).map(|file| file.current.clone())
@@ -228,6 +249,9 @@ impl DiskFile for Handle {
             assert!(at + from.len() <= file.current.len(), "a write never grows a segment");
             file.current[at..at + from.len()].copy_from_slice(from);
             file.unsynced.push((at, from.to_vec()));
+            if !file.is_header(at, from) {
+                state.last_batches.push((self.slot, at));
+            }
         }
         power
     }
@@ -241,8 +265,14 @@ impl DiskFile for Handle {
         state.syncs += 1;
         if !state.sync_is_stubbed {
             let file = self.file(&mut state)?;
+            let ends_batch = file.unsynced.iter().any(|(at, bytes)| !file.is_header(*at, bytes));
             for (at, bytes) in file.unsynced.drain(..) {
                 file.durable[at..at + bytes.len()].copy_from_slice(&bytes);
+            }
+            if ends_batch {
+                let batches = &mut state.last_batches;
+                let synced = batches.iter().rposition(|(slot, _)| *slot == self.slot);
+                batches.drain(..synced.unwrap_or(0));
             }
         }
         Ok(())
@@ -274,6 +304,12 @@ impl State {
 }
 
 impl SimFile {
+    /// Whether a write is of a header alone, at either end: it is not a batch, or not all of it.
+    fn is_header(&self, at: usize, bytes: &[u8]) -> bool {
+        let ends = [0, self.current.len() - SEGMENT_HEADER_BYTES];
+        bytes.len() == SEGMENT_HEADER_BYTES && ends.contains(&at)
+    }
+
     fn lose_power(&mut self, random: &mut Random) {
         // Of eight: all kept, all dropped, else decided by sector.
         let mood = random.below(8);

@@ -1,8 +1,10 @@
 //! Flipped bits: what a restart makes of a disk that has rotted.
 //!
-//! A log that opens on such a disk may lack what was written last, as if that had been torn: no
-//! checksum can tell the two apart. It must never show an entry that was not written. So what a bit
-//! does is seen on a copy first, and a node runs on a disk that lacks nothing, or is refused one.
+//! A log that opens on such a disk may lack what its last batch wrote, as if that had been torn: no
+//! checksum can tell the two apart. Which batch was the last, the disk knows; what then is left is
+//! what the same log has on a disk where the power went at that byte. It must lack nothing else, and
+//! never show what was not written. So what a bit does is seen on a copy first, and a node runs on a
+//! disk that lacks nothing, or is refused one.
 
 use super::Deployment;
 use std::sync::Arc;
@@ -29,9 +31,9 @@ pub(crate) enum Flip {
     Unreadable,
     /// All is there: the bit was nobody's, or its frame had a copy.
     Harmless,
-    /// The end of the log is gone, and all else is as it was.
+    /// What was written last is gone, as if the power had, and all else is as it was.
     Shortened,
-    /// The log shows what was never written.
+    /// The log lacks what was written earlier, or shows what was never written.
     Believed(String),
 }
 
@@ -49,9 +51,14 @@ impl Deployment {
         let near = if self.rng.chance(500) { NEAR_BYTES.min(end) } else { end };
         let at = end - 1 - self.rng.index(near);
         let whole = open(&disk.fork(), &self.settings.log)?;
+        let torn = disk.is_of_last_batch(slot, at).then(|| {
+            let torn = disk.fork();
+            torn.erase_from(slot, at);
+            open(&torn, &self.settings.log)
+        });
         disk.damage(slot, at);
         let flip = match open(&disk, &self.settings.log) {
-            Some(flipped) => compare(&whole, &flipped),
+            Some(flipped) => judge(&whole, &flipped, torn.flatten().as_ref()),
             None => Flip::Refused,
         };
         Some((flip, Spot { slot, at }))
@@ -76,22 +83,45 @@ fn open(disk: &SimDisk, limits: &Limits) -> Option<Log> {
     opened.ok().map(|(log, _)| log)
 }
 
-fn compare(whole: &Log, flipped: &Log) -> Flip {
-    let mut shortened = whole.replicas() != flipped.replicas();
-    for id in flipped.replicas() {
-        let (known, found) = (whole.replica(id), flipped.replica(id));
+/// What the flipped bit made of the log. `torn` is the same log where the power went as the frame
+/// with the bit was written: what may be lost is that, and only where it was the last batch.
+fn judge(whole: &Log, flipped: &Log, torn: Option<&Log>) -> Flip {
+    match difference(whole, flipped) {
+        None => Flip::Harmless,
+        Some(Difference::Unreadable) => Flip::Unreadable,
+        Some(Difference::Other(what)) => match torn.map(|torn| difference(torn, flipped)) {
+            Some(None) => Flip::Shortened,
+            _ => Flip::Believed(what),
+        },
+    }
+}
+
+enum Difference {
+    Unreadable,
+    Other(String),
+}
+
+fn difference(known: &Log, found: &Log) -> Option<Difference> {
+    let other = |what: String| Some(Difference::Other(what));
+    if known.replicas() != found.replicas() {
+        return other(format!("replicas {:?}, not {:?}", found.replicas(), known.replicas()));
+    }
+    for id in found.replicas() {
+        let (known, found) = (known.replica(id), found.replica(id));
         let (before, after) = (known.state(), found.state());
-        shortened |= (before.last, before.vote.clone()) != (after.last, after.vote.clone());
+        if before != after {
+            return other(format!("{id:?} is {after:?}, not {before:?}"));
+        }
         let last = after.last.map_or(0, |(index, _)| index);
         for index in 0..=last {
-            let Ok(entries) = found.read(index..index + 1) else { return Flip::Unreadable };
-            let Some(entry) = entries.into_iter().next() else { continue };
-            let written = known.read(index..index + 1).unwrap_or_default();
-            let purged = before.purged.as_ref().is_some_and(|(to, _)| *to >= index);
-            if !purged && !shortened && written.first() != Some(&entry) {
-                return Flip::Believed(format!("{id:?}: entry {index} is {entry:?}"));
+            let Ok(entries) = found.read(index..index + 1) else {
+                return Some(Difference::Unreadable);
+            };
+            let Ok(written) = known.read(index..index + 1) else { continue };
+            if entries != written {
+                return other(format!("{id:?}: entry {index} is {entries:?}, not {written:?}"));
             }
         }
     }
-    if shortened { Flip::Shortened } else { Flip::Harmless }
+    None
 }

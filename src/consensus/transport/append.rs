@@ -19,6 +19,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+#[cfg(feature = "mutants")]
+use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::time::{Instant, Sleep};
 use vatic_proto::peer::v1::Kind;
@@ -26,6 +28,10 @@ use vatic_proto::peer::v1::Kind;
 use super::lane::{PendingReply, ReplyResult, SendError};
 use super::link::{AppendResult, Link, next_session, unreachable};
 use crate::codec;
+#[cfg(feature = "mutants")]
+use crate::seeded::{Bug, planted};
+#[cfg(feature = "mutants")]
+use crate::types::LogId;
 use crate::types::Types;
 
 pub(crate) struct Pipeline<'l, S> {
@@ -54,6 +60,9 @@ struct InFlight {
     answer: PendingReply,
     sent: Instant,
     due: Instant,
+    /// Its last entry.
+    #[cfg(feature = "mutants")]
+    last: Option<LogId>,
 }
 
 impl<'l, S> Pipeline<'l, S>
@@ -113,7 +122,13 @@ where
         let answer = self.link.append_lane().send(envelope)?;
         let sent = Instant::now();
         let due = sent + Duration::from_millis(self.link.limits.append_deadline_ms);
-        self.window.push_back(InFlight { answer, sent, due });
+        self.window.push_back(InFlight {
+            answer,
+            sent,
+            due,
+            #[cfg(feature = "mutants")]
+            last: request.entries.last().map(RaftEntry::log_id).or(request.prev_log_id),
+        });
         Ok(())
     }
 
@@ -166,6 +181,11 @@ where
                     this.window.clear();
                 }
                 Poll::Ready(Some(Ok(result)))
+            }
+            #[cfg(feature = "mutants")]
+            Poll::Ready(Err(SendError::Deadline(_))) if planted(Bug::SilenceCounted) => {
+                let unanswered = this.window.pop_front();
+                Poll::Ready(Some(Ok(Ok(unanswered.and_then(|flying| flying.last)))))
             }
             Poll::Ready(Err(error)) => this.end(error),
             Poll::Pending if this.window.is_empty() && this.state != State::Open => {
