@@ -7,6 +7,7 @@ pub mod memo;
 pub mod model;
 pub mod plan;
 pub mod projection;
+pub mod premise;
 pub mod property;
 pub mod reader;
 pub mod scenarios;

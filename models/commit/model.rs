@@ -36,12 +36,13 @@ use crate::{
         client::{Atlas, group_id},
         memo::{Heard, Memo},
         plan::{Plan, ReaderKind, Scenario},
-        property,
+        premise, property,
         reader::Reading,
         reduce::reduce,
         site::Site,
         world::{Client, Delivery, Log, Outcome, Reader, Request, Slot, World},
     },
+    premise::Noted,
     shared::Shared,
 };
 use stateright::{Model, Property};
@@ -71,6 +72,7 @@ pub struct Spine {
     pub(crate) memo: Memo,
     /// Whether a commit was seen: the first path to one is enough.
     commit_noted: AtomicBool,
+    pub(crate) noted: Noted,
 }
 
 /// What can happen next.
@@ -170,6 +172,7 @@ impl Model for Spine {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        self.noted.look(premise::PREMISES, self, world);
         if world.is_broken() {
             return;
         }
@@ -229,7 +232,7 @@ impl Spine {
     pub fn new(scenario: Scenario, rules: Rules) -> Spine {
         let atlas = Atlas::new(scenario.groups(), &scenario.keys);
         let (memo, commit_noted) = (Memo::new(rules), AtomicBool::new(false));
-        Spine { scenario, rules, atlas, memo, commit_noted }
+        Spine { scenario, rules, atlas, memo, commit_noted, noted: Noted::default() }
     }
 
     /// As [`Spine::new`], for whoever follows a path and wants to know what groups do on it.
