@@ -70,7 +70,7 @@ struct Check {
     /// Threads of the checker.
     #[arg(long, default_value_t = 2, value_parser = above_none)]
     threads: usize,
-    /// Look no further than this many states in a row, from the start on.
+    /// Follow fewer than this many steps from the start.
     #[arg(long, value_parser = above_none)]
     depth: Option<usize>,
     /// Stop each check of a model or of one of its mutants after this many seconds, closed or not.

@@ -40,6 +40,7 @@ use crate::{
         reader::Reading,
         reduce::reduce,
         site::Site,
+        witness,
         world::{Client, Delivery, Log, Outcome, Reader, Request, Slot, World},
     },
     premise::Noted,
@@ -221,7 +222,9 @@ impl Model for Spine {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let witnesses = self.scenario.witnesses.iter();
+        let Scenario { witnesses, stops, crashes, .. } = &self.scenario;
+        let crashed = (!stops.is_empty() || !crashes.is_empty()).then_some(&witness::CRASHED);
+        let witnesses = witnesses.iter().chain(crashed);
         let sometimes = witnesses.map(|witness| Property::sometimes(witness.name, witness.shows));
         property::always().into_iter().chain(sometimes).collect()
     }

@@ -40,9 +40,8 @@ pub const PREMISES: &[Premise<Spine>] = &[
         name: "a rollback is acknowledged",
         occurs: |_, world| {
             let mut outcomes = world.log.outcomes.iter();
-            outcomes.any(|outcome| {
-                matches!(outcome, Some(Outcome::RolledBack(_) | Outcome::Refused))
-            })
+            outcomes
+                .any(|outcome| matches!(outcome, Some(Outcome::RolledBack(_) | Outcome::Refused)))
         },
     },
     Premise {
@@ -106,9 +105,8 @@ fn told_of_others(spine: &Spine, world: &World) -> bool {
     }
     let ops = strict_history(spine, world);
     let writes = |op: &Op, key: KeyId| op.writes.iter().any(|(written, _)| *written == key);
-    let others = |at: usize, key| {
-        ops.iter().enumerate().any(|(other, op)| other != at && writes(op, key))
-    };
+    let others =
+        |at: usize, key| ops.iter().enumerate().any(|(other, op)| other != at && writes(op, key));
     let mut told = ops.iter().enumerate().filter(|(_, op)| op.required);
     told.any(|(at, op)| op.reads.iter().any(|&(key, _)| others(at, key)))
 }

@@ -296,7 +296,7 @@ impl Model for Desk {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let witnesses = self.scenario.witnesses.iter();
+        let witnesses = self.scenario.witnesses.iter().chain([&property::CRASHED]);
         let sometimes = witnesses.map(|witness| Property::sometimes(witness.name, witness.shows));
         property::always().into_iter().chain(sometimes).collect()
     }

@@ -1,7 +1,7 @@
 //! What must hold of tickets in every state, and what must be reachable.
 
 use crate::{
-    dispatch::model::{Desk, World},
+    dispatch::model::{Desk, What, World},
     premise::Premise,
 };
 use stateright::Property;
@@ -57,6 +57,12 @@ witnesses! {
     BOTH = "two nodes have one ticket under way": |_, world| {
         let of = |node| world.flights.iter().filter(move |flight| flight.of == Some(node));
         of(0).any(|one| of(1).any(|other| one.ticket == other.ticket))
+    };
+    /// A crash loses nothing.
+    CRASHED = "a ticket happens whose attempt lost its node in a crash": |desk, world| {
+        let orphans = world.flights.iter().filter(|flight| flight.of.is_none());
+        let mut tickets = orphans.filter(|flight| flight.what == What::Happen);
+        tickets.any(|flight| desk.happened(&world.site, flight.ticket) == 1)
     };
     /// All come to an end.
     EMPTY = "the queue is empty, and something happened after a fault": |desk, world| {
@@ -143,9 +149,7 @@ pub const PREMISES: &[Premise<Desk>] = &[
     Premise {
         of: ONCE,
         name: "a ticket happens",
-        occurs: |desk, world| {
-            (0..desk.tickets.len()).any(|at| desk.happened(&world.site, at) > 0)
-        },
+        occurs: |desk, world| (0..desk.tickets.len()).any(|at| desk.happened(&world.site, at) > 0),
     },
     Premise { of: FINAL, name: "a ticket is taken back", occurs: CANCELLED.shows },
     Premise {
