@@ -12,6 +12,7 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "writer never sleeps on work that was left",
         preemptions_max: None,
+        interleavings_min: 6,
         run: callers_and_writer,
         twins: &[
             Twin { broken: Broken::Line(Fault::WakeBeforeTheWork), says: "deadlock" },
@@ -21,12 +22,14 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "work that was accepted is done before the end",
         preemptions_max: None,
+        interleavings_min: 6,
         run: caller_and_close,
         twins: &[Twin { broken: Broken::Line(Fault::CloseInSilence), says: "deadlock" }],
     },
     Model {
         name: "durable position never runs ahead of the disk",
         preemptions_max: None,
+        interleavings_min: 6,
         run: watermark_behind_the_disk,
         twins: &[Twin {
             broken: Broken::Use(watermark_before_the_fsync),
