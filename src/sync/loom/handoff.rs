@@ -4,7 +4,7 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use vatic_sync::{Fault, Handoff, Inbox};
+use vatic_sync::{Fault, Handoff, Inbox, Turn};
 
 use crate::run::{Broken, Model, Twin};
 
@@ -72,7 +72,7 @@ fn leave(handoff: &Handoff<Queue>, record: usize) -> bool {
     left.is_ok()
 }
 
-/// The writer's loop. Returns the batches that it has written.
+/// The writer, in the loop that a node's is in: `Handoff::work`. Returns the batches that it has written.
 fn write(handoff: &Handoff<Queue>, disk: &AtomicUsize) -> Vec<Vec<usize>> {
     write_in_order(handoff, disk, true)
 }
@@ -83,7 +83,7 @@ fn write_in_order(
     fsync_first: bool,
 ) -> Vec<Vec<usize>> {
     let mut batches = Vec::new();
-    while handoff.wait_for_work(None) {
+    handoff.work(|| {
         let batch = {
             let mut queue = handoff.lock();
             let batch = std::mem::take(&mut queue.left);
@@ -91,7 +91,7 @@ fn write_in_order(
             batch
         };
         if batch.is_empty() {
-            continue;
+            return Turn::Idle(None);
         }
         // The fsync: nothing is said before it.
         let written = disk.load(Ordering::Relaxed) + batch.len();
@@ -103,7 +103,8 @@ fn write_in_order(
             disk.store(written, Ordering::Relaxed);
         }
         batches.push(batch);
-    }
+        Turn::Worked
+    });
     batches
 }
 
@@ -115,9 +116,15 @@ fn callers_and_writer() {
         let handoff = handoff.clone();
         thread::spawn(move || {
             let mut written = 0;
-            while written < 2 && handoff.wait_for_work(None) {
-                written += std::mem::take(&mut handoff.lock().left).len();
-            }
+            handoff.work(|| {
+                let left = std::mem::take(&mut handoff.lock().left).len();
+                written += left;
+                match (written, left) {
+                    (2, _) => Turn::Over,
+                    (_, 0) => Turn::Idle(None),
+                    _ => Turn::Worked,
+                }
+            });
             written
         })
     };
