@@ -1,7 +1,7 @@
 //! Shrinking: the shortest load and the fewest families of misfortune with which a seed fails.
 //!
 //! A shorter load is a prefix of the same schedule, since the seed draws both alike. Fewer families
-//! make another schedule, so each removal is kept only if the seed goes on to fail, and by the check
+//! make another schedule, so each removal is kept only if the seed goes on to fail, and the check
 //! that failed first: what fails another one is another finding.
 
 use crate::{Check, Options, run};

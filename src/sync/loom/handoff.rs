@@ -72,7 +72,7 @@ fn leave(handoff: &Handoff<Queue>, record: usize) -> bool {
     left.is_ok()
 }
 
-/// The writer, in the loop that a node's is in: `Handoff::work`. Returns the batches that it has written.
+/// The writer, in the very loop that a node's is in. Returns the batches that it has written.
 fn write(handoff: &Handoff<Queue>, disk: &AtomicUsize) -> Vec<Vec<usize>> {
     write_in_order(handoff, disk, true)
 }
