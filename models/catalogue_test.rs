@@ -1,11 +1,22 @@
 //! Every model closes with its pinned number of states, and everything holds in all of them.
 
 use crate::{
-    catalogue::{self, Choice},
-    check::{Effort, Kind, check},
-    commit::{model::Spine, plan::Scenario, scenarios, witness},
+    catalogue::{self, Choice, Visit},
+    check::{Answer, Effort, Kind, check},
+    commit::{
+        model::Spine,
+        plan::Scenario,
+        property::{CUTS, FIRST, FOLDED, FORESEEN, STRICT},
+        scenarios, witness,
+    },
+    digest::property::{FRESH, KEPT},
+    dispatch::property::{APART, FAIR as DUE_FIRST, FINAL as KEPT_BACK, PAUSED, SENT},
+    lane::property::FAIR,
+    narrate::Narrated,
     output,
 };
+use stateright::Expectation;
+use std::collections::{BTreeMap, BTreeSet};
 use vatic_core::rules::Rules;
 
 // The checker frees states by the million when it is done.
@@ -20,9 +31,79 @@ fn closes(name: &str) {
     if let Some(pinned) = model.unique_states {
         assert_eq!(report.unique_states, pinned, "{name}");
     }
+    assert_eq!(report.states_asked, report.unique_states, "{name}");
+    assert_eq!(report.named(Answer::NeverMet), never_met(name), "{name}");
     let refuted = report.properties.iter().find(|finding| finding.kind == Kind::Refuted);
     let path = refuted.and_then(|finding| finding.counterexample.as_ref());
     assert!(path.is_some_and(|steps| steps.len() > 1), "{name}: it holds because nothing happens");
+}
+
+/// What each model has nothing to say of, since what it is about never occurs there: within its
+/// bounds nobody reads what another one writes, reads a snapshot, is judged, takes a ticket back.
+fn never_met(name: &str) -> &'static [&'static str] {
+    match name {
+        "recovery"
+        | "late-replies"
+        | "forgetting"
+        | "late-and-forgotten"
+        | "two-bodies"
+        | "abandoned-stage"
+        | "hasty-vote"
+        | "leader-change"
+        | "three-groups"
+        | "three-groups-forgotten"
+        | "three-attempts" => &[STRICT, CUTS, FORESEEN, FOLDED, FIRST],
+        "one-group" | "key-skew" | "range-skew" | "blind-writes" | "strict-read"
+        | "strict-absence" | "blocked-get" | "read-by-vote" | "request-twice" | "rebased" => {
+            &[CUTS, FORESEEN, FOLDED, FIRST]
+        }
+        "snapshots" => &[FORESEEN, FOLDED, FIRST],
+        "collected" => &[STRICT, FORESEEN, FOLDED, FIRST],
+        "validation" | "validation-passed-off" => &[STRICT, CUTS, FIRST],
+        "first-committer" => &[STRICT, CUTS, FORESEEN, FOLDED],
+        "receipts" | "receipts-staged" => &[FRESH],
+        "receipts-unchained" => &[KEPT, FRESH],
+        "lane-pairs" => &[FAIR],
+        "dispatch-leaders" => &[DUE_FIRST, APART, PAUSED, SENT],
+        "dispatch-order" => &[KEPT_BACK, APART, PAUSED, SENT],
+        "dispatch-records" => &[KEPT_BACK, PAUSED, SENT],
+        "dispatch-pauses" => &[KEPT_BACK, APART, SENT],
+        "dispatch-shadow" => &[KEPT_BACK, APART, PAUSED],
+        _ => &[],
+    }
+}
+
+/// What a model's properties are about: each `always` but the refuted one, with its premises.
+struct About;
+
+impl Visit for About {
+    type Out = BTreeMap<&'static str, usize>;
+
+    fn visit<M: Narrated>(self, model: M) -> Self::Out {
+        let always = model.properties().into_iter().filter(|property| {
+            property.expectation == Expectation::Always && property.name != model.refuted()
+        });
+        let mut about: Self::Out = always.map(|property| (property.name, 0)).collect();
+        for premise in model.premises() {
+            *about.get_mut(premise.of).expect("a premise is of an `always`") += 1;
+        }
+        about
+    }
+}
+
+#[test]
+fn every_property_is_put_to_the_test_by_a_model_of_every_run() {
+    let (mut all, mut tested) = (BTreeSet::new(), BTreeSet::new());
+    for model in catalogue::chosen(Choice::EveryRun) {
+        let about = model.build(Rules::default(), About);
+        let unconditional: Vec<_> = about.iter().filter(|(_, premises)| **premises == 0).collect();
+        // That the core's invariants hold, which is asked of every state.
+        assert!(unconditional.len() <= 1, "{}: {unconditional:?}", model.name);
+        let never_met = never_met(model.name);
+        all.extend(about.keys().copied());
+        tested.extend(about.keys().copied().filter(|property| !never_met.contains(property)));
+    }
+    assert_eq!(all.difference(&tested).collect::<Vec<_>>(), [&""; 0]);
 }
 
 macro_rules! models_close {
@@ -132,6 +213,29 @@ fn check_that_stops_early_says_so_and_blames_nothing_for_what_it_has_not_seen() 
     let report = model.check(Effort { depth: Some(4), ..Effort::exhaustive(1) });
     assert!(!report.closed && report.holds(), "{report:#?}");
     assert!(report.depth <= 4, "{report:#?}");
+    assert!(report.states_asked > 0 && report.states_asked < report.unique_states, "{report:#?}");
+    let answered: Vec<_> = report.properties.iter().filter(|f| f.is_so != Answer::Open).collect();
+    assert!(answered.iter().all(|found| found.kind != Kind::Always), "{answered:?}");
+    assert!(report.named(Answer::Open).contains(&witness::COMMITS.name), "{report:#?}");
+}
+
+#[test]
+fn check_that_stops_early_prints_what_it_left_open_and_that_it_is_not_complete() {
+    let model = catalogue::named("validation-passed-off").expect("it is there");
+    let checked = |effort| [output::Checked::run(&model, effort)];
+    let stopped = checked(Effort { depth: Some(4), ..Effort::exhaustive(1) });
+    let said = output::table(&stopped);
+    let within = format!("not refuted within {} states", stopped[0].report.states_asked);
+    assert!(said.contains(&within), "{said}");
+    assert!(said.contains("not complete, stopped before all was seen"), "{said}");
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
+    let json = parsed(&output::json(&stopped));
+    assert_eq!((&json["complete"], &json["models"][0]["complete"]), (&false.into(), &false.into()));
+    let whole = checked(Effort::exhaustive(1));
+    let said = output::table(&whole);
+    assert!(said.contains("never met: a snapshot is answered"), "{said}");
+    assert!(!said.contains("within") && !said.contains("not complete"), "{said}");
+    assert_eq!(parsed(&output::json(&whole))["complete"], true);
 }
 
 #[test]

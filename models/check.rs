@@ -43,6 +43,8 @@ pub struct Report {
     pub depth: usize,
     /// How long it took.
     pub seconds: f64,
+    /// States in which the properties were asked: all, where all were seen.
+    pub states_asked: usize,
     /// Whether all states were seen.
     pub closed: bool,
     /// Properties and what became of them.
@@ -56,8 +58,10 @@ pub struct Finding {
     pub name: &'static str,
     /// What it says.
     pub kind: Kind,
-    /// Whether it is as it should be; where not all states were seen, as far as can be told.
-    pub holds: bool,
+    /// Whether it is as it should be.
+    pub is_so: Answer,
+    /// What it is about and never occurred.
+    pub never_met: Vec<&'static str>,
     /// For what is violated, the steps that lead there.
     pub counterexample: Option<Vec<String>>,
 }
@@ -74,15 +78,35 @@ pub enum Kind {
     Refuted,
 }
 
+/// Whether a property is as it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is, in all states, or an example of it was found.
+    Yes,
+    /// It is not.
+    No,
+    /// No state that was seen settles it, and not all were seen.
+    Open,
+    /// It holds in all states, and what it is about occurs in none of them.
+    NeverMet,
+}
+
 impl Report {
-    /// Whether all properties are as they should be.
+    /// Whether no property is known not to be as it should be.
     pub fn holds(&self) -> bool {
-        self.properties.iter().all(|finding| finding.holds)
+        self.violated().is_empty()
     }
 
     /// The names of the properties that are not.
     pub fn violated(&self) -> Vec<&'static str> {
-        self.properties.iter().filter(|f| !f.holds).map(|finding| finding.name).collect()
+        self.named(Answer::No)
+    }
+
+    /// The names of the properties of which this is so.
+    pub fn named(&self, answer: Answer) -> Vec<&'static str> {
+        let found = self.properties.iter().filter(|finding| finding.is_so == answer);
+        found.map(|finding| finding.name).collect()
     }
 }
 
@@ -138,6 +162,8 @@ fn report<M: Narrated>(
     until: Option<&'static str>,
 ) -> Report {
     let seconds = started.elapsed().as_secs_f64();
+    // Before paths are followed again, which asks models for steps as well.
+    let states_asked = checker.model().noted().looked_at();
     let found = until.is_some_and(|property| checker.discovery(property).is_some());
     let closed = !found
         && effort.depth.is_none_or(|depth| checker.max_depth() < depth)
@@ -154,6 +180,7 @@ fn report<M: Narrated>(
         unique_states: checker.unique_state_count(),
         depth: checker.max_depth(),
         seconds: started.elapsed().as_secs_f64(),
+        states_asked,
         closed,
     }
 }
@@ -169,13 +196,22 @@ fn finding<M: Narrated>(
         Expectation::Always => Kind::Always,
         _ => Kind::Sometimes,
     };
-    let holds = match kind {
-        Kind::Always => found.is_none(),
-        Kind::Sometimes | Kind::Refuted => found.is_some() || !closed,
+    let premises = model.premises().iter().enumerate();
+    let never_met: Vec<_> = premises
+        .filter(|(at, premise)| premise.of == property.name && !model.noted().is_met(*at))
+        .map(|(_, premise)| premise.name)
+        .collect();
+    let is_so = match (kind == Kind::Always, found.is_some()) {
+        (true, true) => Answer::No,
+        (false, true) => Answer::Yes,
+        (_, false) if !closed => Answer::Open,
+        (false, false) => Answer::No,
+        (true, false) if !never_met.is_empty() => Answer::NeverMet,
+        (true, false) => Answer::Yes,
     };
     let path = found.filter(|_| kind != Kind::Sometimes);
     let counterexample = path.map(|path| tell(model, path));
-    Finding { name: property.name, kind, holds, counterexample }
+    Finding { name: property.name, kind, is_so, never_met, counterexample }
 }
 
 /// The steps of a path in the protocol's words.

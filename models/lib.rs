@@ -15,6 +15,7 @@ pub mod mutants;
 pub mod narrate;
 pub mod output;
 pub mod paths;
+pub mod premise;
 pub mod ring;
 pub mod shared;
 

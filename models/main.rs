@@ -1,8 +1,9 @@
 //! The binary `vatic-models`: checks the models, or shows one in the browser.
 //!
-//! Data goes to stdout, progress to stderr. Exit code 0: everything holds and every mutant was
-//! caught, as far as was looked where `--depth` or `--seconds` stopped a check; 1: the explorer
-//! cannot listen; 2: there is no such model or mutant; 5: something does not hold.
+//! Data goes to stdout, progress to stderr. Exit code 0: nothing was found wrong and every mutant
+//! was caught, as far as was looked where `--depth` or `--seconds` stopped a check (`complete` in
+//! its JSON says whether one did); 1: the explorer cannot listen; 2: a mistake of usage, such as a
+//! limit of 0, or no such model or mutant; 5: something does not hold.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
@@ -33,7 +34,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Closes the models' state spaces and checks their properties and mutants.
+    /// Closes the models' state spaces and checks their properties and mutants; exits with 5 where
+    /// something does not hold, and with 0 where nothing was found wrong.
+    ///
+    /// Where `--depth` or `--seconds` stopped it, what no state has settled is told as such, it is
+    /// not `complete`, and 0 says no more than that nothing was found wrong so far. A property of
+    /// which what it is about never occurs in a model is told as never met there.
     Check(Check),
     /// Opens an explorer of one model in the browser, and goes on until it is stopped.
     Explore(Explore),
@@ -50,7 +56,7 @@ struct Explore {
     #[arg(long, default_value_t = 0)]
     port: u16,
     /// Threads of a search.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = above_none)]
     threads: usize,
 }
 
@@ -62,13 +68,13 @@ struct Check {
     #[arg(long, conflicts_with = "model")]
     all: bool,
     /// Threads of the checker.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = above_none)]
     threads: usize,
-    /// Follow no more than this many steps from the start.
-    #[arg(long)]
+    /// Follow fewer than this many steps from the start.
+    #[arg(long, value_parser = above_none)]
     depth: Option<usize>,
     /// Stop each check of a model or of one of its mutants after this many seconds, closed or not.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Follow each path to its end before the next one: less memory, longer counterexamples. Not
     /// with `--depth`: a state that is met deep is not looked at again when it is met less deep, so
@@ -78,6 +84,12 @@ struct Check {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
+}
+
+/// A limit; of none, nothing would be looked at, or everything.
+fn above_none(text: &str) -> Result<usize, String> {
+    let limit: usize = text.parse().map_err(|error: std::num::ParseIntError| error.to_string())?;
+    if limit > 0 { Ok(limit) } else { Err("it must be 1 at least".into()) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -176,6 +188,24 @@ mod test {
         assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict);
         for options in [&["--depth-first"][..], &["--depth", "5"]] {
             assert!(parsed(options).is_ok(), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn limit_of_nothing_is_refused_with_its_name_and_its_value() {
+        let refused = [
+            ("check", "--depth", "0"),
+            ("check", "--threads", "0"),
+            ("check", "--seconds", "0"),
+            ("check", "--seconds", "soon"),
+            ("explore", "--threads", "0"),
+        ];
+        for (command, limit, value) in refused {
+            let arguments = ["vatic-models", command, "recovery", limit, value];
+            let error = Arguments::try_parse_from(arguments).expect_err("it is refused");
+            let said = error.to_string();
+            assert!(said.contains(limit) && said.contains(value), "{command}: {said}");
+            assert_eq!(error.exit_code(), 2, "{command}: {said}");
         }
     }
 }

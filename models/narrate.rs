@@ -1,5 +1,6 @@
 //! What a model says of itself, in the protocol's own words: for counterexamples and the explorer.
 
+use crate::premise::{Noted, Premise};
 use serde::Serialize;
 use stateright::Model;
 use std::hash::Hash;
@@ -13,6 +14,12 @@ pub trait Narrated:
 
     /// The property that must be violated, or all others hold because nothing ever happens.
     fn refuted(&self) -> &'static str;
+
+    /// What its other properties are about.
+    fn premises(&self) -> &'static [Premise<Self>];
+
+    /// Which of that has occurred.
+    fn noted(&self) -> &Noted;
 
     /// What a step does, from this state.
     fn say_step(&self, state: &Self::State, step: &Self::Action) -> String;

@@ -2,7 +2,7 @@
 
 use crate::{
     catalogue::Entry,
-    check::{Effort, Kind, Report},
+    check::{Answer, Effort, Finding, Kind, Report},
     mutants::{CATCHES, Catch, Caught, Escape},
 };
 use comfy_table::{Table, presets};
@@ -24,6 +24,8 @@ pub struct Checked {
     pub mutants_missed: Vec<String>,
     /// Those that were not caught before the check was to stop.
     pub mutants_unsettled: Vec<String>,
+    /// Whether all was seen: nothing of it, nor of its mutants, was left open.
+    pub complete: bool,
 }
 
 impl Checked {
@@ -40,7 +42,9 @@ impl Checked {
                 Err(Escape::Unsettled) => mutants_unsettled.push(format!("{:?}", catch.mutant)),
             }
         }
+        let complete = report.closed && mutants_unsettled.is_empty();
         Checked {
+            complete,
             report,
             bounds,
             unique_states_pinned,
@@ -63,7 +67,8 @@ impl Checked {
 
 /// One object on one line.
 pub fn json(checked: &[Checked]) -> String {
-    serde_json::json!({ "models": checked }).to_string()
+    let complete = checked.iter().all(|one| one.complete);
+    serde_json::json!({ "models": checked, "complete": complete }).to_string()
 }
 
 /// A table of models, one of mutants, and the steps to whatever does not hold.
@@ -73,8 +78,6 @@ pub fn table(checked: &[Checked]) -> String {
     let mut mutants = new_table(&["mutant", "model", "violates", "unique states", "seconds"]);
     for checked in checked {
         let Checked { report, mutants_caught, mutants_missed, mutants_unsettled, .. } = checked;
-        let violated = report.violated();
-        let holds = if violated.is_empty() { "yes".into() } else { violated.join("; ") };
         models.add_row([
             report.name.to_string(),
             report.unique_states.to_string(),
@@ -82,7 +85,7 @@ pub fn table(checked: &[Checked]) -> String {
             report.depth.to_string(),
             format!("{:.1}", report.seconds),
             if report.closed { "yes" } else { "no" }.into(),
-            holds,
+            all_in_all(report),
         ]);
         for Caught { mutant, property, unique_states, seconds, .. } in mutants_caught {
             let (states, seconds) = (unique_states.to_string(), format!("{seconds:.1}"));
@@ -99,6 +102,7 @@ pub fn table(checked: &[Checked]) -> String {
     if mutants.row_count() > 0 {
         text += &format!("\n{mutants}\n");
     }
+    text += &left_open(checked);
     // One model is looked at closely: what it is bounded by, and what it was asked.
     if let [one] = checked {
         text += &format!("\nbounds: {}\n\n{}", one.bounds, properties(one));
@@ -114,10 +118,39 @@ fn properties(checked: &Checked) -> String {
             Kind::Sometimes => "sometimes",
             Kind::Refuted => "must be violated",
         };
-        let holds = if finding.holds { "yes" } else { "NO" };
-        table.add_row([finding.name, kind, holds]);
+        table.add_row([finding.name, kind, &answer(finding, checked.report.states_asked)]);
     }
     format!("{table}\n")
+}
+
+fn answer(finding: &Finding, states_asked: usize) -> String {
+    match (finding.is_so, finding.kind) {
+        (Answer::Yes, _) => "yes".into(),
+        (Answer::No, _) => "NO".into(),
+        (Answer::NeverMet, _) => format!("never met: {}", finding.never_met.join("; ")),
+        (Answer::Open, Kind::Always) => format!("not refuted within {states_asked} states"),
+        (Answer::Open, _) => format!("not found within {states_asked} states"),
+    }
+}
+
+fn all_in_all(report: &Report) -> String {
+    let violated = report.violated();
+    let (open, never_met) = (report.named(Answer::Open), report.named(Answer::NeverMet));
+    match (violated.is_empty(), open.is_empty(), never_met.len()) {
+        (false, ..) => violated.join("; "),
+        (true, false, _) => format!("not refuted within {} states", report.states_asked),
+        (true, true, 0) => "yes".into(),
+        (true, true, some) => format!("yes, and {some} never met"),
+    }
+}
+
+fn left_open(checked: &[Checked]) -> String {
+    let open: Vec<&str> =
+        checked.iter().filter(|one| !one.complete).map(|one| one.report.name).collect();
+    match open.is_empty() {
+        true => String::new(),
+        false => format!("\nnot complete, stopped before all was seen: {}\n", open.join(", ")),
+    }
 }
 
 fn counterexamples(checked: &[Checked]) -> String {
@@ -128,7 +161,7 @@ fn counterexamples(checked: &[Checked]) -> String {
             let (name, found) = (report.name, report.unique_states);
             text += &format!("\n{name} has {found} states, {pinned} are pinned\n");
         }
-        for finding in report.properties.iter().filter(|finding| !finding.holds) {
+        for finding in report.properties.iter().filter(|finding| finding.is_so == Answer::No) {
             text += &format!("\n{}: not so: {}\n", report.name, finding.name);
             let steps = finding.counterexample.iter().flatten().enumerate();
             text.extend(steps.map(|(at, step)| format!("{:>4}. {step}\n", at + 1)));

@@ -1,7 +1,8 @@
 //! The command that runs seeds: a batch of them, with twins of some, and its verdict.
 
-use crate::{Output, level, report, twins, unknown};
-use anyhow::{Context, bail};
+use crate::{broken, level, report, seeds, twins};
+use anyhow::Context;
+use clap::ValueEnum;
 use std::{
     ops::Range,
     time::{Duration, Instant},
@@ -11,8 +12,8 @@ use vatic_verification::{Batch, Broken, Check, Family, Options, Run, again, run,
 #[derive(clap::Args)]
 pub(crate) struct Simulate {
     /// How many seeds, from 1; or a range such as 100..200.
-    #[arg(long, default_value = "800", conflicts_with = "seed")]
-    seeds: String,
+    #[arg(long, default_value = "800", value_parser = seeds, conflicts_with = "seed")]
+    seeds: Range<u64>,
     /// One seed only.
     #[arg(long, value_parser = clap::value_parser!(u64).range(..u64::MAX))]
     seed: Option<u64>,
@@ -37,18 +38,25 @@ pub(crate) struct Simulate {
     shrink: bool,
     /// How to report.
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: Form,
     /// Break something on purpose, by name.
-    #[arg(long)]
-    broken: Option<String>,
+    #[arg(long, value_parser = broken)]
+    broken: Option<Broken>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Table,
+    Json,
+    Junit,
 }
 
 impl Simulate {
     pub(crate) fn run(&self) -> anyhow::Result<bool> {
-        let options = self.options()?;
+        let options = self.options();
         let seeds = match self.seed {
             Some(seed) => seed..seed + 1,
-            None => parse_range(&self.seeds)?,
+            None => self.seeds.clone(),
         };
         let began = Instant::now();
         let until = self.minutes.map(|minutes| began + Duration::from_secs_f64(minutes * 60.0));
@@ -69,9 +77,9 @@ impl Simulate {
         }
         let seconds = began.elapsed().as_secs_f64();
         match self.output {
-            Output::Table => report::print_table(&batch, twins, &options, seconds),
-            Output::Json => println!("{}", report::json(&batch, twins, &options, seconds)),
-            Output::Junit => println!("{}", report::junit(&batch, &runs, &options)),
+            Form::Table => report::print_table(&batch, twins, &options, seconds),
+            Form::Json => println!("{}", report::json(&batch, twins, &options, seconds)),
+            Form::Junit => println!("{}", report::junit(&batch, &runs, &options)),
         }
         let shortcomings = report::shortcomings(&batch, &options);
         shortcomings.iter().for_each(|shortcoming| eprintln!("too little: {shortcoming}"));
@@ -81,12 +89,12 @@ impl Simulate {
     /// One seed's report, on one line.
     pub(crate) fn once(&self) -> anyhow::Result<bool> {
         let seed = self.seed.context("of which seed?")?;
-        let run = run(seed, &self.options()?);
+        let run = run(seed, &self.options());
         println!("{}", report::line(&run));
         Ok(run.violations.is_empty())
     }
 
-    fn options(&self) -> anyhow::Result<Options> {
+    fn options(&self) -> Options {
         let mut options = Options::of(level(self.level));
         if let Some(seconds) = self.seconds {
             options.load_us = (seconds * 1e6).round() as u64;
@@ -94,11 +102,7 @@ impl Simulate {
         if !self.faults.is_empty() {
             options.families = self.faults.iter().filter_map(|name| Family::named(name)).collect();
         }
-        if let Some(name) = &self.broken {
-            let broken = Broken::named(name).with_context(|| unknown(name))?;
-            options = broken.options(&options);
-        }
-        Ok(options)
+        self.broken.map_or(options.clone(), |broken| broken.options(&options))
     }
 
     fn report_failure(&self, run: &Run, options: &Options) {
@@ -138,15 +142,4 @@ fn family(name: &str) -> Result<String, String> {
     }
     let names: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
     Err(format!("there are {}, and none", names.join(", ")))
-}
-
-pub(crate) fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
-    let range = match text.split_once("..") {
-        Some((from, to)) => from.parse()?..to.parse()?,
-        None => 1..text.parse::<u64>()?.saturating_add(1),
-    };
-    if range.is_empty() {
-        bail!("--seeds {text} names no seed");
-    }
-    Ok(range)
 }

@@ -42,6 +42,38 @@ fn runs_of_nothing_and_times_that_are_none_are_refused() {
 }
 
 #[test]
+fn mistakes_of_usage_are_refused_before_anything_is_run() {
+    let refused: [(&[&str], &str); 19] = [
+        (&["simulate", "--seeds", "abc"], "--seeds"),
+        (&["simulate", "--seeds", "7..7"], "names no seed"),
+        (&["simulate", "--seeds", "1", "--broken", "nope"], "NoReadLocks"),
+        (&["simulate", "--seeds", "1", "--output", "xml"], "junit"),
+        (&["mutants", "--only", "nope"], "NoReadLocks"),
+        (&["mutants", "--only", "NoReadLocks", "--threads", "0"], "--threads"),
+        (&["mutants", "--only", "NoReadLocks", "--seeds", "0"], "--seeds"),
+        (&["mutants", "--only", "NoReadLocks", "--output", "junit"], "table, json"),
+        (&["mutants", "--only", "NoReadLocks", "--by", "loom"], "--by models or --by simulation"),
+        (&["mutants", "--only", "PauseIgnored,LostVote", "--by", "models"], "--by simulation,"),
+        (&["mutants", "--only", "OfItsProcess"], "--twins 1"),
+        (&["conform", "--seeds", "abc"], "--seeds"),
+        (&["conform", "--seeds", "1", "--threads", "0"], "--threads"),
+        (&["conform", "--seeds", "1", "--without", "nope"], "nope"),
+        (&["conform", "--seeds", "1", "--output", "junit"], "table, json"),
+        (&["paths", "--models", "nope"], "recovery"),
+        (&["paths", "--models", "recovery", "--threads", "0"], "--threads"),
+        (&["paths", "--models", "recovery", "--states", "0"], "--states"),
+        (&["receipts", "--count", "0"], "--count"),
+    ];
+    for (arguments, told) in refused {
+        let output = vatic_verification(arguments.iter().copied());
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(told), "{arguments:?}: {stderr}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: nothing was run");
+    }
+}
+
+#[test]
 fn misfortune_that_was_not_asked_for_does_not_occur() {
     let wanted = [
         ("none", &[][..]),

@@ -1,10 +1,11 @@
 //! The command that plays recorded runs again through the core alone: simulated ones, or what real
 //! nodes wrote down.
 
-use crate::{Output, batch::parse_range, level};
+use crate::{Output, above_none, level, seeds};
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -14,8 +15,8 @@ use vatic_verification::{Options, again, conform_all, play_diaries};
 #[derive(clap::Args)]
 pub(crate) struct Conform {
     /// How many seeds, from 1; or a range such as 100..200.
-    #[arg(long, default_value = "400")]
-    seeds: String,
+    #[arg(long, default_value = "450", value_parser = seeds)]
+    seeds: Range<u64>,
     /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
     level: u32,
@@ -24,11 +25,11 @@ pub(crate) struct Conform {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["seeds", "level"])]
     recorded: Option<PathBuf>,
     /// How many runs at once.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = above_none)]
     threads: usize,
     /// Play again with this rule of the core switched off, which must differ.
-    #[arg(long)]
-    without: Option<String>,
+    #[arg(long, value_parser = rule)]
+    without: Option<Mutant>,
     /// How to report.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -36,14 +37,11 @@ pub(crate) struct Conform {
 
 impl Conform {
     pub(crate) fn run(&self) -> anyhow::Result<bool> {
-        if self.output == Output::Junit {
-            bail!("conformance is reported as a table or as JSON");
-        }
-        let rules = self.without.as_deref().map(rules_without).transpose()?.unwrap_or_default();
+        let rules = self.without.map(Rules::without).unwrap_or_default();
         let began = Instant::now();
         let (counts, differences, violated) = match &self.recorded {
             Some(folder) => self.play_diaries(folder, rules)?,
-            None => self.play_seeds(rules)?,
+            None => self.play_seeds(rules),
         };
         differences.iter().for_each(|difference| eprintln!("{difference}"));
         let differences = differences.len() as u64;
@@ -57,10 +55,9 @@ impl Conform {
     }
 
     /// What was played, what differed, and whether a seed violates something.
-    fn play_seeds(&self, rules: Rules) -> anyhow::Result<(Counts, Vec<String>, bool)> {
+    fn play_seeds(&self, rules: Rules) -> (Counts, Vec<String>, bool) {
         let options = Options::of(level(self.level));
-        let (runs, conformance) =
-            conform_all(parse_range(&self.seeds)?, &options, rules, self.threads);
+        let (runs, conformance) = conform_all(self.seeds.clone(), &options, rules, self.threads);
         let failed: Vec<_> = runs.iter().filter(|run| !run.violations.is_empty()).collect();
         for run in &failed {
             eprintln!("seed {} violates something: {}", run.seed, again(run.seed, &options));
@@ -80,7 +77,7 @@ impl Conform {
         ];
         let differences = conformance.differences.into_iter();
         let differences = differences.chain(conformance.projections.strange).collect();
-        Ok((counts, differences, !failed.is_empty()))
+        (counts, differences, !failed.is_empty())
     }
 
     fn play_diaries(
@@ -106,11 +103,12 @@ impl Conform {
 
 type Counts = Vec<(&'static str, u64)>;
 
-fn rules_without(name: &str) -> anyhow::Result<Rules> {
+/// The rule of the core of this name.
+fn rule(name: &str) -> Result<Mutant, String> {
     let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_VALIDATION);
     let mut mutants = Mutant::ALL.into_iter().chain(others).chain(Mutant::OF_HISTORY);
     let mutant = mutants.find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name));
-    mutant.map(Rules::without).with_context(|| format!("{name} is no rule of the core"))
+    mutant.ok_or_else(|| format!("{name} is no rule of the core"))
 }
 
 fn print_table(counts: &[(&str, u64)], seconds: f64) {

@@ -83,6 +83,11 @@ impl Broken {
         }
     }
 
+    /// Whether a model is there for it.
+    pub fn has_model(self) -> bool {
+        mutants::CATCHES.iter().any(|catch| self == Broken::Core(catch.mutant))
+    }
+
     /// The part of the system that is broken.
     pub fn part(self) -> &'static str {
         match self {

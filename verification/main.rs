@@ -1,5 +1,8 @@
 //! The command `vatic-verification`: simulate seeds, hunt broken variants, play recorded runs
 //! again, walk the models' paths, forge receipts.
+//!
+//! Exit code 0: all is as it should be; 1: something could not be read, written or started; 2: a
+//! mistake of usage, told before anything is run; 5: a check fails.
 
 mod batch;
 mod conform;
@@ -11,9 +14,9 @@ mod twins;
 mod walk;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use std::{fs, path::Path, process::ExitCode, time::Instant};
+use std::{fmt, fs, ops::Range, path::Path, process::ExitCode, time::Instant};
 use tracing_subscriber::EnvFilter;
 use vatic_verification::{Broken, FILE, Level, forge, vectors};
 
@@ -45,7 +48,7 @@ enum Command {
     /// Forge receipts and print where they are found out; exits with 5 where one verifies.
     Receipts {
         /// How many.
-        #[arg(long, default_value_t = 20_000)]
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
         count: u64,
         /// What they are drawn from.
         #[arg(long, default_value_t = 1)]
@@ -64,7 +67,6 @@ enum Command {
 enum Output {
     Table,
     Json,
-    Junit,
 }
 
 const VERIFICATION_FAILED: u8 = 5;
@@ -74,7 +76,8 @@ const LEVEL: &str = "VATIC_LOG";
 
 fn main() -> anyhow::Result<ExitCode> {
     if let Ok(level) = std::env::var(LEVEL) {
-        let filter = EnvFilter::try_new(&level).with_context(|| format!("{LEVEL}={level}"))?;
+        let filter = EnvFilter::try_new(&level);
+        let filter = filter.unwrap_or_else(|error| misused(format!("{LEVEL}={level}: {error}")));
         // The wall clock says nothing of a simulated one.
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         log.without_time().init();
@@ -91,9 +94,31 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(VERIFICATION_FAILED) })
 }
 
-fn unknown(name: &str) -> String {
-    let names: Vec<String> = Broken::every().into_iter().map(Broken::name).collect();
-    format!("{name} is none of {}", names.join(", "))
+/// Ends with what was wrong with the arguments, as the parser of arguments itself does.
+fn misused(message: impl fmt::Display) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, message).exit()
+}
+
+/// The broken variant of this name.
+fn broken(name: &str) -> Result<Broken, String> {
+    let names = || Broken::every().into_iter().map(Broken::name).collect::<Vec<_>>().join(", ");
+    Broken::named(name).ok_or_else(|| format!("there are {}", names()))
+}
+
+/// So many seeds from 1, or a range of them.
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let range = match text.split_once("..") {
+        Some((from, to)) => number(from)?..number(to)?,
+        None => 1..number(text)?.saturating_add(1),
+    };
+    if range.is_empty() { Err("it names no seed".into()) } else { Ok(range) }
+}
+
+/// How many of something; with none of it, nothing would be done.
+fn above_none(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|error: std::num::ParseIntError| error.to_string())?;
+    if count > 0 { Ok(count) } else { Err("it must be 1 at least".into()) }
 }
 
 fn level(number: u32) -> Level {
@@ -117,16 +142,20 @@ fn receipts(count: u64, seed: u64) -> bool {
 
 fn check_vectors(write: bool) -> anyhow::Result<bool> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
-    let text = lines(&vectors());
+    let vectors = vectors();
     if write {
-        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        fs::write(&file, lines(&vectors)).with_context(|| format!("writing {}", file.display()))?;
         return Ok(true);
     }
     let kept = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    if kept != text {
+    let kept: serde_json::Value =
+        serde_json::from_str(&kept).with_context(|| format!("reading {}", file.display()))?;
+    // What the cases say counts, not the order in which a build's maps have their fields.
+    let same = kept == vectors;
+    if !same {
         eprintln!("{} differs from what this build gives", file.display());
     }
-    Ok(kept == text)
+    Ok(same)
 }
 
 /// JSON with a line for each case, so that a change shows as the cases that it changes.

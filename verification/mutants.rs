@@ -1,11 +1,10 @@
 //! The command that has every broken variant looked for: in models, in simulated runs, by loom.
 
 use crate::{
-    Output,
+    Output, above_none, broken, misused,
     mutant_table::{Row, json, print},
-    threads, unknown,
+    threads,
 };
-use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::time::Instant;
 use vatic_verification::{Broken, Hunts, ask_models, hunt_all};
@@ -16,7 +15,7 @@ pub(crate) struct Mutants {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "models,simulation,loom")]
     by: Vec<Finder>,
     /// Most seeds that a variant may survive.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// First seed.
     #[arg(long, default_value_t = 1)]
@@ -25,11 +24,11 @@ pub(crate) struct Mutants {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
     /// How many hunts at once.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = above_none)]
     threads: usize,
     /// These variants alone, by name; those of threads have none.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_parser = broken)]
+    only: Vec<Broken>,
     /// How to report.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -46,20 +45,28 @@ enum Finder {
     Loom,
 }
 
+impl Finder {
+    fn name(self) -> &'static str {
+        match self {
+            Finder::Models => "models",
+            Finder::Simulation => "simulation",
+            Finder::Loom => "loom",
+        }
+    }
+}
+
 impl Mutants {
     pub(crate) fn run(&self) -> anyhow::Result<bool> {
-        if self.output == Output::Junit {
-            bail!("mutants are reported as a table or as JSON");
+        if let Some(message) = self.only.iter().find_map(|broken| self.is_looked_for(*broken).err())
+        {
+            misused(message);
         }
         // A run that panics is a finding, and told as one.
         std::panic::set_hook(Box::new(|_| {}));
         let began = Instant::now();
-        let mut rows = self.rows()?;
+        let mut rows = self.rows();
         if self.asks(Finder::Loom) && self.only.is_empty() {
             rows.extend(threads::rows()?);
-        }
-        if rows.is_empty() {
-            bail!("none of these is for those who are asked");
         }
         let seconds = began.elapsed().as_secs_f64();
         match self.output {
@@ -73,9 +80,26 @@ impl Mutants {
         self.by.contains(&finder)
     }
 
+    /// Whether somebody who is asked is there for a variant; else who would be.
+    fn is_looked_for(&self, broken: Broken) -> Result<(), String> {
+        let ways = [(Finder::Models, broken.has_model()), (Finder::Simulation, broken.is_hunted())];
+        let ways = ways.into_iter().filter(|(_, is_there)| *is_there).map(|(finder, _)| finder);
+        let ways: Vec<Finder> = ways.collect();
+        if ways.iter().any(|finder| self.asks(*finder)) {
+            return Ok(());
+        }
+        let name = broken.name();
+        let said: Vec<String> =
+            ways.iter().map(|finder| format!("--by {}", finder.name())).collect();
+        match said.is_empty() {
+            true => Err(format!("{name} is for twins alone: simulate --twins 1 --broken {name}")),
+            false => Err(format!("{name} is caught {}, and by nobody else", said.join(" or "))),
+        }
+    }
+
     /// What was found of the core, what is around it and what is below it.
-    fn rows(&self) -> anyhow::Result<Vec<Row>> {
-        let variants = self.variants()?;
+    fn rows(&self) -> Vec<Row> {
+        let variants = if self.only.is_empty() { Broken::every() } else { self.only.clone() };
         let mut rows: Vec<Row> = variants.iter().map(|broken| Row::of(*broken)).collect();
         if self.asks(Finder::Models) {
             let found = ask_models(&variants, self.threads);
@@ -88,15 +112,7 @@ impl Mutants {
             }
         }
         rows.retain(Row::was_looked_for);
-        Ok(rows)
-    }
-
-    fn variants(&self) -> anyhow::Result<Vec<Broken>> {
-        let named = |name: &String| Broken::named(name).with_context(|| unknown(name));
-        match self.only.is_empty() {
-            true => Ok(Broken::every()),
-            false => self.only.iter().map(named).collect(),
-        }
+        rows
     }
 
     fn hunts(&self, variants: &[Broken]) -> Vec<Hunts> {

@@ -50,6 +50,31 @@ pub enum Check {
 }
 
 impl Check {
+    /// Every one, for tests.
+    pub const ALL: [Check; 21] = [
+        Check::Replicas,
+        Check::CoreInvariants,
+        Check::NoHalt,
+        Check::Agreement,
+        Check::Answers,
+        Check::StrictSerializability,
+        Check::CommitOrder,
+        Check::Snapshots,
+        Check::Durability,
+        Check::Leaks,
+        Check::Receipts,
+        Check::Requests,
+        Check::Tickets,
+        Check::Money,
+        Check::Tampering,
+        Check::Validation,
+        Check::History,
+        Check::Progress,
+        Check::Elections,
+        Check::Disks,
+        Check::Repeats,
+    ];
+
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {

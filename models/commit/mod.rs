@@ -6,6 +6,7 @@ pub mod client;
 pub mod memo;
 pub mod model;
 pub mod plan;
+pub mod premise;
 pub mod projection;
 pub mod property;
 pub mod reader;

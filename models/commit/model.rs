@@ -36,12 +36,14 @@ use crate::{
         client::{Atlas, group_id},
         memo::{Heard, Memo},
         plan::{Plan, ReaderKind, Scenario},
-        property,
+        premise, property,
         reader::Reading,
         reduce::reduce,
         site::Site,
+        witness,
         world::{Client, Delivery, Log, Outcome, Reader, Request, Slot, World},
     },
+    premise::Noted,
     shared::Shared,
 };
 use stateright::{Model, Property};
@@ -71,6 +73,7 @@ pub struct Spine {
     pub(crate) memo: Memo,
     /// Whether a commit was seen: the first path to one is enough.
     commit_noted: AtomicBool,
+    pub(crate) noted: Noted,
 }
 
 /// What can happen next.
@@ -170,6 +173,7 @@ impl Model for Spine {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        self.noted.look(premise::PREMISES, self, world);
         if world.is_broken() {
             return;
         }
@@ -218,7 +222,9 @@ impl Model for Spine {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let witnesses = self.scenario.witnesses.iter();
+        let Scenario { witnesses, stops, crashes, .. } = &self.scenario;
+        let crashed = (!stops.is_empty() || !crashes.is_empty()).then_some(&witness::CRASHED);
+        let witnesses = witnesses.iter().chain(crashed);
         let sometimes = witnesses.map(|witness| Property::sometimes(witness.name, witness.shows));
         property::always().into_iter().chain(sometimes).collect()
     }
@@ -229,7 +235,7 @@ impl Spine {
     pub fn new(scenario: Scenario, rules: Rules) -> Spine {
         let atlas = Atlas::new(scenario.groups(), &scenario.keys);
         let (memo, commit_noted) = (Memo::new(rules), AtomicBool::new(false));
-        Spine { scenario, rules, atlas, memo, commit_noted }
+        Spine { scenario, rules, atlas, memo, commit_noted, noted: Noted::default() }
     }
 
     /// As [`Spine::new`], for whoever follows a path and wants to know what groups do on it.

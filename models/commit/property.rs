@@ -4,7 +4,7 @@ use crate::commit::{
     client::{Sealed, place_of},
     model::Spine,
     plan::{Judged, Plan, ReaderKind, Scenario},
-    serial::{Op, Write, explains},
+    serial::{KeyId, Op, Write, explains},
     world::{Client, Outcome, ReadEnd, Verdict, World},
 };
 use stateright::Property;
@@ -67,51 +67,66 @@ pub fn always() -> Vec<Property<Spine>> {
     ]
 }
 
-fn what_strays_is_stopped(spine: &Spine, world: &World) -> bool {
+/// The plans that stray where that is enforced.
+pub(super) fn stopped_plans(spine: &Spine) -> impl Iterator<Item = usize> {
     let Scenario { plans, enforces, .. } = &spine.scenario;
     let stopped = |plan: &Plan| {
         let strays = matches!(plan.judged, Some(Judged::Strange | Judged::PassedOff));
         strays && plan.writes.iter().any(|(key, _)| enforces.contains(&spine.atlas.place(*key)))
     };
-    plans.iter().enumerate().filter(|(_, plan)| stopped(plan)).all(|(plan, _)| {
+    let plans = plans.iter().enumerate().filter(move |(_, plan)| stopped(plan));
+    plans.map(|(plan, _)| plan)
+}
+
+fn what_strays_is_stopped(spine: &Spine, world: &World) -> bool {
+    stopped_plans(spine).all(|plan| {
         let acknowledged = world.log.outcomes[plan].and_then(verdict);
         let known = world.log.decided[plan].iter().flatten().copied().chain(acknowledged);
         known.into_iter().all(|outcome| outcome == Verdict::RolledBack)
     })
 }
 
-fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
-    let judged = |at: usize| {
-        let plans = spine.scenario.plans.iter().zip(&world.clients).enumerate();
-        plans.filter(move |(_, (plan, client))| {
-            let home = |sealed: &Sealed| place_of(sealed.tid().home) == at;
-            plan.judged.is_some() && client.sealed.as_deref().is_some_and(home)
-        })
+/// How many scores a group has to have folded by now.
+pub(super) fn folds_due(spine: &Spine, world: &World, at: usize) -> usize {
+    let site = &world.sites[at];
+    let home = |sealed: &Sealed| place_of(sealed.tid().home) == at;
+    // Where a rollback came before any vote, nobody told the group how it was judged.
+    let known = |client: &Client| {
+        let tid = client.sealed.as_deref().map(Sealed::tid);
+        tid.is_some_and(|tid| site.group.outcome(&site.state, tid).judgement.is_some())
     };
+    let plans = spine.scenario.plans.iter().zip(&world.clients).enumerate();
+    let judged = plans.filter(|(_, (plan, client))| {
+        plan.judged.is_some() && client.sealed.as_deref().is_some_and(home)
+    });
+    let decided = |plan: usize| world.log.decided[plan][at].is_some();
+    judged.filter(|(plan, (_, client))| decided(*plan) && known(client)).count()
+}
+
+fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
     world.sites.iter().enumerate().all(|(at, site)| {
         let folded = tolerance::of_group(&site.state).decisions() as usize;
-        // Where a rollback came before any vote, nobody told the group how it was judged.
-        let known = |client: &Client| {
-            let tid = client.sealed.as_deref().map(Sealed::tid);
-            tid.is_some_and(|tid| site.group.outcome(&site.state, tid).judgement.is_some())
-        };
-        let decided = |plan: usize| world.log.decided[plan][at].is_some();
-        let due = judged(at).filter(|(plan, (_, client))| decided(*plan) && known(client));
-        folded == due.count()
+        folded == folds_due(spine, world, at)
     })
 }
 
+/// Whether a plan writes a record.
+pub(super) fn writes(spine: &Spine, plan: usize, key: KeyId) -> bool {
+    spine.scenario.plans[plan].writes.iter().any(|(written, _)| *written == key)
+}
+
+/// The snapshot that a sealed plan rests on, if it does on one.
+pub(super) fn snapshot_of(world: &World, plan: usize) -> Option<Timestamp> {
+    world.clients[plan].sealed.as_ref()?.body.basis.snapshot()
+}
+
 fn first_committer_wins(spine: &Spine, world: &World) -> bool {
-    let writes = |plan: usize, key| {
-        spine.scenario.plans[plan].writes.iter().any(|(written, _)| *written == key)
-    };
-    let snapshot = |plan: usize| world.clients[plan].sealed.as_ref()?.body.basis.snapshot();
     committed_at(world).all(|(plan, ts)| {
-        snapshot(plan).is_none_or(|at| {
+        snapshot_of(world, plan).is_none_or(|at| {
             let mut between = committed_at(world).filter(|&(_, other)| at < other && other < ts);
+            let both = |other: usize, key| writes(spine, plan, key) && writes(spine, other, key);
             let keys = 0..spine.scenario.keys.len();
-            between
-                .all(|(other, _)| !keys.clone().any(|key| writes(plan, key) && writes(other, key)))
+            between.all(|(other, _)| !keys.clone().any(|key| both(other, key)))
         })
     })
 }
@@ -127,7 +142,7 @@ fn agreement(world: &World) -> bool {
     !halted && log.faults.is_empty() && agrees
 }
 
-fn verdict(outcome: Outcome) -> Option<Verdict> {
+pub(super) fn verdict(outcome: Outcome) -> Option<Verdict> {
     match outcome {
         Outcome::Committed(ts) => Some(Verdict::Committed(ts)),
         Outcome::RolledBack(_) | Outcome::Refused => Some(Verdict::RolledBack),
@@ -171,7 +186,7 @@ fn rollbacks_are_final(world: &World) -> bool {
 }
 
 /// Transactions and strict reads, with what ended before what began.
-fn strict_history(spine: &Spine, world: &World) -> Vec<Op> {
+pub(super) fn strict_history(spine: &Spine, world: &World) -> Vec<Op> {
     let mut ops = transactions(spine, world, true);
     for (at, reader) in world.readers.iter().enumerate() {
         let strict = !matches!(spine.scenario.readers[at].kind, ReaderKind::Snapshot { .. });
@@ -228,7 +243,7 @@ fn order_by_commit_time(world: &World, ops: &mut [Op], at: Timestamp) {
 }
 
 /// The commits that are known to anybody, by plan.
-fn committed_at(world: &World) -> impl Iterator<Item = (usize, Timestamp)> {
+pub(super) fn committed_at(world: &World) -> impl Iterator<Item = (usize, Timestamp)> {
     let log = &world.log;
     log.decided.iter().zip(&log.outcomes).enumerate().filter_map(|(plan, (decided, outcome))| {
         let known = decided.iter().flatten().copied().chain(outcome.and_then(verdict));

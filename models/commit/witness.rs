@@ -71,6 +71,9 @@ witnesses! {
     RECOVERED_ROLLBACK = "a recoverer rolls back what its driver left": |_, world| {
         recoverer_decides(world, |decision| matches!(decision, Decision::RolledBack(_)))
     };
+    /// A crash takes a coordinator along, and somebody else brings its transaction to its end.
+    CRASHED = "a coordinator crashed and its transaction was still decided":
+        |spine, world| (0..world.clients.len()).any(|plan| survives(spine, world, plan));
     /// The groups are in the middle of a commit.
     HALF_DECIDED = "one group has committed, another one not yet": |_, world| {
         world.log.decided.iter().zip(&world.clients).any(|(decided, client)| {
@@ -170,6 +173,24 @@ fn recoverer_decides(world: &World, is: fn(&Decision) -> bool) -> bool {
         let undecided = driver.is_none_or(|driver| driver.coordinator.decision().is_none());
         machine.coordinator.decision().is_some_and(is) && undecided
     })
+}
+
+fn survives(spine: &Spine, world: &World, plan: usize) -> bool {
+    let Some(sealed) = &world.clients[plan].sealed else { return false };
+    let recoverers = world.machines[world.clients.len()..].iter().filter_map(Slot::machine);
+    let mut recoverers = recoverers.filter(|machine| machine.plan == plan);
+    // Where states are reduced, who rolls back is told from nobody who crashed.
+    let recovered = recoverers.any(|machine| match machine.coordinator.decision() {
+        Some(Decision::Committed { .. }) => true,
+        Some(Decision::RolledBack(_)) => !spine.scenario.reduced,
+        None => false,
+    });
+    let decided = |at: usize| world.log.decided[plan][at].is_some();
+    let refused = |at: usize| matches!(&*world.sites[at].standing(sealed.tid()), Standing::No(_));
+    recovered
+        && world.machines[plan] == Slot::Stopped
+        && sealed.places().any(decided)
+        && sealed.places().all(|at| decided(at) || refused(at))
 }
 
 fn answered(spine: &Spine, world: &World, is: fn(ReaderKind) -> bool) -> bool {

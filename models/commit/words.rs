@@ -11,6 +11,7 @@ use crate::{
         world::{Outcome, ReadEnd, Reader, Request, Slot, World},
     },
     narrate::{Narrated, Panel},
+    premise::{Noted, Premise},
 };
 use vatic_core::{
     command::{Cause, Command, Decision, Reply, Standing},
@@ -25,6 +26,14 @@ impl Narrated for Spine {
 
     fn refuted(&self) -> &'static str {
         super::property::NOTHING
+    }
+
+    fn premises(&self) -> &'static [Premise<Spine>] {
+        super::premise::PREMISES
+    }
+
+    fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     fn say_step(&self, world: &World, step: &Step) -> String {

@@ -27,6 +27,7 @@ use crate::{
         world::{Gateway, Request, Sealed, Sender, Slot, World},
     },
     memo::Known,
+    premise::Noted,
     shared::{Shared, fingerprint},
 };
 use stateright::{Model, Property};
@@ -53,6 +54,7 @@ pub struct Scroll {
     pub(crate) handled: Known<(Slot, Vec<Effect>)>,
     appended: Known<(Shared<Ledger>, Vec<Applied>)>,
     receipt_noted: AtomicBool,
+    pub(crate) noted: Noted,
 }
 
 /// What can happen next.
@@ -120,6 +122,7 @@ impl Model for Scroll {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        self.noted.look(property::PREMISES, self, world);
         let broken = world.ledgers.iter().any(|ledger| ledger.broken.is_some());
         if broken || world.machines.iter().any(|slot| matches!(slot, Slot::Failed(_))) {
             return;
@@ -183,6 +186,7 @@ impl Scroll {
             handled: Known::default(),
             appended: Known::default(),
             receipt_noted: AtomicBool::new(false),
+            noted: Noted::default(),
         }
     }
 

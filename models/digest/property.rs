@@ -7,6 +7,7 @@ use crate::{
         stream::numbers,
         world::{Issued, Slot, World},
     },
+    premise::Premise,
 };
 use stateright::Property;
 use vatic_core::{
@@ -131,9 +132,7 @@ pub fn always() -> Vec<Property<Scroll>> {
             issued(world).all(|issued| on_the_chains(world, issued))
         }),
         Property::always(KEPT, |_, world: &World| {
-            let gone =
-                |standing: &Standing| rolled_back(standing) || matches!(standing, Standing::No(_));
-            let back = world.ledgers.iter().any(|ledger| gone(&ledger.standing));
+            let back = world.ledgers.iter().any(|ledger| is_back(&ledger.standing));
             !back || issued(world).next().is_none()
         }),
         Property::always(FRESH, |_, world: &World| {
@@ -149,6 +148,40 @@ pub fn always() -> Vec<Property<Scroll>> {
         }),
     ]
 }
+
+/// What these are about; the last of them is asked of every state.
+pub const PREMISES: &[Premise<Scroll>] = &[
+    Premise {
+        of: ISSUED,
+        name: "a receipt of the stream as it was sent is given out",
+        occurs: |scroll, world| {
+            issued(world).any(|issued| issued.receipt.body.seal == scroll.stream.seal)
+        },
+    },
+    Premise {
+        of: EXACT,
+        name: "a group has committed what a verified receipt covers",
+        occurs: |_, world| {
+            let done = world.ledgers.iter().any(|ledger| committed(&ledger.standing));
+            done && issued(world).any(|issued| issued.accepted)
+        },
+    },
+    Premise {
+        of: PLACES,
+        name: "a receipt is given out",
+        occurs: |_, world| issued(world).next().is_some(),
+    },
+    Premise {
+        of: KEPT,
+        name: "a group refuses or rolls back",
+        occurs: |_, world| world.ledgers.iter().any(|ledger| is_back(&ledger.standing)),
+    },
+    Premise {
+        of: FRESH,
+        name: "what was read is overwritten before it is voted on",
+        occurs: OVERTAKEN.shows,
+    },
+];
 
 /// All receipts that anybody can have by now.
 pub fn issued(world: &World) -> impl Iterator<Item = &Issued> {
@@ -179,6 +212,10 @@ fn on_the_chains(world: &World, issued: &Issued) -> bool {
 
 fn committed(standing: &Standing) -> bool {
     matches!(standing, Standing::Decided(Decision::Committed { .. }))
+}
+
+fn is_back(standing: &Standing) -> bool {
+    rolled_back(standing) || matches!(standing, Standing::No(_))
 }
 
 fn rolled_back(standing: &Standing) -> bool {

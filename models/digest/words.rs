@@ -8,11 +8,12 @@ use crate::{
     digest::{
         ledger::Ledger,
         model::{Scroll, Step},
-        property::{NOTHING, issued},
+        property::{NOTHING, PREMISES, issued},
         stream::numbers,
         world::{Gateway, Issued, Request, Sender, Slot, World},
     },
     narrate::{Narrated, Panel},
+    premise::{Noted, Premise},
 };
 use vatic_core::command::Command;
 
@@ -23,6 +24,14 @@ impl Narrated for Scroll {
 
     fn refuted(&self) -> &'static str {
         NOTHING
+    }
+
+    fn premises(&self) -> &'static [Premise<Scroll>] {
+        PREMISES
+    }
+
+    fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     fn say_step(&self, _: &World, step: &Step) -> String {

@@ -15,6 +15,7 @@
 use crate::{
     commit::site::Site,
     dispatch::{deltas::counter, property, scenarios::Scenario},
+    premise::Noted,
     shared::Shared,
 };
 use stateright::{Model, Property};
@@ -47,6 +48,7 @@ pub struct Desk {
     pub tickets: Vec<Ticket>,
     ring: Arc<Ring>,
     rules: Rules,
+    pub(crate) noted: Noted,
 }
 
 /// A state of the model.
@@ -203,6 +205,7 @@ impl Model for Desk {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        self.noted.look(property::PREMISES, self, world);
         let faulty = world.faults > 0;
         for (at, node) in world.nodes.iter().enumerate() {
             steps.extend(node.leads.then_some(Step::Look(at)));
@@ -293,7 +296,7 @@ impl Model for Desk {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let witnesses = self.scenario.witnesses.iter();
+        let witnesses = self.scenario.witnesses.iter().chain([&property::CRASHED]);
         let sometimes = witnesses.map(|witness| Property::sometimes(witness.name, witness.shows));
         property::always().into_iter().chain(sometimes).collect()
     }
@@ -307,7 +310,7 @@ impl Desk {
         let partition = ticket::partition_of(&ring, GROUP);
         let minted = |at| Ticket::new(partition.clone(), Timestamp(at as u64), 0);
         let tickets = (0..scenario.tickets.len()).map(minted).collect();
-        Desk { scenario, tickets, ring, rules }
+        Desk { scenario, tickets, ring, rules, noted: Noted::default() }
     }
 
     fn limits(&self) -> DispatchLimits {

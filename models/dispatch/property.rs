@@ -1,6 +1,9 @@
 //! What must hold of tickets in every state, and what must be reachable.
 
-use crate::dispatch::model::{Desk, World};
+use crate::{
+    dispatch::model::{Desk, What, World},
+    premise::Premise,
+};
 use stateright::Property;
 use std::{cmp::Reverse, collections::BTreeSet};
 use vatic_core::{
@@ -54,6 +57,12 @@ witnesses! {
     BOTH = "two nodes have one ticket under way": |_, world| {
         let of = |node| world.flights.iter().filter(move |flight| flight.of == Some(node));
         of(0).any(|one| of(1).any(|other| one.ticket == other.ticket))
+    };
+    /// A crash loses nothing.
+    CRASHED = "a ticket happens whose attempt lost its node in a crash": |desk, world| {
+        let orphans = world.flights.iter().filter(|flight| flight.of.is_none());
+        let mut tickets = orphans.filter(|flight| flight.what == What::Happen);
+        tickets.any(|flight| desk.happened(&world.site, flight.ticket) == 1)
     };
     /// All come to an end.
     EMPTY = "the queue is empty, and something happened after a fault": |desk, world| {
@@ -133,6 +142,77 @@ pub fn always() -> Vec<Property<Desk>> {
             !world.site.is_halted() && !world.site.is_broken_inside()
         }),
     ]
+}
+
+/// What these are about; the last of them is asked of every state.
+pub const PREMISES: &[Premise<Desk>] = &[
+    Premise {
+        of: ONCE,
+        name: "a ticket happens",
+        occurs: |desk, world| (0..desk.tickets.len()).any(|at| desk.happened(&world.site, at) > 0),
+    },
+    Premise { of: FINAL, name: "a ticket is taken back", occurs: CANCELLED.shows },
+    Premise {
+        of: DUE,
+        name: "a ticket waits",
+        occurs: |desk, world| waiting(desk, world, world.leader).next().is_some(),
+    },
+    Premise {
+        of: FAIR,
+        name: "a ticket is begun while another one waits",
+        occurs: |desk, world| {
+            (0..world.nodes.len()).any(|node| {
+                let begun = under_way(world, node).next().is_some();
+                begun && waiting(desk, world, node).next().is_some()
+            })
+        },
+    },
+    Premise {
+        of: APART,
+        name: "a ticket waits that touches a record of one under way",
+        occurs: |desk, world| {
+            let records = |at: usize| desk.records(&desk.tickets[at]);
+            (0..world.nodes.len()).any(|node| {
+                let held: BTreeSet<Key> = under_way(world, node).flat_map(records).collect();
+                let mut waiting = waiting(desk, world, node);
+                !held.is_empty() && waiting.any(|at| !records(at).is_disjoint(&held))
+            })
+        },
+    },
+    Premise {
+        of: PAUSED,
+        name: "who leads knows of a pause while a ticket waits",
+        occurs: |desk, world| {
+            let mut nodes = world.nodes.iter().enumerate();
+            nodes.any(|(at, node)| {
+                node.leads && node.paused && waiting(desk, world, at).next().is_some()
+            })
+        },
+    },
+    Premise {
+        of: SENT,
+        name: "a ticket was tried out as often in a row as it may be",
+        occurs: |_, world| {
+            let most = DispatchLimits::simulation().shadow_tries_max;
+            let mut nodes = world.nodes.iter();
+            nodes.any(|node| node.held_back.iter().any(|it| u32::from(*it) == most))
+        },
+    },
+    Premise {
+        of: BOUNDED,
+        name: "a node has as much under way as it may",
+        occurs: |desk, world| {
+            let most = desk.scenario.running_max;
+            (0..world.nodes.len()).any(|node| under_way(world, node).count() == most)
+        },
+    },
+];
+
+/// What is in the queue, and not under way with a node.
+fn waiting(desk: &Desk, world: &World, node: usize) -> impl Iterator<Item = usize> {
+    let queued = desk.queued(&world.site).into_iter();
+    let queued = queued.map(|(ticket, _, _)| desk.number(&ticket));
+    queued.filter(move |at| !under_way(world, node).any(|busy| busy == *at))
 }
 
 /// What a node has sent or tries out.

@@ -3,9 +3,10 @@
 use crate::{
     dispatch::{
         model::{Desk, Flight, Step, Trial, What, World},
-        property::NOTHING,
+        property::{NOTHING, PREMISES},
     },
     narrate::{Narrated, Panel},
+    premise::{Noted, Premise},
 };
 
 impl Narrated for Desk {
@@ -15,6 +16,14 @@ impl Narrated for Desk {
 
     fn refuted(&self) -> &'static str {
         NOTHING
+    }
+
+    fn premises(&self) -> &'static [Premise<Desk>] {
+        PREMISES
+    }
+
+    fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     fn say_step(&self, world: &World, step: &Step) -> String {

@@ -12,7 +12,10 @@
 //! - **A client makes one attempt.** Another one would be another client.
 //! - **Whoever waits looks again as time passes**: the server does it every few milliseconds.
 
-use crate::lane::{property, scenarios::Scenario};
+use crate::{
+    lane::{property, scenarios::Scenario},
+    premise::Noted,
+};
 use stateright::{Model, Property};
 use std::collections::VecDeque;
 use vatic_core::{
@@ -31,6 +34,7 @@ pub struct Track {
     /// The records' names.
     pub keys: Vec<Key>,
     rules: Rules,
+    pub(crate) noted: Noted,
 }
 
 /// A state of the model.
@@ -147,6 +151,7 @@ impl Model for Track {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        self.noted.look(property::PREMISES, self, world);
         for (at, client) in world.clients.iter().enumerate() {
             let plan = &self.scenario.plans[at];
             match client.phase {
@@ -214,7 +219,7 @@ impl Track {
     pub fn new(scenario: Scenario, rules: Rules) -> Track {
         let name = |at| Key::new("c", &format!("p{at}"), "").expect("a plain key");
         let keys = (0..scenario.records()).map(name).collect();
-        Track { scenario, keys, rules }
+        Track { scenario, keys, rules, noted: Noted::default() }
     }
 
     fn turn(&self, client: usize) -> Turn {

@@ -1,6 +1,9 @@
 //! What must hold of turns in every state, and what must be reachable.
 
-use crate::lane::model::{Phase, Track, World};
+use crate::{
+    lane::model::{Phase, Track, World},
+    premise::Premise,
+};
 use stateright::Property;
 use std::cmp::Reverse;
 use vatic_core::lane::{LaneLimits, Urgency};
@@ -65,9 +68,7 @@ witnesses! {
 /// The properties that every scenario has.
 pub fn always() -> Vec<Property<Track>> {
     vec![
-        Property::always(NOTHING, |_, world: &World| {
-            !world.clients.iter().any(|client| matches!(client.phase, Phase::Waiting { .. }))
-        }),
+        Property::always(NOTHING, |_, world: &World| !somebody_waits(world)),
         Property::always(USEFUL, |_, world: &World| {
             world.late || !world.clients.iter().any(|client| client.votes.contains(&Some(false)))
         }),
@@ -84,6 +85,40 @@ pub fn always() -> Vec<Property<Track>> {
         }),
         Property::always(ENDS, |track: &Track, world: &World| !is_stuck(track, world)),
     ]
+}
+
+/// What these are about.
+pub const PREMISES: &[Premise<Track>] = &[
+    Premise {
+        of: USEFUL,
+        name: "a vote is accepted before any was late",
+        occurs: |_, world| {
+            let mut clients = world.clients.iter();
+            !world.late && clients.any(|client| client.votes.contains(&Some(true)))
+        },
+    },
+    Premise { of: WOKEN, name: "somebody waits", occurs: |_, world| somebody_waits(world) },
+    Premise {
+        of: FAIR,
+        name: "two wait for one record",
+        occurs: |track, world| {
+            (0..world.records.len()).any(|at| track.waiters(world, at).len() > 1)
+        },
+    },
+    Premise {
+        of: ONE,
+        name: "somebody waits for a record that another one has",
+        occurs: |track, world| {
+            let has = |record| having(track, world, record) > 0;
+            let waits = |record| !track.waiters(world, record).is_empty();
+            !world.late && (0..world.records.len()).any(|at| has(at) && waits(at))
+        },
+    },
+    Premise { of: ENDS, name: "nothing but time can pass", occurs: |_, world| is_at_rest(world) },
+];
+
+fn somebody_waits(world: &World) -> bool {
+    world.clients.iter().any(|client| matches!(client.phase, Phase::Waiting { .. }))
 }
 
 /// Holds the turn that was just given against the rule, said once more and otherwise: the oldest of
@@ -119,6 +154,16 @@ fn having(track: &Track, world: &World, record: usize) -> usize {
 
 /// Nothing but time can pass, and time will not help: somebody waits for a record that is nobody's.
 fn is_stuck(track: &Track, world: &World) -> bool {
+    let free = |record: usize| {
+        !world.lanes.is_taken(&track.keys[record], None, world.now_us)
+            && world.records[record].lock.is_none()
+    };
+    let mut records = 0..world.records.len();
+    is_at_rest(world) && records.any(|at| free(at) && !track.waiters(world, at).is_empty())
+}
+
+/// Whether no log has anything and no client can do anything.
+fn is_at_rest(world: &World) -> bool {
     let idle = world.records.iter().all(|record| record.log.is_empty());
     let moves = world.clients.iter().any(|client| match client.phase {
         Phase::Going => true,
@@ -129,10 +174,5 @@ fn is_stuck(track: &Track, world: &World) -> bool {
         }
         Phase::Waiting { .. } | Phase::Gone => false,
     });
-    let free = |record: usize| {
-        !world.lanes.is_taken(&track.keys[record], None, world.now_us)
-            && world.records[record].lock.is_none()
-    };
-    let records = 0..world.records.len();
-    idle && !moves && records.into_iter().any(|at| free(at) && !track.waiters(world, at).is_empty())
+    idle && !moves
 }

@@ -3,9 +3,10 @@
 use crate::{
     lane::{
         model::{Client, Entry, Phase, Step, Track, World},
-        property::NOTHING,
+        property::{NOTHING, PREMISES},
     },
     narrate::{Narrated, Panel},
+    premise::{Noted, Premise},
 };
 
 impl Narrated for Track {
@@ -15,6 +16,14 @@ impl Narrated for Track {
 
     fn refuted(&self) -> &'static str {
         NOTHING
+    }
+
+    fn premises(&self) -> &'static [Premise<Track>] {
+        PREMISES
+    }
+
+    fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     fn say_step(&self, world: &World, step: &Step) -> String {

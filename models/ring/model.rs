@@ -19,6 +19,7 @@ use crate::{
     },
     digest::stream::append,
     memo::Known,
+    premise::Noted,
     ring::{property, scenarios::Scenario},
     shared::{Shared, fingerprint},
 };
@@ -51,6 +52,7 @@ pub struct Orbit {
     rules: Rules,
     applied: Known<(Shared<Site>, Option<Reply>)>,
     change_noted: AtomicBool,
+    pub(crate) noted: Noted,
 }
 
 /// A state of the model.
@@ -162,6 +164,7 @@ impl Model for Orbit {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        self.noted.look(property::PREMISES, self, world);
         if property::is_broken(world) {
             return;
         }
@@ -225,7 +228,7 @@ impl Orbit {
             Key::new("account", &partition, "").expect("a plain key")
         });
         let (applied, change_noted) = (Known::default(), AtomicBool::new(false));
-        Orbit { scenario, keys, rules, applied, change_noted }
+        Orbit { scenario, keys, rules, applied, change_noted, noted: Noted::default() }
     }
 
     pub(crate) fn noted_a_change(&self) -> bool {

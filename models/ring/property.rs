@@ -1,6 +1,9 @@
 //! What must hold of rings in every state, and what must be reachable.
 
-use crate::ring::model::{Orbit, World};
+use crate::{
+    premise::Premise,
+    ring::model::{Drive, Orbit, World},
+};
 use stateright::Property;
 use std::collections::BTreeSet;
 use vatic_core::{
@@ -96,6 +99,45 @@ pub fn always() -> Vec<Property<Orbit>> {
     ]
 }
 
+/// What these are about; the last of them is asked of every state.
+pub const PREMISES: &[Premise<Orbit>] = &[
+    Premise { of: EPOCHS, name: "the ring changes", occurs: |_, world| world.rings.len() > 1 },
+    Premise {
+        of: FORWARD,
+        name: "a group has learnt of two rings",
+        occurs: |_, world| world.highest.iter().any(|highest| *highest > 1),
+    },
+    Premise {
+        of: PUBLISHED,
+        name: "a group knows of a ring that was set",
+        occurs: |_, world| world.sites.iter().any(|site| epoch(site) > 1),
+    },
+    Premise {
+        of: OWNED,
+        name: "a group is asked for what is not its own",
+        occurs: |_, world| world.refused,
+    },
+    Premise {
+        of: WHOLE,
+        name: "an outcome is known in two places",
+        occurs: |_, world| {
+            world.drives.iter().flatten().any(|drive| {
+                let told = usize::from(drive.answer.is_some());
+                decided(world, drive).count() + told > 1
+            })
+        },
+    },
+];
+
+/// How groups have decided a transaction: whether it commits.
+fn decided(world: &World, drive: &Drive) -> impl Iterator<Item = bool> {
+    let tid = drive.coordinator.tid();
+    world.sites.iter().filter_map(move |site| match &*site.standing(tid) {
+        Standing::Decided(decision) => Some(matches!(decision, Decision::Committed { .. })),
+        _ => None,
+    })
+}
+
 /// Whether something happened after which nothing means anything any more.
 pub(crate) fn is_broken(world: &World) -> bool {
     let sites = world.sites.iter().chain([&world.meta]);
@@ -105,15 +147,7 @@ pub(crate) fn is_broken(world: &World) -> bool {
 
 fn whole(world: &World) -> bool {
     world.drives.iter().flatten().all(|drive| {
-        let tid = drive.coordinator.tid();
-        let decided: BTreeSet<bool> = world
-            .sites
-            .iter()
-            .filter_map(|site| match &*site.standing(tid) {
-                Standing::Decided(decision) => Some(matches!(decision, Decision::Committed { .. })),
-                _ => None,
-            })
-            .collect();
+        let decided: BTreeSet<bool> = decided(world, drive).collect();
         let told = match &drive.answer {
             Some(Answer::Decided(Decision::Committed { .. })) => Some(true),
             Some(_) => Some(false),

@@ -8,9 +8,10 @@ use crate::{
     },
     digest::stream::numbers,
     narrate::{Narrated, Panel},
+    premise::{Noted, Premise},
     ring::{
         model::{Drive, Orbit, Request, Step, World},
-        property::NOTHING,
+        property::{NOTHING, PREMISES},
     },
 };
 use vatic_core::{command::Command, coordinator::Answer, ring::RingSpec};
@@ -22,6 +23,14 @@ impl Narrated for Orbit {
 
     fn refuted(&self) -> &'static str {
         NOTHING
+    }
+
+    fn premises(&self) -> &'static [Premise<Orbit>] {
+        PREMISES
+    }
+
+    fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     fn say_step(&self, world: &World, step: &Step) -> String {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use vatic_sync::Turn;
+
 use crate::disk::Disk;
 use crate::error::{DiskFull, OpenError};
 use crate::limits::Limits;
@@ -158,25 +160,17 @@ fn run(mut writer: Writer) {
     let shared = writer.shared().clone();
     let pause = Duration::from_millis(shared.limits.stall_retry_ms);
     let mut looked_for_room = Instant::now();
-    loop {
+    shared.handoff.work(|| {
         if shared.is_full() && looked_for_room.elapsed() >= pause {
             looked_for_room = Instant::now();
             writer.look_for_room();
         }
         match writer.step() {
-            Step::Wrote => {}
-            Step::Failed => return,
-            Step::Stalled => {
-                if !shared.handoff.pause(pause) {
-                    return;
-                }
-            }
-            Step::Idle => {
-                // Who is refused writes nothing: nobody else would find out that there is room.
-                if !shared.handoff.wait_for_work(shared.is_full().then_some(pause)) {
-                    return;
-                }
-            }
+            Step::Wrote => Turn::Worked,
+            Step::Failed => Turn::Over,
+            Step::Stalled => Turn::Stalled(pause),
+            // Who is refused writes nothing: nobody else would find out that there is room.
+            Step::Idle => Turn::Idle(shared.is_full().then_some(pause)),
         }
-    }
+    });
 }

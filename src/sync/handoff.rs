@@ -25,6 +25,19 @@ pub trait Inbox {
     fn close(&mut self);
 }
 
+/// What a turn of the worker came to, and so what it does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something is done. There may be more.
+    Worked,
+    /// There was nothing to do: it sleeps until there is, for at most so long where that is given.
+    Idle(Option<Duration>),
+    /// It cannot do what there is: it sleeps for so long, or until somebody comes.
+    Stalled(Duration),
+    /// It will do nothing any more.
+    Over,
+}
+
 /// See the module.
 pub struct Handoff<T> {
     inside: Mutex<T>,
@@ -65,20 +78,32 @@ impl<T: Inbox> Handoff<T> {
         }
     }
 
-    /// For the worker: sleeps while there is no work, for at most `longest` where that is given.
-    /// Returns whether to go on; it may be too early, so that there is still no work.
-    pub fn wait_for_work(&self, longest: Option<Duration>) -> bool {
+    /// The worker's loop: takes turns until one is the last, or until the end has come and there is
+    /// nothing to do, or nothing that it can.
+    pub fn work(&self, mut turn: impl FnMut() -> Turn) {
+        loop {
+            let goes_on = match turn() {
+                Turn::Worked => true,
+                Turn::Idle(longest) => self.wait_for_work(longest),
+                // Whether there is work or not.
+                Turn::Stalled(longest) => self.sleep(self.lock(), Some(longest)),
+                Turn::Over => false,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Sleeps while there is no work, for at most `longest` where that is given. Returns whether to
+    /// go on; it may be too early, so that there is still no work.
+    fn wait_for_work(&self, longest: Option<Duration>) -> bool {
         let had_work = broken(Fault::SleepOnAnOldLook).then(|| self.lock().has_work());
         let inside = self.lock();
         if had_work.unwrap_or_else(|| inside.has_work()) {
             return true;
         }
         self.sleep(inside, longest)
-    }
-
-    /// For a worker that cannot do what there is: sleeps, whether there is work or not.
-    pub fn pause(&self, longest: Duration) -> bool {
-        self.sleep(self.lock(), Some(longest))
     }
 
     fn sleep(&self, inside: MutexGuard<'_, T>, longest: Option<Duration>) -> bool {

@@ -34,7 +34,7 @@ pub use door::{Door, Shut};
 pub use fault::{Fault, with_fault};
 pub use flights::Flights;
 pub use gate::Gate;
-pub use handoff::{Handoff, Inbox};
+pub use handoff::{Handoff, Inbox, Turn};
 pub use marker::{Flag, Level};
 pub use shim::{Arc, Mutex, MutexGuard};
 pub use sparse::Sparse;

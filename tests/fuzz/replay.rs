@@ -19,16 +19,46 @@ fn setting(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
+/// An input and where it is kept.
+type Input = (PathBuf, Vec<u8>);
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+}
+
 /// The samples as this build writes them, and what is committed: samples of older builds, and what
 /// a fuzzer found.
-fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
-    let entries = fs::read_dir(&folder).into_iter().flatten();
+fn corpus(target: &Target) -> Vec<Input> {
+    let folder = folder().join(target.name);
+    let fresh = (target.samples)().into_iter().map(|sample| (folder.join(FRESH), sample));
+    fresh.chain(kept(&folder)).collect()
+}
+
+/// What is committed of a target; nothing where there is no folder for it.
+fn kept(folder: &Path) -> Vec<Input> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let kept = paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
-    let fresh = (target.samples)().into_iter().map(|sample| (folder.join("sample-fresh"), sample));
-    fresh.chain(kept).collect()
+    paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+/// As what a sample counts that is in no file.
+const FRESH: &str = "sample-fresh";
+
+fn is_sample(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("sample"))
+}
+
+/// What a corpus is short of: this build's own samples, and samples that are committed, which older
+/// builds wrote. Either of them alone would hide that the others are gone.
+fn lacks(inputs: &[Input]) -> Option<&'static str> {
+    let is_fresh = |path: &Path| path.file_name().is_some_and(|name| name == FRESH);
+    let samples = || inputs.iter().map(|(path, _)| path).filter(|path| is_sample(path));
+    match (samples().any(|path| is_fresh(path)), samples().any(|path| !is_fresh(path))) {
+        (false, _) => Some("this build writes no sample"),
+        (true, false) => Some("no sample is committed"),
+        (true, true) => None,
+    }
 }
 
 /// Mutates until a mutant panics; gives that one back. The count is of mutants that were taken.
@@ -53,12 +83,33 @@ fn show(bytes: &[u8]) -> String {
 fn every_input_of_the_corpus_is_taken_and_none_panics() {
     for target in targets() {
         let inputs = corpus(target);
-        assert!(!inputs.is_empty(), "{} has an empty corpus", target.name);
+        assert_eq!(lacks(&inputs), None, "{}", target.name);
         for (path, bytes) in &inputs {
             let taken = (target.run)(bytes);
-            let is_sample = path.file_name().unwrap().to_string_lossy().starts_with("sample");
-            assert!(taken || !is_sample, "{}: a valid sample was refused", path.display());
+            assert!(taken || !is_sample(path), "{}: a valid sample was refused", path.display());
         }
+    }
+}
+
+#[test]
+fn corpus_of_which_a_part_is_gone_is_told_from_a_whole_one() {
+    let input = |name: &str| (folder().join("key").join(name), vec![1]);
+    let [fresh, kept, found] = [FRESH, "sample-00", "found-by-somebody"].map(input);
+    assert_eq!(lacks(&[fresh.clone(), kept.clone(), found.clone()]), None);
+    assert_eq!(lacks(&[fresh, found.clone()]), Some("no sample is committed"));
+    assert_eq!(lacks(&[kept, found]), Some("this build writes no sample"));
+    let nowhere = Target { name: "no such target", run: |_| true, samples: || vec![vec![1]] };
+    assert_eq!(lacks(&corpus(&nowhere)), Some("no sample is committed"));
+}
+
+/// What lies where no target looks is replayed by nobody.
+#[cfg(feature = "node")]
+#[test]
+fn every_folder_of_the_corpus_is_a_targets() {
+    let names: Vec<&str> = targets().map(|target| target.name).collect();
+    for entry in fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name.as_str()), "no target is named {name}");
     }
 }
 

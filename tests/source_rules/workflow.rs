@@ -11,8 +11,8 @@ const PROGRAMS: [(&str, &[&str]); 2] = [
     ("vatic-verification", &["verification/main.rs", "verification/batch.rs"]),
 ];
 /// What cargo is told; whoever tells it something else adds that here.
-const OPTIONS: &str = "--all --all-targets --check --lib --locked --manifest-path --release \
-                       --target-dir --workspace";
+const OPTIONS: &str = "--all --all-targets --bins --check --features --lib --locked \
+                       --manifest-path --release --target-dir --workspace";
 
 #[test]
 fn workflow_and_action_name_what_there_is() {

@@ -10,6 +10,7 @@ use crate::run::{Broken, Model, Twin};
 pub(crate) const MODELS: &[Model] = &[Model {
     name: "claim has one holder who sees what the last one did",
     preemptions_max: None,
+    interleavings_min: 3,
     run: two_holders,
     twins: &[
         Twin {

@@ -11,12 +11,14 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "publish and flush do not undo each other",
         preemptions_max: None,
+        interleavings_min: 3,
         run: publish_beside_flush,
         twins: &[Twin { broken: Broken::Line(Fault::EditOutOfTurn), says: "was lost" }],
     },
     Model {
         name: "reader never misses a key nor sees an old value come back",
         preemptions_max: None,
+        interleavings_min: 3,
         run: reader_beside_flush,
         twins: &[
             Twin { broken: Broken::Line(Fault::EditOutOfTurn), says: "an old value came back" },
@@ -26,18 +28,21 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "third thread that reads beside publish and flush sees no step back",
         preemptions_max: Some(2),
+        interleavings_min: 6,
         run: reader_beside_publish_and_flush,
         twins: &[Twin { broken: Broken::Line(Fault::EditOutOfTurn), says: "a publish was lost" }],
     },
     Model {
         name: "replaced value is freed without a lock",
         preemptions_max: None,
+        interleavings_min: 2,
         run: freeing_beside_reader,
         twins: &[Twin { broken: Broken::Line(Fault::DropUnderTheLock), says: "deadlock" }],
     },
     Model {
         name: "bytes that find a kick under way are flushed by it",
         preemptions_max: None,
+        interleavings_min: 3,
         run: kick_cleared_first,
         twins: &[Twin { broken: Broken::Use(kick_cleared_last), says: "nobody will flush" }],
     },

@@ -10,12 +10,14 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "who closes the door misses nobody who is inside",
         preemptions_max: None,
+        interleavings_min: 3,
         run: one_enters_while_it_is_closed,
         twins: &[Twin { broken: Broken::Line(Fault::EnterInTwoSteps), says: "was missed" }],
     },
     Model {
         name: "no more enter than there is room for",
         preemptions_max: None,
+        interleavings_min: 6,
         run: three_enter_where_two_fit,
         twins: &[Twin { broken: Broken::Line(Fault::EnterInTwoSteps), says: "too many" }],
     },

@@ -11,12 +11,14 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "of two that ask one starts",
         preemptions_max: None,
+        interleavings_min: 2,
         run: two_that_ask,
         twins: &[Twin { broken: Broken::Line(Fault::StartOutsideTheLock), says: "two drivers" }],
     },
     Model {
         name: "driver that ends at once is not joined later",
         preemptions_max: None,
+        interleavings_min: 2,
         run: landing_at_once,
         twins: &[Twin { broken: Broken::Line(Fault::StartOutsideTheLock), says: "still joined" }],
     },

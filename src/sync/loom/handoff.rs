@@ -4,7 +4,7 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use vatic_sync::{Fault, Handoff, Inbox};
+use vatic_sync::{Fault, Handoff, Inbox, Turn};
 
 use crate::run::{Broken, Model, Twin};
 
@@ -12,6 +12,7 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "writer never sleeps on work that was left",
         preemptions_max: None,
+        interleavings_min: 6,
         run: callers_and_writer,
         twins: &[
             Twin { broken: Broken::Line(Fault::WakeBeforeTheWork), says: "deadlock" },
@@ -21,12 +22,14 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "work that was accepted is done before the end",
         preemptions_max: None,
+        interleavings_min: 6,
         run: caller_and_close,
         twins: &[Twin { broken: Broken::Line(Fault::CloseInSilence), says: "deadlock" }],
     },
     Model {
         name: "durable position never runs ahead of the disk",
         preemptions_max: None,
+        interleavings_min: 6,
         run: watermark_behind_the_disk,
         twins: &[Twin {
             broken: Broken::Use(watermark_before_the_fsync),
@@ -69,7 +72,7 @@ fn leave(handoff: &Handoff<Queue>, record: usize) -> bool {
     left.is_ok()
 }
 
-/// The writer's loop. Returns the batches that it has written.
+/// The writer, in the very loop that a node's is in. Returns the batches that it has written.
 fn write(handoff: &Handoff<Queue>, disk: &AtomicUsize) -> Vec<Vec<usize>> {
     write_in_order(handoff, disk, true)
 }
@@ -80,7 +83,7 @@ fn write_in_order(
     fsync_first: bool,
 ) -> Vec<Vec<usize>> {
     let mut batches = Vec::new();
-    while handoff.wait_for_work(None) {
+    handoff.work(|| {
         let batch = {
             let mut queue = handoff.lock();
             let batch = std::mem::take(&mut queue.left);
@@ -88,7 +91,7 @@ fn write_in_order(
             batch
         };
         if batch.is_empty() {
-            continue;
+            return Turn::Idle(None);
         }
         // The fsync: nothing is said before it.
         let written = disk.load(Ordering::Relaxed) + batch.len();
@@ -100,7 +103,8 @@ fn write_in_order(
             disk.store(written, Ordering::Relaxed);
         }
         batches.push(batch);
-    }
+        Turn::Worked
+    });
     batches
 }
 
@@ -112,9 +116,15 @@ fn callers_and_writer() {
         let handoff = handoff.clone();
         thread::spawn(move || {
             let mut written = 0;
-            while written < 2 && handoff.wait_for_work(None) {
-                written += std::mem::take(&mut handoff.lock().left).len();
-            }
+            handoff.work(|| {
+                let left = std::mem::take(&mut handoff.lock().left).len();
+                written += left;
+                match (written, left) {
+                    (2, _) => Turn::Over,
+                    (_, 0) => Turn::Idle(None),
+                    _ => Turn::Worked,
+                }
+            });
             written
         })
     };

@@ -11,12 +11,14 @@ pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "who sees the flag sees what was done before",
         preemptions_max: None,
+        interleavings_min: 2,
         run: flag_after_work,
         twins: &[Twin { broken: Broken::Line(Fault::RaiseRelaxed), says: "Causality" }],
     },
     Model {
         name: "no two steps give one number",
         preemptions_max: None,
+        interleavings_min: 2,
         run: two_steps,
         twins: &[Twin {
             broken: Broken::Line(Fault::StepByLoadAndStore),

@@ -15,6 +15,9 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// How often a thread may be stopped where it could go on; `None`: at every place.
     pub(crate) preemptions_max: Option<usize>,
+    /// Fewer than these are no examination: the orders of those steps alone that meet in one place.
+    /// loom finds more, and prints how many.
+    pub(crate) interleavings_min: u64,
     pub(crate) run: fn(),
     pub(crate) twins: &'static [Twin],
 }
@@ -82,6 +85,10 @@ fn examine(models: &[Model], at: usize) -> bool {
     let bound = bound.unwrap_or_default();
     let mut report =
         format!("{}: {interleavings} interleavings{bound}, {:.1?}", model.name, began.elapsed());
+    let enough = interleavings >= model.interleavings_min;
+    if !enough {
+        report.push_str(&format!(", TOO FEW: there are {} at least", model.interleavings_min));
+    }
     let mut escaped = 0;
     for twin in 0..model.twins.len() {
         let (caught, line) = is_caught(model, at, twin);
@@ -89,7 +96,7 @@ fn examine(models: &[Model], at: usize) -> bool {
         report.push_str(&format!("\n    {line}"));
     }
     println!("{report}");
-    escaped == 0 && !model.twins.is_empty() && interleavings > 1
+    escaped == 0 && !model.twins.is_empty() && enough
 }
 
 /// Runs through all interleavings; says how many there are. Panics in one that fails.

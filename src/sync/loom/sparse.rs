@@ -9,6 +9,7 @@ use crate::run::{Broken, Model, Twin};
 pub(crate) const MODELS: &[Model] = &[Model {
     name: "entry that stays is never overlooked",
     preemptions_max: None,
+    interleavings_min: 3,
     run: two_that_enter,
     twins: &[Twin { broken: Broken::Line(Fault::CountAfterTheLock), says: "overlooked" }],
 }];
