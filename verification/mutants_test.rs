@@ -121,9 +121,15 @@ variants_are_caught! {
     log_that_answers_before_the_sync_is_found_out:
         Broken::Below(Seeded::Log(vatic_log::Bug::AckBeforeSync)) => None;
     log_that_takes_torn_frames_is_found_out:
-        Broken::Below(Seeded::Log(vatic_log::Bug::TornPayloadAccepted)) => Some(Check::Disks);
+        Broken::Below(Seeded::Log(vatic_log::Bug::TornPayloadAccepted)) => None;
     log_that_forgets_votes_at_a_restart_is_found_out:
         Broken::Below(Seeded::Log(vatic_log::Bug::VoteLostAtRestart)) => None;
+    log_that_writes_votes_behind_entries_is_found_out:
+        Broken::Below(Seeded::Log(vatic_log::Bug::VoteBehindEntries)) => None;
+    log_that_takes_damage_for_its_torn_end_is_found_out:
+        Broken::Below(Seeded::Log(vatic_log::Bug::DamageTakenForTear)) => Some(Check::Disks);
+    leader_that_takes_silence_for_consent_is_found_out:
+        Broken::Below(Seeded::Consensus(vatic_consensus::Bug::SilenceCounted)) => None;
     snapshot_without_votes_is_found_out:
         Broken::Below(Seeded::Store(vatic_store::Bug::SnapshotDropsVotes)) => None;
     flush_that_writes_the_mark_alone_is_found_out:

@@ -1,7 +1,10 @@
 //! A running digest of all that happened, to compare two runs of one seed byte for byte.
 //!
-//! Every event's time and kind goes in, and the chain digest and state digest of every entry that
-//! any replica applies, so that equal digests mean equal histories down to the stored bytes.
+//! Every event's time and kind goes in, each effect of each coordinator, and the chain digest and
+//! state digest of every entry that any replica applies, so that equal digests mean equal histories
+//! down to the stored bytes.
+
+use std::hash::{Hash, Hasher};
 
 /// The digest so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +21,22 @@ impl Trace {
         }
     }
 
+    /// Notes whatever can be hashed.
+    pub(crate) fn note_all(&mut self, noted: &impl Hash) {
+        noted.hash(self);
+    }
+
     pub(crate) fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl Hasher for Trace {
+    fn write(&mut self, bytes: &[u8]) {
+        self.note(&[digest_of(bytes)]);
+    }
+
+    fn finish(&self) -> u64 {
         self.0
     }
 }

@@ -221,6 +221,7 @@ impl World {
         let Some(coordination) = self.coordinations.get(&id) else { return };
         let (node, tid, body) = (coordination.node, coordination.machine.tid(), coordination.body);
         tracing::debug!(now = self.now, id, node, %tid, ?effect, "a coordinator");
+        self.trace.note_all(&(id, node, tid, &effect));
         match effect {
             Effect::Vote { group, round } => {
                 let Some(sealed) = coordination.sealed.clone() else { return };
