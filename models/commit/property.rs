@@ -93,7 +93,9 @@ fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
         // Where a rollback came before any vote, nobody told the group how it was judged.
         let known = |client: &Client| {
             let tid = client.sealed.as_deref().map(Sealed::tid);
-            tid.is_some_and(|tid| site.group.outcome(&site.state, tid).judgement.is_some())
+            tid.is_some_and(|tid| {
+                site.group.outcome(&site.state, tid).finding.judgement().is_some()
+            })
         };
         let decided = |plan: usize| world.log.decided[plan][at].is_some();
         let due = judged(at).filter(|(plan, (_, client))| decided(*plan) && known(client));

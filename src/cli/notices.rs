@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use vatic_client::{ClientError, Forecast, Notice, Observer, Transaction, Verdict, Warning};
+use vatic_client::{
+    ClientError, Forecast, Notice, Observer, Transaction, Unjudged, Verdict, Warning,
+};
 
 use crate::args::Output;
 use crate::output;
@@ -93,10 +95,18 @@ fn of_warning(warning: &Warning) -> Json {
     })
 }
 
-/// Says how a transaction was judged, where it was.
-pub(crate) fn add_verdict(result: &mut Json, verdict: Option<&Verdict>) {
+/// Says how a transaction was judged, where it was, or why it was not, where it was to be.
+pub(crate) fn add_verdict(
+    result: &mut Json,
+    verdict: Option<&Verdict>,
+    unjudged: Option<Unjudged>,
+) {
     if let Some(verdict) = verdict {
         result["verdict"] = of_verdict(verdict);
+    }
+    if let Some(Unjudged { missing, waited }) = unjudged {
+        let waited_ms = waited.as_millis() as u64;
+        result["unjudged"] = json!({ "missing": missing.name(), "waited_ms": waited_ms });
     }
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn of_commit(committed: &Committed) -> Json {
         "commit_version": committed.version.0,
         "groups": committed.participants.iter().map(|group| group.0).collect::<Vec<_>>(),
     });
-    notices::add_verdict(&mut result, committed.verdict.as_ref());
+    notices::add_verdict(&mut result, committed.verdict.as_ref(), committed.unjudged);
     result
 }
 

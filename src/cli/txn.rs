@@ -157,7 +157,7 @@ pub(crate) fn of_rollback(rollback: &Rollback) -> Json {
         "retryable": rollback.retryable,
         "message": rollback.message,
     });
-    notices::add_verdict(&mut result, rollback.verdict.as_ref());
+    notices::add_verdict(&mut result, rollback.verdict.as_ref(), rollback.unjudged);
     result
 }
 

@@ -17,7 +17,7 @@ use vatic_proto::v1;
 
 use crate::anomalies::Anomaly;
 use crate::evidence::Evidence;
-use crate::foresight::{Disturbance, Forecast, Foresight, Verdict, Warning};
+use crate::foresight::{Disturbance, Forecast, Foresight, Missing, Unjudged, Verdict, Warning};
 use crate::outcome::{Cause, Committed, Outcome, Rollback};
 use crate::reads::Record;
 use crate::request::Request;
@@ -88,6 +88,7 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
                 replayed: outcome.replayed,
                 attempts: outcome.attempts,
                 verdict: outcome.verdict.map(verdict_in),
+                unjudged: outcome.unjudged.map(unjudged_in),
                 evidence: Evidence { deltas, receipt: receipt.encoded.to_vec() },
             })))
         }
@@ -102,7 +103,8 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
 
 pub(crate) fn rollback(outcome: &v1::Outcome) -> Option<Rollback> {
     let rollback = rollback_in(outcome.rollback.as_ref()?, &outcome.transaction_id);
-    Some(Rollback { verdict: outcome.verdict.map(verdict_in), ..rollback })
+    let verdict = outcome.verdict.map(verdict_in);
+    Some(Rollback { verdict, unjudged: outcome.unjudged.map(unjudged_in), ..rollback })
 }
 
 /// Why the transaction with this id was rolled back.
@@ -117,6 +119,7 @@ pub(crate) fn rollback_in(rollback: &v1::Rollback, transaction_id: &[u8]) -> Rol
         message: rollback.message.clone(),
         retryable: rollback.retryable,
         verdict: None,
+        unjudged: None,
     }
 }
 
@@ -210,6 +213,18 @@ pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
     }
 }
 
+fn unjudged_in(unjudged: v1::Unjudged) -> Unjudged {
+    let missing = match unjudged.missing() {
+        v1::unjudged::Missing::Unspecified => Missing::Unspecified,
+        v1::unjudged::Missing::Exemplars => Missing::Exemplars,
+        v1::unjudged::Missing::History => Missing::History,
+        v1::unjudged::Missing::Steps => Missing::Steps,
+        v1::unjudged::Missing::Forecast => Missing::Forecast,
+        v1::unjudged::Missing::Tolerance => Missing::Tolerance,
+    };
+    Unjudged { missing, waited: Duration::from_millis(unjudged.waited_ms.into()) }
+}
+
 pub(crate) fn anomaly_in(node_id: u64, anomaly: v1::Anomaly) -> Result<Anomaly, Malformed> {
     Ok(Anomaly {
         node_id,
@@ -246,6 +261,7 @@ fn cause_in(cause: v1::RollbackCause) -> Cause {
         v1::RollbackCause::IdleTimeout => Cause::IdleTimeout,
         v1::RollbackCause::WriteConflict => Cause::WriteConflict,
         v1::RollbackCause::Quarantined => Cause::Quarantined,
+        v1::RollbackCause::Unjudged => Cause::Unjudged,
     }
 }
 

@@ -110,6 +110,46 @@ pub struct Verdict {
     pub in_flight: u32,
 }
 
+/// Why a transaction was not judged, where it was to be: not the same as found valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unjudged {
+    /// What was missing.
+    pub missing: Missing,
+    /// How long it was waited for at the seal.
+    pub waited: Duration,
+}
+
+/// What a transaction was not judged for want of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Something that this client does not know.
+    Unspecified,
+    /// Too few streams began like it for any forecast.
+    Exemplars,
+    /// Its gateway was still learning what others have seen.
+    History,
+    /// Its gateway did not follow it.
+    Steps,
+    /// The forecast did not come in time.
+    Forecast,
+    /// Its home group did not say in time what it tolerates.
+    Tolerance,
+}
+
+impl Missing {
+    /// Lower-case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Missing::Unspecified => "unspecified",
+            Missing::Exemplars => "exemplars",
+            Missing::History => "history",
+            Missing::Steps => "steps",
+            Missing::Forecast => "forecast",
+            Missing::Tolerance => "tolerance",
+        }
+    }
+}
+
 impl Disturbance {
     /// Lower-case.
     pub fn name(self) -> &'static str {

@@ -11,6 +11,7 @@ use crate::{
     conflict::Touch,
     delta::{Delta, Rejection},
     expected::Score,
+    finding::{Finding, Unjudged},
     footprint::Footprint,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
@@ -36,7 +37,7 @@ pub struct Draft {
     segments: Vec<Segment>,
     parts: BTreeMap<GroupId, DraftPart>,
     claim: Option<Claim>,
-    judgement: Option<Judgement>,
+    finding: Finding,
     basis: Basis,
     /// Bytes of all deltas so far.
     delta_bytes: u64,
@@ -152,7 +153,7 @@ impl Draft {
             segments: Vec::new(),
             parts: BTreeMap::new(),
             claim: None,
-            judgement: None,
+            finding: Finding::Nothing,
             basis: Basis::Reads,
             delta_bytes: 0,
         }
@@ -346,11 +347,17 @@ impl Draft {
         class: u64,
         forecast: Forecast,
         given: (Conditions, Score),
-    ) -> &Judgement {
+    ) -> Judgement {
         let mut footprint = Footprint::default();
         self.parts.values().for_each(|part| footprint.add(&part.footprint));
         let judged = Judgement::of(class, forecast, given, (&footprint, &self.seal));
-        self.judgement.insert(judged)
+        self.finding = Finding::Judged(judged.clone());
+        judged
+    }
+
+    /// Says why it is not judged; part of its body from here on.
+    pub fn leave_unjudged(&mut self, why: Unjudged) {
+        self.finding = Finding::Unjudged(why);
     }
 
     /// Takes the transitions that a group's vote would have to carry, once they have at least
@@ -386,8 +393,8 @@ impl Draft {
             parts.push(part);
         }
         let (seal, segments) = (self.seal, self.segments);
-        let (claim, judgement, basis) = (self.claim, self.judgement, self.basis);
-        Ok((Body { tid, seal, segments, participants, claim, judgement, basis }, parts))
+        let (claim, finding, basis) = (self.claim, self.finding, self.basis);
+        Ok((Body { tid, seal, segments, participants, claim, finding, basis }, parts))
     }
 
     fn touch_partition(&mut self, partition: &str) -> Result<GroupId, DraftError> {

@@ -1,7 +1,7 @@
 //! Distances, spreads and scores in fixed point, and what policies make of verdicts.
 
 use crate::{
-    expected::{Expected, STEP},
+    expected::{Expected, STEP, Score},
     footprint::{Footprint, Token},
     hash::Hasher,
     policy::Validation,
@@ -99,7 +99,7 @@ fn verdict_holds_all_that_it_was_made_from() {
 }
 
 #[test]
-fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
+fn policies_act_on_invalid_verdicts_alone() {
     let digest = Hasher::new("test").finish();
     let judge = |steps: &[u8], tolerance| {
         let actual = footprint(steps);
@@ -115,9 +115,28 @@ fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
     assert_eq!(action(Validation::Resolve, &invalid), Action::Wait);
     assert_eq!(action(Validation::Enforce, &invalid), Action::RollBack);
     assert_eq!(action(Validation::Quarantine, &invalid), Action::RollBack);
-    let exact = judge(&[1, 2], 0);
-    assert!(!exact.valid, "a broken tie is above a tolerance of nothing");
-    for validation in [Validation::Resolve, Validation::Enforce, Validation::Quarantine] {
-        assert_eq!(action(validation, &exact), Action::Proceed);
+    for validation in Validation::ALL {
+        assert_eq!(action(validation, &judge(&[1, 2], 0)), Action::Proceed);
+    }
+}
+
+#[test]
+fn nothing_invalid_passes_where_that_is_refused_and_no_distance_is_valid() {
+    let digest = Hasher::new("test").finish();
+    for steps in [&[1, 2][..], &[2, 1], &[1, 2, 3], &[]] {
+        for tolerance in [0, STEP / 16, STEP, Score::MAX] {
+            let actual = footprint(steps);
+            let conditions = Conditions::default();
+            let forecast = forecast(&[1, 2], 1);
+            let verdict = Verdict::judge(&forecast, &actual, conditions, tolerance, &digest);
+            let exact = verdict.distance == 0;
+            assert_eq!(exact, steps.len() == 2);
+            assert_eq!(verdict.valid, exact || verdict.score <= tolerance, "{verdict:?}");
+            assert!(verdict.score > 0, "ties keep alarms to their rate: {verdict:?}");
+            for validation in [Validation::Enforce, Validation::Quarantine] {
+                let refused = action(validation, &verdict) == Action::RollBack;
+                assert_eq!(refused, !verdict.valid, "{validation:?} and {verdict:?}");
+            }
+        }
     }
 }

@@ -98,6 +98,11 @@ pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
             let kept = "kept aside while there is room: `vatic anomalies ls --quarantined`";
             plain(C::Quarantined, false, format!("{why}; {kept}"))
         }
+        Why::Unjudged { collection, why } => plain(
+            C::Unjudged,
+            true,
+            format!("collection {collection} lets nothing through unjudged, and {why}: begin anew"),
+        ),
         Why::OtherBody => plain(
             C::BodyMismatch,
             false,

@@ -123,7 +123,7 @@ impl Gateway {
         let mut draft = self.submitted(request, principal, &mut memory, seen)?;
         journey.know(&draft);
         let sealed = Instant::now();
-        foresight::judge(&self.cluster, &mut guide, &mut draft, deadline).await;
+        foresight::judge(&self.cluster, &mut guide, &mut draft, deadline).await?;
         let finished = course.finish_at_once(draft, origin, deadline).await;
         guide.ended(outcome::end(&finished));
         journey.coordinated(sealed);

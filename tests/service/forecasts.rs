@@ -253,7 +253,7 @@ async fn receipt_proves_the_judgement(cluster: &Cluster, committed: &Committed, 
     assert!(bytes <= RECEIPT_BYTES_MAX, "{bytes} bytes");
     let receipt = Receipt::from_bytes(&complete.receipt).expect("it verifies");
     assert_eq!(receipt.body.participants.len(), 1);
-    let judgement = receipt.body.judgement.expect("it was judged");
+    let judgement = receipt.body.finding.judgement().cloned().expect("it was judged");
     assert_eq!((judgement.verdict.valid, judgement.count), (valid, deltas.len() as u64));
     for byte in 0..bytes {
         let mut tampered = complete.clone();

@@ -7,8 +7,13 @@ use super::{
 };
 use crate::convert;
 use std::sync::Arc;
-use vatic_core::{disturbed::Disturbed, expected::STEP, verdict::Judgement};
-use vatic_proto::v1::{self, warning_frame::What};
+use vatic_core::{
+    disturbed::Disturbed,
+    expected::STEP,
+    finding::{Finding, Unjudged},
+    verdict::Judgement,
+};
+use vatic_proto::v1::{self, unjudged::Missing, warning_frame::What};
 
 /// Shares of one that a million is.
 const MILLION: f64 = 1e6;
@@ -61,6 +66,24 @@ pub(crate) fn stale_read(disturbed: &Disturbed) -> v1::Rollback {
         retryable: true,
         ..v1::Rollback::default()
     }
+}
+
+/// An outcome with what its body says of how it was judged.
+pub(crate) fn with_finding(outcome: v1::Outcome, finding: &Finding) -> v1::Outcome {
+    let verdict = finding.judgement().map(verdict);
+    let unjudged = finding.unjudged().map(unjudged);
+    v1::Outcome { verdict, unjudged, ..outcome }
+}
+
+fn unjudged(why: Unjudged) -> v1::Unjudged {
+    let missing = match why {
+        Unjudged::Unknown => Missing::Exemplars,
+        Unjudged::Unlearnt => Missing::History,
+        Unjudged::Unfollowed => Missing::Steps,
+        Unjudged::Unforecast { .. } => Missing::Forecast,
+        Unjudged::Untolerated { .. } => Missing::Tolerance,
+    };
+    v1::Unjudged { missing: missing.into(), waited_ms: why.waited_ms() }
 }
 
 pub(crate) fn verdict(judgement: &Judgement) -> v1::Verdict {

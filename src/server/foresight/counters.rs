@@ -24,6 +24,10 @@ pub(crate) struct Counters {
     pub(crate) invalid: IntCounter,
     /// The forecast was not there at the seal.
     pub(crate) late: IntCounter,
+    /// Something else was missing at the seal.
+    pub(crate) unjudged: IntCounter,
+    /// Of both those that did not go on.
+    pub(crate) refused: IntCounter,
     /// Tried out first: nobody known was in the way by then, or somebody still was.
     pub(crate) freed: IntCounter,
     pub(crate) blocked: IntCounter,
@@ -71,6 +75,8 @@ impl Counters {
             valid: verdicts.with_label_values(&["valid"]),
             invalid: verdicts.with_label_values(&["invalid"]),
             late: verdicts.with_label_values(&["late"]),
+            unjudged: verdicts.with_label_values(&["unjudged"]),
+            refused: verdicts.with_label_values(&["refused"]),
             freed: resolved.with_label_values(&["freed"]),
             blocked: resolved.with_label_values(&["blocked"]),
             overwritten: warnings.with_label_values(&["overwritten"]),

@@ -105,6 +105,11 @@ impl Line {
         answers.told.len() + answers.unknown
     }
 
+    /// Whether too little was known for one of them.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.answers.lock().expect("no holder panics").unknown > 0
+    }
+
     fn last(&self) -> Option<Arc<Told>> {
         self.answers.lock().expect("no holder panics").told.last().cloned()
     }

@@ -60,7 +60,8 @@
 //!   nodes are to learn, and of the last one that this node's forecasters have
 //! - `vatic_forecasts_total` by `result`: that streams asked for: `made`, `unknown` (too little is
 //!   learnt), `busy` (the learner's queue was full)
-//! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; `late` came after their outcome
+//! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; not judged, since the forecast was
+//!   `late` or something else was missing (`unjudged`); of both, `refused` for it
 //! - `vatic_warnings_total` by `what`: reads of streams that were found `overwritten`, `locked`
 //! - `vatic_tickets_total` by `event`: tickets `enqueued` and `cancelled` here; of those `begun` by
 //!   their leader `committed`, `given_up` for good, resolved `elsewhere` before, and to be begun
