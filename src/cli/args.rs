@@ -321,6 +321,9 @@ pub(crate) struct TxnArgs {
     /// Begin anew as soon as a version that was read is overwritten
     #[arg(long)]
     pub(crate) abort_early: bool,
+    /// Give up as soon as it strays from its forecast, where its collections mind that
+    #[arg(long)]
+    pub(crate) abort_strayed: bool,
     /// What to do about conflicts [default: what the collection of the first record says]
     #[arg(long, value_parser = policy::strategies())]
     pub(crate) strategy: Option<Strategy>,

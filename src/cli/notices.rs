@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use vatic_client::{
-    ClientError, Forecast, Notice, Observer, Transaction, Unjudged, Verdict, Warning,
+    ClientError, Forecast, Notice, Observer, SoFar, Transaction, Unjudged, Verdict, Warning,
 };
 
 use crate::args::Output;
@@ -61,6 +61,12 @@ fn of_notice(notice: &Notice) -> Json {
     match notice {
         Notice::Forecast(forecast) => of_forecast(forecast),
         Notice::Warning(warning) => of_warning(warning),
+        Notice::Strayed(so_far) => {
+            let mut object = of_so_far(so_far);
+            object["notice"] = json!("warning");
+            object["what"] = json!("strayed");
+            object
+        }
         Notice::Verdict(verdict) => {
             let mut object = of_verdict(verdict);
             object["notice"] = json!("verdict");
@@ -81,6 +87,18 @@ fn of_forecast(forecast: &Forecast) -> Json {
         "exemplars": forecast.exemplars,
         "forecaster": forecast.forecaster,
         "version": forecast.version,
+        "so_far": forecast.so_far.as_ref().map(of_so_far),
+    })
+}
+
+fn of_so_far(so_far: &SoFar) -> Json {
+    json!({
+        "valid": so_far.valid,
+        "from_transitions": so_far.from_transitions,
+        "transitions": so_far.transitions,
+        "distance": so_far.distance,
+        "score": so_far.score,
+        "tolerance": so_far.tolerance,
     })
 }
 

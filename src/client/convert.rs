@@ -17,7 +17,9 @@ use vatic_proto::v1;
 
 use crate::anomalies::Anomaly;
 use crate::evidence::Evidence;
-use crate::foresight::{Disturbance, Forecast, Foresight, Missing, Unjudged, Verdict, Warning};
+use crate::foresight::{
+    Disturbance, Forecast, Foresight, Missing, Notice, SoFar, Unjudged, Verdict, Warning,
+};
 use crate::outcome::{Cause, Committed, Outcome, Rollback};
 use crate::reads::Record;
 use crate::request::Request;
@@ -162,8 +164,8 @@ pub(crate) fn validation_out(validation: Option<Validation>) -> v1::Validation {
 }
 
 pub(crate) fn foresight_out(foresight: Foresight) -> v1::Foresight {
-    let Foresight { forecasts, warnings, abort_early } = foresight;
-    v1::Foresight { forecasts, warnings, abort_early }
+    let Foresight { forecasts, warnings, abort_early, abort_strayed } = foresight;
+    v1::Foresight { forecasts, warnings, abort_early, abort_strayed }
 }
 
 pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
@@ -177,23 +179,39 @@ pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
         spread: frame.spread,
         conflict_ppm: frame.conflict_ppm,
         version: frame.version,
+        so_far: frame.so_far.map(so_far_in),
     }
 }
 
 /// `None` for what this client does not know.
-pub(crate) fn warning_in(frame: v1::WarningFrame) -> Result<Option<Warning>, Malformed> {
+pub(crate) fn warning_in(frame: v1::WarningFrame) -> Result<Option<Notice>, Malformed> {
     let what = match frame.what() {
+        v1::warning_frame::What::Strayed => {
+            let so_far = frame.so_far.ok_or("a stray without its distance")?;
+            return Ok(Some(Notice::Strayed(so_far_in(so_far))));
+        }
         v1::warning_frame::What::Overwritten => Disturbance::Overwritten,
         v1::warning_frame::What::Locked => Disturbance::Locked,
         v1::warning_frame::What::Unspecified => return Ok(None),
     };
-    Ok(Some(Warning {
+    Ok(Some(Notice::Warning(Warning {
         what,
         key: key_in(frame.key.ok_or("a warning without key")?),
         read: Timestamp(frame.read_version),
         found: Timestamp(frame.found_version),
         other: Tid::from_bytes(&frame.other_transaction_id),
-    }))
+    })))
+}
+
+fn so_far_in(so_far: v1::SoFar) -> SoFar {
+    SoFar {
+        valid: so_far.valid,
+        from_transitions: so_far.from_transitions,
+        transitions: so_far.transitions,
+        distance: so_far.distance,
+        score: so_far.score,
+        tolerance: so_far.tolerance,
+    }
 }
 
 pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
@@ -236,6 +254,7 @@ pub(crate) fn anomaly_in(node_id: u64, anomaly: v1::Anomaly) -> Result<Anomaly, 
         p_value: anomaly.p_value,
         drifting: anomaly.drifting,
         quarantined: anomaly.quarantined,
+        running: anomaly.running,
         strays: anomaly.strays.into_iter().map(|stray| (stray.token, stray.more)).collect(),
     })
 }

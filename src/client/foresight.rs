@@ -19,6 +19,9 @@ pub struct Foresight {
     /// To be rolled back (stale read, retryable) as soon as a version that was read is overwritten,
     /// in place of at the commit.
     pub abort_early: bool,
+    /// To be rolled back, for good, as soon as it strays from its forecast, where its collections do
+    /// something about what strays.
+    pub abort_strayed: bool,
 }
 
 /// Something that is told of a transaction beside its outcome.
@@ -28,6 +31,8 @@ pub enum Notice {
     Forecast(Forecast),
     /// A read that does not hold any more, or may soon not.
     Warning(Warning),
+    /// It is not where its last forecast had it be.
+    Strayed(SoFar),
     /// How it ended, against what was forecast.
     Verdict(Verdict),
 }
@@ -56,6 +61,25 @@ pub struct Forecast {
     pub conflict_ppm: Option<u32>,
     /// Of the node's forecasters: those of one version forecast the same. 0: of none yet.
     pub version: u64,
+    /// How it is judged so far, where it can be.
+    pub so_far: Option<SoFar>,
+}
+
+/// A running transaction against the way that its last forecast had it go. It decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SoFar {
+    /// Whether the distance is tolerated.
+    pub valid: bool,
+    /// How many transitions that forecast was made from.
+    pub from_transitions: u64,
+    /// How many had come.
+    pub transitions: u64,
+    /// From the way to what came, in steps.
+    pub distance: f64,
+    /// The distance in expected spreads.
+    pub score: f64,
+    /// The largest score that is tolerated; `None` while all are.
+    pub tolerance: Option<f64>,
 }
 
 /// A read that the votes would refuse as things are.
@@ -165,6 +189,7 @@ impl fmt::Display for Notice {
         match self {
             Notice::Forecast(forecast) => forecast.fmt(f),
             Notice::Warning(warning) => warning.fmt(f),
+            Notice::Strayed(so_far) => write!(f, "warning: it strays, {so_far}"),
             Notice::Verdict(verdict) => verdict.fmt(f),
         }
     }
@@ -198,6 +223,19 @@ impl fmt::Display for Warning {
                 self.other.map_or(Ok(()), |other| write!(f, " by transaction {other}"))
             }
         }
+    }
+}
+
+impl fmt::Display for SoFar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SoFar { from_transitions, transitions, distance, score, .. } = self;
+        let valid = if self.valid { "VALID" } else { "INVALID" };
+        write!(
+            f,
+            "{valid} so far: after {transitions} transitions {distance:.2} steps from where the \
+             forecast after {from_transitions} had it be, score {score:.2}"
+        )?;
+        self.tolerance.map_or(Ok(()), |tolerance| write!(f, ", tolerance {tolerance:.2}"))
     }
 }
 

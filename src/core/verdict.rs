@@ -34,6 +34,18 @@ pub struct Forecast {
     pub spread: Score,
 }
 
+impl Forecast {
+    /// Where a stream stands after `steps` that goes straight from its footprint, when this was
+    /// forecast, to what was forecast: what it can be held against before it ends. The spread is
+    /// that of the whole, so that what has not gone far is judged mildly.
+    pub fn on_the_way(&self, from: &Footprint, steps: u64) -> Forecast {
+        let (done, due) =
+            (steps.saturating_sub(self.prefix), self.count.saturating_sub(self.prefix));
+        let footprint = self.footprint.on_the_way(from, done, due);
+        Forecast { footprint, count: steps, ..*self }
+    }
+}
+
 /// Under which conditions a forecast was made and judged: they widen what is tolerated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Conditions {

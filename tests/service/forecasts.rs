@@ -38,7 +38,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Begins a stream on a node whose client wants to be told everything.
 async fn begin(cluster: &Cluster, at: usize, abort_early: bool) -> Stream {
-    let foresight = v1::Foresight { forecasts: true, warnings: true, abort_early };
+    let foresight =
+        v1::Foresight { forecasts: true, warnings: true, abort_early, abort_strayed: false };
     let begin = v1::BeginFrame { foresight: Some(foresight), ..v1::BeginFrame::default() };
     let stream = Stream::open(cluster.channel(at)).await;
     stream.send(Frame::Begin(begin)).await;

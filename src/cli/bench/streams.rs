@@ -291,7 +291,8 @@ impl Mode {
 
     fn foresight(self) -> Foresight {
         let asks = self.asks();
-        Foresight { forecasts: asks, warnings: asks, abort_early: self == Mode::Early }
+        let abort_early = self == Mode::Early;
+        Foresight { forecasts: asks, warnings: asks, abort_early, ..Foresight::default() }
     }
 }
 

@@ -11,7 +11,7 @@ use vatic_core::{
     disturbed::Disturbed,
     expected::STEP,
     finding::{Finding, Unjudged},
-    verdict::Judgement,
+    verdict::{Judgement, Verdict},
 };
 use vatic_proto::v1::{self, unjudged::Missing, warning_frame::What};
 
@@ -19,25 +19,64 @@ use vatic_proto::v1::{self, unjudged::Missing, warning_frame::What};
 const MILLION: f64 = 1e6;
 
 pub(crate) fn wants(foresight: Option<v1::Foresight>) -> Wants {
-    let v1::Foresight { forecasts, warnings, abort_early } = foresight.unwrap_or_default();
-    Wants { forecasts, warnings, abort_early }
+    let v1::Foresight { forecasts, warnings, abort_early, abort_strayed } =
+        foresight.unwrap_or_default();
+    Wants { forecasts, warnings, abort_early, abort_strayed }
 }
 
 /// `groups` take part by now.
 pub(crate) fn forecast(foretold: &Foretold, groups: usize) -> v1::ForecastFrame {
-    let Foretold { told, conflict_ppm } = foretold;
+    let Foretold { told, conflict_ppm, so_far: judged } = foretold;
     let groups = u32::try_from(groups).unwrap_or(u32::MAX);
     v1::ForecastFrame {
         transitions: told.outlook.prefix as u64,
         expected_transitions: told.outlook.count.round().max(0.0) as u64,
-        strayed: told.strayed,
+        strayed: told.strayed(),
         expected_participants: told.participants.max(groups),
         exemplars: told.exemplars,
         forecaster: told.forecaster.into(),
         spread: told.outlook.spread,
         conflict_ppm: *conflict_ppm,
         version: told.version,
+        so_far: judged.map(|judged| so_far(&judged, told.outlook.prefix as u64)),
     }
+}
+
+fn so_far(verdict: &Verdict, transitions: u64) -> v1::SoFar {
+    v1::SoFar {
+        valid: verdict.valid,
+        from_transitions: verdict.prefix,
+        transitions,
+        distance: steps(verdict.distance),
+        score: steps(verdict.score),
+        tolerance: told(verdict.tolerance).map(steps),
+    }
+}
+
+/// That a running stream strays.
+pub(crate) fn strayed(judgement: &Judgement) -> v1::WarningFrame {
+    v1::WarningFrame {
+        what: What::Strayed.into(),
+        so_far: Some(so_far(&judgement.verdict, judgement.count)),
+        ..v1::WarningFrame::default()
+    }
+}
+
+/// The rollback of a stream that strays, whose client asked for that.
+pub(crate) fn ended_astray(judgement: &Judgement, quarantined: bool) -> v1::Rollback {
+    let Judgement { verdict, count, .. } = judgement;
+    let cause = match quarantined {
+        true => v1::RollbackCause::Quarantined,
+        false => v1::RollbackCause::ForecastMismatch,
+    };
+    let message = format!(
+        "after {count} transitions it is not where the forecast after {} had it be: its score is \
+         {:.2}, {:.2} is tolerated; ended before its seal, as asked for",
+        verdict.prefix,
+        steps(verdict.score),
+        steps(verdict.tolerance)
+    );
+    v1::Rollback { cause: cause.into(), message, ..v1::Rollback::default() }
 }
 
 pub(crate) fn warning(disturbed: &Disturbed) -> v1::WarningFrame {
@@ -48,6 +87,7 @@ pub(crate) fn warning(disturbed: &Disturbed) -> v1::WarningFrame {
         read_version: disturbed.read.0,
         found_version: disturbed.found.0,
         other_transaction_id: disturbed.writer.map(convert::tid).unwrap_or_default(),
+        so_far: None,
     }
 }
 
@@ -117,6 +157,7 @@ pub(crate) fn anomaly(strange: &Arc<Strange>) -> v1::Anomaly {
         drifting: found.anomaly.drifting(),
         strays: found.strays.iter().map(stray).collect(),
         quarantined: found.quarantined,
+        running: found.running,
     }
 }
 

@@ -1,5 +1,5 @@
 //! A running stream's side of foreseeing: notes its steps and reads, and hears of what is foreseen.
-//! What is made of it at the seal is in `seal`.
+//! What is made of it on the way and at the seal is in `progress` and `seal`.
 
 use super::{
     counters::Counters,
@@ -20,6 +20,7 @@ use vatic_core::{
     id::GroupId,
     policy::{Policies, Validation},
     read::Record,
+    verdict::Verdict,
 };
 use vatic_learn::forecast::ask_at;
 
@@ -29,12 +30,15 @@ pub(crate) struct Wants {
     pub(crate) forecasts: bool,
     pub(crate) warnings: bool,
     pub(crate) abort_early: bool,
+    pub(crate) abort_strayed: bool,
 }
 
 /// What there is to tell a stream.
 #[derive(Debug)]
 pub(crate) enum News {
     Forecast(Foretold),
+    /// A forecast was made before which there was another one: how far it came on that one's way.
+    Progress(Arc<Told>),
     Disturbed(Disturbed),
 }
 
@@ -45,6 +49,8 @@ pub(crate) struct Foretold {
     /// That the stream meets a conflict, by what it had touched, in parts per million; where that
     /// was known by now.
     pub(crate) conflict_ppm: Option<u32>,
+    /// How it is judged so far, where it can be.
+    pub(crate) so_far: Option<Verdict>,
 }
 
 /// See the file's head.
@@ -65,8 +71,13 @@ pub(crate) struct Guide {
     /// is.
     unweighed: Option<usize>,
     pub(super) line: Arc<Line>,
-    /// Forecasts that the stream has taken.
+    /// Forecasts that the stream has taken, and those whose way it was held against.
     taken: usize,
+    looked: usize,
+    /// How it was judged so far, after how many transitions each time.
+    pub(super) so_far: Vec<(usize, Verdict)>,
+    /// That it strays is noted.
+    pub(super) is_noted: bool,
     pub(super) watch: Option<Watch>,
     /// `None`: participants are not contacted ahead.
     pub(super) warm: Option<Warm>,
@@ -89,6 +100,9 @@ impl Guide {
             unweighed: None,
             line: Arc::default(),
             taken: 0,
+            looked: 0,
+            so_far: Vec::new(),
+            is_noted: false,
             watch: None,
             warm: None,
             judged: None,
@@ -168,15 +182,10 @@ impl Guide {
 
     /// A group takes part: what it tolerates will be wanted.
     pub(crate) fn touch(&mut self, cluster: &Arc<Cluster>, group: GroupId) {
-        self.reach(group);
-        if self.asked > 0 && self.walk.is_some() {
+        self.warm.iter_mut().for_each(|warm| warm.touched(group));
+        if (self.asks || self.asked > 0) && self.walk.is_some() {
             self.foresight.tolerances.touch(cluster, group);
         }
-    }
-
-    /// The stream reads in a group.
-    pub(crate) fn reach(&mut self, group: GroupId) {
-        self.warm.iter_mut().for_each(|warm| warm.touched(group));
     }
 
     /// Records were shown to the client.
@@ -199,10 +208,13 @@ impl Guide {
     pub(crate) async fn news(&mut self) -> News {
         loop {
             self.warm_ahead();
+            if let Some(told) = self.progress() {
+                return News::Progress(told);
+            }
             if let Some(foretold) = self.foretold(Line::odds) {
                 return News::Forecast(foretold);
             }
-            let (line, wanted) = (&self.line, self.wants.forecasts || self.warm.is_some());
+            let (line, wanted) = (&self.line, self.walk.is_some());
             let more = async {
                 match wanted {
                     true => line.more.notified().await,
@@ -226,6 +238,17 @@ impl Guide {
         }
     }
 
+    /// The next forecast that was made, if there was one before it.
+    fn progress(&mut self) -> Option<Arc<Told>> {
+        while let Some(told) = self.line.at(self.looked).filter(|_| self.walk.is_some()) {
+            self.looked += 1;
+            if told.way.is_some() {
+                return Some(told);
+            }
+        }
+        None
+    }
+
     /// Groups that new forecasts name are contacted.
     fn warm_ahead(&mut self) {
         let Some(warm) = &mut self.warm else { return };
@@ -245,7 +268,9 @@ impl Guide {
         let told = self.line.at(self.taken).filter(|_| self.wants.forecasts)?;
         let conflict_ppm = odds(&self.line, told.outlook.prefix)?;
         self.taken += 1;
-        Some(Foretold { told, conflict_ppm })
+        let judged = self.so_far.iter().find(|(after, _)| *after == told.outlook.prefix);
+        let so_far = judged.map(|(_, verdict)| *verdict);
+        Some(Foretold { told, conflict_ppm, so_far })
     }
 
     /// It has its outcome: its verdict is taken note of. What strayed and writes where that is

@@ -57,9 +57,12 @@ pub(crate) enum Asked {
     Forecast { class: u64, steps: Vec<Step>, line: Arc<Line> },
     /// To take note of its verdict.
     Judged(Judged),
+    /// To take note that it strays, while it runs.
+    Strays(Judged),
 }
 
-/// A stream that was sealed and judged, and has its outcome.
+/// A stream that was sealed and judged, and has its outcome; or as far as it came, where it strays
+/// while it runs.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) tid: Tid,
@@ -209,6 +212,7 @@ impl Learner {
         match asked {
             Asked::Forecast { class, steps, line } => self.study.forecast(class, &steps, &line),
             Asked::Judged(judged) => self.study.judged(&judged),
+            Asked::Strays(judged) => self.study.strays(&judged),
         }
     }
 }

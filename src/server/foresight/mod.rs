@@ -1,10 +1,10 @@
 //! What this node foresees of running streams: forecasts, warnings, and verdicts at the seal.
 //!
-//! `guide` is a stream's side: it notes the steps, asks for forecasts and, in `seal`, hands the
-//! whole over and has it judged. `learner` is the other side: one thread that owns all that is learnt (`study`, with
-//! `generations`, `classes` and `judge`) and is reached over bounded channels alone. `courses`
-//! stands between the two: what ended here goes to group 0, and what all nodes brought there comes
-//! to the learner. `watch` looks at what a stream read. `anomalies` keeps what was strange. `kinds`
+//! `guide` is a stream's side: it notes the steps, asks for forecasts, is held against them on the
+//! way (`progress`) and, in `seal`, hands the whole over and has it judged. `learner` is the other
+//! side: one thread that owns all that is learnt (`study`, with `generations`, `classes` and
+//! `judge`) and is reached over bounded channels alone. `courses` stands between the two: what
+//! ended here goes to group 0, and what all nodes brought there comes to the learner. `watch` looks at what a stream read. `anomalies` keeps what was strange. `kinds`
 //! gives steps their numbers and names.
 //!
 //! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
@@ -14,8 +14,8 @@
 //!
 //! Invariants: a stream waits for the learner only at its seal, where its client or a policy wants
 //! the verdict, and for a moment that is bounded: what cannot be judged by then goes on and says
-//! so, or is refused where a policy lets nothing through unjudged; what finds a channel full is left out and
-//! counted. Learning takes a fixed share of one core (`learn_share_percent`). Nothing here decides
+//! so, or is refused where a policy lets nothing through unjudged. What finds a channel full is
+//! left out and counted. Learning takes a fixed share of one core (`learn_share_percent`). Nothing here decides
 //! that a transaction commits: the finding is part of its body, and votes enforce it. A stream
 //! is ended early only where the client asked for that, and before its seal.
 
@@ -30,6 +30,7 @@ mod judge;
 mod kinds;
 mod learner;
 mod odds;
+mod progress;
 mod resolve;
 mod seal;
 mod study;
@@ -44,6 +45,7 @@ pub(crate) use generations::learns;
 pub(crate) use guide::{End, Guide, News};
 pub(crate) use learner::Foresight;
 pub(crate) use resolve::wait_until_free;
+pub(crate) use study::Told;
 
 use crate::{cluster::Cluster, status::ApiError};
 use std::sync::Arc;
