@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use vatic_client::{
-    ClientError, Forecast, Notice, Observer, SoFar, Transaction, Unjudged, Verdict, Warning,
+    ClientError, Forecast, Notice, Observer, Resolution, SoFar, Transaction, Unjudged, Verdict,
+    Warning,
 };
 
 use crate::args::Output;
@@ -117,7 +118,7 @@ fn of_warning(warning: &Warning) -> Json {
 pub(crate) fn add_verdict(
     result: &mut Json,
     verdict: Option<&Verdict>,
-    unjudged: Option<Unjudged>,
+    (unjudged, resolution): (Option<Unjudged>, Option<Resolution>),
 ) {
     if let Some(verdict) = verdict {
         result["verdict"] = of_verdict(verdict);
@@ -126,6 +127,22 @@ pub(crate) fn add_verdict(
         let waited_ms = waited.as_millis() as u64;
         result["unjudged"] = json!({ "missing": missing.name(), "waited_ms": waited_ms });
     }
+    if let Some(resolution) = resolution {
+        result["resolution"] = of_resolution(&resolution);
+    }
+}
+
+fn of_resolution(resolution: &Resolution) -> Json {
+    let us = |latency: Option<Duration>| latency.map(|latency| latency.as_micros() as u64);
+    json!({
+        "own": resolution.own.name(),
+        "chosen": resolution.chosen.name(),
+        "why": resolution.why,
+        "probability": resolution.conflict_ppm.map(|ppm| f64::from(ppm) / 1e6),
+        "latency_us": us(resolution.latency),
+        "own_latency_us": us(resolution.own_latency),
+        "freed": resolution.freed,
+    })
 }
 
 pub(crate) fn of_verdict(verdict: &Verdict) -> Json {

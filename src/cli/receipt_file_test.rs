@@ -50,6 +50,7 @@ pub(crate) fn committed(by: i64) -> Committed {
         attempts: 1,
         verdict: None,
         unjudged: None,
+        resolution: None,
         evidence: Evidence { deltas: vec![delta], receipt: codec::encode(&receipt) },
     }
 }

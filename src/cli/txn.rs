@@ -158,7 +158,8 @@ pub(crate) fn of_rollback(rollback: &Rollback) -> Json {
         "retryable": rollback.retryable,
         "message": rollback.message,
     });
-    notices::add_verdict(&mut result, rollback.verdict.as_ref(), rollback.unjudged);
+    let beside = (rollback.unjudged, rollback.resolution);
+    notices::add_verdict(&mut result, rollback.verdict.as_ref(), beside);
     result
 }
 

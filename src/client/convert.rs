@@ -18,7 +18,8 @@ use vatic_proto::v1;
 use crate::anomalies::Anomaly;
 use crate::evidence::Evidence;
 use crate::foresight::{
-    Disturbance, Forecast, Foresight, Missing, Notice, SoFar, Unjudged, Verdict, Warning,
+    Disturbance, Forecast, Foresight, Missing, Notice, Resolution, SoFar, Unjudged, Verdict,
+    Warning,
 };
 use crate::outcome::{Cause, Committed, Outcome, Rollback};
 use crate::reads::Record;
@@ -91,6 +92,7 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
                 attempts: outcome.attempts,
                 verdict: outcome.verdict.map(verdict_in),
                 unjudged: outcome.unjudged.map(unjudged_in),
+                resolution: outcome.resolution.and_then(resolution_in),
                 evidence: Evidence { deltas, receipt: receipt.encoded.to_vec() },
             })))
         }
@@ -106,7 +108,9 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
 pub(crate) fn rollback(outcome: &v1::Outcome) -> Option<Rollback> {
     let rollback = rollback_in(outcome.rollback.as_ref()?, &outcome.transaction_id);
     let verdict = outcome.verdict.map(verdict_in);
-    Some(Rollback { verdict, unjudged: outcome.unjudged.map(unjudged_in), ..rollback })
+    let unjudged = outcome.unjudged.map(unjudged_in);
+    let resolution = outcome.resolution.and_then(resolution_in);
+    Some(Rollback { verdict, unjudged, resolution, ..rollback })
 }
 
 /// Why the transaction with this id was rolled back.
@@ -122,6 +126,7 @@ pub(crate) fn rollback_in(rollback: &v1::Rollback, transaction_id: &[u8]) -> Rol
         retryable: rollback.retryable,
         verdict: None,
         unjudged: None,
+        resolution: None,
     }
 }
 
@@ -229,6 +234,25 @@ pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
         mean_round_trip: us(verdict.mean_round_trip_us),
         in_flight: verdict.in_flight,
     }
+}
+
+/// `None` for strategies that this client does not know.
+fn resolution_in(resolution: v1::Resolution) -> Option<Resolution> {
+    let why = match resolution.why() {
+        v1::resolution::Why::Unspecified => "unspecified",
+        v1::resolution::Why::Cheapest => "cheapest",
+        v1::resolution::Why::Fixed => "fixed",
+        v1::resolution::Why::Unrated => "unrated",
+    };
+    Some(Resolution {
+        own: strategy_in(resolution.own())?,
+        chosen: strategy_in(resolution.chosen())?,
+        why,
+        conflict_ppm: resolution.conflict_ppm,
+        latency: resolution.latency_us.map(Duration::from_micros),
+        own_latency: resolution.own_latency_us.map(Duration::from_micros),
+        freed: resolution.freed,
+    })
 }
 
 fn unjudged_in(unjudged: v1::Unjudged) -> Unjudged {

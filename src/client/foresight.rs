@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use vatic_core::id::{Tid, Timestamp};
 use vatic_core::key::Key;
+use vatic_core::strategy::Strategy;
 
 /// What to be told while a transaction runs; nothing by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,6 +133,25 @@ pub struct Verdict {
     pub mean_round_trip: Duration,
     /// Streams that were open at the gateway.
     pub in_flight: u32,
+}
+
+/// What an invalid transaction was resolved to be voted on under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolution {
+    /// The strategy that it had.
+    pub own: Strategy,
+    /// The one that it went on under.
+    pub chosen: Strategy,
+    /// Why: `cheapest`, `fixed`, `unrated` or `unspecified`.
+    pub why: &'static str,
+    /// That an attempt under it meets a conflict, in parts per million, where that is known.
+    pub conflict_ppm: Option<u32>,
+    /// What it was estimated to take until it is committed.
+    pub latency: Option<Duration>,
+    /// The same under its own.
+    pub own_latency: Option<Duration>,
+    /// Nobody known was in its way when it went to its votes.
+    pub freed: bool,
 }
 
 /// Why a transaction was not judged, where it was to be: not the same as found valid.

@@ -47,7 +47,8 @@ pub use conflicts::{
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};
 pub use foresight::{
-    Disturbance, Forecast, Foresight, Missing, Notice, SoFar, Unjudged, Verdict, Warning,
+    Disturbance, Forecast, Foresight, Missing, Notice, Resolution, SoFar, Unjudged, Verdict,
+    Warning,
 };
 pub use limits::Limits;
 pub use outcome::{Cause, Committed, Outcome, Rollback};

@@ -6,7 +6,7 @@ use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::key::Key;
 
 use crate::evidence::Evidence;
-use crate::foresight::{Unjudged, Verdict};
+use crate::foresight::{Resolution, Unjudged, Verdict};
 
 /// The answer to the question how a transaction ended.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct Committed {
     pub verdict: Option<Verdict>,
     /// Why it was not, where it was to be.
     pub unjudged: Option<Unjudged>,
+    /// Under which strategy it was voted on, where it was invalid and that is resolved.
+    pub resolution: Option<Resolution>,
     /// The receipt with what was sent. Asked for by id alone, nothing that was sent is in it.
     pub evidence: Evidence,
 }
@@ -63,6 +65,8 @@ pub struct Rollback {
     pub verdict: Option<Verdict>,
     /// Why it was not, where it was to be.
     pub unjudged: Option<Unjudged>,
+    /// Under which strategy it was voted on, where it was invalid and that is resolved.
+    pub resolution: Option<Resolution>,
 }
 
 /// Why a transaction was rolled back: `vatic.v1.RollbackCause`.

@@ -183,10 +183,14 @@ impl Body {
     /// content; 0, or where it was judged 1, class, the number of the forecast footprint's cells,
     /// each one's place and sum (two's complement), its count, prefix and spread, the count that
     /// came, the verdict as 1 (valid) or 0, distance, spread, score, tolerance and prefix, round
-    /// trip, mean round trip, missing partial digests, transactions in flight; or where it was to be
-    /// judged and was not 2, why (0 too few like it, 1 not learnt yet, 2 not followed, 3 no
-    /// forecast, 4 no tolerance) and the milliseconds waited; and what its reads stand for: 0 all
-    /// hold, 1 or rebase, 2 and the snapshot's time, 3 none.
+    /// trip, mean round trip, missing partial digests, transactions in flight; or where it was to
+    /// be judged and was not 2, why (0 too few like it, 1 not learnt yet, 2 not followed, 3 no
+    /// forecast, 4 no tolerance) and the milliseconds waited; or where it was resolved 3, what
+    /// follows a 1, the strategies that it had and went on under (0 optimistic, 1 rebase,
+    /// 2 snapshot, 3 lock, 4 last writer wins, 5 adaptive), why (0 cheapest, 1 fixed, 2 unrated),
+    /// conflicts in parts per million, latency and that of its own strategy, for each of these 0 or
+    /// 1 and the number, and 1 if nobody was in the way, else 0; and what its reads stand for: 0
+    /// all hold, 1 or rebase, 2 and the snapshot's time, 3 none.
     pub fn digest(&self) -> Hash {
         let hasher = Hasher::new("vatic/body/v3")
             .bytes(&self.tid.to_bytes())

@@ -10,6 +10,7 @@ use crate::{
     codec::{self, DecodeError},
     conflict::Touch,
     delta::{Delta, Rejection},
+    estimate::Resolution,
     expected::Score,
     finding::{Finding, Unjudged},
     footprint::Footprint,
@@ -353,6 +354,31 @@ impl Draft {
         let judged = Judgement::of(class, forecast, given, (&footprint, &self.seal));
         self.finding = Finding::Judged(judged.clone());
         judged
+    }
+
+    /// Says what it was resolved to be voted on under, if it was judged; part of its body as well.
+    pub fn resolve(&mut self, resolution: Resolution) {
+        self.finding = match core::mem::take(&mut self.finding) {
+            Finding::Judged(judgement) => Finding::Resolved(judgement, resolution),
+            other => other,
+        };
+    }
+
+    /// Whether it read nothing of what it writes.
+    pub fn writes_unread(&self) -> bool {
+        self.parts.values().all(|part| {
+            part.ranges.is_empty() && part.deltas.keys().all(|key| !part.reads.contains_key(key))
+        })
+    }
+
+    /// The deltas on the first `most` records of each group, numbered by the group.
+    pub fn deltas(&self, most: usize) -> BTreeMap<GroupId, Vec<(u64, Delta)>> {
+        let of = |(group, part): (&GroupId, &DraftPart)| {
+            let deltas = part.deltas.values().take(most).flatten().cloned();
+            (*group, (1..).zip(deltas).collect())
+        };
+        let parts = self.parts.iter().filter(|(_, part)| !part.deltas.is_empty());
+        parts.map(of).collect()
     }
 
     /// Says why it is not judged; part of its body from here on.

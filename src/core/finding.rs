@@ -8,6 +8,7 @@
 
 use crate::{
     chain::Seal,
+    estimate::Resolution,
     footprint::Footprint,
     hash::Hasher,
     policy::Validation,
@@ -27,6 +28,8 @@ pub enum Finding {
     Judged(Judgement),
     /// It was to be judged, and was not.
     Unjudged(Unjudged),
+    /// How it was judged: invalid, and what it was resolved to be voted on under.
+    Resolved(Judgement, Resolution),
 }
 
 /// Why a transaction was not judged.
@@ -61,7 +64,7 @@ impl Finding {
     /// How it was judged, if it was.
     pub fn judgement(&self) -> Option<&Judgement> {
         match self {
-            Finding::Judged(judgement) => Some(judgement),
+            Finding::Judged(judgement) | Finding::Resolved(judgement, _) => Some(judgement),
             Finding::Nothing | Finding::Unjudged(_) => None,
         }
     }
@@ -69,7 +72,7 @@ impl Finding {
     /// The same, to be changed: for those who tell of it other than it was.
     pub fn judgement_mut(&mut self) -> Option<&mut Judgement> {
         match self {
-            Finding::Judged(judgement) => Some(judgement),
+            Finding::Judged(judgement) | Finding::Resolved(judgement, _) => Some(judgement),
             Finding::Nothing | Finding::Unjudged(_) => None,
         }
     }
@@ -78,7 +81,15 @@ impl Finding {
     pub fn unjudged(&self) -> Option<Unjudged> {
         match self {
             Finding::Unjudged(unjudged) => Some(*unjudged),
-            Finding::Nothing | Finding::Judged(_) => None,
+            Finding::Nothing | Finding::Judged(_) | Finding::Resolved(..) => None,
+        }
+    }
+
+    /// What it was resolved to be voted on under, where that was done.
+    pub fn resolution(&self) -> Option<&Resolution> {
+        match self {
+            Finding::Resolved(_, resolution) => Some(resolution),
+            _ => None,
         }
     }
 
@@ -91,7 +102,9 @@ impl Finding {
     pub fn action(&self, validation: Validation) -> Action {
         match self {
             Finding::Nothing => Action::Proceed,
-            Finding::Judged(judgement) => verdict::action(validation, &judgement.verdict),
+            Finding::Judged(judgement) | Finding::Resolved(judgement, _) => {
+                verdict::action(validation, &judgement.verdict)
+            }
             Finding::Unjudged(unjudged) => unjudged.action(validation),
         }
     }
@@ -104,6 +117,9 @@ impl Finding {
             Finding::Unjudged(unjudged) => {
                 let (which, waited_ms) = unjudged.numbered();
                 hasher.u64(2).u64(which).u64(u64::from(waited_ms))
+            }
+            Finding::Resolved(judgement, resolution) => {
+                resolution.feed(judgement.feed(hasher.u64(3)))
             }
         }
     }

@@ -1,9 +1,10 @@
 //! What could not be judged: told apart from what was found valid, and refused where that is asked.
 
 use crate::{
-    body::{Body, Part},
+    body::{Body, Fault, Part},
     codec,
     command::{Cause, Command, Config, Decision, Reply, Standing, Vote, Why},
+    estimate::{Choice, Resolution},
     expected::{STEP, Score},
     finding::{Finding, Unjudged},
     fixture_test::{Groups, put},
@@ -13,6 +14,7 @@ use crate::{
     policy::{Policies, Policy, Validation},
     request::RequestId,
     rules::Rules,
+    strategy::Strategy,
     tolerance,
     verdict::{Action, Conditions, Forecast, Judgement},
 };
@@ -144,4 +146,63 @@ fn absent_and_present_judgement_are_encoded_and_digested_as_ever() {
         let bytes = codec::encode(&Finding::Unjudged(why));
         assert_eq!(codec::decode(&bytes), Ok(Finding::Unjudged(why)));
     }
+}
+
+#[test]
+fn resolved_transaction_is_judged_as_ever_and_its_digest_names_what_was_chosen() {
+    let resolution = Resolution {
+        own: Strategy::Optimistic,
+        chosen: Strategy::Lock,
+        why: Choice::Cheapest,
+        conflict_ppm: Some(7),
+        latency_us: Some(8),
+        own_latency_us: None,
+        freed: false,
+    };
+    let others: [fn(&mut Resolution); 7] = [
+        |other| other.own = Strategy::Rebase,
+        |other| other.chosen = Strategy::Rebase,
+        |other| other.why = Choice::Fixed,
+        |other| other.conflict_ppm = None,
+        |other| other.latency_us = Some(9),
+        |other| other.own_latency_us = Some(0),
+        |other| other.freed = true,
+    ];
+    let mut groups = under(Validation::Enforce, Rules::default());
+    let (body, part) = attempt(&groups, 1, None);
+    let Finding::Judged(judgement) = &body.finding else { panic!("{:?}", body.finding) };
+    let with = |resolution| {
+        let finding = Finding::Resolved(judgement.clone(), resolution);
+        Body { finding, ..body.clone() }
+    };
+    let resolved = with(resolution);
+    assert_eq!(resolved.finding.resolution(), Some(&resolution));
+    assert_eq!(resolved.finding.judgement(), Some(judgement));
+    let mut digests: Vec<Hash> = [body.digest(), resolved.digest()].to_vec();
+    for change in others {
+        let mut other = resolution;
+        change(&mut other);
+        digests.push(with(other).digest());
+    }
+    digests.sort();
+    digests.dedup();
+    assert_eq!(digests.len(), others.len() + 2);
+    let bytes = codec::encode(&resolved.finding);
+    assert_eq!(codec::decode(&bytes), Ok(resolved.finding.clone()));
+    for validation in Validation::ALL {
+        assert_eq!(resolved.finding.action(validation), body.finding.action(validation));
+    }
+    let mut forged = resolved.clone();
+    forged.finding.judgement_mut().expect("it was judged").verdict.tolerance -= 1;
+    forged.finding.judgement_mut().expect("it was judged").verdict.score += 1;
+    let vote_on = |groups: &mut Groups, body: Body| {
+        let vote = Vote { body, part: part.clone(), hint: Timestamp(5) };
+        groups.apply(ONE, &[Command::Vote(Box::new(vote))]).remove(0).reply
+    };
+    assert!(matches!(vote_on(&mut groups, forged), Reply::Fault(Fault::Judgement { .. })));
+    let committed = vote_on(&mut groups, resolved);
+    let Reply::Standing(Standing::Decided(Decision::Committed { .. })) = committed else {
+        panic!("{committed:?}");
+    };
+    assert_eq!(tolerance::of_group(&groups.groups[&ONE].1).decisions(), 1, "its score is folded");
 }

@@ -27,7 +27,7 @@ use crate::{
     tables::{self, Garbage, Image, KeptRef, Place, Prepared, Stored, Txn, VoteCast},
     tolerance,
     value::{Fields, Scalar, Value},
-    verdict::{Action, Judgement, Verdict},
+    verdict::{Action, Verdict},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -293,8 +293,8 @@ impl Group {
         Err(match finding {
             Finding::Nothing => return Ok(()),
             Finding::Unjudged(why) => Why::Unjudged { collection, why: *why },
-            Finding::Judged(Judgement { verdict: Verdict { score, tolerance, .. }, .. }) => {
-                let (score, tolerance) = (*score, *tolerance);
+            Finding::Judged(judged) | Finding::Resolved(judged, _) => {
+                let Verdict { score, tolerance, .. } = judged.verdict;
                 match validation {
                     Validation::Quarantine => Why::Quarantined { collection, score, tolerance },
                     _ => Why::Unforeseen { collection, score, tolerance },

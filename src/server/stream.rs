@@ -295,7 +295,8 @@ impl Session {
         let stager = std::mem::replace(&mut self.stager, unused);
         self.journey.know(&draft);
         let sealed = Instant::now();
-        foresight::judge(&self.gateway.cluster, &mut self.guide, &mut draft, self.ends).await?;
+        let judged = (&mut draft, &mut self.course);
+        foresight::judge(&self.gateway.cluster, &mut self.guide, judged, self.ends).await?;
         let origin = Origin::of(&self.principal, 0);
         let finished = self.course.finish(draft, Some(stager), origin, self.ends).await;
         place.end(outcome::by_conflict(&finished));

@@ -5,15 +5,16 @@ use super::{
     guide::{Foretold, Wants},
     judge::told,
 };
-use crate::convert;
+use crate::{convert, strategy};
 use std::sync::Arc;
 use vatic_core::{
     disturbed::Disturbed,
+    estimate::{Choice, Resolution},
     expected::STEP,
     finding::{Finding, Unjudged},
     verdict::{Judgement, Verdict},
 };
-use vatic_proto::v1::{self, unjudged::Missing, warning_frame::What};
+use vatic_proto::v1::{self, resolution::Why, unjudged::Missing, warning_frame::What};
 
 /// Shares of one that a million is.
 const MILLION: f64 = 1e6;
@@ -112,7 +113,25 @@ pub(crate) fn stale_read(disturbed: &Disturbed) -> v1::Rollback {
 pub(crate) fn with_finding(outcome: v1::Outcome, finding: &Finding) -> v1::Outcome {
     let verdict = finding.judgement().map(verdict);
     let unjudged = finding.unjudged().map(unjudged);
-    v1::Outcome { verdict, unjudged, ..outcome }
+    let resolution = finding.resolution().map(resolution);
+    v1::Outcome { verdict, unjudged, resolution, ..outcome }
+}
+
+fn resolution(resolution: &Resolution) -> v1::Resolution {
+    let why = match resolution.why {
+        Choice::Cheapest => Why::Cheapest,
+        Choice::Fixed => Why::Fixed,
+        Choice::Unrated => Why::Unrated,
+    };
+    v1::Resolution {
+        own: strategy::to_wire(resolution.own).into(),
+        chosen: strategy::to_wire(resolution.chosen).into(),
+        why: why.into(),
+        conflict_ppm: resolution.conflict_ppm,
+        latency_us: resolution.latency_us,
+        own_latency_us: resolution.own_latency_us,
+        freed: resolution.freed,
+    }
 }
 
 fn unjudged(why: Unjudged) -> v1::Unjudged {

@@ -10,7 +10,7 @@
 //! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
 //! `warm` contacts groups that a forecast names before the stream gets there.
 //! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
-//! transaction out before its votes.
+//! transaction out before its votes, and chooses its strategy.
 //!
 //! Invariants: a stream waits for the learner only at its seal, where its client or a policy wants
 //! the verdict, and for a moment that is bounded: what cannot be judged by then goes on and says
@@ -47,7 +47,7 @@ pub(crate) use learner::Foresight;
 pub(crate) use resolve::wait_until_free;
 pub(crate) use study::Told;
 
-use crate::{cluster::Cluster, status::ApiError};
+use crate::{cluster::Cluster, status::ApiError, strategy::Course};
 use std::sync::Arc;
 use tokio::time::Instant;
 use vatic_core::{draft::Draft, verdict::Action};
@@ -58,14 +58,14 @@ use vatic_core::{draft::Draft, verdict::Action};
 pub(crate) async fn judge(
     cluster: &Arc<Cluster>,
     guide: &mut Guide,
-    draft: &mut Draft,
+    (draft, course): (&mut Draft, &mut Course),
     ends: Instant,
 ) -> Result<(), ApiError> {
     for group in draft.groups() {
         guide.touch(cluster, group);
     }
     if Box::pin(guide.judge(cluster, draft, ends)).await? == Action::Wait {
-        let freed = Box::pin(wait_until_free(cluster, draft, ends)).await;
+        let freed = Box::pin(resolve::resolve(cluster, draft, course, ends)).await;
         let counters = guide.counters();
         if freed { counters.freed.inc() } else { counters.blocked.inc() }
     }
