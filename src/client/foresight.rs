@@ -20,8 +20,8 @@ pub struct Foresight {
     /// To be rolled back (stale read, retryable) as soon as a version that was read is overwritten,
     /// in place of at the commit.
     pub abort_early: bool,
-    /// To be rolled back, for good, as soon as it strays from its forecast, where its collections do
-    /// something about what strays.
+    /// To be rolled back, for good, as soon as it strays from its forecast, where its collections
+    /// do something about what strays.
     pub abort_strayed: bool,
 }
 

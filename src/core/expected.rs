@@ -65,8 +65,8 @@ impl Expected {
         u64::try_from((mean << 16).isqrt()).unwrap_or(u64::MAX)
     }
 
-    /// What stands where `done` of `due` steps are gone of the straight way from a footprint to this
-    /// one; this one behind its end.
+    /// What stands where `done` of `due` steps are gone of the straight way from a footprint to
+    /// this one; this one behind its end.
     pub fn on_the_way(&self, from: &Footprint, done: u64, due: u64) -> Expected {
         if done >= due {
             return self.clone();

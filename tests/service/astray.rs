@@ -1,5 +1,6 @@
-//! Streams that leave the way that was forecast of them: told while they run, noted, and ended where
-//! their client asks for that and their collections mind. Nothing of it decides what is sealed.
+//! Streams that leave the way that was forecast of them: told while they run, noted, and ended
+//! where their client asks for that and their collections mind. Nothing of it decides what is
+//! sealed.
 
 use serde_json::json;
 use vatic_client::{Client, ClientError, Foresight, Verdict};

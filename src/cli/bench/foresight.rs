@@ -1,9 +1,9 @@
 //! `vatic bench foresight`: what foreseeing costs streams that nobody stands in the way of.
 //!
-//! In each turn a cluster of its own is started here. With `off` its nodes learn nothing and foresee
-//! nothing (`learn_share_percent` = 0), and its clients ask for nothing; with `learnt` they learn,
-//! as they do by default, and clients ask for nothing still; with `told` clients ask for forecasts
-//! and warnings as well, so that seals wait for what they are judged by. The load is
+//! In each turn a cluster of its own is started here. With `off` its nodes learn nothing and
+//! foresee nothing (`learn_share_percent` = 0), and its clients ask for nothing; with `learnt` they
+//! learn, as they do by default, and clients ask for nothing still; with `told` clients ask for
+//! forecasts and warnings as well, so that seals wait for what they are judged by. The load is
 //! `bench streams`' without its contention: records enough, drawn uniformly, and nobody thinks.
 
 use std::fs;

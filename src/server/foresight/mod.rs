@@ -4,8 +4,9 @@
 //! way (`progress`) and, in `seal`, hands the whole over and has it judged. `learner` is the other
 //! side: one thread that owns all that is learnt (`study`, with `generations`, `classes` and
 //! `judge`) and is reached over bounded channels alone. `courses` stands between the two: what
-//! ended here goes to group 0, and what all nodes brought there comes to the learner. `watch` looks at what a stream read. `anomalies` keeps what was strange. `kinds`
-//! gives steps their numbers and names.
+//! ended here goes to group 0, and what all nodes brought there comes to the learner. `watch` looks
+//! at what a stream read. `anomalies` keeps what was strange. `kinds` gives steps their numbers and
+//! names.
 //!
 //! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
 //! `warm` contacts groups that a forecast names before the stream gets there.
@@ -15,9 +16,9 @@
 //! Invariants: a stream waits for the learner only at its seal, where its client or a policy wants
 //! the verdict, and for a moment that is bounded: what cannot be judged by then goes on and says
 //! so, or is refused where a policy lets nothing through unjudged. What finds a channel full is
-//! left out and counted. Learning takes a fixed share of one core (`learn_share_percent`). Nothing here decides
-//! that a transaction commits: the finding is part of its body, and votes enforce it. A stream
-//! is ended early only where the client asked for that, and before its seal.
+//! left out and counted. Learning takes a fixed share of one core (`learn_share_percent`). Nothing
+//! here decides that a transaction commits: the finding is part of its body, and votes enforce it.
+//! A stream is ended early only where the client asked for that, and before its seal.
 
 mod anomalies;
 mod classes;
