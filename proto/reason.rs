@@ -40,5 +40,8 @@ pub const DIGEST_MISMATCH: &str = "DIGEST_MISMATCH";
 /// DEADLINE_EXCEEDED. Metadata: `deadline_ms`, and nothing was committed; or `group`, whose leader
 /// had no answer yet, for an undecided transaction in the way, say.
 pub const DEADLINE: &str = "DEADLINE";
+/// A collection that the transaction writes enforces forecasts, and it cannot be judged now:
+/// nothing was voted. Retryable.
+pub const UNJUDGED: &str = "UNJUDGED";
 /// UNKNOWN: sealed, and the answer was lost: ask GetOutcome. Metadata: `transaction_id`.
 pub const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";

@@ -4,6 +4,8 @@
 
 #[path = "service/ahead.rs"]
 mod ahead;
+#[path = "service/astray.rs"]
+mod astray;
 #[path = "service/commands.rs"]
 mod commands;
 #[path = "service/commits.rs"]
@@ -72,6 +74,7 @@ fn transactions() -> Vec<suite::Test> {
         explained::model_that_is_not_there_is_not_pinned,
         policies::collection_that_enforces_forecasts_refuses_what_strays,
         policies::collection_that_quarantines_keeps_aside_what_strays,
+        astray::stream_that_strays_is_told_so_on_its_way_and_judged_at_its_seal_alone,
         strategies::strategy_decides_what_a_change_of_what_was_read_comes_to,
         strategies::snapshot_shows_one_moment_and_allows_write_skew,
         strategies::lock_has_the_second_wait_for_the_first,

@@ -181,7 +181,7 @@ impl Atlas {
     fn parts(&self, plan: &Plan, draft: Draft, seen: Seen) -> Sealed {
         let (mut body, parts) = draft.finish().expect("something was touched");
         if plan.judged == Some(Judged::PassedOff) {
-            body.judgement.iter_mut().for_each(|judgement| judgement.verdict.valid = true);
+            body.finding.judgement_mut().into_iter().for_each(|judged| judged.verdict.valid = true);
         }
         let mut sealed = Sealed { body, votes: BTreeMap::new(), stages: BTreeMap::new(), seen };
         for mut part in parts {

@@ -93,7 +93,7 @@ pub(super) fn folds_due(spine: &Spine, world: &World, at: usize) -> usize {
     // Where a rollback came before any vote, nobody told the group how it was judged.
     let known = |client: &Client| {
         let tid = client.sealed.as_deref().map(Sealed::tid);
-        tid.is_some_and(|tid| site.group.outcome(&site.state, tid).judgement.is_some())
+        tid.is_some_and(|tid| site.group.outcome(&site.state, tid).finding.judgement().is_some())
     };
     let plans = spine.scenario.plans.iter().zip(&world.clients).enumerate();
     let judged = plans.filter(|(_, (plan, client))| {

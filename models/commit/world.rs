@@ -287,7 +287,9 @@ impl From<&Cause> for Reason {
             Why::Forced => Reason::Forced,
             Why::Abandoned => Reason::Abandoned,
             Why::OtherBody => Reason::OtherBody,
-            Why::Unforeseen { .. } | Why::Quarantined { .. } => Reason::Strayed,
+            Why::Unforeseen { .. } | Why::Quarantined { .. } | Why::Unjudged { .. } => {
+                Reason::Strayed
+            }
             Why::RequestHeld { .. } | Why::RequestMismatch { .. } | Why::RequestExpired { .. } => {
                 Reason::Request
             }

@@ -126,6 +126,7 @@ fn of_anomaly(anomaly: &Anomaly) -> Json {
         "p_value": anomaly.p_value,
         "drifting": anomaly.drifting,
         "quarantined": anomaly.quarantined,
+        "running": anomaly.running,
         "verdict": of_verdict(&anomaly.verdict),
         "strays": anomaly.strays(),
         "tokens": strays,

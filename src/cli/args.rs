@@ -9,8 +9,8 @@ use vatic_core::value::{Scalar, Value};
 
 use crate::anomalies::AnomaliesCommand;
 use crate::bench::{
-    BenchAblationArgs, BenchCompareArgs, BenchOverloadArgs, BenchRunArgs, BenchStreamsArgs,
-    BenchTicketsArgs, Extent, Workload,
+    BenchAblationArgs, BenchCompareArgs, BenchForesightArgs, BenchOverloadArgs, BenchRunArgs,
+    BenchStreamsArgs, BenchTicketsArgs, Extent, Workload,
 };
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
@@ -321,6 +321,9 @@ pub(crate) struct TxnArgs {
     /// Begin anew as soon as a version that was read is overwritten
     #[arg(long)]
     pub(crate) abort_early: bool,
+    /// Give up as soon as it strays from its forecast, where its collections mind that
+    #[arg(long)]
+    pub(crate) abort_strayed: bool,
     /// What to do about conflicts [default: what the collection of the first record says]
     #[arg(long, value_parser = policy::strategies())]
     pub(crate) strategy: Option<Strategy>,
@@ -392,6 +395,8 @@ pub(crate) enum BenchCommand {
     /// Start local clusters that do without one mechanism of the queue each, and print how they
     /// compare with one that has all
     Ablation(BenchAblationArgs),
+    /// Start local clusters that foresee streams or not, in turns, and print what that costs
+    Foresight(BenchForesightArgs),
 }
 
 /// What load there is.

@@ -99,6 +99,9 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Bench(BenchCommand::Ablation(args)) => {
             done(bench::ablation(&args, &settings).await)
         }
+        Command::Bench(BenchCommand::Foresight(args)) => {
+            done(bench::foresight(&args, &settings).await)
+        }
         Command::Bench(BenchCommand::Compare(args)) => done(bench::compare(&args, &settings).await),
         Command::Replay(args) => done(replay::run(&args, settings.output)),
         Command::Anomalies(asked) => done(anomalies::run(&asked, &settings).await),

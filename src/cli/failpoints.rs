@@ -71,6 +71,7 @@ const POINTS: &[(&str, &str)] = &[
     ("server::seal", "gateway: a transaction is sealed, nobody has the seal"),
     ("server::seal_sent", "gateway: the seal is on its way to another node"),
     ("server::sealed", "gateway: the outcome is here, the client is not told"),
+    ("server::tolerance", "broken with `return`: a gateway does not hear what groups tolerate"),
     ("server::leave_full_disk", "broken with `return`: leadership stays on a full disk"),
     ("server::vote", "driver: before a vote is proposed, each group's for itself"),
     ("server::voted", "driver: all have voted Yes, nobody is told"),

@@ -7,7 +7,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use vatic_client::{ClientError, Forecast, Notice, Observer, Transaction, Verdict, Warning};
+use vatic_client::{
+    ClientError, Forecast, Notice, Observer, Resolution, SoFar, Transaction, Unjudged, Verdict,
+    Warning,
+};
 
 use crate::args::Output;
 use crate::output;
@@ -59,6 +62,12 @@ fn of_notice(notice: &Notice) -> Json {
     match notice {
         Notice::Forecast(forecast) => of_forecast(forecast),
         Notice::Warning(warning) => of_warning(warning),
+        Notice::Strayed(so_far) => {
+            let mut object = of_so_far(so_far);
+            object["notice"] = json!("warning");
+            object["what"] = json!("strayed");
+            object
+        }
         Notice::Verdict(verdict) => {
             let mut object = of_verdict(verdict);
             object["notice"] = json!("verdict");
@@ -79,6 +88,18 @@ fn of_forecast(forecast: &Forecast) -> Json {
         "exemplars": forecast.exemplars,
         "forecaster": forecast.forecaster,
         "version": forecast.version,
+        "so_far": forecast.so_far.as_ref().map(of_so_far),
+    })
+}
+
+fn of_so_far(so_far: &SoFar) -> Json {
+    json!({
+        "valid": so_far.valid,
+        "from_transitions": so_far.from_transitions,
+        "transitions": so_far.transitions,
+        "distance": so_far.distance,
+        "score": so_far.score,
+        "tolerance": so_far.tolerance,
     })
 }
 
@@ -93,11 +114,35 @@ fn of_warning(warning: &Warning) -> Json {
     })
 }
 
-/// Says how a transaction was judged, where it was.
-pub(crate) fn add_verdict(result: &mut Json, verdict: Option<&Verdict>) {
+/// Says how a transaction was judged, where it was, or why it was not, where it was to be.
+pub(crate) fn add_verdict(
+    result: &mut Json,
+    verdict: Option<&Verdict>,
+    (unjudged, resolution): (Option<Unjudged>, Option<Resolution>),
+) {
     if let Some(verdict) = verdict {
         result["verdict"] = of_verdict(verdict);
     }
+    if let Some(Unjudged { missing, waited }) = unjudged {
+        let waited_ms = waited.as_millis() as u64;
+        result["unjudged"] = json!({ "missing": missing.name(), "waited_ms": waited_ms });
+    }
+    if let Some(resolution) = resolution {
+        result["resolution"] = of_resolution(&resolution);
+    }
+}
+
+fn of_resolution(resolution: &Resolution) -> Json {
+    let us = |latency: Option<Duration>| latency.map(|latency| latency.as_micros() as u64);
+    json!({
+        "own": resolution.own.name(),
+        "chosen": resolution.chosen.name(),
+        "why": resolution.why,
+        "probability": resolution.conflict_ppm.map(|ppm| f64::from(ppm) / 1e6),
+        "latency_us": us(resolution.latency),
+        "own_latency_us": us(resolution.own_latency),
+        "freed": resolution.freed,
+    })
 }
 
 pub(crate) fn of_verdict(verdict: &Verdict) -> Json {

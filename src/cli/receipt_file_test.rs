@@ -5,6 +5,7 @@ use vatic_core::body::{Body, Participant};
 use vatic_core::chain::{Seal, Segment, link};
 use vatic_core::codec;
 use vatic_core::delta::{Delta, Op};
+use vatic_core::finding::Finding;
 use vatic_core::footprint::Footprint;
 use vatic_core::hash::Hash;
 use vatic_core::id::{GroupId, Tid, Timestamp};
@@ -28,7 +29,7 @@ pub(crate) fn committed(by: i64) -> Committed {
         segments: vec![Segment { group, first: 1, last: 1, before: seed, after: head }],
         participants: vec![Participant { group, part: Hash::ZERO, footprint }],
         claim: None,
-        judgement: None,
+        finding: Finding::Nothing,
         basis: Basis::Reads,
     };
     let proof = Proof {
@@ -48,6 +49,8 @@ pub(crate) fn committed(by: i64) -> Committed {
         replayed: false,
         attempts: 1,
         verdict: None,
+        unjudged: None,
+        resolution: None,
         evidence: Evidence { deltas: vec![delta], receipt: codec::encode(&receipt) },
     }
 }

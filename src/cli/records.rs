@@ -110,7 +110,8 @@ pub(crate) fn of_commit(committed: &Committed) -> Json {
         "commit_version": committed.version.0,
         "groups": committed.participants.iter().map(|group| group.0).collect::<Vec<_>>(),
     });
-    notices::add_verdict(&mut result, committed.verdict.as_ref());
+    let beside = (committed.unjudged, committed.resolution);
+    notices::add_verdict(&mut result, committed.verdict.as_ref(), beside);
     result
 }
 

@@ -56,7 +56,8 @@ pub(crate) async fn run(args: &TxnArgs, settings: &Settings) -> anyhow::Result<(
     }
     let client = settings.connect().await?;
     let (forecasts, abort_early) = (args.forecast, args.abort_early);
-    let foresight = Foresight { forecasts, warnings: forecasts, abort_early };
+    let abort_strayed = args.abort_strayed;
+    let foresight = Foresight { forecasts, warnings: forecasts, abort_early, abort_strayed };
     let teller = Teller::new(settings.output);
     let runner = client.transaction().foresee(foresight).observe(&teller);
     let runner = match args.strategy {
@@ -157,7 +158,8 @@ pub(crate) fn of_rollback(rollback: &Rollback) -> Json {
         "retryable": rollback.retryable,
         "message": rollback.message,
     });
-    notices::add_verdict(&mut result, rollback.verdict.as_ref());
+    let beside = (rollback.unjudged, rollback.resolution);
+    notices::add_verdict(&mut result, rollback.verdict.as_ref(), beside);
     result
 }
 

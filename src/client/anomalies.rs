@@ -34,6 +34,8 @@ pub struct Anomaly {
     pub drifting: bool,
     /// It was rolled back for it, and is kept apart.
     pub quarantined: bool,
+    /// It still ran: the verdict is on what had come by then.
+    pub running: bool,
     /// Operation, collection and field, with how many more there were than expected, most first.
     pub strays: Vec<(String, f64)>,
 }
@@ -117,6 +119,9 @@ impl fmt::Display for Anomaly {
         let strays = self.strays();
         write!(f, "{tid}, a stream that begins with `{class}`: {strays} than expected; ")?;
         write!(f, "score {:.2}, p-value {p_value:.4}", verdict.score)?;
+        if self.running {
+            f.write_str("; it was still running")?;
+        }
         if self.quarantined {
             f.write_str("; quarantined")?;
         }

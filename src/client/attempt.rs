@@ -359,7 +359,7 @@ impl Attempt {
             }
             Answer::Warning(frame) => {
                 let warning = convert::warning_in(frame).map_err(|what| self.broke(what))?;
-                warning.into_iter().for_each(|warning| self.notice(Notice::Warning(warning)));
+                warning.into_iter().for_each(|warning| self.notice(warning));
                 Ok(())
             }
             Answer::Outcome(frame) => {

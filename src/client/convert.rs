@@ -17,7 +17,10 @@ use vatic_proto::v1;
 
 use crate::anomalies::Anomaly;
 use crate::evidence::Evidence;
-use crate::foresight::{Disturbance, Forecast, Foresight, Verdict, Warning};
+use crate::foresight::{
+    Disturbance, Forecast, Foresight, Missing, Notice, Resolution, SoFar, Unjudged, Verdict,
+    Warning,
+};
 use crate::outcome::{Cause, Committed, Outcome, Rollback};
 use crate::reads::Record;
 use crate::request::Request;
@@ -88,6 +91,8 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
                 replayed: outcome.replayed,
                 attempts: outcome.attempts,
                 verdict: outcome.verdict.map(verdict_in),
+                unjudged: outcome.unjudged.map(unjudged_in),
+                resolution: outcome.resolution.and_then(resolution_in),
                 evidence: Evidence { deltas, receipt: receipt.encoded.to_vec() },
             })))
         }
@@ -102,7 +107,10 @@ pub(crate) fn outcome_in(outcome: v1::Outcome, deltas: Vec<Vec<u8>>) -> Result<O
 
 pub(crate) fn rollback(outcome: &v1::Outcome) -> Option<Rollback> {
     let rollback = rollback_in(outcome.rollback.as_ref()?, &outcome.transaction_id);
-    Some(Rollback { verdict: outcome.verdict.map(verdict_in), ..rollback })
+    let verdict = outcome.verdict.map(verdict_in);
+    let unjudged = outcome.unjudged.map(unjudged_in);
+    let resolution = outcome.resolution.and_then(resolution_in);
+    Some(Rollback { verdict, unjudged, resolution, ..rollback })
 }
 
 /// Why the transaction with this id was rolled back.
@@ -117,6 +125,8 @@ pub(crate) fn rollback_in(rollback: &v1::Rollback, transaction_id: &[u8]) -> Rol
         message: rollback.message.clone(),
         retryable: rollback.retryable,
         verdict: None,
+        unjudged: None,
+        resolution: None,
     }
 }
 
@@ -159,8 +169,8 @@ pub(crate) fn validation_out(validation: Option<Validation>) -> v1::Validation {
 }
 
 pub(crate) fn foresight_out(foresight: Foresight) -> v1::Foresight {
-    let Foresight { forecasts, warnings, abort_early } = foresight;
-    v1::Foresight { forecasts, warnings, abort_early }
+    let Foresight { forecasts, warnings, abort_early, abort_strayed } = foresight;
+    v1::Foresight { forecasts, warnings, abort_early, abort_strayed }
 }
 
 pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
@@ -174,23 +184,39 @@ pub(crate) fn forecast_in(frame: v1::ForecastFrame) -> Forecast {
         spread: frame.spread,
         conflict_ppm: frame.conflict_ppm,
         version: frame.version,
+        so_far: frame.so_far.map(so_far_in),
     }
 }
 
 /// `None` for what this client does not know.
-pub(crate) fn warning_in(frame: v1::WarningFrame) -> Result<Option<Warning>, Malformed> {
+pub(crate) fn warning_in(frame: v1::WarningFrame) -> Result<Option<Notice>, Malformed> {
     let what = match frame.what() {
+        v1::warning_frame::What::Strayed => {
+            let so_far = frame.so_far.ok_or("a stray without its distance")?;
+            return Ok(Some(Notice::Strayed(so_far_in(so_far))));
+        }
         v1::warning_frame::What::Overwritten => Disturbance::Overwritten,
         v1::warning_frame::What::Locked => Disturbance::Locked,
         v1::warning_frame::What::Unspecified => return Ok(None),
     };
-    Ok(Some(Warning {
+    Ok(Some(Notice::Warning(Warning {
         what,
         key: key_in(frame.key.ok_or("a warning without key")?),
         read: Timestamp(frame.read_version),
         found: Timestamp(frame.found_version),
         other: Tid::from_bytes(&frame.other_transaction_id),
-    }))
+    })))
+}
+
+fn so_far_in(so_far: v1::SoFar) -> SoFar {
+    SoFar {
+        valid: so_far.valid,
+        from_transitions: so_far.from_transitions,
+        transitions: so_far.transitions,
+        distance: so_far.distance,
+        score: so_far.score,
+        tolerance: so_far.tolerance,
+    }
 }
 
 pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
@@ -210,6 +236,37 @@ pub(crate) fn verdict_in(verdict: v1::Verdict) -> Verdict {
     }
 }
 
+/// `None` for strategies that this client does not know.
+fn resolution_in(resolution: v1::Resolution) -> Option<Resolution> {
+    let why = match resolution.why() {
+        v1::resolution::Why::Unspecified => "unspecified",
+        v1::resolution::Why::Cheapest => "cheapest",
+        v1::resolution::Why::Fixed => "fixed",
+        v1::resolution::Why::Unrated => "unrated",
+    };
+    Some(Resolution {
+        own: strategy_in(resolution.own())?,
+        chosen: strategy_in(resolution.chosen())?,
+        why,
+        conflict_ppm: resolution.conflict_ppm,
+        latency: resolution.latency_us.map(Duration::from_micros),
+        own_latency: resolution.own_latency_us.map(Duration::from_micros),
+        freed: resolution.freed,
+    })
+}
+
+fn unjudged_in(unjudged: v1::Unjudged) -> Unjudged {
+    let missing = match unjudged.missing() {
+        v1::unjudged::Missing::Unspecified => Missing::Unspecified,
+        v1::unjudged::Missing::Exemplars => Missing::Exemplars,
+        v1::unjudged::Missing::History => Missing::History,
+        v1::unjudged::Missing::Steps => Missing::Steps,
+        v1::unjudged::Missing::Forecast => Missing::Forecast,
+        v1::unjudged::Missing::Tolerance => Missing::Tolerance,
+    };
+    Unjudged { missing, waited: Duration::from_millis(unjudged.waited_ms.into()) }
+}
+
 pub(crate) fn anomaly_in(node_id: u64, anomaly: v1::Anomaly) -> Result<Anomaly, Malformed> {
     Ok(Anomaly {
         node_id,
@@ -221,6 +278,7 @@ pub(crate) fn anomaly_in(node_id: u64, anomaly: v1::Anomaly) -> Result<Anomaly, 
         p_value: anomaly.p_value,
         drifting: anomaly.drifting,
         quarantined: anomaly.quarantined,
+        running: anomaly.running,
         strays: anomaly.strays.into_iter().map(|stray| (stray.token, stray.more)).collect(),
     })
 }
@@ -246,6 +304,7 @@ fn cause_in(cause: v1::RollbackCause) -> Cause {
         v1::RollbackCause::IdleTimeout => Cause::IdleTimeout,
         v1::RollbackCause::WriteConflict => Cause::WriteConflict,
         v1::RollbackCause::Quarantined => Cause::Quarantined,
+        v1::RollbackCause::Unjudged => Cause::Unjudged,
     }
 }
 

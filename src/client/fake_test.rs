@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use vatic_core::body::{Body, Participant};
 use vatic_core::chain::{Seal, Segment, link};
 use vatic_core::codec;
+use vatic_core::finding::Finding;
 use vatic_core::footprint::Footprint;
 use vatic_core::hash::Hash;
 use vatic_core::id::{GroupId, Tid, Timestamp};
@@ -362,7 +363,7 @@ fn receipt(tid: Tid, seed: Hash, deltas: &[Bytes]) -> Receipt {
         segments: if count == 0 { vec![] } else { vec![segment] },
         participants: vec![participant],
         claim: None,
-        judgement: None,
+        finding: Finding::Nothing,
         basis: Basis::Reads,
     };
     let proof = Proof {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use vatic_core::id::{Tid, Timestamp};
 use vatic_core::key::Key;
+use vatic_core::strategy::Strategy;
 
 /// What to be told while a transaction runs; nothing by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct Foresight {
     /// To be rolled back (stale read, retryable) as soon as a version that was read is overwritten,
     /// in place of at the commit.
     pub abort_early: bool,
+    /// To be rolled back, for good, as soon as it strays from its forecast, where its collections
+    /// do something about what strays.
+    pub abort_strayed: bool,
 }
 
 /// Something that is told of a transaction beside its outcome.
@@ -28,6 +32,8 @@ pub enum Notice {
     Forecast(Forecast),
     /// A read that does not hold any more, or may soon not.
     Warning(Warning),
+    /// It is not where its last forecast had it be.
+    Strayed(SoFar),
     /// How it ended, against what was forecast.
     Verdict(Verdict),
 }
@@ -56,6 +62,25 @@ pub struct Forecast {
     pub conflict_ppm: Option<u32>,
     /// Of the node's forecasters: those of one version forecast the same. 0: of none yet.
     pub version: u64,
+    /// How it is judged so far, where it can be.
+    pub so_far: Option<SoFar>,
+}
+
+/// A running transaction against the way that its last forecast had it go. It decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SoFar {
+    /// Whether the distance is tolerated.
+    pub valid: bool,
+    /// How many transitions that forecast was made from.
+    pub from_transitions: u64,
+    /// How many had come.
+    pub transitions: u64,
+    /// From the way to what came, in steps.
+    pub distance: f64,
+    /// The distance in expected spreads.
+    pub score: f64,
+    /// The largest score that is tolerated; `None` while all are.
+    pub tolerance: Option<f64>,
 }
 
 /// A read that the votes would refuse as things are.
@@ -110,6 +135,65 @@ pub struct Verdict {
     pub in_flight: u32,
 }
 
+/// What an invalid transaction was resolved to be voted on under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolution {
+    /// The strategy that it had.
+    pub own: Strategy,
+    /// The one that it went on under.
+    pub chosen: Strategy,
+    /// Why: `cheapest`, `fixed`, `unrated` or `unspecified`.
+    pub why: &'static str,
+    /// That an attempt under it meets a conflict, in parts per million, where that is known.
+    pub conflict_ppm: Option<u32>,
+    /// What it was estimated to take until it is committed.
+    pub latency: Option<Duration>,
+    /// The same under its own.
+    pub own_latency: Option<Duration>,
+    /// Nobody known was in its way when it went to its votes.
+    pub freed: bool,
+}
+
+/// Why a transaction was not judged, where it was to be: not the same as found valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unjudged {
+    /// What was missing.
+    pub missing: Missing,
+    /// How long it was waited for at the seal.
+    pub waited: Duration,
+}
+
+/// What a transaction was not judged for want of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Something that this client does not know.
+    Unspecified,
+    /// Too few streams began like it for any forecast.
+    Exemplars,
+    /// Its gateway was still learning what others have seen.
+    History,
+    /// Its gateway did not follow it.
+    Steps,
+    /// The forecast did not come in time.
+    Forecast,
+    /// Its home group did not say in time what it tolerates.
+    Tolerance,
+}
+
+impl Missing {
+    /// Lower-case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Missing::Unspecified => "unspecified",
+            Missing::Exemplars => "exemplars",
+            Missing::History => "history",
+            Missing::Steps => "steps",
+            Missing::Forecast => "forecast",
+            Missing::Tolerance => "tolerance",
+        }
+    }
+}
+
 impl Disturbance {
     /// Lower-case.
     pub fn name(self) -> &'static str {
@@ -125,6 +209,7 @@ impl fmt::Display for Notice {
         match self {
             Notice::Forecast(forecast) => forecast.fmt(f),
             Notice::Warning(warning) => warning.fmt(f),
+            Notice::Strayed(so_far) => write!(f, "warning: it strays, {so_far}"),
             Notice::Verdict(verdict) => verdict.fmt(f),
         }
     }
@@ -158,6 +243,19 @@ impl fmt::Display for Warning {
                 self.other.map_or(Ok(()), |other| write!(f, " by transaction {other}"))
             }
         }
+    }
+}
+
+impl fmt::Display for SoFar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SoFar { from_transitions, transitions, distance, score, .. } = self;
+        let valid = if self.valid { "VALID" } else { "INVALID" };
+        write!(
+            f,
+            "{valid} so far: after {transitions} transitions {distance:.2} steps from where the \
+             forecast after {from_transitions} had it be, score {score:.2}"
+        )?;
+        self.tolerance.map_or(Ok(()), |tolerance| write!(f, ", tolerance {tolerance:.2}"))
     }
 }
 

@@ -46,7 +46,10 @@ pub use conflicts::{
 };
 pub use error::{Class, ClientError, Refusal};
 pub use evidence::{Evidence, EvidenceFault};
-pub use foresight::{Disturbance, Forecast, Foresight, Notice, Verdict, Warning};
+pub use foresight::{
+    Disturbance, Forecast, Foresight, Missing, Notice, Resolution, SoFar, Unjudged, Verdict,
+    Warning,
+};
 pub use limits::Limits;
 pub use outcome::{Cause, Committed, Outcome, Rollback};
 pub use pipeline::{Advice, Claim, Intent, Peeked, Pipeline, PipelineOptions};

@@ -6,7 +6,7 @@ use vatic_core::id::{GroupId, Tid, Timestamp};
 use vatic_core::key::Key;
 
 use crate::evidence::Evidence;
-use crate::foresight::Verdict;
+use crate::foresight::{Resolution, Unjudged, Verdict};
 
 /// The answer to the question how a transaction ended.
 #[derive(Debug, Clone)]
@@ -34,6 +34,10 @@ pub struct Committed {
     pub attempts: u32,
     /// How it was judged, if it was.
     pub verdict: Option<Verdict>,
+    /// Why it was not, where it was to be.
+    pub unjudged: Option<Unjudged>,
+    /// Under which strategy it was voted on, where it was invalid and that is resolved.
+    pub resolution: Option<Resolution>,
     /// The receipt with what was sent. Asked for by id alone, nothing that was sent is in it.
     pub evidence: Evidence,
 }
@@ -59,6 +63,10 @@ pub struct Rollback {
     pub retryable: bool,
     /// How it was judged, if it was.
     pub verdict: Option<Verdict>,
+    /// Why it was not, where it was to be.
+    pub unjudged: Option<Unjudged>,
+    /// Under which strategy it was voted on, where it was invalid and that is resolved.
+    pub resolution: Option<Resolution>,
 }
 
 /// Why a transaction was rolled back: `vatic.v1.RollbackCause`.
@@ -84,6 +92,7 @@ pub enum Cause {
     IdleTimeout,
     WriteConflict,
     Quarantined,
+    Unjudged,
 }
 
 impl Cause {
@@ -109,6 +118,7 @@ impl Cause {
             Cause::IdleTimeout => "idle_timeout",
             Cause::WriteConflict => "write_conflict",
             Cause::Quarantined => "quarantined",
+            Cause::Unjudged => "unjudged",
         }
     }
 }

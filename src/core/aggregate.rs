@@ -8,10 +8,10 @@
 use crate::{
     body::Body,
     command::Standing,
+    finding::Finding,
     id::Timestamp,
     receipt::{Proof, Receipt},
     rules::{Rules, broken},
-    verdict::Judgement,
 };
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -37,8 +37,8 @@ pub(crate) struct AggregateRef<'a> {
 pub struct OutcomeRead {
     /// Where it stands.
     pub standing: Standing,
-    /// How it was judged, if it was.
-    pub judgement: Option<Judgement>,
+    /// How it was judged, or why it was not.
+    pub finding: Finding,
     /// The receipt, for a commit.
     pub receipt: Option<Receipt>,
 }

@@ -72,6 +72,12 @@ impl Baseline {
         Anomaly { score, p_ppm, drift_ppm: self.drift_ppm }
     }
 
+    /// Holds a score against those before it, and remembers nothing: it is of a stream that still
+    /// runs.
+    pub fn weigh(&self, score: Score) -> Anomaly {
+        Anomaly { score, p_ppm: self.p_ppm(score), drift_ppm: self.drift_ppm }
+    }
+
     /// The conformal p-value of a score, in millionths: above 0 and at most 1.
     pub fn p_ppm(&self, score: Score) -> u32 {
         let as_large = self.recent.iter().filter(|other| **other >= score).count() as u64;

@@ -7,13 +7,13 @@
 
 use crate::{
     chain::{ChainFault, Seal, Segment, Transition},
+    finding::Finding,
     footprint::Footprint,
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyError, KeyRange},
     request::Claim,
     strategy::Basis,
-    verdict::Judgement,
 };
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,8 @@ pub struct Body {
     pub participants: Vec<Participant>,
     /// The request that this attempt serves, if the caller named one.
     pub claim: Option<Claim>,
-    /// What was forecast of it and how it was judged, if it was.
-    pub judgement: Option<Judgement>,
+    /// What was forecast of it and how it was judged, or why it was not.
+    pub finding: Finding,
     /// What of its reads holds.
     pub basis: Basis,
 }
@@ -183,8 +183,14 @@ impl Body {
     /// content; 0, or where it was judged 1, class, the number of the forecast footprint's cells,
     /// each one's place and sum (two's complement), its count, prefix and spread, the count that
     /// came, the verdict as 1 (valid) or 0, distance, spread, score, tolerance and prefix, round
-    /// trip, mean round trip, missing partial digests, transactions in flight; and what its reads
-    /// stand for: 0 all hold, 1 or rebase, 2 and the snapshot's time, 3 none.
+    /// trip, mean round trip, missing partial digests, transactions in flight; or where it was to
+    /// be judged and was not 2, why (0 too few like it, 1 not learnt yet, 2 not followed, 3 no
+    /// forecast, 4 no tolerance) and the milliseconds waited; or where it was resolved 3, what
+    /// follows a 1, the strategies that it had and went on under (0 optimistic, 1 rebase,
+    /// 2 snapshot, 3 lock, 4 last writer wins, 5 adaptive), why (0 cheapest, 1 fixed, 2 unrated),
+    /// conflicts in parts per million, latency and that of its own strategy, for each of these 0 or
+    /// 1 and the number, and 1 if nobody was in the way, else 0; and what its reads stand for: 0
+    /// all hold, 1 or rebase, 2 and the snapshot's time, 3 none.
     pub fn digest(&self) -> Hash {
         let hasher = Hasher::new("vatic/body/v3")
             .bytes(&self.tid.to_bytes())
@@ -208,11 +214,7 @@ impl Body {
             },
         );
         let hasher = feed_claim(self.claim.as_ref(), hasher);
-        let hasher = match &self.judgement {
-            None => hasher.u64(0),
-            Some(judgement) => judgement.feed(hasher.u64(1)),
-        };
-        self.basis.feed(hasher).finish()
+        self.basis.feed(self.finding.feed(hasher)).finish()
     }
 
     /// Whether the participants are what each of them would vote on: ascending, and among them the

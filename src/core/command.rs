@@ -11,6 +11,7 @@ use crate::{
     course::CourseBatch,
     delta::Rejection,
     expected::Score,
+    finding::Unjudged,
     hash::Hash,
     history::Batch,
     id::{GroupId, Tid, Timestamp},
@@ -367,6 +368,13 @@ pub enum Why {
         score: Score,
         /// How far it may be.
         tolerance: Score,
+    },
+    /// It could not be judged, and a collection that it writes enforces forecasts.
+    Unjudged {
+        /// The collection.
+        collection: String,
+        /// What was missing.
+        why: Unjudged,
     },
 }
 

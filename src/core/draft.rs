@@ -10,7 +10,9 @@ use crate::{
     codec::{self, DecodeError},
     conflict::Touch,
     delta::{Delta, Rejection},
+    estimate::Resolution,
     expected::Score,
+    finding::{Finding, Unjudged},
     footprint::Footprint,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
@@ -36,7 +38,7 @@ pub struct Draft {
     segments: Vec<Segment>,
     parts: BTreeMap<GroupId, DraftPart>,
     claim: Option<Claim>,
-    judgement: Option<Judgement>,
+    finding: Finding,
     basis: Basis,
     /// Bytes of all deltas so far.
     delta_bytes: u64,
@@ -152,7 +154,7 @@ impl Draft {
             segments: Vec::new(),
             parts: BTreeMap::new(),
             claim: None,
-            judgement: None,
+            finding: Finding::Nothing,
             basis: Basis::Reads,
             delta_bytes: 0,
         }
@@ -346,11 +348,42 @@ impl Draft {
         class: u64,
         forecast: Forecast,
         given: (Conditions, Score),
-    ) -> &Judgement {
+    ) -> Judgement {
         let mut footprint = Footprint::default();
         self.parts.values().for_each(|part| footprint.add(&part.footprint));
         let judged = Judgement::of(class, forecast, given, (&footprint, &self.seal));
-        self.judgement.insert(judged)
+        self.finding = Finding::Judged(judged.clone());
+        judged
+    }
+
+    /// Says what it was resolved to be voted on under, if it was judged; part of its body as well.
+    pub fn resolve(&mut self, resolution: Resolution) {
+        self.finding = match core::mem::take(&mut self.finding) {
+            Finding::Judged(judgement) => Finding::Resolved(judgement, resolution),
+            other => other,
+        };
+    }
+
+    /// Whether it read nothing of what it writes.
+    pub fn writes_unread(&self) -> bool {
+        self.parts.values().all(|part| {
+            part.ranges.is_empty() && part.deltas.keys().all(|key| !part.reads.contains_key(key))
+        })
+    }
+
+    /// The deltas on the first `most` records of each group, numbered by the group.
+    pub fn deltas(&self, most: usize) -> BTreeMap<GroupId, Vec<(u64, Delta)>> {
+        let of = |(group, part): (&GroupId, &DraftPart)| {
+            let deltas = part.deltas.values().take(most).flatten().cloned();
+            (*group, (1..).zip(deltas).collect())
+        };
+        let parts = self.parts.iter().filter(|(_, part)| !part.deltas.is_empty());
+        parts.map(of).collect()
+    }
+
+    /// Says why it is not judged; part of its body from here on.
+    pub fn leave_unjudged(&mut self, why: Unjudged) {
+        self.finding = Finding::Unjudged(why);
     }
 
     /// Takes the transitions that a group's vote would have to carry, once they have at least
@@ -386,8 +419,8 @@ impl Draft {
             parts.push(part);
         }
         let (seal, segments) = (self.seal, self.segments);
-        let (claim, judgement, basis) = (self.claim, self.judgement, self.basis);
-        Ok((Body { tid, seal, segments, participants, claim, judgement, basis }, parts))
+        let (claim, finding, basis) = (self.claim, self.finding, self.basis);
+        Ok((Body { tid, seal, segments, participants, claim, finding, basis }, parts))
     }
 
     fn touch_partition(&mut self, partition: &str) -> Result<GroupId, DraftError> {

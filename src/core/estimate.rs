@@ -7,10 +7,12 @@
 use crate::{
     conflict::fixed::MILLION,
     delta::Op,
+    hash::Hasher,
     resolution::{Relation, on_one_field, relation},
     strategy::Strategy,
 };
 use alloc::{collections::BTreeMap, vec::Vec};
+use serde::{Deserialize, Serialize};
 
 /// What is known of one record of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,6 +45,37 @@ pub struct Estimate {
     pub latency_us: Option<u64>,
     /// Others that would have to begin anew if it goes first.
     pub hurts: u64,
+}
+
+/// What a transaction that strayed was resolved to be voted on under, and why: kept with its
+/// verdict. All of it is advice that its gateway took.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Resolution {
+    /// The strategy that it had.
+    pub own: Strategy,
+    /// The one that it went on under.
+    pub chosen: Strategy,
+    /// Why that one.
+    pub why: Choice,
+    /// That an attempt under it meets a conflict, in parts per million, where that is known.
+    pub conflict_ppm: Option<u32>,
+    /// What it was estimated to take until it is committed, in microseconds.
+    pub latency_us: Option<u64>,
+    /// The same under the strategy that it had.
+    pub own_latency_us: Option<u64>,
+    /// Nobody known was deciding on what it touches when it went to its votes.
+    pub freed: bool,
+}
+
+/// Why a strategy was chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Choice {
+    /// It takes the least time of those that promise no less of what was read.
+    Cheapest,
+    /// There was no other: its client named it, or none promises what it does.
+    Fixed,
+    /// The leaders have no estimate yet, or did not give one in time.
+    Unrated,
 }
 
 impl Facts {
@@ -86,9 +119,63 @@ pub fn estimates(records: &[Facts]) -> Vec<Estimate> {
 /// The strategy that takes least time of those that keep what was read, or apply what commutes.
 pub fn cheapest(estimates: &[Estimate]) -> Option<Strategy> {
     let keeps = [Strategy::Optimistic, Strategy::Rebase, Strategy::Lock];
-    let known = estimates.iter().filter(|estimate| keeps.contains(&estimate.strategy));
-    let known = known.filter_map(|estimate| Some((estimate.latency_us?, estimate.strategy)));
-    known.min().map(|(_, strategy)| strategy)
+    cheapest_among(&keeps, estimates).map(|estimate| estimate.strategy)
+}
+
+fn cheapest_among<'a>(among: &[Strategy], estimates: &'a [Estimate]) -> Option<&'a Estimate> {
+    let known = estimates.iter().filter(|estimate| among.contains(&estimate.strategy));
+    let known = known.filter_map(|estimate| Some((estimate.latency_us?, estimate)));
+    let cheapest = known.min_by_key(|(latency_us, estimate)| (*latency_us, estimate.strategy));
+    cheapest.map(|(_, estimate)| estimate)
+}
+
+impl Resolution {
+    /// Chooses for a transaction under `own` among strategies that it may go over to.
+    pub fn choose(own: Strategy, among: &[Strategy], estimates: &[Estimate]) -> Resolution {
+        let rated = |strategy| estimates.iter().find(|estimate| estimate.strategy == strategy);
+        let own_latency_us = rated(own).and_then(|estimate| estimate.latency_us);
+        let kept = |why| Resolution {
+            own,
+            chosen: own,
+            why,
+            conflict_ppm: rated(own).and_then(|estimate| estimate.conflict_ppm),
+            latency_us: own_latency_us,
+            own_latency_us,
+            freed: false,
+        };
+        // Without a model a turn alone has an estimate: it is not cheaper than what nobody knows.
+        let is_known = |other: &Strategy| rated(*other).is_some_and(|it| it.latency_us.is_some());
+        let known = among.iter().all(is_known);
+        match cheapest_among(among, estimates).filter(|_| known) {
+            _ if among.iter().all(|other| *other == own) => kept(Choice::Fixed),
+            None => kept(Choice::Unrated),
+            Some(&Estimate { strategy, conflict_ppm, latency_us, .. }) => {
+                let (chosen, why) = (strategy, Choice::Cheapest);
+                Resolution {
+                    own,
+                    chosen,
+                    why,
+                    conflict_ppm,
+                    latency_us,
+                    own_latency_us,
+                    freed: false,
+                }
+            }
+        }
+    }
+
+    /// Feeds all of it, as [`crate::body::Body::digest`] lists it.
+    pub(crate) fn feed(&self, hasher: Hasher) -> Hasher {
+        let Resolution { own, chosen, why, conflict_ppm, latency_us, own_latency_us, freed } =
+            *self;
+        let hasher = hasher.u64(own as u64).u64(chosen as u64).u64(why as u64);
+        let known = [conflict_ppm.map(u64::from), latency_us, own_latency_us];
+        let hasher = known.into_iter().fold(hasher, |hasher, known| match known {
+            None => hasher.u64(0),
+            Some(known) => hasher.u64(1).u64(known),
+        });
+        hasher.u64(u64::from(freed))
+    }
 }
 
 /// That any of these happens, as if they were independent; in parts per million.

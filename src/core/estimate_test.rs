@@ -2,7 +2,7 @@
 
 use crate::{
     delta::{Expect, Op},
-    estimate::{Estimate, Facts, any, cheapest, estimates},
+    estimate::{Choice, Estimate, Facts, Resolution, any, cheapest, estimates},
     strategy::Strategy,
     value::Fields,
 };
@@ -83,4 +83,50 @@ fn nothing_is_estimated_where_nothing_is_known() {
     assert_eq!(of(Strategy::Lock, &[unknown]).latency_us, Some(1_300), "a turn needs no model");
     let new = Facts { typical_us: 0, ..HOT };
     assert_eq!(cheapest(&estimates(&[new])), None);
+}
+
+#[test]
+fn what_strayed_goes_over_to_the_cheapest_that_promises_no_less() {
+    let rated = estimates(&[HOT]);
+    let of =
+        |strategy| *rated.iter().find(|rated| rated.strategy == strategy).expect("it is rated");
+    let chosen =
+        Resolution::choose(Strategy::Optimistic, Strategy::Optimistic.alternatives(false), &rated);
+    assert_eq!((chosen.chosen, chosen.why), (Strategy::Lock, Choice::Cheapest));
+    let lock = of(Strategy::Lock);
+    assert_eq!((chosen.conflict_ppm, chosen.latency_us), (lock.conflict_ppm, lock.latency_us));
+    assert_eq!(chosen.own_latency_us, of(Strategy::Optimistic).latency_us);
+    assert!(chosen.latency_us < chosen.own_latency_us);
+
+    // What moves may be moved where it was not read, and is not where it was.
+    let moved = estimates(&[Facts { moves: true, ..HOT }]);
+    let choose = |unread| {
+        let among = Strategy::Optimistic.alternatives(unread);
+        Resolution::choose(Strategy::Optimistic, among, &moved).chosen
+    };
+    assert_eq!((choose(true), choose(false)), (Strategy::Rebase, Strategy::Lock));
+    for strategy in Strategy::ALL {
+        assert!(strategy.alternatives(false).iter().all(|other| match strategy {
+            Strategy::Snapshot | Strategy::LastWriterWins => *other == strategy,
+            Strategy::Rebase => !matches!(other, Strategy::Snapshot | Strategy::LastWriterWins),
+            _ => matches!(other, Strategy::Optimistic | Strategy::Lock),
+        }));
+    }
+}
+
+#[test]
+fn what_has_no_choice_or_no_estimate_keeps_its_own_strategy_and_says_why() {
+    let rated = estimates(&[HOT]);
+    let own = Strategy::Snapshot;
+    let fixed = Resolution::choose(own, own.alternatives(true), &rated);
+    assert_eq!((fixed.chosen, fixed.why), (own, Choice::Fixed));
+    assert!(fixed.latency_us.is_some() && fixed.latency_us == fixed.own_latency_us);
+    let named = Resolution::choose(Strategy::Optimistic, &[Strategy::Optimistic], &rated);
+    assert_eq!((named.chosen, named.why), (Strategy::Optimistic, Choice::Fixed));
+    for rated in [estimates(&[Facts { score_ppm: None, ..HOT }]), Vec::new()] {
+        let own = Strategy::Adaptive;
+        let unrated = Resolution::choose(own, own.alternatives(true), &rated);
+        assert_eq!((unrated.chosen, unrated.why), (own, Choice::Unrated));
+        assert_eq!((unrated.latency_us, unrated.own_latency_us), (None, None));
+    }
 }

@@ -65,6 +65,24 @@ impl Expected {
         u64::try_from((mean << 16).isqrt()).unwrap_or(u64::MAX)
     }
 
+    /// What stands where `done` of `due` steps are gone of the straight way from a footprint to
+    /// this one; this one behind its end.
+    pub fn on_the_way(&self, from: &Footprint, done: u64, due: u64) -> Expected {
+        if done >= due {
+            return self.clone();
+        }
+        let (done, due) = (i128::from(done), i128::from(due));
+        let mut sums = [0i128; CELLS];
+        for (cell, sum) in from.cells() {
+            sums[usize::from(cell)] += i128::from(sum) * i128::from(CELL_ONE) * (due - done);
+        }
+        self.0.iter().for_each(|&(cell, sum)| sums[usize::from(cell)] += i128::from(sum) * done);
+        // To the nearest, away from 0.
+        let nearest = |sum: i128| (sum + sum.signum() * (due / 2)) / due;
+        let fits = |sum: i128| sum.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        Expected::from_cells(&sums.map(|sum| fits(nearest(sum))))
+    }
+
     /// How many more of a token the actual footprint has than expected, in 1/256: the median over
     /// the rows, as a count sketch is asked.
     pub fn residual(&self, actual: &Footprint, token: Token) -> i64 {

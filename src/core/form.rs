@@ -61,8 +61,9 @@ impl Group {
         if listed.is_none_or(|listed| listed.footprint != footprint) {
             return Err(Fault::Part { group: self.id });
         }
-        let judged = body.judgement.as_ref();
-        if judged.is_some_and(|judged| !judged.holds(&body.footprint(), &body.seal))
+        let holds = || body.finding.holds(&body.footprint(), &body.seal);
+        if body.finding.judgement().is_some()
+            && !holds()
             && !broken!(self.rules, JudgementUnchecked)
         {
             return Err(Fault::Judgement { tid: body.tid });

@@ -27,6 +27,7 @@ pub mod disturbed;
 pub mod draft;
 pub mod estimate;
 pub mod expected;
+pub mod finding;
 pub mod footprint;
 pub mod forget;
 #[cfg(feature = "fuzz")]
@@ -105,6 +106,8 @@ mod disturbed_test;
 mod draft_test;
 #[cfg(test)]
 mod estimate_test;
+#[cfg(test)]
+mod finding_test;
 #[cfg(test)]
 mod fixture_test;
 #[cfg(test)]

@@ -246,9 +246,9 @@ impl Group {
         let kept = tables::load_kept(state, tid);
         let standing = self.standing_of(tid, kept.as_ref().map(|kept| kept.txn.clone()));
         let body = kept.as_ref().and_then(|kept| kept.aggregate.as_ref()?.body.as_ref());
-        let judgement = body.and_then(|body| body.judgement.clone());
+        let finding = body.map(|body| body.finding.clone()).unwrap_or_default();
         let receipt = kept.and_then(|kept| self.receipt(state, kept));
-        OutcomeRead { standing, judgement, receipt }
+        OutcomeRead { standing, finding, receipt }
     }
 
     /// Whether this group still answers for a transaction whose home it is.

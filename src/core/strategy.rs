@@ -52,6 +52,18 @@ pub enum Basis {
 }
 
 impl Strategy {
+    /// What a transaction that chose nothing itself may go over to: what promises no less of what
+    /// it read. One that read nothing of what it writes (`unread`) may be moved as well.
+    pub fn alternatives(self, unread: bool) -> &'static [Strategy] {
+        use Strategy::{Adaptive, LastWriterWins, Lock, Optimistic, Rebase, Snapshot};
+        match self {
+            Optimistic | Lock | Adaptive if !unread => &[Optimistic, Lock],
+            Optimistic | Lock | Adaptive | Rebase => &[Optimistic, Rebase, Lock],
+            Snapshot => &[Snapshot],
+            LastWriterWins => &[LastWriterWins],
+        }
+    }
+
     /// All of them.
     pub const ALL: [Strategy; 6] = [
         Strategy::Optimistic,

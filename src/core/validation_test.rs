@@ -114,7 +114,7 @@ fn verdict_that_its_forecast_does_not_give_is_a_fault() {
     for forge in forge {
         let (mut body, parts) = strange(&groups, 1, &[ONE], NOTHING);
         let honest = body.digest();
-        forge(body.judgement.as_mut().expect("it was judged"));
+        forge(body.finding.judgement_mut().expect("it was judged"));
         assert_ne!(body.digest(), honest, "the digest names the judgement too");
         let reply = vote(&mut groups.clone(), &body, &parts[0]);
         assert_eq!(reply, Reply::Fault(Fault::Judgement { tid: body.tid }));
@@ -161,7 +161,7 @@ fn home_tells_the_judgement_of_commits_and_rollbacks_and_learns_what_to_tolerate
         vote(&mut groups, &body, &parts[0]);
         let (group, state) = &groups.groups[&ONE];
         let told = group.outcome(state, body.tid);
-        assert_eq!(told.judgement, body.judgement);
+        assert_eq!(told.finding, body.finding);
         let committed = nonce % 2 == 1;
         assert_eq!(told.receipt.map(|receipt| receipt.body), committed.then_some(body));
     }

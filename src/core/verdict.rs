@@ -34,6 +34,18 @@ pub struct Forecast {
     pub spread: Score,
 }
 
+impl Forecast {
+    /// Where a stream stands after `steps` that goes straight from its footprint, when this was
+    /// forecast, to what was forecast: what it can be held against before it ends. The spread is
+    /// that of the whole, so that what has not gone far is judged mildly.
+    pub fn on_the_way(&self, from: &Footprint, steps: u64) -> Forecast {
+        let (done, due) =
+            (steps.saturating_sub(self.prefix), self.count.saturating_sub(self.prefix));
+        let footprint = self.footprint.on_the_way(from, done, due);
+        Forecast { footprint, count: steps, ..*self }
+    }
+}
+
 /// Under which conditions a forecast was made and judged: they widen what is tolerated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Conditions {
@@ -50,7 +62,8 @@ pub struct Conditions {
 /// The verdict with everything that it was made from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Whether the distance was tolerated.
+    /// Whether the distance was tolerated. None at all always is: what a tie adds to a score is
+    /// chance, which keeps alarms to their rate and is nobody's fault.
     pub valid: bool,
     /// From the forecast to what came.
     pub distance: Score,
@@ -141,7 +154,7 @@ impl Verdict {
         let distance = forecast.footprint.distance(actual);
         let spread = conditions.spread(forecast);
         let score = with_tie(score(distance, spread), digest);
-        let valid = score <= tolerance;
+        let valid = distance == 0 || score <= tolerance;
         let prefix = forecast.prefix;
         Verdict { valid, distance, spread, score, tolerance, prefix, conditions }
     }
@@ -169,12 +182,11 @@ pub fn score(distance: Score, spread: Score) -> Score {
     u64::try_from(wide / (u128::from(STEP) + u128::from(spread))).unwrap_or(u64::MAX)
 }
 
-/// What a policy makes of a verdict. What ended just as forecast goes on: that a broken tie alone
-/// calls a few of these invalid is noted.
+/// What a policy makes of a verdict. (What could not be judged has none:
+/// [`crate::finding::Finding::action`].)
 pub fn action(validation: Validation, verdict: &Verdict) -> Action {
     match (verdict.valid, validation) {
         (true, _) | (false, Validation::Observe) => Action::Proceed,
-        (false, _) if verdict.distance == 0 => Action::Proceed,
         (false, Validation::Resolve) => Action::Wait,
         (false, Validation::Enforce | Validation::Quarantine) => Action::RollBack,
     }

@@ -1,7 +1,7 @@
 //! Distances, spreads and scores in fixed point, and what policies make of verdicts.
 
 use crate::{
-    expected::{Expected, STEP},
+    expected::{Expected, STEP, Score},
     footprint::{Footprint, Token},
     hash::Hasher,
     policy::Validation,
@@ -79,6 +79,48 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn way_leads_from_what_came_to_what_was_forecast_and_ends_there(
+        steps in collection::vec(0u8..20, 1..30), more in collection::vec(0u8..20, 1..30),
+        cut in 0usize..30
+    ) {
+        let from = footprint(&steps);
+        let whole: Vec<u8> = steps.iter().chain(&more).copied().collect();
+        let forecast = forecast(&whole, steps.len() as u64);
+        let at = |done: usize| forecast.on_the_way(&from, (steps.len() + done) as u64);
+        prop_assert_eq!(at(0).footprint.distance(&from), 0);
+        let end = at(more.len());
+        prop_assert_eq!(&end.footprint, &forecast.footprint);
+        prop_assert_eq!(end, at(more.len()).clone());
+        prop_assert_eq!(&at(more.len() + 7).footprint, &forecast.footprint, "it goes no farther");
+        // Along it the distances to both ends add up to the whole, but for what is rounded.
+        let done = cut.min(more.len());
+        let way = at(done);
+        prop_assert_eq!(way.count, (steps.len() + done) as u64);
+        let whole = forecast.footprint.distance(&from);
+        let gone = way.footprint.distance(&from);
+        let due = whole * done as u64 / more.len() as u64;
+        prop_assert!(gone.abs_diff(due) < STEP / 8, "{} of {}, not {}", gone, whole, due);
+    }
+}
+
+#[test]
+fn stream_that_leaves_its_way_is_invalid_before_its_end_and_one_that_keeps_it_is_not() {
+    let digest = Hasher::new("test").finish();
+    let forecast = forecast(&[1, 1, 1, 1, 1, 1, 1, 1], 2);
+    let from = footprint(&[1, 1]);
+    let judge = |steps: &[u8]| {
+        let way = forecast.on_the_way(&from, steps.len() as u64);
+        Verdict::judge(&way, &footprint(steps), Conditions::default(), STEP, &digest)
+    };
+    assert!(judge(&[1, 1, 1, 1]).valid);
+    let left = judge(&[1, 1, 7, 7]);
+    assert!(!left.valid && left.prefix == 2, "{left:?}");
+    // Two steps of one kind where two of another were due.
+    assert!(left.distance.abs_diff(STEP * 2828 / 1000) < STEP / 8, "{left:?}");
+}
+
 #[test]
 fn step_more_than_expected_is_about_one_step_away() {
     let forecast = forecast(&[1, 2, 3], 3);
@@ -99,7 +141,7 @@ fn verdict_holds_all_that_it_was_made_from() {
 }
 
 #[test]
-fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
+fn policies_act_on_invalid_verdicts_alone() {
     let digest = Hasher::new("test").finish();
     let judge = |steps: &[u8], tolerance| {
         let actual = footprint(steps);
@@ -115,9 +157,28 @@ fn policies_act_on_invalid_verdicts_alone_and_never_roll_back_the_exact() {
     assert_eq!(action(Validation::Resolve, &invalid), Action::Wait);
     assert_eq!(action(Validation::Enforce, &invalid), Action::RollBack);
     assert_eq!(action(Validation::Quarantine, &invalid), Action::RollBack);
-    let exact = judge(&[1, 2], 0);
-    assert!(!exact.valid, "a broken tie is above a tolerance of nothing");
-    for validation in [Validation::Resolve, Validation::Enforce, Validation::Quarantine] {
-        assert_eq!(action(validation, &exact), Action::Proceed);
+    for validation in Validation::ALL {
+        assert_eq!(action(validation, &judge(&[1, 2], 0)), Action::Proceed);
+    }
+}
+
+#[test]
+fn nothing_invalid_passes_where_that_is_refused_and_no_distance_is_valid() {
+    let digest = Hasher::new("test").finish();
+    for steps in [&[1, 2][..], &[2, 1], &[1, 2, 3], &[]] {
+        for tolerance in [0, STEP / 16, STEP, Score::MAX] {
+            let actual = footprint(steps);
+            let conditions = Conditions::default();
+            let forecast = forecast(&[1, 2], 1);
+            let verdict = Verdict::judge(&forecast, &actual, conditions, tolerance, &digest);
+            let exact = verdict.distance == 0;
+            assert_eq!(exact, steps.len() == 2);
+            assert_eq!(verdict.valid, exact || verdict.score <= tolerance, "{verdict:?}");
+            assert!(verdict.score > 0, "ties keep alarms to their rate: {verdict:?}");
+            for validation in [Validation::Enforce, Validation::Quarantine] {
+                let refused = action(validation, &verdict) == Action::RollBack;
+                assert_eq!(refused, !verdict.valid, "{validation:?} and {verdict:?}");
+            }
+        }
     }
 }

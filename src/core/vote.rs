@@ -12,6 +12,7 @@ use crate::{
     codec,
     command::{Cause, Decision, Refusal, Reply, Standing, Vote, Why},
     delta::{Delta, Op},
+    finding::Finding,
     form::Checked,
     group::{Group, Origin, YesEffect},
     hash::{Hash, Hasher},
@@ -26,7 +27,7 @@ use crate::{
     tables::{self, Garbage, Image, KeptRef, Place, Prepared, Stored, Txn, VoteCast},
     tolerance,
     value::{Fields, Scalar, Value},
-    verdict::{self, Action, Judgement, Verdict},
+    verdict::{Action, Verdict},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -225,7 +226,7 @@ impl Group {
             Some(Decision::Committed { .. }) => true,
         };
         if folds {
-            let judged = aggregate.and_then(|aggregate| aggregate.body?.judgement.as_ref());
+            let judged = aggregate.and_then(|aggregate| aggregate.body?.finding.judgement());
             judged.into_iter().for_each(|judged| tolerance::fold_into(state, judged));
         }
         tables::save(state, tables::txn(tid), &KeptRef { txn, place, aggregate });
@@ -274,26 +275,32 @@ impl Group {
         fits.err().map(|why| Cause { group: self.id, why })
     }
 
-    /// What is not what was forecast of it is rolled back where a collection that it writes here
-    /// enforces that; of several the strictest is named, and of those the first that is written.
+    /// What is not what was forecast of it, or says that it could not be judged, is rolled back
+    /// where a collection that it writes here enforces that; of several the strictest is named, and
+    /// of those the first that is written.
     fn check_foreseen(&self, body: &Body, checked: &Checked) -> Result<(), Why> {
-        let Some(Judgement { verdict, .. }) = &body.judgement else { return Ok(()) };
+        let finding = &body.finding;
         let refuses = |(_, delta): &(u64, Delta)| {
             let collection = &delta.key.collection;
             let validation = self.config.policies.of(collection).validation;
-            let refuses = verdict::action(validation, verdict) == Action::RollBack;
+            let refuses = finding.action(validation) == Action::RollBack;
             (refuses && delta.op.writes()).then(|| (validation, collection.clone()))
         };
         let refusing = checked.deltas.iter().filter_map(refuses);
         let strictest = refusing.min_by_key(|(validation, _)| Reverse(*validation));
-        let Verdict { score, tolerance, .. } = *verdict;
-        match strictest.filter(|_| !broken!(self.rules, EnforcesNothing)) {
-            None => Ok(()),
-            Some((Validation::Quarantine, collection)) => {
-                Err(Why::Quarantined { collection, score, tolerance })
+        let strictest = strictest.filter(|_| !broken!(self.rules, EnforcesNothing));
+        let Some((validation, collection)) = strictest else { return Ok(()) };
+        Err(match finding {
+            Finding::Nothing => return Ok(()),
+            Finding::Unjudged(why) => Why::Unjudged { collection, why: *why },
+            Finding::Judged(judged) | Finding::Resolved(judged, _) => {
+                let Verdict { score, tolerance, .. } = judged.verdict;
+                match validation {
+                    Validation::Quarantine => Why::Quarantined { collection, score, tolerance },
+                    _ => Why::Unforeseen { collection, score, tolerance },
+                }
             }
-            Some((_, collection)) => Err(Why::Unforeseen { collection, score, tolerance }),
-        }
+        })
     }
 
     fn held_reads(&self, reads: &BTreeSet<&Key>, part: &Part) -> (Vec<Key>, Vec<KeyRange>) {

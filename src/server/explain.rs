@@ -3,16 +3,18 @@
 
 use crate::{
     api::Gateway,
+    cluster::Cluster,
     convert,
     peer::{Origin, Outlook, PeerReply, PeerRequest},
     rollback,
     status::ApiError,
     strategy,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 use vatic_core::{
     codec,
+    command::Cause,
     delta::{Delta, Op},
     estimate::{self, Estimate, Facts},
     id::GroupId,
@@ -25,6 +27,8 @@ use vatic_proto::v1;
 const TRANSITIONS_MAX: u64 = 1_000;
 
 type Numbered = (u64, Delta);
+/// What a group's leader knows of its records, and why its vote would be a No.
+type Answered = (GroupId, Vec<Outlook>, Option<Cause>);
 
 pub(crate) async fn explain(
     gateway: &Gateway,
@@ -47,24 +51,12 @@ pub(crate) async fn explain(
         let group = gateway.group_of(&delta.key.partition)?;
         by_group.entry(group).or_default().push((seq, delta));
     }
-    let asked = by_group.iter().map(|(&group, deltas)| async move {
-        let request = PeerRequest::Explain { group, user, deltas: deltas.clone() };
-        match gateway.cluster.ask(group, request, deadline).await? {
-            PeerReply::Outlook(outlook, no) => Ok((group, outlook, no)),
-            _ => Err(ApiError::NoLeader { group }),
-        }
-    });
-    let answered = futures::future::try_join_all(asked).await?;
-    let mut operations: BTreeMap<&Key, Vec<&Op>> = BTreeMap::new();
-    for (_, delta) in by_group.values().flatten() {
-        operations.entry(&delta.key).or_default().push(&delta.op);
-    }
-    let (mut records, mut facts, mut no) = (Vec::new(), Vec::new(), None);
+    let answered = ask(&gateway.cluster, user, &by_group, deadline).await?;
+    let facts = facts(&by_group, &answered);
+    let (mut records, mut no) = (Vec::new(), None);
     for (group, outlook, cause) in answered {
         no = no.or(cause);
         for record in outlook {
-            let operations = operations.get(&record.key).map_or(&[][..], Vec::as_slice);
-            facts.push(known(&record, operations));
             records.push((record.key.clone(), convert::outlook(group, record)));
         }
     }
@@ -77,6 +69,45 @@ pub(crate) async fn explain(
         strategies: estimates.iter().map(|estimate| told(estimate, cheapest)).collect(),
         rollback: no.as_ref().map(rollback::of_cause),
     })
+}
+
+/// What a transaction with these deltas would come to under each strategy, by what leaders know.
+pub(crate) async fn estimates(
+    cluster: &Arc<Cluster>,
+    user: u64,
+    by_group: &BTreeMap<GroupId, Vec<Numbered>>,
+    deadline: Instant,
+) -> Result<Vec<Estimate>, ApiError> {
+    let answered = ask(cluster, user, by_group, deadline).await?;
+    Ok(estimate::estimates(&facts(by_group, &answered)))
+}
+
+async fn ask(
+    cluster: &Arc<Cluster>,
+    user: u64,
+    by_group: &BTreeMap<GroupId, Vec<Numbered>>,
+    deadline: Instant,
+) -> Result<Vec<Answered>, ApiError> {
+    let asked = by_group.iter().map(|(&group, deltas)| async move {
+        let request = PeerRequest::Explain { group, user, deltas: deltas.clone() };
+        match cluster.ask(group, request, deadline).await? {
+            PeerReply::Outlook(outlook, no) => Ok((group, outlook, no)),
+            _ => Err(ApiError::NoLeader { group }),
+        }
+    });
+    futures::future::try_join_all(asked).await
+}
+
+/// What is known of each record, in the order of the answers.
+fn facts(by_group: &BTreeMap<GroupId, Vec<Numbered>>, answered: &[Answered]) -> Vec<Facts> {
+    let mut operations: BTreeMap<&Key, Vec<&Op>> = BTreeMap::new();
+    for (_, delta) in by_group.values().flatten() {
+        operations.entry(&delta.key).or_default().push(&delta.op);
+    }
+    let of = |record: &Outlook| {
+        known(record, operations.get(&record.key).map_or(&[][..], Vec::as_slice))
+    };
+    answered.iter().flat_map(|(_, outlook, _)| outlook).map(of).collect()
 }
 
 fn known(record: &Outlook, operations: &[&Op]) -> Facts {

@@ -56,7 +56,7 @@ pub(crate) async fn attempt(
 ) -> Result<Attempted, ApiError> {
     let (body, parts) = draft.finish()?;
     let (tid, claim) = (body.tid, body.claim.clone());
-    let judged = body.judgement.as_ref().map(foresight::convert::verdict);
+    let finding = body.finding.clone();
     let coordinated = cluster.coordinate(body, parts, origin, deadline).await;
     let finished = match coordinated {
         // Nothing was asked of anybody: what was staged is freed here.
@@ -84,7 +84,7 @@ pub(crate) async fn attempt(
             if let Some(refused) = refused.and_then(|reply| refusal(tid.home, &reply)) {
                 return Err(refused.into());
             }
-            let outcome = v1::Outcome { verdict: judged, ..outcome };
+            let outcome = foresight::convert::with_finding(outcome, &finding);
             Ok(Attempted { outcome, cause: Some(cause) })
         }
         Answer::Fault(fault) => {
@@ -121,7 +121,7 @@ async fn known(
         return Ok(unknown(cluster, tid));
     }
     let found = receipt::read(cluster, tid, deadline).await;
-    let OutcomeRead { standing, judgement, receipt } =
+    let OutcomeRead { standing, finding, receipt } =
         found.ok_or(ApiError::NoLeader { group: tid.home })?;
     match standing {
         Standing::Decided(Decision::Committed { ts })
@@ -133,9 +133,8 @@ async fn known(
         Standing::Decided(Decision::RolledBack(cause))
         | Standing::Stale(Some(Decision::RolledBack(cause)))
         | Standing::No(cause) => {
-            let verdict = judgement.as_ref().map(foresight::convert::verdict);
             let outcome = with_rollback(cluster, tid, rollback::of_cause(&cause));
-            Ok(v1::Outcome { verdict, ..outcome })
+            Ok(foresight::convert::with_finding(outcome, &finding))
         }
         Standing::None | Standing::Yes { .. } | Standing::Stale(None) => Ok(unknown(cluster, tid)),
     }
@@ -255,15 +254,15 @@ pub(crate) fn route(cluster: &Cluster, group: GroupId) -> v1::RouteHint {
 }
 
 fn committed(cluster: &Cluster, tid: Tid, ts: Timestamp, receipt: &Receipt) -> v1::Outcome {
-    v1::Outcome {
+    let outcome = v1::Outcome {
         state: State::Committed.into(),
         transaction_id: convert::tid(tid),
         commit_version: ts.0,
         receipt: Some(convert::receipt(receipt)),
-        verdict: receipt.body.judgement.as_ref().map(foresight::convert::verdict),
         route: Some(route(cluster, tid.home)),
         ..v1::Outcome::default()
-    }
+    };
+    foresight::convert::with_finding(outcome, &receipt.body.finding)
 }
 
 /// A commit is told with its proof or not at all: whoever asks again gets both.

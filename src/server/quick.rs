@@ -61,7 +61,7 @@ pub(crate) async fn vote(
     fail_point!("server::voted");
     let voted = Voted { group, took: asked.elapsed(), times: proposed.times };
     let reply = proposed.applied.reply.clone();
-    let strays = body.judgement.as_ref().is_some_and(|judged| !judged.verdict.valid);
+    let strays = body.finding.judgement().is_some_and(|judged| !judged.verdict.valid);
     let strayed = strays.then(|| (body.clone(), part.clone()));
     let quick = decided(proposed, body, part);
     if let Quick::Finished(finished) = &quick {

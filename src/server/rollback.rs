@@ -34,6 +34,27 @@ fn since_snapshot(why: &Why) -> v1::Rollback {
     }
 }
 
+/// What a collection that enforces forecasts did not let through.
+fn by_forecast(why: &Why) -> v1::Rollback {
+    use v1::RollbackCause as C;
+    match why {
+        Why::Unforeseen { collection, score, tolerance } => {
+            plain(C::ForecastMismatch, false, unforeseen(collection, *score, *tolerance))
+        }
+        Why::Quarantined { collection, score, tolerance } => {
+            let why = unforeseen(collection, *score, *tolerance);
+            let kept = "kept aside while there is room: `vatic anomalies ls --quarantined`";
+            plain(C::Quarantined, false, format!("{why}; {kept}"))
+        }
+        Why::Unjudged { collection, why } => plain(
+            C::Unjudged,
+            true,
+            format!("collection {collection} lets nothing through unjudged, and {why}: begin anew"),
+        ),
+        other => unreachable!("{other:?} has nothing to do with a forecast"),
+    }
+}
+
 /// A rollback as clients see it.
 pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
     use v1::RollbackCause as C;
@@ -90,13 +111,8 @@ pub(crate) fn of_cause(cause: &Cause) -> v1::Rollback {
         Why::Abandoned => {
             plain(C::Recovered, true, format!("group {at} ended it without a vote: begin anew"))
         }
-        Why::Unforeseen { collection, score, tolerance } => {
-            plain(C::ForecastMismatch, false, unforeseen(collection, *score, *tolerance))
-        }
-        Why::Quarantined { collection, score, tolerance } => {
-            let why = unforeseen(collection, *score, *tolerance);
-            let kept = "kept aside while there is room: `vatic anomalies ls --quarantined`";
-            plain(C::Quarantined, false, format!("{why}; {kept}"))
+        Why::Unforeseen { .. } | Why::Quarantined { .. } | Why::Unjudged { .. } => {
+            by_forecast(&cause.why)
         }
         Why::OtherBody => plain(
             C::BodyMismatch,

@@ -13,6 +13,7 @@ use tonic::{Code, Status, body::Body, codegen::http};
 use tonic_types::{ErrorDetails, StatusExt};
 use vatic_core::{
     draft::DraftError,
+    finding::Unjudged,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
     key::KeyError,
@@ -47,6 +48,7 @@ pub(crate) enum ApiError {
     SnapshotTooOld { at: Timestamp, horizon: Timestamp },
     SnapshotTooNew { at: Timestamp, clock: Timestamp },
     OutcomeUnknown { tid: Tid },
+    Unjudged { collection: String, home: GroupId, why: Unjudged },
     RolledBack(Box<v1::Outcome>),
 }
 
@@ -65,7 +67,9 @@ impl From<ApiError> for Status {
             return rolled_back(&outcome);
         }
         let retry = match error {
-            ApiError::QueueFull { .. } | ApiError::NoRoom { .. } => Some(RETRY_AFTER),
+            ApiError::QueueFull { .. } | ApiError::NoRoom { .. } | ApiError::Unjudged { .. } => {
+                Some(RETRY_AFTER)
+            }
             ApiError::Overloaded { retry_us } => Some(Duration::from_micros(retry_us)),
             _ => None,
         };
@@ -192,6 +196,7 @@ fn describe(error: ApiError) -> (Code, &'static str, String, Details) {
         | ApiError::Late { .. }
         | ApiError::NotReady
         | ApiError::ShuttingDown
+        | ApiError::Unjudged { .. }
         | ApiError::Deadline { .. } => describe_unavailable(error),
     }
 }
@@ -246,6 +251,20 @@ fn describe_unavailable(error: ApiError) -> (Code, &'static str, String, Details
             reason::SHUTTING_DOWN,
             "this node is shutting down; ask another".into(),
             vec![],
+        ),
+        ApiError::Unjudged { collection, home, why } => (
+            Code::Unavailable,
+            reason::UNJUDGED,
+            format!(
+                "collection {collection} lets nothing through unjudged, and {why}: nothing was \
+                 committed, send it again"
+            ),
+            vec![
+                ("missing", why.name().into()),
+                ("waited_ms", why.waited_ms().to_string()),
+                ("collection", collection),
+                ("group", home.to_string()),
+            ],
         ),
         ApiError::Deadline { deadline_ms } => (
             Code::DeadlineExceeded,

@@ -126,6 +126,32 @@ impl Course {
         *self.strategy.get_or_insert_with(|| strategy.unwrap_or_else(of_collection))
     }
 
+    /// Whose it is.
+    pub(crate) fn user(&self) -> u64 {
+        self.origin.user
+    }
+
+    /// The strategy that it has, and what it may go over to: nothing that its client did not choose
+    /// where that chose, and nothing that promises less.
+    pub(crate) fn alternatives(&self, draft: &Draft) -> (Strategy, Vec<Strategy>) {
+        let own = self.strategy.unwrap_or_default();
+        let among = match self.wanted {
+            Wanted { strategy: Some(_), .. } => vec![own],
+            Wanted { strict, .. } => own.alternatives(!strict && draft.writes_unread()).to_vec(),
+        };
+        (own, among)
+    }
+
+    /// Goes on under this one.
+    pub(crate) fn adopt(&mut self, strategy: Strategy, draft: &mut Draft) {
+        self.strategy = Some(strategy);
+        match strategy {
+            Strategy::Optimistic | Strategy::Lock => draft.rest_on(Basis::Reads),
+            Strategy::Rebase => draft.rest_on(Basis::Rebase),
+            Strategy::Adaptive | Strategy::Snapshot | Strategy::LastWriterWins => {}
+        }
+    }
+
     /// To be told of each record before it is touched. The first one decides what the draft rests
     /// on; a snapshot shows that one as it is now, and all others as of the same moment.
     pub(crate) async fn touch(

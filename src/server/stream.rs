@@ -9,7 +9,7 @@ use crate::{
     api::{self, Gateway, LAST_WORD, Memory, Slot},
     cluster::Cluster,
     convert,
-    foresight::{self, Guide, News},
+    foresight::{self, Guide, News, Told},
     load, outcome, oversize,
     peer::{Origin, PeerFound, PeerRead},
     records,
@@ -196,7 +196,7 @@ impl Session {
         self.touch(&key).await?;
         let draft = self.draft()?;
         let (group, at) = (draft.touch(&key)?, draft.basis().snapshot());
-        self.guide.reach(group);
+        self.guide.touch(&self.gateway.cluster, group);
         self.announce().await;
         let reading = Instant::now();
         let found = self.course.read(group, key, at, self.ends).await;
@@ -219,7 +219,7 @@ impl Session {
         self.touch(&probe).await?;
         let draft = self.draft()?;
         let (group, at) = (draft.touch(&probe)?, draft.basis().snapshot());
-        self.guide.reach(group);
+        self.guide.touch(&self.gateway.cluster, group);
         self.announce().await;
         let max = self.cluster().config.limits.scan_records_max;
         let limit = if sent.limit == 0 { max } else { u64::from(sent.limit).min(max) };
@@ -295,7 +295,8 @@ impl Session {
         let stager = std::mem::replace(&mut self.stager, unused);
         self.journey.know(&draft);
         let sealed = Instant::now();
-        foresight::judge(&self.gateway.cluster, &mut self.guide, &mut draft, self.ends).await;
+        let judged = (&mut draft, &mut self.course);
+        foresight::judge(&self.gateway.cluster, &mut self.guide, judged, self.ends).await?;
         let origin = Origin::of(&self.principal, 0);
         let finished = self.course.finish(draft, Some(stager), origin, self.ends).await;
         place.end(outcome::by_conflict(&finished));
@@ -319,6 +320,7 @@ impl Session {
                 let frame = foresight::convert::forecast(&told, groups);
                 self.send(transact_response::Frame::Forecast(frame)).await;
             }
+            News::Progress(told) => return self.hold_so_far(&told).await,
             News::Disturbed(found) => {
                 if self.guide.wants().warnings {
                     let frame = foresight::convert::warning(&found);
@@ -334,6 +336,29 @@ impl Session {
             }
         }
         Next::Frame
+    }
+
+    /// Holds what came against the way that the stream was expected to go.
+    async fn hold_so_far(&mut self, told: &Arc<Told>) -> Next {
+        let Some(draft) = &self.draft else { return Next::Frame };
+        let (guide, cluster) = (&mut self.guide, &self.gateway.cluster);
+        let judged = guide.judge_so_far(cluster, draft, told);
+        let Some(judgement) = judged.filter(|judged| !judged.verdict.valid) else {
+            return Next::Frame;
+        };
+        guide.note_strayed(draft, told, &judgement);
+        let (tid, ends) = (draft.tid(), guide.ends_for(&judgement.verdict));
+        if guide.wants().warnings {
+            let frame = foresight::convert::strayed(&judgement);
+            self.send(transact_response::Frame::Warning(frame)).await;
+        }
+        if !ends {
+            return Next::Frame;
+        }
+        let rollback = foresight::convert::ended_astray(&judgement, self.guide.quarantines());
+        let outcome = outcome::of_rollback(self.cluster(), tid, rollback);
+        self.send_outcome(outcome).await;
+        Next::End
     }
 
     /// The first record that is touched decides how the transaction goes about conflicts.

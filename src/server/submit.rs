@@ -123,7 +123,8 @@ impl Gateway {
         let mut draft = self.submitted(request, principal, &mut memory, seen)?;
         journey.know(&draft);
         let sealed = Instant::now();
-        foresight::judge(&self.cluster, &mut guide, &mut draft, deadline).await;
+        let judged = (&mut draft, &mut course);
+        foresight::judge(&self.cluster, &mut guide, judged, deadline).await?;
         let finished = course.finish_at_once(draft, origin, deadline).await;
         guide.ended(outcome::end(&finished));
         journey.coordinated(sealed);

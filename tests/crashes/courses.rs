@@ -58,7 +58,7 @@ async fn forecast(cluster: &Cluster, at: usize, name: &v1::Key) -> v1::ForecastF
         });
         let told = tokio::time::timeout(FORECAST_MAX, told).await.ok()?.ok()?;
         // That is of leaders, not of forecasters.
-        Some(v1::ForecastFrame { conflict_ppm: None, ..told })
+        Some(v1::ForecastFrame { conflict_ppm: None, so_far: None, ..told })
     })
     .await
 }

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use vatic_client::{Client, ClientError, Foresight, Verdict};
+use vatic_core::id::Tid;
 use vatic_core::key::Key;
 use vatic_proto::v1::{self, delta::Operation, transact_request::Frame};
 use vatic_tests::cluster::Cluster;
+use vatic_tests::command::vatic;
 use vatic_tests::scrape::Scrape;
 use vatic_tests::values::{core_key, fields, int, key, operation, put};
 use vatic_tests::wait::{SOON, until, within};
@@ -130,6 +132,27 @@ async fn waited(cluster: &Cluster, gateway: usize, names: [&v1::Key; 2]) -> bool
     assert!(waits, "it did not wait: {outcome:?}");
     assert!(!verdict.valid, "{outcome:?}");
     committed(&outcome);
+    let resolution = outcome.resolution.as_ref().expect("it says what it went on under");
+    assert!(resolution.freed, "{outcome:?}");
+    assert_eq!(resolution.own(), v1::Strategy::Optimistic, "{outcome:?}");
+    told(cluster, &outcome, resolution);
     assert!(freed(cluster, gateway).await > before);
     true
+}
+
+/// The aggregate record tells the same at every node.
+fn told(cluster: &Cluster, outcome: &v1::Outcome, resolution: &v1::Resolution) {
+    let tid = Tid::from_bytes(&outcome.transaction_id).unwrap().to_string();
+    // One that leaders rated is not under its own for want of another.
+    let rated = resolution.latency_us.is_some();
+    for at in 0..vatic_tests::cluster::NODES {
+        let endpoint = &cluster.endpoints()[at..=at];
+        let told = vatic(endpoint, &["txn", "outcome", &tid, "-o", "json"]).json();
+        let told = &told["resolution"];
+        assert_eq!(told["own"], "optimistic", "{told}");
+        assert_eq!(told["why"], if rated { "cheapest" } else { "unrated" }, "{told}");
+        let chosen = if rated { vec!["optimistic", "rebase", "lock"] } else { vec!["optimistic"] };
+        assert!(chosen.contains(&told["chosen"].as_str().unwrap()), "{told}");
+        assert_eq!(told["freed"], true, "{told}");
+    }
 }

@@ -38,7 +38,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Begins a stream on a node whose client wants to be told everything.
 async fn begin(cluster: &Cluster, at: usize, abort_early: bool) -> Stream {
-    let foresight = v1::Foresight { forecasts: true, warnings: true, abort_early };
+    let foresight =
+        v1::Foresight { forecasts: true, warnings: true, abort_early, abort_strayed: false };
     let begin = v1::BeginFrame { foresight: Some(foresight), ..v1::BeginFrame::default() };
     let stream = Stream::open(cluster.channel(at)).await;
     stream.send(Frame::Begin(begin)).await;
@@ -253,7 +254,7 @@ async fn receipt_proves_the_judgement(cluster: &Cluster, committed: &Committed, 
     assert!(bytes <= RECEIPT_BYTES_MAX, "{bytes} bytes");
     let receipt = Receipt::from_bytes(&complete.receipt).expect("it verifies");
     assert_eq!(receipt.body.participants.len(), 1);
-    let judgement = receipt.body.judgement.expect("it was judged");
+    let judgement = receipt.body.finding.judgement().cloned().expect("it was judged");
     assert_eq!((judgement.verdict.valid, judgement.count), (valid, deltas.len() as u64));
     for byte in 0..bytes {
         let mut tampered = complete.clone();

@@ -40,8 +40,8 @@ async fn run(client: &Client, deltas: &[Delta]) -> Result<(String, Option<Verdic
     Ok((done.committed.tid.to_string(), done.committed.verdict))
 }
 
-/// Runs a strange stream until one is judged, which is rolled back. (One whose forecast comes too
-/// late is not judged.)
+/// Runs a strange stream until one is judged, which is rolled back. (One whose gateway has not
+/// heard of the policy is not refused where it was not judged.)
 async fn refused_stream(client: &Client, record: &Key) -> Rollback {
     until("a strange stream is judged", SOON, || async {
         let before = client.get(record).await.unwrap();

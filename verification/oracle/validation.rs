@@ -16,7 +16,7 @@ pub(super) fn check(world: &mut World) -> Vec<Violation> {
     let mut folds: BTreeMap<GroupId, (u64, u64)> = BTreeMap::new();
     let mut stopped = 0;
     for attempt in world.history.attempts.values() {
-        let Some(judgement) = &attempt.body.judgement else { continue };
+        let Some(judgement) = attempt.body.finding.judgement() else { continue };
         let tid = attempt.body.tid;
         let committed = world.history.commit_of(attempt).is_some();
         let (commits, sealed) = folds.entry(tid.home).or_default();

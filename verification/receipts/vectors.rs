@@ -177,7 +177,7 @@ fn body(body: &Body) -> Json {
         "segments": segments.collect::<Vec<_>>(),
         "participants": participants.collect::<Vec<_>>(),
         "claim": claim,
-        "judgement": body.judgement.as_ref().map(judgement),
+        "judgement": body.finding.judgement().map(judgement),
         "basis": basis(body.basis),
     })
 }

@@ -354,7 +354,9 @@ impl World {
                 Why::RequestMismatch { .. } => Probe::RequestMismatch,
                 Why::RequestExpired { .. } => Probe::RequestExpired,
                 Why::Forced => Probe::NoForced,
-                Why::Unforeseen { .. } | Why::Quarantined { .. } => Probe::NoUnforeseen,
+                Why::Unforeseen { .. } | Why::Quarantined { .. } | Why::Unjudged { .. } => {
+                    Probe::NoUnforeseen
+                }
                 // No simulated gateway reads a snapshot to write: the models do.
                 Why::WrittenSince { .. } | Why::SnapshotTooOld { .. } => return,
                 Why::OtherBody | Why::Abandoned => return,

@@ -43,7 +43,7 @@ impl World {
     /// Has some of those that strayed say that they did not; whether this is one.
     pub(super) fn pass_off(body: &mut Body) -> bool {
         let passes = drawn(&body.seal.head.0) < PASSED_OFF;
-        let judged = body.judgement.as_mut().filter(|judged| passes && !judged.verdict.valid);
+        let judged = body.finding.judgement_mut().filter(|judged| passes && !judged.verdict.valid);
         judged.map(|judged| judged.verdict.valid = true).is_some()
     }
 }

@@ -2,7 +2,7 @@
 //! same under several policies, in turns. `vatic bench overload`: what it does when it is asked for
 //! more than it can. `vatic bench streams`: what foreseeing is worth to streams that take time.
 //! `vatic bench tickets`: what work that can wait does to work that cannot. `vatic bench ablation`:
-//! what each mechanism of the queue is good for.
+//! what each mechanism of the queue is good for. `vatic bench foresight`: what foreseeing costs.
 //!
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
@@ -14,6 +14,7 @@ mod ablation;
 mod compare;
 mod cpu;
 mod data;
+mod foresight;
 mod guarded;
 mod limits;
 mod overload;
@@ -31,6 +32,7 @@ mod zipf;
 
 pub(crate) use ablation::{BenchAblationArgs, ablation};
 pub(crate) use compare::{BenchCompareArgs, compare};
+pub(crate) use foresight::{BenchForesightArgs, foresight};
 pub(crate) use overload::{BenchOverloadArgs, overload};
 
 pub(crate) use run::{BenchRunArgs, run};

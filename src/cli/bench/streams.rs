@@ -88,7 +88,8 @@ struct Attempt {
 }
 
 /// What came of a turn.
-struct Tally {
+#[derive(Clone)]
+pub(super) struct Tally {
     committed: u64,
     aborted: u64,
     /// Aborted attempts that were warned, and all that were.
@@ -136,7 +137,8 @@ pub(crate) async fn streams(args: &BenchStreamsArgs, settings: &Settings) -> any
     Ok(turns::print(&all, "modes", settings.output)?)
 }
 
-async fn turn(
+/// Streams of one mode, for a while that counts.
+pub(super) async fn turn(
     args: &BenchStreamsArgs,
     mode: Mode,
     client: &Client,
@@ -291,7 +293,8 @@ impl Mode {
 
     fn foresight(self) -> Foresight {
         let asks = self.asks();
-        Foresight { forecasts: asks, warnings: asks, abort_early: self == Mode::Early }
+        let abort_early = self == Mode::Early;
+        Foresight { forecasts: asks, warnings: asks, abort_early, ..Foresight::default() }
     }
 }
 
@@ -308,13 +311,23 @@ impl Tally {
         }
     }
 
-    fn tps(&self, span: Duration) -> f64 {
+    /// Of so many commits, and nothing else.
+    #[cfg(test)]
+    pub(super) fn of(committed: u64) -> Tally {
+        Tally { committed, ..Tally::new() }
+    }
+
+    pub(super) fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    pub(super) fn tps(&self, span: Duration) -> f64 {
         self.committed as f64 / span.as_secs_f64()
     }
 }
 
 /// One mode: medians over its turns. A ratio is taken in each round, against the first mode.
-fn row(mode: Mode, own: &[Tally], first: &[Tally], span: Duration) -> Json {
+pub(super) fn row(mode: Mode, own: &[Tally], first: &[Tally], span: Duration) -> Json {
     let over = |each: &dyn Fn(&Tally) -> f64| over(own, each);
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
     json!({

@@ -115,20 +115,6 @@ impl Outlook {
         (self.squared(actual) / norm.max(1.0)).sqrt()
     }
 
-    /// How far a stream has strayed from the straight way between two points: its footprint `from`
-    /// when this was forecast, and the forecast. `now` is its footprint after `steps`; in steps.
-    pub fn strayed(&self, from: &Footprint, now: &Footprint, steps: usize) -> f64 {
-        let (done, due) =
-            (steps.saturating_sub(self.prefix) as f64, self.count - self.prefix as f64);
-        // One that goes on where nothing more was due has the forecast itself for its way.
-        let share = if due > 0.0 { (done / due).min(1.0) } else { 1.0 };
-        let mut way = Box::new([0.0; CELLS]);
-        way.iter_mut().zip(self.cells.iter()).for_each(|(cell, due)| *cell = share * due);
-        add_cells(&mut way, from, 1.0 - share);
-        add_cells(&mut way, now, -1.0);
-        (way.iter().map(|cell| cell * cell).sum::<f64>() / ROWS as f64).sqrt()
-    }
-
     /// As it travels: in fixed point.
     pub fn fixed(&self) -> Forecast {
         let one = f64::from(CELL_ONE);

@@ -13,6 +13,7 @@ use vatic_core::{
     command::Applied,
     delta::Op,
     expected::Score,
+    finding::Finding,
     footprint::Footprint,
     hash::Hash,
     history::Strayed,
@@ -43,7 +44,7 @@ fn vote(nonce: u64, key: &Key) -> Vote {
         segments: vec![],
         participants: vec![],
         claim: None,
-        judgement: None,
+        finding: Finding::Nothing,
         basis: Basis::Reads,
     };
     let transitions = vec![Transition { seq: 1, delta }];
@@ -188,15 +189,17 @@ fn what_strayed_is_noted_beside_its_conflict_and_teaches_nothing() {
     policies.set.insert("c".into(), quarantine);
     let why = Why::Locked { key: at.clone(), by: other };
     let cause = Cause { group: GROUP, why: why.clone() };
-    let lost =
-        Vote { body: Body { judgement: Some(judged(false)), ..vote(1, &at).body }, ..vote(1, &at) };
+    let lost = Vote {
+        body: Body { finding: Finding::Judged(judged(false)), ..vote(1, &at).body },
+        ..vote(1, &at)
+    };
     conflicts.proposing(GROUP, &lost, Origin::default()).end(&reply(Some(why)));
     for decision in [Decision::RolledBack(cause.clone()), Decision::Committed { ts: Timestamp(1) }]
     {
         // The second time it is asked for again: it is told once.
         conflicts.ended(|| policies.clone(), (&lost.body, [&lost.part]), &decision);
     }
-    let kept = Body { judgement: Some(judged(true)), ..vote(2, &at).body };
+    let kept = Body { finding: Finding::Judged(judged(true)), ..vote(2, &at).body };
     conflicts.ended(
         || policies.clone(),
         (&kept, [&lost.part]),

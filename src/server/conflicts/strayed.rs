@@ -22,7 +22,7 @@ impl Conflicts {
         (body, parts): (&Body, impl IntoIterator<Item = &'a Part>),
         decision: &Decision,
     ) {
-        let Some(judgement) = body.judgement.as_ref().filter(|it| !it.verdict.valid) else {
+        let Some(judgement) = body.finding.judgement().filter(|it| !it.verdict.valid) else {
             return;
         };
         let rolled_back = match decision {

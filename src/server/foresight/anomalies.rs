@@ -21,6 +21,8 @@ pub(crate) struct Found {
     pub(crate) strays: Vec<(String, f64)>,
     /// It was rolled back, for this or for what was heard of first, and is to be kept aside.
     pub(crate) quarantined: bool,
+    /// It still ran, and was held against its way so far.
+    pub(crate) running: bool,
 }
 
 /// The same where it is kept.

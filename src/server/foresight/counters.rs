@@ -24,11 +24,17 @@ pub(crate) struct Counters {
     pub(crate) invalid: IntCounter,
     /// The forecast was not there at the seal.
     pub(crate) late: IntCounter,
+    /// Something else was missing at the seal.
+    pub(crate) unjudged: IntCounter,
+    /// Of both those that did not go on.
+    pub(crate) refused: IntCounter,
     /// Tried out first: nobody known was in the way by then, or somebody still was.
     pub(crate) freed: IntCounter,
     pub(crate) blocked: IntCounter,
     pub(crate) overwritten: IntCounter,
     pub(crate) locked: IntCounter,
+    /// Running streams that were not where their last forecast had them be.
+    pub(crate) strayed: IntCounter,
     /// Groups that a forecast named: asked ahead, or just asked for another stream.
     pub(crate) warmed: IntCounter,
     pub(crate) warm: IntCounter,
@@ -51,7 +57,8 @@ impl Counters {
         let gauge = |name: &str, what: &str| IntGauge::new(name, what).expect("the name is sound");
         let forecasts = vec("vatic_forecasts_total", "Forecasts asked for by streams.", "result");
         let verdicts = vec("vatic_verdicts_total", "Sealed streams against forecasts.", "verdict");
-        let warnings = vec("vatic_warnings_total", "Reads of streams found disturbed.", "what");
+        let warnings =
+            vec("vatic_warnings_total", "Running streams: reads disturbed, ways left.", "what");
         let resolved =
             vec("vatic_resolved_total", "Invalid transactions tried out first.", "result");
         let ahead = vec(
@@ -71,10 +78,13 @@ impl Counters {
             valid: verdicts.with_label_values(&["valid"]),
             invalid: verdicts.with_label_values(&["invalid"]),
             late: verdicts.with_label_values(&["late"]),
+            unjudged: verdicts.with_label_values(&["unjudged"]),
+            refused: verdicts.with_label_values(&["refused"]),
             freed: resolved.with_label_values(&["freed"]),
             blocked: resolved.with_label_values(&["blocked"]),
             overwritten: warnings.with_label_values(&["overwritten"]),
             locked: warnings.with_label_values(&["locked"]),
+            strayed: warnings.with_label_values(&["strayed"]),
             warmed: ahead.with_label_values(&["asked"]),
             warm: ahead.with_label_values(&["fresh"]),
             warmed_rightly: ahead.with_label_values(&["took_part"]),

@@ -24,7 +24,10 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::mpsc::{Receiver, Sender},
+    sync::{
+        mpsc::{Receiver, Sender},
+        watch,
+    },
     task::JoinSet,
     time::Instant,
 };
@@ -39,10 +42,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Starts the task; nothing where nothing is learnt here.
 pub(crate) fn start(cluster: &Arc<Cluster>, intake: Option<Intake>, tasks: &mut JoinSet<()>) {
-    let Some(Intake { ended, lessons, counters }) = intake else { return };
+    let Some(Intake { ended, lessons, caught_up, counters }) = intake else { return };
     let unsent = Unsent::new(u64::from(cluster.config.node), ended, counters.clone());
     let (cluster, place) = (cluster.clone(), Place::default());
-    let keeper = Keeper { cluster, unsent, lessons, place, counters };
+    let keeper = Keeper { cluster, unsent, lessons, caught_up, place, counters };
     tasks.spawn(keeper.run());
 }
 
@@ -50,6 +53,7 @@ struct Keeper {
     cluster: Arc<Cluster>,
     unsent: Unsent,
     lessons: Sender<Lesson>,
+    caught_up: watch::Sender<bool>,
     place: Place,
     counters: Arc<Counters>,
 }
@@ -62,6 +66,8 @@ pub(super) struct Place {
     pub(super) handed_on: Option<u64>,
     /// The newest number that anybody told of.
     pub(super) newest: u64,
+    /// The newest number when somebody told of it first.
+    pub(super) first_heard: Option<u64>,
 }
 
 impl Keeper {
@@ -89,6 +95,11 @@ impl Keeper {
             self.counters.missed.inc_by(missed);
         }
         self.counters.newest.set(self.place.newest as i64);
+        // Of the rounds before this one: what is handed on below is not learnt yet.
+        let waiting = self.lessons.max_capacity() - self.lessons.capacity();
+        if self.place.has_caught_up(waiting) {
+            self.caught_up.send_replace(true);
+        }
         for (number, course) in newer.courses {
             if self.place.handed_on.is_some_and(|last| last + 1 == number) {
                 // There is room: nobody else sends.
@@ -126,6 +137,7 @@ impl Place {
     pub(super) fn moved(&mut self, newer: &Newer) -> u64 {
         // A replica that lags tells of a sequence that was.
         self.newest = self.newest.max(newer.newest);
+        self.first_heard.get_or_insert(newer.newest);
         let begins = course::begins(newer.newest);
         match self.handed_on {
             None => {
@@ -138,6 +150,12 @@ impl Place {
             }
             Some(_) => 0,
         }
+    }
+
+    /// Whether all was learnt that was there when this node asked first; so many wait to be.
+    pub(super) fn has_caught_up(&self, waiting: usize) -> bool {
+        let handed_on = self.handed_on.unwrap_or(0);
+        waiting == 0 && self.first_heard.is_some_and(|first| first <= handed_on)
     }
 
     /// How many courses this node may give now, where so many wait for its learner.

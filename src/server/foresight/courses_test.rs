@@ -54,6 +54,22 @@ fn node_begins_where_the_newest_version_does_and_skips_what_has_gone() {
 }
 
 #[test]
+fn node_has_caught_up_once_it_has_learnt_what_there_was_when_it_asked_first() {
+    let mut place = Place::default();
+    assert!(!place.has_caught_up(0), "nobody has told yet what there is");
+    place.moved(&told(0));
+    assert!(place.has_caught_up(0), "there is nothing");
+    let mut late = Place::default();
+    late.moved(&told(70));
+    late.handed_on = Some(64);
+    assert!(!late.has_caught_up(0), "six are to come");
+    late.moved(&told(90));
+    late.handed_on = Some(70);
+    assert!(!late.has_caught_up(3), "three of them wait for the learner");
+    assert!(late.has_caught_up(0), "what came since others have not learnt either");
+}
+
+#[test]
 fn node_gives_nothing_while_its_learner_has_enough_to_learn() {
     let mut place = Place::default();
     place.moved(&told(10));

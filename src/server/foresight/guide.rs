@@ -1,18 +1,17 @@
 //! A running stream's side of foreseeing: notes its steps and reads, and hears of what is foreseen.
+//! What is made of it on the way and at the seal is in `progress` and `seal`.
 
 use super::{
     counters::Counters,
-    judge::judged_by,
     learner::{Asked, Foresight, Judged},
     odds,
     study::{Line, Told},
-    walk::{Ended, Walk},
+    walk::Walk,
     warm::Warm,
     watch::Watch,
 };
 use crate::{cluster::Cluster, time};
-use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use std::sync::Arc;
 use vatic_core::{
     delta::Delta,
     disturbed::Disturbed,
@@ -21,12 +20,9 @@ use vatic_core::{
     id::GroupId,
     policy::{Policies, Validation},
     read::Record,
-    verdict::{self, Action},
+    verdict::Verdict,
 };
 use vatic_learn::forecast::ask_at;
-
-/// How long a seal waits for the forecast that it is judged by, where somebody wants the verdict.
-const FORECAST_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// What a client wants to be told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,12 +30,15 @@ pub(crate) struct Wants {
     pub(crate) forecasts: bool,
     pub(crate) warnings: bool,
     pub(crate) abort_early: bool,
+    pub(crate) abort_strayed: bool,
 }
 
 /// What there is to tell a stream.
 #[derive(Debug)]
 pub(crate) enum News {
     Forecast(Foretold),
+    /// A forecast was made before which there was another one: how far it came on that one's way.
+    Progress(Arc<Told>),
     Disturbed(Disturbed),
 }
 
@@ -50,33 +49,40 @@ pub(crate) struct Foretold {
     /// That the stream meets a conflict, by what it had touched, in parts per million; where that
     /// was known by now.
     pub(crate) conflict_ppm: Option<u32>,
+    /// How it is judged so far, where it can be.
+    pub(crate) so_far: Option<Verdict>,
 }
 
 /// See the file's head.
 pub(crate) struct Guide {
-    foresight: Foresight,
-    wants: Wants,
-    policies: Arc<Policies>,
+    pub(super) foresight: Foresight,
+    pub(super) wants: Wants,
+    pub(super) policies: Arc<Policies>,
     /// All its transitions come at once: it is judged by its first.
-    at_once: bool,
+    pub(super) at_once: bool,
     /// The strictest validation that a collection written so far asks for.
-    validation: Validation,
+    pub(super) validation: Validation,
     /// `None`: nobody needs to know and the learner has enough to do.
-    walk: Option<Walk>,
+    pub(super) walk: Option<Walk>,
     /// Forecasts are asked for, whatever it writes.
     asks: bool,
-    asked: usize,
+    pub(super) asked: usize,
     /// A forecast was asked for after so many transitions, and is to be told how likely a conflict
     /// is.
     unweighed: Option<usize>,
-    line: Arc<Line>,
-    /// Forecasts that the stream has taken.
+    pub(super) line: Arc<Line>,
+    /// Forecasts that the stream has taken, and those whose way it was held against.
     taken: usize,
-    watch: Option<Watch>,
+    looked: usize,
+    /// How it was judged so far, after how many transitions each time.
+    pub(super) so_far: Vec<(usize, Verdict)>,
+    /// That it strays is noted.
+    pub(super) is_noted: bool,
+    pub(super) watch: Option<Watch>,
     /// `None`: participants are not contacted ahead.
-    warm: Option<Warm>,
+    pub(super) warm: Option<Warm>,
     /// How it was judged, until it has its outcome.
-    judged: Option<Judged>,
+    pub(super) judged: Option<Judged>,
 }
 
 impl Guide {
@@ -94,6 +100,9 @@ impl Guide {
             unweighed: None,
             line: Arc::default(),
             taken: 0,
+            looked: 0,
+            so_far: Vec::new(),
+            is_noted: false,
             watch: None,
             warm: None,
             judged: None,
@@ -142,11 +151,11 @@ impl Guide {
 
     /// A transition was taken.
     pub(crate) fn step(&mut self, delta: &Delta) {
-        let Some(walk) = &mut self.walk else { return };
         if delta.op.writes() {
-            self.validation =
-                self.validation.max(self.policies.of(&delta.key.collection).validation);
+            let asked = self.policies.of(&delta.key.collection).validation;
+            self.validation = self.validation.max(asked);
         }
+        let Some(walk) = &mut self.walk else { return };
         let before = walk.oversized;
         if !walk.step(self.foresight.kinds.of(delta), time::now().0 as i64) {
             self.foresight.counters.oversized.inc_by(u64::from(!before));
@@ -173,15 +182,10 @@ impl Guide {
 
     /// A group takes part: what it tolerates will be wanted.
     pub(crate) fn touch(&mut self, cluster: &Arc<Cluster>, group: GroupId) {
-        self.reach(group);
-        if self.asked > 0 && self.walk.is_some() {
+        self.warm.iter_mut().for_each(|warm| warm.touched(group));
+        if (self.asks || self.asked > 0) && self.walk.is_some() {
             self.foresight.tolerances.touch(cluster, group);
         }
-    }
-
-    /// The stream reads in a group.
-    pub(crate) fn reach(&mut self, group: GroupId) {
-        self.warm.iter_mut().for_each(|warm| warm.touched(group));
     }
 
     /// Records were shown to the client.
@@ -204,10 +208,13 @@ impl Guide {
     pub(crate) async fn news(&mut self) -> News {
         loop {
             self.warm_ahead();
+            if let Some(told) = self.progress() {
+                return News::Progress(told);
+            }
             if let Some(foretold) = self.foretold(Line::odds) {
                 return News::Forecast(foretold);
             }
-            let (line, wanted) = (&self.line, self.wants.forecasts || self.warm.is_some());
+            let (line, wanted) = (&self.line, self.walk.is_some());
             let more = async {
                 match wanted {
                     true => line.more.notified().await,
@@ -231,6 +238,17 @@ impl Guide {
         }
     }
 
+    /// The next forecast that was made, if there was one before it.
+    fn progress(&mut self) -> Option<Arc<Told>> {
+        while let Some(told) = self.line.at(self.looked).filter(|_| self.walk.is_some()) {
+            self.looked += 1;
+            if told.way.is_some() {
+                return Some(told);
+            }
+        }
+        None
+    }
+
     /// Groups that new forecasts name are contacted.
     fn warm_ahead(&mut self) {
         let Some(warm) = &mut self.warm else { return };
@@ -250,49 +268,9 @@ impl Guide {
         let told = self.line.at(self.taken).filter(|_| self.wants.forecasts)?;
         let conflict_ppm = odds(&self.line, told.outlook.prefix)?;
         self.taken += 1;
-        Some(Foretold { told, conflict_ppm })
-    }
-
-    /// The stream is sealed: it is judged if it was forecast, and may be learnt from. What its
-    /// votes are to be preceded by.
-    pub(crate) async fn judge(
-        &mut self,
-        cluster: &Arc<Cluster>,
-        draft: &mut Draft,
-        ends: Instant,
-    ) -> Action {
-        self.watch = None;
-        self.warm.take().iter().for_each(|warm| warm.sealed(&draft.groups()));
-        let (Some(walk), Some(tid)) = (self.walk.take(), draft.tid()) else {
-            return Action::Proceed;
-        };
-        let (Some(class), count) = (walk.class(), draft.seal().count as usize) else {
-            return Action::Proceed;
-        };
-        let groups = draft.groups();
-        let ended = (!walk.oversized).then(|| {
-            let Walk { steps, kinds, .. } = walk;
-            Arc::new(Ended { class, steps, kinds, groups: groups.clone() })
-        });
-        let enforced = self.validation.refuses();
-        // One-shots may be very many.
-        if let Some(ended) = ended.as_ref().filter(|_| !self.at_once || enforced) {
-            self.foresight.teach(ended.clone());
-        }
-        let ends = ends.min(Instant::now() + FORECAST_WAIT_MAX);
-        let Some(told) = self.made_by(judged_by(count), ends).await else {
-            return Action::Proceed;
-        };
-        let tolerances = &self.foresight.tolerances;
-        if enforced {
-            tolerances.refresh(cluster, tid.home, ends).await;
-        }
-        let in_flight = u32::try_from(cluster.streams.inside()).unwrap_or(u32::MAX);
-        let given = tolerances.given(tid.home, &groups, class, in_flight);
-        let judgement = Box::new(draft.judge(class, told.outlook.fixed(), given).clone());
-        let action = verdict::action(self.validation, &judgement.verdict);
-        self.judged = Some(Judged { tid, ended, told, judgement, quarantined: false });
-        action
+        let judged = self.so_far.iter().find(|(after, _)| *after == told.outlook.prefix);
+        let so_far = judged.map(|(_, verdict)| *verdict);
+        Some(Foretold { told, conflict_ppm, so_far })
     }
 
     /// It has its outcome: its verdict is taken note of. What strayed and writes where that is
@@ -310,23 +288,6 @@ impl Guide {
         if let Some(judged) = noted {
             self.foresight.ask(Asked::Judged(Judged { quarantined, ..judged }));
         }
-    }
-
-    /// The last forecast from at most so many steps. Where the client or a policy wants the verdict
-    /// it is worth a wait.
-    async fn made_by(&self, steps: usize, ends: Instant) -> Option<Arc<Told>> {
-        let wanted = self.wants.forecasts || self.validation.refuses();
-        let answered = async {
-            while wanted && self.line.answered() < self.asked {
-                self.line.more.notified().await;
-            }
-        };
-        let late = timeout_at(ends, answered).await.is_err();
-        let told = self.line.made_by(steps);
-        if late && told.is_none() {
-            self.foresight.counters.late.inc();
-        }
-        told
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 use vatic_core::{
-    anomaly::{Baseline, residuals},
+    anomaly::{Anomaly, Baseline, residuals},
     expected::{CELL_ONE, Score},
     footprint::Token,
     verdict::Judgement,
@@ -33,16 +33,26 @@ impl Judge {
     /// Counts a judged stream's score among its class's, and finds what is strange about it where
     /// it strayed too far.
     pub(crate) fn look(&mut self, judged: &Judged) -> Option<Found> {
+        let judgement = &judged.judgement;
+        let anomaly = self.baselines.of(judgement.class).fold(judgement.verdict.score);
+        (!judgement.verdict.valid).then(|| self.found(judged, anomaly, false))
+    }
+
+    /// Finds what is strange about a stream that still runs: its score is of a part, and no measure
+    /// of others.
+    pub(crate) fn look_at_running(&mut self, judged: &Judged) -> Found {
+        let judgement = &judged.judgement;
+        let anomaly = self.baselines.of(judgement.class).weigh(judgement.verdict.score);
+        self.found(judged, anomaly, true)
+    }
+
+    fn found(&self, judged: &Judged, anomaly: Anomaly, running: bool) -> Found {
         let Judged { tid, ended, told, judgement, quarantined } = judged;
         let (tid, quarantined) = (*tid, *quarantined);
-        let anomaly = self.baselines.of(judgement.class).fold(judgement.verdict.score);
-        if judgement.verdict.valid {
-            return None;
-        }
         let judgement = Judgement::clone(judgement);
         let Some(ended) = ended else {
             let (class, strays) = (TOO_LONG.into(), Vec::new());
-            return Some(Found { tid, class, judgement, anomaly, strays, quarantined });
+            return Found { tid, class, judgement, anomaly, strays, quarantined, running };
         };
         let tokens = self.tokens(ended, &told.outlook);
         let asked: Vec<Token> = tokens.keys().copied().collect();
@@ -54,7 +64,7 @@ impl Judge {
             (names[residual.at].clone(), more)
         });
         let (class, strays) = (ended.class_name(), strays.collect());
-        Some(Found { tid, class, judgement, anomaly, strays, quarantined })
+        Found { tid, class, judgement, anomaly, strays, quarantined, running }
     }
 
     /// Remembers what a stream's steps are called: others may lack them.

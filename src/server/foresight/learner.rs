@@ -46,6 +46,8 @@ pub(super) struct Lesson {
 pub(crate) struct Intake {
     pub(super) ended: mpsc::Receiver<Arc<Ended>>,
     pub(super) lessons: mpsc::Sender<Lesson>,
+    /// To be told once, when all is learnt that was there when this node asked first.
+    pub(super) caught_up: watch::Sender<bool>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -55,9 +57,12 @@ pub(crate) enum Asked {
     Forecast { class: u64, steps: Vec<Step>, line: Arc<Line> },
     /// To take note of its verdict.
     Judged(Judged),
+    /// To take note that it strays, while it runs.
+    Strays(Judged),
 }
 
-/// A stream that was sealed and judged, and has its outcome.
+/// A stream that was sealed and judged, and has its outcome; or as far as it came, where it strays
+/// while it runs.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) tid: Tid,
@@ -78,6 +83,7 @@ pub(crate) struct Foresight {
     pub(crate) counters: Arc<Counters>,
     pub(crate) tolerances: Arc<Tolerances>,
     pub(crate) steps_max: usize,
+    caught_up: watch::Receiver<bool>,
 }
 
 #[derive(Clone)]
@@ -96,8 +102,16 @@ impl Foresight {
         let counters = Arc::new(Counters::new());
         let (kinds, tolerances) = (Arc::new(Kinds::default()), Arc::default());
         let steps_max = limits.forecast_steps_max as usize;
-        let mut foresight =
-            Foresight { channels: None, kinds, anomalies, counters, tolerances, steps_max };
+        let (catches_up, caught_up) = watch::channel(false);
+        let mut foresight = Foresight {
+            channels: None,
+            kinds,
+            anomalies,
+            counters,
+            tolerances,
+            steps_max,
+            caught_up,
+        };
         let share_percent = limits.learn_share_percent.min(100) as u32;
         if share_percent == 0 {
             return Ok((foresight, None));
@@ -112,7 +126,8 @@ impl Foresight {
         thread::Builder::new().name("vatic-foresight".into()).spawn(follow)?;
         foresight.channels = Some(Channels { asked, ended });
         let counters = foresight.counters.clone();
-        Ok((foresight, Some(Intake { ended: taken, lessons, counters })))
+        let caught_up = catches_up;
+        Ok((foresight, Some(Intake { ended: taken, lessons, caught_up, counters })))
     }
 
     /// For the node's registry.
@@ -123,6 +138,12 @@ impl Foresight {
     /// Whether anything is learnt here at all.
     pub(crate) fn learns(&self) -> bool {
         self.channels.is_some()
+    }
+
+    /// Whether it has learnt what there was when this node started. Before that, what it does not
+    /// know others may.
+    pub(crate) fn caught_up(&self) -> bool {
+        *self.caught_up.borrow()
     }
 
     /// Whether a stream that was sealed now would be taken to be learnt.
@@ -191,6 +212,7 @@ impl Learner {
         match asked {
             Asked::Forecast { class, steps, line } => self.study.forecast(class, &steps, &line),
             Asked::Judged(judged) => self.study.judged(&judged),
+            Asked::Strays(judged) => self.study.strays(&judged),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Trying a transaction out before its votes: for one that ended other than was forecast, where its
-//! collections ask for that.
+//! collections ask for that. The leaders say what it would come to under each strategy, and it goes
+//! on under the one that they rate best.
 //!
 //! A vote that meets an undecided one is a No; a moment later it may be a Yes. So this looks, at
 //! the leaders, whether somebody is deciding on what the transaction touches, and waits for that, a
@@ -8,17 +9,45 @@
 
 use crate::{
     cluster::Cluster,
+    explain,
     peer::{PeerFound, PeerRead},
+    strategy::Course,
     time,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
-use vatic_core::{body::KeyRead, draft::Draft, id::GroupId};
+use tokio::time::{Instant, timeout_at};
+use vatic_core::{body::KeyRead, draft::Draft, estimate::Resolution, id::GroupId};
 
 /// Between two looks.
 const PAUSES_MS: [u64; 4] = [2, 4, 8, 16];
+/// Longest wait for what leaders estimate, and the records of one group that they are asked about.
+const RATED_WITHIN: Duration = Duration::from_millis(100);
+const RATED_MAX: usize = 64;
 /// Records of one group that are looked at: the first ones.
 const LOOKED_AT_MAX: usize = 256;
+
+/// Resolves what a transaction that strayed is to be voted on under: what leaders estimate to be
+/// cheapest for it, of what promises no less than its own strategy. Then waits until nobody is in
+/// its way. Its body says what came of both.
+pub(crate) async fn resolve(
+    cluster: &Arc<Cluster>,
+    draft: &mut Draft,
+    course: &mut Course,
+    ends: Instant,
+) -> bool {
+    let rated_by = ends.min(Instant::now() + RATED_WITHIN);
+    let asked = draft.deltas(RATED_MAX);
+    let rated = explain::estimates(cluster, course.user(), &asked, rated_by);
+    let rated = timeout_at(rated_by, rated).await.ok().and_then(Result::ok).unwrap_or_default();
+    let (own, among) = course.alternatives(draft);
+    let resolution = Resolution::choose(own, &among, &rated);
+    if resolution.chosen != own {
+        course.adopt(resolution.chosen, draft);
+    }
+    let freed = wait_until_free(cluster, draft, ends).await;
+    draft.resolve(Resolution { freed, ..resolution });
+    freed
+}
 
 /// Waits until nobody decides on what a transaction touches, at most `resolve_wait_ms`; whether
 /// that came.

@@ -5,6 +5,7 @@
 
 use super::{
     anomalies::Anomalies,
+    convert::steps,
     counters::Counters,
     generations::{Forecast, Generations},
     judge::Judge,
@@ -17,7 +18,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::sync::Notify;
-use vatic_core::{footprint::Footprint, id::GroupId};
+use vatic_core::{footprint::Footprint, id::GroupId, verdict};
 use vatic_learn::forecast::{Outlook, Prefix, Step};
 
 /// A forecast of a running stream.
@@ -32,10 +33,17 @@ pub(crate) struct Told {
     pub(crate) participants: u32,
     /// Those that most likely will.
     pub(crate) groups: Vec<GroupId>,
-    /// How far the stream was from its last forecast's way, in steps.
-    pub(crate) strayed: Option<f64>,
+    /// Where the way that its last forecast had it go stands by now.
+    pub(crate) way: Option<verdict::Forecast>,
     /// Its footprint when the forecast was made.
-    from: Footprint,
+    pub(crate) now: Footprint,
+}
+
+impl Told {
+    /// How far the stream was from its last forecast's way, in steps.
+    pub(crate) fn strayed(&self) -> Option<f64> {
+        self.way.as_ref().map(|way| steps(way.footprint.distance(&self.now)))
+    }
 }
 
 /// The forecasts of one stream, between its session and the learner.
@@ -105,6 +113,11 @@ impl Line {
         answers.told.len() + answers.unknown
     }
 
+    /// Whether too little was known for one of them.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.answers.lock().expect("no holder panics").unknown > 0
+    }
+
     fn last(&self) -> Option<Arc<Told>> {
         self.answers.lock().expect("no holder panics").told.last().cloned()
     }
@@ -144,8 +157,11 @@ impl Study {
             self.counters.unknown.inc();
             return line.answer(None);
         };
-        let from = prefix.footprint();
-        let strayed = line.last().map(|last| last.outlook.strayed(&last.from, &from, steps.len()));
+        let now = prefix.footprint();
+        let last = line.last().filter(|last| last.outlook.prefix < steps.len());
+        let on_the_way =
+            |last: &Told| last.outlook.fixed().on_the_way(&last.now, steps.len() as u64);
+        let way = last.as_deref().map(on_the_way);
         line.answer(Some(Told {
             outlook,
             forecaster: self.names[champion],
@@ -153,8 +169,8 @@ impl Study {
             version,
             participants: class.participants(),
             groups: class.groups(),
-            strayed,
-            from,
+            way,
+            now,
         }));
         self.counters.forecast.inc();
     }
@@ -169,6 +185,12 @@ impl Study {
         if let Some(found) = found {
             self.anomalies.keep(time::now().0 / 1_000, found);
         }
+    }
+
+    /// Takes note of a stream that still runs, and has strayed.
+    pub(crate) fn strays(&mut self, judged: &Judged) {
+        let found = self.judge.look_at_running(judged);
+        self.anomalies.keep(time::now().0 / 1_000, found);
     }
 
     /// Learns the course of a number, of whichever node.

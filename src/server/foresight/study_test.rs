@@ -134,7 +134,7 @@ fn class_that_was_seen_eight_times_is_forecast_and_another_is_not() {
     node.study.forecast(class, &running.steps, &line);
     let told = line.at(0).unwrap();
     assert_eq!((told.outlook.count.round(), told.outlook.prefix), (8.0, 1));
-    assert_eq!((told.exemplars, told.participants, told.strayed), (8, 2, None));
+    assert_eq!((told.exemplars, told.participants, told.strayed()), (8, 2, None));
     assert_eq!((told.version, node.counters.version.get()), (8, 8));
     assert_eq!(told.groups, [GroupId(1), GroupId(2)]);
     let other = Line::default();
@@ -155,7 +155,7 @@ fn stream_that_leaves_its_forecast_strays_by_the_steps_that_are_others() {
     for at in [1, 2, 4, 8] {
         node.study.forecast(running.class().unwrap(), &running.steps[..at], &line);
     }
-    let strayed: Vec<f64> = (1..4).filter_map(|at| line.at(at)?.strayed).collect();
+    let strayed: Vec<f64> = (1..4).filter_map(|at| line.at(at)?.strayed()).collect();
     assert!(strayed[0] < 0.01, "so far as forecast: {strayed:?}");
     assert!(strayed[1] > 1.5, "two steps were others: {strayed:?}");
 }
@@ -246,4 +246,53 @@ fn stream_of_too_many_steps_or_kinds_of_steps_is_given_up() {
     let op = |at: usize| delta(Op::RemoveField(format!("f{at}")));
     let taken = (0..1_000).take_while(|at| varied.step(node.kinds.of(&op(*at)), 0)).count();
     assert_eq!(taken, 64);
+}
+
+#[test]
+fn running_stream_is_held_against_its_way_and_is_no_measure_of_others() {
+    let mut node = Node::new();
+    for _ in 0..40 {
+        node.learn(&order(7));
+        let ended = node.ended(&order(7));
+        node.judge(&ended, STEP);
+    }
+    let counted = (node.counters.valid.get(), node.counters.invalid.get());
+    let so_far = |node: &mut Node, deltas: &[Delta]| {
+        let (ended, line) = (node.ended(deltas), Line::default());
+        for steps in [1, 2, 4] {
+            node.study.forecast(ended.class, &ended.steps[..steps], &line);
+        }
+        let told: Vec<_> = (0..3).map(|at| line.at(at).expect("it is known")).collect();
+        assert!(told[0].way.is_none() && told[0].strayed().is_none(), "there is none before it");
+        let judged = told[1..].iter().map(|told| {
+            let way = told.way.clone().expect("there is one before it");
+            let seal = Seal { seed: Hash::ZERO, count: way.count, head: Hash::ZERO };
+            let given = (Conditions::default(), STEP / 8);
+            Judgement::of(ended.class, way, given, (&told.now, &seal))
+        });
+        let judged: Vec<Judgement> = judged.collect();
+        (Arc::new(ended), told, judged)
+    };
+    let (_, _, judged) = so_far(&mut node, &order(7));
+    assert!(judged.iter().all(|judged| judged.verdict.valid), "{judged:?}");
+
+    let (ended, told, judged) = so_far(&mut node, &strange());
+    assert_eq!(judged.iter().map(|judged| judged.count).collect::<Vec<_>>(), [2, 4]);
+    assert!(judged.iter().all(|judged| !judged.verdict.valid), "{judged:?}");
+    assert!(told[1].strayed().is_some_and(|steps| steps > 1.0));
+    node.study.strays(&Judged {
+        tid: node.tid(),
+        ended: Some(ended),
+        told: told[1].clone(),
+        judgement: Box::new(judged[0].clone()),
+        quarantined: false,
+    });
+    let found = node.anomalies.after(0).pop().expect("it is kept");
+    assert!(found.found.running && !found.found.judgement.verdict.valid);
+    assert_eq!((node.counters.valid.get(), node.counters.invalid.get()), counted);
+    // The next one that is sealed is as usual as before.
+    let ended = node.ended(&order(7));
+    let before = node.anomalies.after(0).len();
+    node.judge(&ended, STEP);
+    assert_eq!(node.anomalies.after(0).len(), before);
 }

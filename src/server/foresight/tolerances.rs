@@ -6,6 +6,7 @@ use crate::{
     peer::{PeerFound, PeerRead},
     time,
 };
+use fail::fail_point;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -16,6 +17,8 @@ use vatic_core::{expected::Score, id::GroupId, tolerance::Tolerance, verdict::Co
 
 /// How old an answer may be before it is asked for again.
 const FRESH: Duration = Duration::from_millis(500);
+/// How old an answer may be to judge by: what is tolerated moves slowly.
+const KEPT: Duration = Duration::from_secs(10);
 /// Longest wait for an answer.
 const ASK_MAX_MS: u64 = 2_000;
 /// Round trips below this are scheduling, not network.
@@ -74,29 +77,41 @@ impl Tolerances {
     async fn ask(&self, cluster: &Arc<Cluster>, group: GroupId, ends: Instant) {
         let asked = Instant::now();
         let found = cluster.read(group, PeerRead::Tolerance, ends).await;
-        let found = found.ok().and_then(|found| match found {
+        let lost = || {
+            fail_point!("server::tolerance", |_| true);
+            false
+        };
+        let found = found.ok().filter(|_| !lost()).and_then(|found| match found {
             PeerFound::Tolerance(tolerance) => Some(*tolerance),
             _ => None,
         });
         self.know(group, found, asked.elapsed());
     }
 
+    /// Whether a group's tolerance is known, so that it can be judged by.
+    pub(crate) fn knows(&self, group: GroupId) -> bool {
+        let known = self.0.lock().expect("no holder panics");
+        known.get(&group).is_some_and(Known::holds)
+    }
+
     /// What a transaction of these groups is held to: its conditions are those of the group that is
-    /// farther than usual by the most.
+    /// farther than usual by the most. No tolerance where its home group has not said for a while
+    /// what it tolerates: that is not the same as tolerating everything.
     pub(crate) fn given(
         &self,
         home: GroupId,
         groups: &[GroupId],
         class: u64,
         in_flight: u32,
-    ) -> (Conditions, Score) {
+    ) -> (Conditions, Option<Score>) {
         let known = self.0.lock().expect("no holder panics");
         let measured = groups.iter().filter_map(|group| known.get(group));
         let measured = measured.filter(|known| known.rtt_mean_us > 0);
         let worst = measured.max_by_key(|known| known.rtt_us * 1_000 / known.rtt_mean_us);
         let (rtt_us, rtt_mean_us) = worst.map_or((0, 0), |known| (known.rtt_us, known.rtt_mean_us));
         let conditions = Conditions { rtt_us, rtt_mean_us, missing_partials: 0, in_flight };
-        let tolerance = known.get(&home).map_or(Score::MAX, |home| home.tolerance.threshold(class));
+        let home = known.get(&home).filter(|home| home.holds());
+        let tolerance = home.map(|home| home.tolerance.threshold(class));
         (conditions, tolerance)
     }
 
@@ -121,6 +136,10 @@ impl Known {
     fn nothing(asked: Instant) -> Known {
         let tolerance = Arc::default();
         Known { asked, answered: None, tolerance, rtt_us: 0, rtt_mean_us: 0 }
+    }
+
+    fn holds(&self) -> bool {
+        self.answered.is_some_and(|answered| answered.elapsed() < KEPT)
     }
 }
 
@@ -147,9 +166,26 @@ mod tests {
         let (conditions, tolerance) = tolerances.given(GroupId(1), &groups, 7, 3);
         assert_eq!((conditions.rtt_us, conditions.in_flight), (40_000, 3));
         assert!(conditions.rtt_mean_us < 11_000, "{conditions:?}");
-        assert_eq!(tolerance, Score::MAX, "nothing was folded yet");
+        assert_eq!(tolerance, None, "it has not said what it tolerates");
         let (conditions, _) = tolerances.given(GroupId(1), &groups[..1], 7, 3);
         assert_eq!((conditions.rtt_us, conditions.rtt_mean_us), (10_000, 10_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tolerance_is_known_once_its_group_has_said_it_and_not_for_ever() {
+        let (group, groups) = (GroupId(1), [GroupId(1)]);
+        let tolerances = knows(1, &[10]);
+        assert!(!tolerances.knows(group), "it was asked, and did not answer");
+        tolerances.know(group, Some(Tolerance::default()), Duration::from_millis(10));
+        let (_, tolerance) = tolerances.given(group, &groups, 7, 0);
+        assert_eq!(tolerance, Some(Score::MAX), "nothing was folded yet: all is tolerated");
+        tokio::time::advance(KEPT / 2).await;
+        tolerances.know(group, None, Duration::from_millis(10));
+        assert!(tolerances.knows(group), "what it said before still stands");
+        tokio::time::advance(KEPT).await;
+        assert!(!tolerances.knows(group));
+        assert_eq!(tolerances.given(group, &groups, 7, 0).1, None);
+        assert_eq!(tolerances.given(GroupId(2), &groups, 7, 0).1, None, "nobody asked it");
     }
 
     #[tokio::test]

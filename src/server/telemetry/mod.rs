@@ -60,8 +60,10 @@
 //!   nodes are to learn, and of the last one that this node's forecasters have
 //! - `vatic_forecasts_total` by `result`: that streams asked for: `made`, `unknown` (too little is
 //!   learnt), `busy` (the learner's queue was full)
-//! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; `late` came after their outcome
-//! - `vatic_warnings_total` by `what`: reads of streams that were found `overwritten`, `locked`
+//! - `vatic_verdicts_total` by `verdict`: `valid`, `invalid`; not judged, since the forecast was
+//!   `late` or something else was missing (`unjudged`); of both, `refused` for it
+//! - `vatic_warnings_total` by `what`: reads of streams that were found `overwritten`, `locked`;
+//!   running streams that `strayed` from the way of their last forecast, at each one that was made
 //! - `vatic_tickets_total` by `event`: tickets `enqueued` and `cancelled` here; of those `begun` by
 //!   their leader `committed`, `given_up` for good, resolved `elsewhere` before, and to be begun
 //!   `again` (what a trial held back among them); `vatic_tickets_under_way`: attempts now

@@ -29,7 +29,9 @@ impl Judge {
     pub(crate) fn fold(&mut self, case: &Case, verdict: &Verdict) -> (bool, Anomaly) {
         let class = case.stream().class;
         let alarm = self.tolerance.fold(class, verdict.score);
-        debug_assert_eq!(alarm, !verdict.valid, "judged by the tolerance that it is folded into");
+        // A distance of nothing is valid, whatever its tie drew; the alarm is what is counted.
+        let invalid = alarm && verdict.distance > 0;
+        debug_assert_eq!(invalid, !verdict.valid, "judged by the tolerance that it is folded into");
         (alarm, self.baselines.entry(class).or_default().fold(verdict.score))
     }
 
