@@ -6,6 +6,7 @@ use crate::{
     mutants::{self, CATCHES, Catch, Escape},
 };
 
+use std::collections::BTreeSet;
 use vatic_core::rules::Mutant;
 
 fn is_caught(mutant: Mutant) {
@@ -94,6 +95,25 @@ fn every_model_catches_a_mutant_but_the_one_about_what_clients_give_up() {
     // What it shows is that no rule of the core makes up for a client that chains nothing.
     let none = ["receipts-unchained"];
     assert_eq!(names.filter(|name| !catches(name)).collect::<Vec<_>>(), none);
+}
+
+/// Properties that no mutant violates, each with its kind of model, and why there is none.
+const NEVER_VIOLATED: [(&str, &str); 0] = [];
+
+#[test]
+fn every_property_of_every_kind_of_model_is_what_some_mutant_violates() {
+    let kind_of = |name: &str| catalogue::named(name).map(|model| model.kind());
+    let caught: BTreeSet<_> =
+        CATCHES.iter().filter_map(|catch| Some((kind_of(catch.model)?, catch.property))).collect();
+    let models = catalogue::all();
+    let all = models.iter().flat_map(|model| {
+        let of = move |property| (model.kind(), property);
+        model.always().into_iter().map(of)
+    });
+    let all: BTreeSet<_> = all.collect();
+    assert!(all.len() > 30, "{all:?}");
+    assert!(caught.is_subset(&all), "{:?}", &caught - &all);
+    assert_eq!(&all - &caught, BTreeSet::from(NEVER_VIOLATED));
 }
 
 #[test]
