@@ -9,6 +9,7 @@ use crate::{
     narrate::Narrated,
     ring::{self, model::Orbit},
 };
+use stateright::{Expectation, Property};
 use vatic_core::rules::{Mutant, Rules};
 
 /// One model with all that is known of it in advance.
@@ -94,6 +95,22 @@ impl Entry {
         }
     }
 
+    /// What kind of model it is: those of one kind have their properties in common.
+    pub fn kind(&self) -> &'static str {
+        match self.subject {
+            Subject::Commit(_) => "commit",
+            Subject::Digest(_) => "digest",
+            Subject::Dispatch(_) => "dispatch",
+            Subject::Lane(_) => "lane",
+            Subject::Ring(_) => "ring",
+        }
+    }
+
+    /// What must hold in each of its states.
+    pub fn always(&self) -> Vec<&'static str> {
+        self.build(Rules::default(), Always)
+    }
+
     /// Checks it under all rules.
     pub fn check(&self, effort: Effort) -> Report {
         self.build(Rules::default(), Check { effort, until: None })
@@ -115,6 +132,19 @@ impl Visit for Check {
 
     fn visit<M: Narrated>(self, model: M) -> Report {
         check(model, self.effort, self.until)
+    }
+}
+
+struct Always;
+
+impl Visit for Always {
+    type Out = Vec<&'static str>;
+
+    fn visit<M: Narrated>(self, model: M) -> Self::Out {
+        let always = |property: &Property<M>| matches!(property.expectation, Expectation::Always);
+        let properties = model.properties().into_iter().filter(always);
+        let names = properties.map(|property| property.name);
+        names.filter(|name| *name != model.refuted()).collect()
     }
 }
 

@@ -158,6 +158,7 @@ models_close! {
     tickets_hold_in_every_state_whoever_leads: "dispatch-leaders";
     order_of_tickets_holds_in_every_state: "dispatch-order";
     tickets_that_touch_one_record_hold_in_every_state: "dispatch-records";
+    tickets_at_home_hold_in_every_state: "dispatch-home";
     paused_tickets_hold_in_every_state: "dispatch-pauses";
     shadows_hold_in_every_state: "dispatch-shadow";
 }

@@ -10,12 +10,13 @@ use crate::{
     commit::property::{
         ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, INVARIANTS, ONCE, STRICT,
     },
-    digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES},
+    digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES, SOUND},
     dispatch::property::{
-        APART, DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED, SENT,
+        APART, BOUNDED, DUE, FAIR as DUE_FIRST, FINAL as KEPT_BACK, ONCE as HAPPENS_ONCE, PAUSED,
+        SENT, SOUND as QUEUE_SOUND,
     },
-    lane::property::{FAIR, USEFUL, WOKEN},
-    ring::property::{EPOCHS, FORWARD, OWNED},
+    lane::property::{FAIR, ONE, USEFUL, WOKEN},
+    ring::property::{EPOCHS, FORWARD, INVARIANTS as RING_INVARIANTS, OWNED, PUBLISHED, WHOLE},
 };
 use serde::Serialize;
 use vatic_core::rules::Mutant;
@@ -59,6 +60,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::SnapshotAboveClock, "collected", CUTS),
     catch(Mutant::CommitsBeforeLastVote, "recovery", ACKNOWLEDGED),
     catch(Mutant::CommitsBeforeLastVote, "key-skew", STRICT),
+    catch(Mutant::CommitsBeforeLastVote, "receipts", SOUND),
     catch(Mutant::CommitsBeforeLastVote, "late-replies", ACKNOWLEDGED),
     catch(Mutant::CommitsBeforeLastVote, "read-by-vote", ACKNOWLEDGED),
     catch(Mutant::CommitsBeforeLastVote, "three-groups", ACKNOWLEDGED),
@@ -66,6 +68,8 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::DecidesAgain, "blind-writes", STRICT),
     catch(Mutant::DecidesAgain, "validation", FOLDED),
     catch(Mutant::RollbackKeepsLocks, "recovery", INVARIANTS),
+    catch(Mutant::RollbackKeepsLocks, "receipts-batched", SOUND),
+    catch(Mutant::RollbackKeepsLocks, "ring-raced", RING_INVARIANTS),
     catch(Mutant::RequestServedAgain, "request-twice", STRICT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
@@ -87,12 +91,15 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::OwnerUnchecked, "ring-grows", OWNED),
     catch(Mutant::EpochUnchecked, "ring-raced", EPOCHS),
     catch(Mutant::RingGoesBack, "ring-grows", FORWARD),
+    catch(Mutant::RingHalfTaken, "ring-grows", PUBLISHED),
+    catch(Mutant::RefusalAnswered, "ring-raced", WHOLE),
     catch(Mutant::TurnWhileLocked, "lane-turns", USEFUL),
     catch(Mutant::DecidedElsewhere, "lane-pairs", USEFUL),
     catch(Mutant::TurnNotPassedOn, "lane-turns", WOKEN),
     catch(Mutant::TurnNotPassedOn, "lane-turns-long", WOKEN),
     catch(Mutant::TurnPastWaiters, "lane-turns", FAIR),
     catch(Mutant::AgeIgnored, "lane-turns", FAIR),
+    catch(Mutant::TurnTakenOver, "lane-turns", ONE),
     catch(Mutant::TicketUnexpected, "dispatch-leaders", HAPPENS_ONCE),
     catch(Mutant::TicketUnexpected, "dispatch-leaders", KEPT_BACK),
     catch(Mutant::TicketNotWokenUp, "dispatch-leaders", DUE),
@@ -102,6 +109,9 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::TicketPassedBy, "dispatch-records", DUE_FIRST),
     catch(Mutant::PauseIgnored, "dispatch-pauses", PAUSED),
     catch(Mutant::ShadowForEver, "dispatch-shadow", SENT),
+    catch(Mutant::TicketsPastPlaces, "dispatch-home", BOUNDED),
+    catch(Mutant::TicketBegunTwice, "dispatch-home", BOUNDED),
+    catch(Mutant::ReplacedStillCounts, "dispatch-leaders", QUEUE_SOUND),
 ];
 
 /// Every mutant of what there are models of; the history is for the simulation.

@@ -6,6 +6,7 @@ use crate::{
     mutants::{self, CATCHES, Catch, Escape},
 };
 
+use std::collections::BTreeSet;
 use vatic_core::rules::Mutant;
 
 fn is_caught(mutant: Mutant) {
@@ -60,11 +61,14 @@ mutants_are_caught! {
     unchecked_epochs_name_two_rings: EpochUnchecked;
     ring_that_goes_back_undoes_what_a_group_knew: RingGoesBack;
     unchecked_owner_takes_what_belongs_to_another_group: OwnerUnchecked;
+    ring_that_is_half_taken_is_none_that_was_set: RingHalfTaken;
+    refusal_that_is_told_too_soon_is_of_what_commits: RefusalAnswered;
     turn_while_a_vote_is_undecided_is_wasted: TurnWhileLocked;
     decision_elsewhere_taken_for_one_here_wastes_a_vote: DecidedElsewhere;
     decision_that_wakes_nobody_leaves_them_waiting: TurnNotPassedOn;
     turn_past_those_who_wait_is_unfair: TurnPastWaiters;
     age_that_counts_for_nothing_is_unfair: AgeIgnored;
+    turn_that_is_taken_over_is_two_clients: TurnTakenOver;
     ticket_that_is_not_expected_happens_twice: TicketUnexpected;
     ticket_that_is_not_woken_up_waits_for_ever: TicketNotWokenUp;
     age_of_a_ticket_that_counts_for_nothing_is_unfair: TicketAgeIgnored;
@@ -73,6 +77,9 @@ mutants_are_caught! {
     ticket_that_waits_for_a_record_is_passed_by: TicketPassedBy;
     pause_that_nobody_minds_is_none: PauseIgnored;
     shadow_that_is_tried_out_for_ever_is_never_sent: ShadowForEver;
+    tickets_past_their_places_are_too_many: TicketsPastPlaces;
+    ticket_that_is_begun_twice_is_beside_itself: TicketBegunTwice;
+    bytes_that_are_never_given_back_use_a_quota_up: ReplacedStillCounts;
     unchecked_judgement_lets_a_gateway_pass_off_what_strays: JudgementUnchecked;
     policy_that_enforces_nothing_commits_what_strays: EnforcesNothing;
     score_of_an_undecided_no_is_folded_twice: FoldedUndecided;
@@ -88,6 +95,25 @@ fn every_model_catches_a_mutant_but_the_one_about_what_clients_give_up() {
     // What it shows is that no rule of the core makes up for a client that chains nothing.
     let none = ["receipts-unchained"];
     assert_eq!(names.filter(|name| !catches(name)).collect::<Vec<_>>(), none);
+}
+
+/// Properties that no mutant violates, each with its kind of model, and why there is none.
+const NEVER_VIOLATED: [(&str, &str); 0] = [];
+
+#[test]
+fn every_property_of_every_kind_of_model_is_what_some_mutant_violates() {
+    let kind_of = |name: &str| catalogue::named(name).map(|model| model.kind());
+    let caught: BTreeSet<_> =
+        CATCHES.iter().filter_map(|catch| Some((kind_of(catch.model)?, catch.property))).collect();
+    let models = catalogue::all();
+    let all = models.iter().flat_map(|model| {
+        let of = move |property| (model.kind(), property);
+        model.always().into_iter().map(of)
+    });
+    let all: BTreeSet<_> = all.collect();
+    assert!(all.len() > 30, "{all:?}");
+    assert!(caught.is_subset(&all), "{:?}", &caught - &all);
+    assert_eq!(&all - &caught, BTreeSet::from(NEVER_VIOLATED));
 }
 
 #[test]

@@ -30,12 +30,19 @@ impl Desk {
         Entry { deltas, priority: 0, principal: String::new() }.records()
     }
 
-    /// What tickets touch, as if others of their records were of other groups.
+    /// The records on which a ticket that is under way would be met.
+    pub(crate) fn held(&self, at: usize) -> BTreeSet<Key> {
+        if self.scenario.at_home { BTreeSet::new() } else { self.records(&self.tickets[at]) }
+    }
+
+    /// What tickets touch, as if others of their records were of other groups, unless they are all
+    /// at home.
     pub(crate) fn touched<'t>(
         &self,
         tickets: impl Iterator<Item = &'t Ticket>,
     ) -> BTreeMap<Ticket, Touched> {
-        let touched = |ticket: &Ticket| Touched { records: self.records(ticket), at_home: false };
+        let at_home = self.scenario.at_home;
+        let touched = |ticket: &Ticket| Touched { records: self.records(ticket), at_home };
         tickets.map(|ticket| (ticket.clone(), touched(ticket))).collect()
     }
 }

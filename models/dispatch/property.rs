@@ -117,10 +117,9 @@ pub fn always() -> Vec<Property<Desk>> {
         Property::always(APART, |desk: &Desk, world: &World| {
             (0..world.nodes.len()).all(|node| {
                 let tickets: Vec<usize> = under_way(world, node).collect();
-                let records = |at: usize| desk.records(&desk.tickets[at]);
                 tickets.iter().enumerate().all(|(nth, &one)| {
                     let others = &tickets[..nth];
-                    others.iter().all(|&other| records(one).is_disjoint(&records(other)))
+                    others.iter().all(|&other| desk.held(one).is_disjoint(&desk.held(other)))
                 })
             })
         }),
@@ -237,7 +236,7 @@ fn is_due(desk: &Desk, world: &World) -> bool {
     // One after the other, as those under way make room and leave their records.
     queued.iter().all(|waits| {
         let records = desk.records(&waits.0);
-        let held = |at: &usize| !desk.records(&desk.tickets[*at]).is_disjoint(&records);
+        let held = |at: &usize| !desk.held(*at).is_disjoint(&records);
         let waited_for =
             if node.dispatch.has_room() { busy.iter().any(held) } else { !busy.is_empty() };
         let alone = std::slice::from_ref(waits);
@@ -252,7 +251,7 @@ fn is_due(desk: &Desk, world: &World) -> bool {
 /// Holds what was begun against the rule, said once more and otherwise: of what was due, the oldest
 /// of those that waited too long; else the one with the highest priority, and of those the oldest;
 /// but for those that touch a record of one that is under way, or that goes before them and is not
-/// begun.
+/// begun. How many may be is not judged here.
 pub(crate) fn judge(
     desk: &Desk,
     world: &mut World,
@@ -262,11 +261,11 @@ pub(crate) fn judge(
     begun: &[Ticket],
 ) {
     let now = Now { clock: Timestamp(world.now), us: world.now };
-    let due = queued.iter().filter(|(ticket, _)| before.has_room() && before.is_due(ticket, now));
+    let due = queued.iter().filter(|(ticket, _)| before.is_due(ticket, now));
     let mut due: Vec<(usize, u8)> =
         due.map(|(ticket, class)| (desk.number(ticket), *class)).collect();
     let records = |at: usize| desk.records(&desk.tickets[at]);
-    let mut held: BTreeSet<Key> = under_way(world, node).flat_map(records).collect();
+    let mut held: BTreeSet<Key> = under_way(world, node).flat_map(|at| desk.held(at)).collect();
     let aged_us = DispatchLimits::simulation().aged_us;
     for ticket in begun {
         let begun = desk.number(ticket);
@@ -282,7 +281,7 @@ pub(crate) fn judge(
             let aged = oldest.is_some() && most > Some(class);
             due.retain(|(other, _)| *other != at);
             let free = records(at).is_disjoint(&held);
-            held.extend(records(at));
+            held.extend(desk.held(at));
             if free {
                 world.unfair |= at != begun;
                 world.aged |= aged;

@@ -15,6 +15,8 @@ pub struct Scenario {
     pub running_max: usize,
     /// Tickets of a lower priority are tried out before they are sent.
     pub shadow_below: u8,
+    /// Whether all that tickets touch is of their own group, so that nobody meets them there.
+    pub at_home: bool,
     /// How often the queue is paused or resumed.
     pub pauses: u8,
     /// Lost votes and answers, crashes, changes of leader: so many together.
@@ -60,7 +62,7 @@ impl Scenario {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    vec![leaders(), order(), records(), pauses(), shadow()]
+    vec![leaders(), order(), records(), at_home(), pauses(), shadow()]
 }
 
 fn leaders() -> Scenario {
@@ -104,6 +106,21 @@ fn records() -> Scenario {
         ends: 2,
         witnesses: vec![property::PASSED, property::EMPTY],
         unique_states: Some(191_645),
+        ..Scenario::default()
+    }
+}
+
+fn at_home() -> Scenario {
+    Scenario {
+        name: "dispatch-home",
+        about: "three tickets of one group, two at a time, whoever leads: none twice beside itself",
+        tickets: vec![Plan::default(), Plan::default(), Plan { priority: 1, ..Plan::default() }],
+        running_max: 2,
+        at_home: true,
+        faults: 1,
+        ends: 1,
+        witnesses: vec![property::BOTH, property::EMPTY],
+        unique_states: Some(27_676),
         ..Scenario::default()
     }
 }

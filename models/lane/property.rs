@@ -12,15 +12,14 @@ use vatic_core::lane::{LaneLimits, Urgency};
 pub const NOTHING: &str = "nobody ever waits";
 /// What lanes are for.
 pub const USEFUL: &str = "whoever votes in its turn has its vote accepted";
-/// Nobody is forgotten: somebody else's turn or vote is why one waits.
+/// Nobody is forgotten: somebody else's turn or vote is why one waits. So nobody is left where
+/// nothing but time can pass, either: turns end, and what has voted is decided.
 pub const WOKEN: &str = "whoever waits, waits for somebody";
 /// Priority is respected, and ageing.
 pub const FAIR: &str = "a turn goes to whom it is due";
 /// One at a time. A vote that comes when its turn is over ends the turn of whoever has it then: a
 /// lane does not know whose vote it is.
 pub const ONE: &str = "a record is one client's turn at a time, unless a vote came late";
-/// Everybody ends.
-pub const ENDS: &str = "when nothing can happen any more, nobody is left";
 
 /// A kind of state that a scenario must reach.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +82,6 @@ pub fn always() -> Vec<Property<Track>> {
         Property::always(ONE, |track: &Track, world: &World| {
             world.late || (0..world.records.len()).all(|record| having(track, world, record) <= 1)
         }),
-        Property::always(ENDS, |track: &Track, world: &World| !is_stuck(track, world)),
     ]
 }
 
@@ -114,7 +112,6 @@ pub const PREMISES: &[Premise<Track>] = &[
             !world.late && (0..world.records.len()).any(|at| has(at) && waits(at))
         },
     },
-    Premise { of: ENDS, name: "nothing but time can pass", occurs: |_, world| is_at_rest(world) },
 ];
 
 fn somebody_waits(world: &World) -> bool {
@@ -150,29 +147,4 @@ fn having(track: &Track, world: &World, record: usize) -> usize {
         })
     };
     clients.filter(has).count()
-}
-
-/// Nothing but time can pass, and time will not help: somebody waits for a record that is nobody's.
-fn is_stuck(track: &Track, world: &World) -> bool {
-    let free = |record: usize| {
-        !world.lanes.is_taken(&track.keys[record], None, world.now_us)
-            && world.records[record].lock.is_none()
-    };
-    let mut records = 0..world.records.len();
-    is_at_rest(world) && records.any(|at| free(at) && !track.waiters(world, at).is_empty())
-}
-
-/// Whether no log has anything and no client can do anything.
-fn is_at_rest(world: &World) -> bool {
-    let idle = world.records.iter().all(|record| record.log.is_empty());
-    let moves = world.clients.iter().any(|client| match client.phase {
-        Phase::Going => true,
-        Phase::Submitted => {
-            let told = client.votes.iter().zip(&client.told);
-            client.decision().is_none()
-                || told.into_iter().any(|(vote, told)| !told && *vote != Some(false))
-        }
-        Phase::Waiting { .. } | Phase::Gone => false,
-    });
-    idle && !moves
 }

@@ -21,7 +21,7 @@ pub const FORWARD: &str = "no group's ring goes back";
 pub const PUBLISHED: &str = "a group's ring is one that group 0 has set";
 /// What a group takes is its own.
 pub const OWNED: &str = "a group votes Yes only on what its ring gives it";
-/// A change of the ring splits no transaction.
+/// A change of the ring splits no transaction, and no group halts.
 pub const WHOLE: &str = "all participants agree on every outcome";
 /// The core's own invariants and assertions hold.
 pub const INVARIANTS: &str = "the core's invariants hold";
@@ -95,7 +95,12 @@ pub fn always() -> Vec<Property<Orbit>> {
         }),
         Property::always(OWNED, |_, world: &World| !world.trespassed),
         Property::always(WHOLE, |_, world| whole(world)),
-        Property::always(INVARIANTS, |_, world: &World| !is_broken(world)),
+        Property::always(INVARIANTS, |_, world: &World| {
+            let sites = world.sites.iter().chain([&world.meta]);
+            let drives = world.drives.iter().flatten();
+            !sites.into_iter().any(|site| site.is_broken_inside())
+                && drives.into_iter().all(|drive| drive.broken.is_none())
+        }),
     ]
 }
 
@@ -146,15 +151,17 @@ pub(crate) fn is_broken(world: &World) -> bool {
 }
 
 fn whole(world: &World) -> bool {
-    world.drives.iter().flatten().all(|drive| {
-        let decided: BTreeSet<bool> = decided(world, drive).collect();
-        let told = match &drive.answer {
-            Some(Answer::Decided(Decision::Committed { .. })) => Some(true),
-            Some(_) => Some(false),
-            None => None,
-        };
-        decided.len() < 2 && told.is_none_or(|told| !decided.contains(&!told))
-    })
+    let halted = world.sites.iter().any(|site| site.is_halted());
+    !halted
+        && world.drives.iter().flatten().all(|drive| {
+            let decided: BTreeSet<bool> = decided(world, drive).collect();
+            let told = match &drive.answer {
+                Some(Answer::Decided(Decision::Committed { .. })) => Some(true),
+                Some(_) => Some(false),
+                None => None,
+            };
+            decided.len() < 2 && told.is_none_or(|told| !decided.contains(&!told))
+        })
 }
 
 fn epoch(site: &crate::commit::site::Site) -> u64 {

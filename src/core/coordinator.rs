@@ -263,6 +263,9 @@ impl Coordinator {
             // That group voted on another body, so it never votes Yes on this one.
             Reply::Fault(Fault::BodyMismatch { .. }) => self.other_body(group),
             Reply::Fault(fault) => {
+                if broken!(self.rules, RefusalAnswered) {
+                    self.answer(Answer::Fault(fault.clone()));
+                }
                 self.fault.get_or_insert(fault);
                 return self.give_up();
             }

@@ -193,7 +193,8 @@ impl Dispatch {
             due.into_iter().partition(|ticket| aged(ticket));
         let places = self.limits.running_max;
         let mut aged_running = self.running.keys().filter(|ticket| aged(ticket)).count();
-        let mut room = places.saturating_sub(self.running.len());
+        let taken = if broken!(self.rules, TicketsPastPlaces) { 0 } else { self.running.len() };
+        let mut room = places.saturating_sub(taken);
         let mut held: BTreeSet<&Key> = self.running.values().flat_map(Touched::held).collect();
         let (mut begun, mut later) = (Vec::new(), Vec::new());
         for ticket in old {
@@ -247,7 +248,8 @@ impl Dispatch {
     /// Whether a ticket is neither under way nor waits to be tried again.
     pub fn is_due(&self, ticket: &Ticket, now: Now) -> bool {
         let waits = self.waits.get(ticket).is_some_and(|wait| wait.again_us > now.us);
-        !waits && !self.running.contains_key(ticket)
+        let runs = self.running.contains_key(ticket) && !broken!(self.rules, TicketBegunTwice);
+        !waits && !runs
     }
 
     /// Whether a ticket that was begun is tried out before it is sent.

@@ -19,7 +19,7 @@ use crate::{
     quota::Quota,
     receipt::{self, Proof},
     recorded::Recorded,
-    ring::Ring,
+    ring::{Ring, RingSpec},
     rules::{Rules, broken},
     state::{Read, State},
     tables::{self, Head, Kept, Leaves, Place, Prepared, VoteCast},
@@ -345,11 +345,23 @@ impl Group {
         if config.policies.version < present {
             return Reply::Refused(Refusal::Policies { present });
         }
+        let half_taken = broken!(self.rules, RingHalfTaken).then(|| self.half_taken(config));
+        let config = half_taken.as_ref().unwrap_or(config);
         tables::save(state, tables::CONFIG.to_vec(), config);
         self.ring = laid_out(config);
         self.config = config.clone();
         self.trim_heads(state);
         Reply::Done
+    }
+
+    /// The configuration with the groups of the present ring, for a mutant.
+    fn half_taken(&self, config: &Config) -> Config {
+        let present = self.config.ring.as_ref().map(|ring| ring.groups.clone());
+        let keep = |ring: RingSpec| match present {
+            Some(groups) => RingSpec { groups, ..ring },
+            None => ring,
+        };
+        Config { ring: config.ring.clone().map(keep), ..config.clone() }
     }
 
     fn apply_meta(&mut self, state: &mut impl State, command: &MetaCommand) -> Reply {

@@ -11,6 +11,7 @@ use crate::{
     key::Key,
     quota,
     request::{self, Claim},
+    rules::broken,
     state::State,
     tables::{self, Garbage, Image, StoredRef},
 };
@@ -43,7 +44,7 @@ impl Group {
         let (mut before, bytes) = (0, quota::record_bytes(key, fields.as_ref()));
         if let Some(old) = replaced {
             let (version, held) = tables::measure_of(&old);
-            before = held;
+            before = if broken!(self.rules, ReplacedStillCounts) { 0 } else { held };
             debug_assert!(version < ts, "{key}: {ts} is not above {version}");
             state.put(tables::history(key, version), old);
             self.list(Garbage::Version { key: key.clone(), version }, 0);

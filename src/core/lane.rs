@@ -150,8 +150,9 @@ impl Lanes {
     /// Takes a turn, unless it is another's, or others wait for it; whether it is taken.
     pub fn take(&mut self, key: &Key, turn: Turn, now_us: u64) -> bool {
         let full = self.lanes.len() >= self.limits.kept_max;
+        let taken_over = broken!(self.rules, TurnTakenOver);
         match self.lanes.get_mut(key) {
-            Some(lane) if lane.is_taken(Some(turn.token), now_us) => return false,
+            Some(lane) if lane.is_taken(Some(turn.token), now_us) && !taken_over => return false,
             Some(lane) if lane.holds(turn.token) => lane.give(turn, now_us),
             // Nobody goes past those who wait.
             Some(lane) if !lane.waiting.is_empty() && !broken!(self.rules, TurnPastWaiters) => {

@@ -77,6 +77,10 @@ pub enum Mutant {
     RingGoesBack,
     /// A group votes on keys that its ring gives to another one.
     OwnerUnchecked,
+    /// A group takes a ring's number, and keeps to the groups of the one before it.
+    RingHalfTaken,
+    /// Whoever waits is told of a refusal before it is known what becomes of the transaction.
+    RefusalAnswered,
     /// A lane gives a turn while an undecided vote has the record locked.
     TurnWhileLocked,
     /// A decision on its way into one group's log counts in another group.
@@ -87,6 +91,8 @@ pub enum Mutant {
     TurnPastWaiters,
     /// Who has waited too long has no right of way.
     AgeIgnored,
+    /// Whoever comes takes a turn that is another's.
+    TurnTakenOver,
     /// What resolves a ticket does not expect it to be there.
     TicketUnexpected,
     /// A ticket whose attempt came to nothing counts as under way.
@@ -103,6 +109,12 @@ pub enum Mutant {
     PauseIgnored,
     /// What is not urgent is tried out for ever, and never sent while somebody is in its way.
     ShadowForEver,
+    /// Tickets are begun though all places are taken.
+    TicketsPastPlaces,
+    /// A ticket that is under way is begun once more.
+    TicketBegunTwice,
+    /// What a record took up counts on after it was replaced or deleted.
+    ReplacedStillCounts,
     /// A batch of the history that is proposed again counts again.
     BatchCountsAgain,
 }
@@ -132,7 +144,7 @@ impl Mutant {
     ];
 
     /// More of them, which matter where bytes are forged, entries compared or the ring changed.
-    pub const OF_EVIDENCE_AND_RING: [Mutant; 10] = [
+    pub const OF_EVIDENCE_AND_RING: [Mutant; 12] = [
         Mutant::RestartForgetsWatermark,
         Mutant::ChainForkedAtOpen,
         Mutant::StitchOutOfOrder,
@@ -143,6 +155,8 @@ impl Mutant {
         Mutant::EpochUnchecked,
         Mutant::RingGoesBack,
         Mutant::OwnerUnchecked,
+        Mutant::RingHalfTaken,
+        Mutant::RefusalAnswered,
     ];
 
     /// Those of validation.
@@ -160,16 +174,17 @@ impl Mutant {
     pub const OF_HISTORY: [Mutant; 1] = [Mutant::BatchCountsAgain];
 
     /// Those of the key lane.
-    pub const OF_LANES: [Mutant; 5] = [
+    pub const OF_LANES: [Mutant; 6] = [
         Mutant::TurnWhileLocked,
         Mutant::DecidedElsewhere,
         Mutant::TurnNotPassedOn,
         Mutant::TurnPastWaiters,
         Mutant::AgeIgnored,
+        Mutant::TurnTakenOver,
     ];
 
-    /// Those of the durable queue.
-    pub const OF_TICKETS: [Mutant; 8] = [
+    /// Those of the durable queue, and of the bytes that it takes up and gives back.
+    pub const OF_TICKETS: [Mutant; 11] = [
         Mutant::TicketUnexpected,
         Mutant::TicketNotWokenUp,
         Mutant::TicketAgeIgnored,
@@ -178,6 +193,9 @@ impl Mutant {
         Mutant::TicketPassedBy,
         Mutant::PauseIgnored,
         Mutant::ShadowForEver,
+        Mutant::TicketsPastPlaces,
+        Mutant::TicketBegunTwice,
+        Mutant::ReplacedStillCounts,
     ];
 
     /// All of them.
