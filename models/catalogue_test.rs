@@ -140,6 +140,7 @@ models_close! {
     hasty_vote_holds_in_every_state: "hasty-vote";
     validation_holds_in_every_state: "validation";
     validation_passed_off_holds_in_every_state: "validation-passed-off";
+    streams_that_are_ended_early_hold_in_every_state: "ended-early";
     rebased_holds_in_every_state: "rebased";
     first_committer_holds_in_every_state: "first-committer";
     leader_change_holds_in_every_state: "leader-change";

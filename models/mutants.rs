@@ -8,7 +8,8 @@ use crate::{
     catalogue,
     check::{Effort, Report},
     commit::property::{
-        ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, INVARIANTS, ONCE, STRICT,
+        ACKNOWLEDGED, AGREEMENT, CUTS, DOOMED, FINAL, FIRST, FOLDED, FORESEEN, FREED, INVARIANTS,
+        ONCE, STRICT,
     },
     digest::property::{EXACT, FRESH, ISSUED, KEPT, PLACES, SOUND},
     dispatch::property::{
@@ -71,6 +72,10 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::RollbackKeepsLocks, "receipts-batched", SOUND),
     catch(Mutant::RollbackKeepsLocks, "ring-raced", RING_INVARIANTS),
     catch(Mutant::RequestServedAgain, "request-twice", STRICT),
+    catch(Mutant::RequestServedAgain, "ended-early", STRICT),
+    catch(Mutant::EndsAfterSeal, "ended-early", FINAL),
+    catch(Mutant::EndsForLock, "ended-early", DOOMED),
+    catch(Mutant::StagedAfterVote, "ended-early", FREED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ACKNOWLEDGED),
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),

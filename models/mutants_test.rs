@@ -84,6 +84,9 @@ mutants_are_caught! {
     policy_that_enforces_nothing_commits_what_strays: EnforcesNothing;
     score_of_an_undecided_no_is_folded_twice: FoldedUndecided;
     scores_of_commits_alone_leave_out_what_is_refused: FoldsCommitsAlone;
+    stream_that_is_ended_after_its_seal_has_committed: EndsAfterSeal;
+    stream_that_is_ended_for_a_lock_might_have_committed: EndsForLock;
+    stage_that_is_kept_after_the_vote_stays_for_ever: StagedAfterVote;
     rebase_over_what_it_contradicts_loses_an_update: RebasesConflicts;
     last_committer_writes_over_what_its_snapshot_does_not_show: LastCommitterWins;
 }

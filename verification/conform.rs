@@ -106,6 +106,7 @@ type Counts = Vec<(&'static str, u64)>;
 /// The rule of the core of this name.
 fn rule(name: &str) -> Result<Mutant, String> {
     let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_VALIDATION);
+    let others = others.chain(Mutant::OF_STREAMS);
     let mut mutants = Mutant::ALL.into_iter().chain(others).chain(Mutant::OF_HISTORY);
     let mutant = mutants.find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name));
     mutant.ok_or_else(|| format!("{name} is no rule of the core"))

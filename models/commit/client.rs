@@ -138,8 +138,14 @@ impl Atlas {
         site.group.peek(&site.state, self.key(key)).0.fields?.get(FIELD)?.as_i64()
     }
 
-    /// Seals a transaction that has read what it wanted, of the snapshot at `at` if it reads one.
-    pub fn seal(&self, plan: &Plan, observed: &[Shared<Observed>], at: Timestamp) -> Sealed {
+    /// The draft of a transaction that has read what it wanted, of the snapshot at `at` if it reads
+    /// one, and what of that shall hold.
+    pub fn draft(
+        &self,
+        plan: &Plan,
+        observed: &[Shared<Observed>],
+        at: Timestamp,
+    ) -> (Draft, Seen) {
         let mint = Timestamp(plan.identity);
         let seed = Hash([plan.identity as u8; 32]);
         let limits = Limits::production();
@@ -175,10 +181,11 @@ impl Atlas {
         if let Some(judged) = plan.judged {
             judge(&mut draft, judged);
         }
-        self.parts(plan, draft, seen)
+        (draft, seen)
     }
 
-    fn parts(&self, plan: &Plan, draft: Draft, seen: Seen) -> Sealed {
+    /// Seals a draft.
+    pub fn seal(&self, plan: &Plan, (draft, seen): (Draft, Seen)) -> Sealed {
         let (mut body, parts) = draft.finish().expect("something was touched");
         if plan.judged == Some(Judged::PassedOff) {
             body.finding.judgement_mut().into_iter().for_each(|judged| judged.verdict.valid = true);
@@ -186,7 +193,7 @@ impl Atlas {
         let mut sealed = Sealed { body, votes: BTreeMap::new(), stages: BTreeMap::new(), seen };
         for mut part in parts {
             let at = place_of(part.group);
-            if plan.staged {
+            if plan.staged && !plan.streamed {
                 let transitions = std::mem::take(&mut part.transitions);
                 let stage = Command::Stage { tid: sealed.body.tid, transitions };
                 sealed.stages.insert(at, Shared::new(stage));

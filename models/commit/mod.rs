@@ -18,6 +18,7 @@ pub mod world;
 
 mod coordinate;
 mod reduce;
+mod stream;
 mod wider;
 pub(crate) mod words;
 

@@ -54,6 +54,7 @@ use std::{
 use vatic_core::{
     command::{Command, Config, Standing},
     coordinator::Event,
+    draft::Draft,
     id::Timestamp,
     limits::Limits,
     policy::{Policies, Policy, Validation},
@@ -82,6 +83,10 @@ pub enum Step {
     /// A client begins, or reads its next item; after the last one it seals its transaction and
     /// hands it to a driver.
     Client(usize),
+    /// A client aborts its stream, which is not sealed.
+    Abort(usize),
+    /// A gateway looks whether what its stream has read still holds, and ends it if it must.
+    End(usize),
     /// A group applies a command that was sent to it.
     Apply(Request, Fate),
     /// A coordinator receives a late reply.
@@ -178,6 +183,7 @@ impl Model for Spine {
             return;
         }
         self.client_steps(world, steps);
+        self.stream_steps(world, steps);
         self.apply_steps(world, steps);
         steps.extend(world.replies.iter().cloned().map(Step::Deliver));
         self.recovery_steps(world, steps);
@@ -196,6 +202,8 @@ impl Model for Spine {
         let mut world = last.clone();
         match step {
             Step::Client(plan) => self.step_client(&mut world, plan),
+            Step::Abort(plan) => self.end_stream(&mut world, plan),
+            Step::End(plan) => self.look_at_reads(&mut world, plan),
             Step::Apply(request, fate) => self.apply_request(&mut world, &request, fate),
             Step::Deliver(delivery) => self.deliver(&mut world, &delivery),
             Step::Stop(machine) => world.machines[machine] = Slot::Stopped,
@@ -276,16 +284,19 @@ impl Spine {
     fn client_steps(&self, world: &World, steps: &mut Vec<Step>) {
         let waiting = world.clients.iter().enumerate();
         let waiting = waiting.filter(|(plan, client)| {
-            client.sealed.is_none() && self.may_begin(world, &self.scenario.plans[*plan])
+            let open = client.sealed.is_none() && world.log.outcomes[*plan].is_none();
+            open && self.may_begin(world, &self.scenario.plans[*plan])
         });
         steps.extend(waiting.map(|(plan, _)| Step::Client(plan)));
     }
 
-    /// Another attempt is made only of what is known to have been rolled back.
+    /// Another attempt is made only of what is known to have been rolled back, unless its client
+    /// does not wait for that.
     fn may_begin(&self, world: &World, plan: &Plan) -> bool {
         plan.retries.is_none_or(|first| {
             let outcome = world.log.outcomes[first];
-            matches!(outcome, Some(Outcome::RolledBack(_) | Outcome::Refused))
+            let left = plan.impatient && world.clients[first].sealed.is_some();
+            left || matches!(outcome, Some(Outcome::RolledBack(_) | Outcome::Refused))
         })
     }
 
@@ -358,7 +369,8 @@ impl Spine {
         let site = &world.sites[request.group];
         let waits = |plan: &Plan| plan.staged && !plan.hasty;
         let staged = |plan: &Plan| Timestamp(plan.identity) == vote.body.tid.mint && waits(plan);
-        !self.scenario.plans.iter().any(staged)
+        let takes_part = vote.body.segments.iter().any(|segment| segment.group == vote.part.group);
+        !(takes_part && self.scenario.plans.iter().any(staged))
             || *site.standing(vote.body.tid) != Standing::None
             || site.group.staged(&site.state).contains(&vote.body.tid)
     }
@@ -386,8 +398,13 @@ impl Spine {
             world.log.update(|log| log.begin(at));
         }
         if client.seen.len() == plan.reads.len() {
-            let sealed = self.atlas.seal(plan, &client.seen, snapshot);
-            client.sealed = Some(Shared::new(sealed));
+            let (draft, seen) = self.atlas.draft(plan, &client.seen, snapshot);
+            let draft = match client.open.take() {
+                Some(open) => Draft::clone(&open),
+                None if plan.streamed => return self.stream(world, at, client, draft),
+                None => draft,
+            };
+            client.sealed = Some(Shared::new(self.atlas.seal(plan, (draft, seen))));
         }
         let sealed = client.sealed.clone();
         world.clients[at] = Shared::new(client);

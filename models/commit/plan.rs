@@ -87,8 +87,14 @@ pub struct Plan {
     pub staged: bool,
     /// Whether its vote may reach a group before what was staged there.
     pub hasty: bool,
+    /// Whether it is streamed: what it stages is on its way before its seal, and until then its
+    /// client may abort it, and its gateway may end it for what is found of its reads.
+    pub streamed: bool,
     /// The plan that it is another attempt of: it begins when that one was rolled back.
     pub retries: Option<usize>,
+    /// Whether it begins as soon as the plan that it retries is sealed, too: its client has left
+    /// that one to itself.
+    pub impatient: bool,
     /// How it ended, against its forecast; `None`: nothing was forecast.
     pub judged: Option<Judged>,
     /// What it does about conflicts.
@@ -186,11 +192,13 @@ impl Scenario {
             1 => Some(format!("1 {what}")),
             _ => Some(format!("{many} {what}s")),
         };
+        let streamed = self.plans.iter().filter(|plan| plan.streamed).count();
         let any = |those: &[usize], what: &str| (!those.is_empty()).then(|| what.to_owned());
         let parts = [
             count(self.groups(), "group"),
             count(self.keys.len(), "record"),
             count(self.plans.len(), "transaction"),
+            (streamed > 0).then(|| "streams may end before their seal".into()),
             count(self.readers.len(), "reader"),
             count(self.recoverers.len(), "recoverer"),
             any(&self.stops, &format!("{} of the coordinators may stop", self.stops.len())),

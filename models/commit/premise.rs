@@ -79,7 +79,9 @@ pub const PREMISES: &[Premise<Spine>] = &[
     Premise {
         of: FOLDED,
         name: "what was judged is decided at home",
-        occurs: |spine, world| (0..world.sites.len()).any(|at| folds_due(spine, world, at) > 0),
+        occurs: |spine, world| {
+            (0..world.sites.len()).any(|at| folds_due(spine, world, at).next().is_some())
+        },
     },
     Premise {
         of: FIRST,

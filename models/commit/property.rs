@@ -11,7 +11,7 @@ use stateright::Property;
 use vatic_core::{
     command::{Decision, Standing},
     id::Timestamp,
-    tolerance,
+    tolerance::{self, Tolerance},
 };
 
 /// No group commits what another rolled back, nobody is told otherwise, and no group halts.
@@ -31,8 +31,14 @@ pub const CUTS: &str = "snapshots are consistent cuts";
 /// What is not as was foreseen commits nowhere, if a group that it writes in enforces that,
 /// whatever its gateway says.
 pub const FORESEEN: &str = "what strays from its forecast is not committed where that is enforced";
-/// What a home group tolerates is learnt from each of its decided transactions, once.
+/// What a home group tolerates is learnt from each of its decided transactions, once. These are of
+/// one class, and too few for a score to be held against another: so it does not matter in which
+/// order they were decided.
 pub const FOLDED: &str = "each score is folded once, at home, with the decision";
+/// Nobody is stopped who could have gone on.
+pub const DOOMED: &str = "a gateway ends no stream whose reads still hold";
+/// What waits for a vote goes with it, also where it comes late.
+pub const FREED: &str = "nothing is staged for what has been voted on";
 /// Of two that write one record since one snapshot, one commits.
 pub const FIRST: &str = "the first committer since a snapshot wins";
 /// The core's own invariants and assertions hold, and groups reopen as they were.
@@ -60,6 +66,8 @@ pub fn always() -> Vec<Property<Spine>> {
         Property::always(FORESEEN, what_strays_is_stopped),
         Property::always(FOLDED, scores_are_folded_once),
         Property::always(FIRST, first_committer_wins),
+        Property::always(DOOMED, |_, world: &World| !world.log.rash),
+        Property::always(FREED, |_, world: &World| world.sites.iter().all(|site| site.is_freed())),
         Property::always(INVARIANTS, |_, world: &World| {
             let sites = world.sites.iter().all(|site| !site.is_broken_inside());
             sites && !world.has_broken_machine()
@@ -86,27 +94,39 @@ fn what_strays_is_stopped(spine: &Spine, world: &World) -> bool {
     })
 }
 
-/// How many scores a group has to have folded by now.
-pub(super) fn folds_due(spine: &Spine, world: &World, at: usize) -> usize {
+/// Whose scores a group has to have folded by now, in the order of their plans.
+pub(super) fn folds_due<'w>(
+    spine: &'w Spine,
+    world: &'w World,
+    at: usize,
+) -> impl Iterator<Item = &'w Client> {
     let site = &world.sites[at];
-    let home = |sealed: &Sealed| place_of(sealed.tid().home) == at;
+    let home = move |sealed: &Sealed| place_of(sealed.tid().home) == at;
     // Where a rollback came before any vote, nobody told the group how it was judged.
-    let known = |client: &Client| {
+    let known = move |client: &Client| {
         let tid = client.sealed.as_deref().map(Sealed::tid);
         tid.is_some_and(|tid| site.group.outcome(&site.state, tid).finding.judgement().is_some())
     };
     let plans = spine.scenario.plans.iter().zip(&world.clients).enumerate();
-    let judged = plans.filter(|(_, (plan, client))| {
+    let judged = plans.filter(move |(_, (plan, client))| {
         plan.judged.is_some() && client.sealed.as_deref().is_some_and(home)
     });
-    let decided = |plan: usize| world.log.decided[plan][at].is_some();
-    judged.filter(|(plan, (_, client))| decided(*plan) && known(client)).count()
+    let decided = move |plan: usize| world.log.decided[plan][at].is_some();
+    let due = judged.filter(move |(plan, (_, client))| decided(*plan) && known(client));
+    due.map(|(_, (_, client))| client)
 }
 
 fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
     world.sites.iter().enumerate().all(|(at, site)| {
-        let folded = tolerance::of_group(&site.state).decisions() as usize;
-        folded == folds_due(spine, world, at)
+        let mut wanted = Tolerance::default();
+        for client in folds_due(spine, world, at) {
+            let sealed = client.sealed.as_deref();
+            let judgement = sealed.and_then(|it| it.body.finding.judgement());
+            judgement.into_iter().for_each(|it| {
+                wanted.fold(it.class, it.verdict.score);
+            });
+        }
+        tolerance::of_group(&site.state) == wanted
     })
 }
 
@@ -172,7 +192,8 @@ fn acknowledged(world: &World) -> bool {
 
 fn rollbacks_are_final(world: &World) -> bool {
     let may_commit = |plan: usize| {
-        let sealed = world.clients[plan].sealed.as_ref().expect("it was answered");
+        // What was ended before its seal nobody was asked to vote on.
+        let Some(sealed) = &world.clients[plan].sealed else { return false };
         sealed.places().all(|at| {
             let standing = world.sites[at].standing(sealed.tid());
             let commits = matches!(*standing, Standing::Decided(Decision::Committed { .. }));

@@ -30,6 +30,7 @@ pub struct Site {
     /// The invariant of the core that did not hold at some time.
     pub fault: Option<String>,
     quiet: bool,
+    freed: bool,
     /// Where the transactions stand that it has heard of: follows from the state.
     standings: BTreeMap<Tid, Standing>,
 }
@@ -65,7 +66,7 @@ impl Site {
         let group = Group::open(id, &state, rules);
         let standings = BTreeMap::new();
         group.save(&mut state);
-        Site { group, state, broken: None, fault: None, quiet: true, standings }
+        Site { group, state, broken: None, fault: None, quiet: true, freed: true, standings }
     }
 
     /// Where a transaction stands here.
@@ -79,6 +80,11 @@ impl Site {
     /// Whether no vote is undecided here.
     pub fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Whether nothing is staged here for what has a vote, and so will never be asked for one.
+    pub fn is_freed(&self) -> bool {
+        self.freed
     }
 
     /// Whether two decisions contradicted.
@@ -127,6 +133,8 @@ impl Site {
         let tids = self.standings.keys().copied().chain(command.tid());
         let standing = |tid| (tid, self.standing_now(tid));
         self.standings = tids.map(standing).collect();
+        let mut staged = self.group.staged(&self.state).into_iter();
+        self.freed = staged.all(|tid| self.standing_now(tid) == Standing::None);
     }
 
     fn broken(&self, why: Broken) -> Site {

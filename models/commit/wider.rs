@@ -2,7 +2,7 @@
 
 use super::scenarios::{at, transfer};
 use crate::commit::{
-    plan::{Item, Judged, Plan, ReaderKind, ReaderPlan, Scenario},
+    plan::{Item, Judged, Place, Plan, ReaderKind, ReaderPlan, Scenario},
     serial::Write,
     witness::*,
 };
@@ -14,6 +14,7 @@ pub(super) fn all() -> Vec<Scenario> {
         hasty_vote(),
         validation(),
         validation_passed_off(),
+        ended_early(),
         rebased(),
         first_committer(),
         leader_change(),
@@ -81,6 +82,44 @@ fn validation_passed_off() -> Scenario {
 fn deposit(identity: u64, judged: Judged) -> Plan {
     let writes = vec![(0, Write::Add(identity as i64))];
     Plan { identity, writes, judged: Some(judged), ..Plan::default() }
+}
+
+/// An attempt of one request that adds to the second record.
+fn attempt(identity: u64) -> Plan {
+    let writes = vec![(1, Write::Add(1))];
+    Plan { identity, writes, claim: Some(0), ..Plan::default() }
+}
+
+/// Where its record lies.
+fn request_in(group: usize) -> Place {
+    Place { group, collection: crate::commit::client::REQUESTS, sort: "" }
+}
+
+fn ended_early() -> Scenario {
+    Scenario {
+        name: "ended-early",
+        about: "a stream that stages, and is sealed, aborted, or ended by its gateway because a \
+                transfer overwrote what it read; its request's next attempt, which strays, and may \
+                not wait to hear of the first one; the votes' replies may be late or lost",
+        keys: vec![request_in(1), at(1, "b"), at(0, "a")],
+        plans: vec![
+            Plan { reads: vec![Item::Key(1)], staged: true, streamed: true, ..attempt(1) },
+            Plan { retries: Some(0), impatient: true, judged: Some(Judged::Strange), ..attempt(2) },
+            Plan { writes: vec![(1, Write::Add(10)), (2, Write::Add(-10))], ..transfer(3) },
+        ],
+        late_replies_max: 1,
+        witnesses: vec![
+            COMMITS,
+            THIRD_COMMITS,
+            ENDED,
+            ENDED_AND_DONE,
+            LATE_STAGE,
+            REQUEST_SERVED,
+            STRAYED_AND_COMMITTED,
+        ],
+        unique_states: Some(123_371),
+        ..Scenario::default()
+    }
 }
 
 fn rebased() -> Scenario {

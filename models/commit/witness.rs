@@ -60,6 +60,29 @@ witnesses! {
     /// It strayed.
     STRAYED = "a transaction rolls back because it strays from its forecast":
         |_, world| rolled_back(world, Reason::Strayed);
+    /// A stream is stopped.
+    ENDED = "a gateway ends a stream whose read was overwritten": |_, world| world.log.stopped;
+    /// A stream is stopped, and its request is done.
+    ENDED_AND_DONE = "a stream is ended before its seal, and its next attempt commits":
+        |_, world| rolled_back(world, Reason::Ended) && committed(world, 1);
+    /// A stage comes after all is over.
+    LATE_STAGE = "what an ended stream staged is freed before it comes": |spine, world| {
+        let ended = world.log.outcomes[0] == Some(Outcome::RolledBack(Reason::Ended));
+        let mut staging = world.requests.iter();
+        ended && staging.any(|request| {
+            let tid = request.command.tid().filter(|_| request.plan == 0);
+            let stages = matches!(*request.command, vatic_core::command::Command::Stage { .. });
+            let no = |tid| matches!(*world.sites[request.group].standing(tid), Standing::No(_));
+            stages && spine.scenario.plans[0].streamed && tid.is_some_and(no)
+        })
+    };
+    /// It is not enforced.
+    STRAYED_AND_COMMITTED = "what strays commits where that is not enforced": |_, world| {
+        world.clients.iter().enumerate().any(|(plan, client)| {
+            let judged = client.sealed.as_ref().and_then(|it| it.body.finding.judgement());
+            committed(world, plan) && judged.is_some_and(|it| !it.verdict.valid)
+        })
+    };
     /// The request was served.
     REQUEST_SERVED = "an attempt rolls back because its request was served":
         |_, world| rolled_back(world, Reason::Request);

@@ -39,6 +39,8 @@ impl Narrated for Spine {
     fn say_step(&self, world: &World, step: &Step) -> String {
         match step {
             Step::Client(plan) => self.client_step(world, *plan),
+            Step::Abort(plan) => format!("the client of T{} aborts it", plan + 1),
+            Step::End(plan) => format!("the gateway of T{} looks at its reads", plan + 1),
             Step::Apply(request, fate) => self.apply_step(world, request, *fate),
             Step::Deliver(delivery) => {
                 let to = self.machine(delivery.machine);

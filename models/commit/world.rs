@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vatic_core::{
     command::{Cause, Command, Decision, Reply, Why},
     coordinator::{Answer, Coordinator},
+    draft::Draft,
     id::Timestamp,
     multiread::{MultiRead, ReadEffect},
 };
@@ -57,6 +58,8 @@ impl World {
 pub struct Client {
     /// What it has read so far.
     pub seen: Vec<Shared<Observed>>,
+    /// Its draft, where that is streamed and not sealed.
+    pub open: Option<Shared<Draft>>,
     /// Its sealed body.
     pub sealed: Option<Shared<Sealed>>,
 }
@@ -163,6 +166,10 @@ pub struct Log {
     pub settled: u32,
     /// What must never happen.
     pub faults: BTreeSet<Fault>,
+    /// Whether a gateway ended a stream all of whose reads still held.
+    pub rash: bool,
+    /// Whether a gateway ended a stream for its reads.
+    pub stopped: bool,
 }
 
 /// What somebody was told of a transaction.
@@ -193,6 +200,8 @@ pub enum Reason {
     Request,
     /// It strayed from its forecast, and that is enforced.
     Strayed,
+    /// It was ended before its seal.
+    Ended,
 }
 
 /// A decision in one group.
@@ -226,6 +235,8 @@ impl Log {
             decided: vec![[None; GROUPS_MAX]; plans],
             settled: 0,
             faults: BTreeSet::new(),
+            rash: false,
+            stopped: false,
         }
     }
 
@@ -243,10 +254,14 @@ impl Log {
     /// Somebody was told of a transaction.
     pub fn answer(&mut self, plan: usize, answer: &Answer) {
         let outcome = Outcome::from(answer);
-        if outcome == Outcome::Forgotten {
-            // Says nothing about the outcome, so it ends nobody's wait for it.
-            return;
+        // That it is forgotten says nothing about the outcome, so it ends nobody's wait for it.
+        if outcome != Outcome::Forgotten {
+            self.tell(plan, outcome);
         }
+    }
+
+    /// Somebody was told how a transaction came out.
+    pub fn tell(&mut self, plan: usize, outcome: Outcome) {
         let first = *self.outcomes[plan].get_or_insert(outcome);
         let commits = |outcome| match outcome {
             Outcome::Committed(ts) => Some(ts),

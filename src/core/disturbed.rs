@@ -5,11 +5,14 @@
 
 use crate::{
     body::KeyRead,
+    draft::Draft,
     group::Group,
     id::{Tid, Timestamp},
     key::Key,
     read,
+    rules::{Rules, broken},
     state::Read,
+    strategy::Basis,
 };
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -31,6 +34,18 @@ impl Disturbed {
     /// Whether another version is there, rather than one that may come.
     pub fn is_overwritten(&self) -> bool {
         self.read != self.found
+    }
+
+    /// Whether the stream that read it is ended for this, where its client asked for that. Its vote
+    /// would be a No: it rests on its reads, and no version comes back. And none was asked for: of
+    /// what is sealed (its draft is gone) the votes alone may speak, and what overwrote the record
+    /// may be the transaction itself.
+    pub fn ends(&self, draft: Option<&Draft>, rules: Rules) -> bool {
+        let open = match draft {
+            Some(draft) => draft.basis() == Basis::Reads,
+            None => broken!(rules, EndsAfterSeal),
+        };
+        open && (self.is_overwritten() || broken!(rules, EndsForLock))
     }
 }
 

@@ -115,6 +115,12 @@ pub enum Mutant {
     TicketBegunTwice,
     /// What a record took up counts on after it was replaced or deleted.
     ReplacedStillCounts,
+    /// A stream is ended for what is found of its reads though it is sealed.
+    EndsAfterSeal,
+    /// A stream is ended for a write of what it read that is not decided.
+    EndsForLock,
+    /// What is staged after the vote is kept.
+    StagedAfterVote,
     /// A batch of the history that is proposed again counts again.
     BatchCountsAgain,
 }
@@ -167,6 +173,10 @@ impl Mutant {
         Mutant::FoldsCommitsAlone,
     ];
 
+    /// Those of streams that end before their seal.
+    pub const OF_STREAMS: [Mutant; 3] =
+        [Mutant::EndsAfterSeal, Mutant::EndsForLock, Mutant::StagedAfterVote];
+
     /// Those of what transactions rest on.
     pub const OF_STRATEGIES: [Mutant; 2] = [Mutant::RebasesConflicts, Mutant::LastCommitterWins];
 
@@ -200,12 +210,13 @@ impl Mutant {
 
     /// All of them.
     pub fn every() -> impl Iterator<Item = Mutant> {
-        let lists: [&[Mutant]; 7] = [
+        let lists: [&[Mutant]; 8] = [
             &Mutant::ALL,
             &Mutant::OF_EVIDENCE_AND_RING,
             &Mutant::OF_LANES,
             &Mutant::OF_TICKETS,
             &Mutant::OF_VALIDATION,
+            &Mutant::OF_STREAMS,
             &Mutant::OF_STRATEGIES,
             &Mutant::OF_HISTORY,
         ];

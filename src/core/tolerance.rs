@@ -19,7 +19,9 @@
 //!   keeps its order.
 //!
 //! A class of its own is a function of that class's scores alone, in their order. What is common to
-//! all, the tracker of all classes and its excess, depends on how they interleave.
+//! all, the tracker of all classes and its excess, depends on how they interleave. Of the first
+//! [`DECISIONS_MIN`] the order does not matter at all. Beyond, it does, and is that of the home
+//! group's log: replicas fold the same scores in the same order.
 
 use crate::{
     expected::{STEP, Score},

@@ -8,7 +8,7 @@ use crate::{
     codec,
     expected::{STEP, Score},
     hash::Hasher,
-    tolerance::{CLASSES_MAX, Tolerance, with_tie},
+    tolerance::{CLASSES_MAX, DECISIONS_MIN, Tolerance, with_tie},
 };
 use alloc::{vec, vec::Vec};
 use proptest::{collection, prelude::*, sample::Index};
@@ -187,6 +187,26 @@ proptest! {
         other.iter().for_each(|score| { two.fold(2, *score); });
         prop_assert_eq!(one.tracked(1), two.tracked(1));
         prop_assert_eq!(one.tracked(2), two.tracked(2));
+    }
+
+    #[test]
+    fn first_few_count_the_same_in_whatever_order_they_are_decided(
+        scores in collection::vec((0u64..3, 1u64..50 * STEP), 1..=DECISIONS_MIN as usize),
+        swaps in collection::vec((0usize..64, 0usize..64), 0..64)
+    ) {
+        let mut other = scores.clone();
+        for (a, b) in swaps {
+            let count = other.len();
+            other.swap(a % count, b % count);
+        }
+        let (mut one, mut two) = (Tolerance::default(), Tolerance::default());
+        prop_assert_eq!(count(&alarms(&mut one, &scores)), 0);
+        prop_assert_eq!(count(&alarms(&mut two, &other)), 0);
+        prop_assert_eq!(one.decisions(), two.decisions());
+        for class in 0..3 {
+            prop_assert_eq!(one.tracked(class), two.tracked(class));
+            prop_assert_eq!(one.threshold(class), two.threshold(class));
+        }
     }
 
     #[test]

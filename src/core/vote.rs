@@ -120,7 +120,8 @@ impl Group {
         tid: Tid,
         transitions: &[Transition],
     ) -> Reply {
-        if self.standing(state, tid) != Standing::None {
+        let voted = self.standing(state, tid) != Standing::None;
+        if voted && !broken!(self.rules, StagedAfterVote) {
             return Reply::Done;
         }
         let limit = self.config.limits.transitions_max;

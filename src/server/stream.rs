@@ -31,6 +31,7 @@ use vatic_core::{
     id::GroupId,
     key::Key,
     read::{RangeRecords, Record},
+    rules::Rules,
     strategy::Basis,
 };
 use vatic_proto::v1::{self, RollbackCause, transact_request, transact_response};
@@ -326,7 +327,9 @@ impl Session {
                     let frame = foresight::convert::warning(&found);
                     self.send(transact_response::Frame::Warning(frame)).await;
                 }
-                if self.guide.wants().abort_early && found.is_overwritten() {
+                if self.guide.wants().abort_early
+                    && found.ends(self.draft.as_ref(), Rules::default())
+                {
                     let tid = self.draft.as_ref().and_then(Draft::tid);
                     let rollback = foresight::convert::stale_read(&found);
                     let outcome = outcome::of_rollback(self.cluster(), tid, rollback);
