@@ -45,7 +45,7 @@ pub const REGRESSIONS: [Regression; 5] = [
             Broken::Below(Seeded::Log(vatic_log::Bug::VoteAnsweredFirst)),
             Check::Elections,
         )),
-        ..deployed(70, "a vote was answered before it was written: two led, and entries differed")
+        ..deployed(2, "a vote was answered before it was written: two led, and entries differed")
     },
     Regression {
         broken: Some((
