@@ -113,7 +113,7 @@ pub(super) fn folds_due<'w>(
     });
     let decided = move |plan: usize| world.log.decided[plan][at].is_some();
     let due = judged.filter(move |(plan, (_, client))| decided(*plan) && known(client));
-    due.map(|(_, (_, client))| client)
+    due.map(|(_, (_, client))| &**client)
 }
 
 fn scores_are_folded_once(spine: &Spine, world: &World) -> bool {
