@@ -145,8 +145,8 @@ impl SimDisk {
         }
     }
 
-    /// Whether a byte was written by the last batch that was synced, or later: what lies before it
-    /// was answered for twice, and is never to be lost in silence.
+    /// Whether a byte was written by the last batch that was synced, or later. Whatever lies before
+    /// that batch is proven by it, and never to be lost in silence.
     pub fn is_of_last_batch(&self, slot: u64, offset: usize) -> bool {
         self.lock().last_batches.iter().any(|(last, start)| slot == *last && offset >= *start)
     }
