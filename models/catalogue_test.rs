@@ -6,7 +6,7 @@ use crate::{
     commit::{
         model::Spine,
         plan::Scenario,
-        property::{CUTS, FIRST, FOLDED, FORESEEN, STRICT},
+        property::{CUTS, DOOMED, FIRST, FOLDED, FORESEEN, FREED, STRICT},
         scenarios, witness,
     },
     digest::property::{FRESH, KEPT},
@@ -39,7 +39,8 @@ fn closes(name: &str) {
 }
 
 /// What each model has nothing to say of, since what it is about never occurs there: within its
-/// bounds nobody reads what another one writes, reads a snapshot, is judged, takes a ticket back.
+/// bounds nobody reads what another one writes, reads a snapshot, is judged, stages, is ended early,
+/// takes a ticket back.
 fn never_met(name: &str) -> &'static [&'static str] {
     match name {
         "recovery"
@@ -47,20 +48,21 @@ fn never_met(name: &str) -> &'static [&'static str] {
         | "forgetting"
         | "late-and-forgotten"
         | "two-bodies"
-        | "abandoned-stage"
-        | "hasty-vote"
-        | "leader-change"
         | "three-groups"
         | "three-groups-forgotten"
-        | "three-attempts" => &[STRICT, CUTS, FORESEEN, FOLDED, FIRST],
+        | "three-attempts" => &[STRICT, CUTS, FORESEEN, FOLDED, FIRST, DOOMED, FREED],
+        "abandoned-stage" | "hasty-vote" | "leader-change" => {
+            &[STRICT, CUTS, FORESEEN, FOLDED, FIRST, DOOMED]
+        }
+        "ended-early" => &[CUTS, FORESEEN, FIRST],
         "one-group" | "key-skew" | "range-skew" | "blind-writes" | "strict-read"
         | "strict-absence" | "blocked-get" | "read-by-vote" | "request-twice" | "rebased" => {
-            &[CUTS, FORESEEN, FOLDED, FIRST]
+            &[CUTS, FORESEEN, FOLDED, FIRST, DOOMED, FREED]
         }
-        "snapshots" => &[FORESEEN, FOLDED, FIRST],
-        "collected" => &[STRICT, FORESEEN, FOLDED, FIRST],
-        "validation" | "validation-passed-off" => &[STRICT, CUTS, FIRST],
-        "first-committer" => &[STRICT, CUTS, FORESEEN, FOLDED],
+        "snapshots" => &[FORESEEN, FOLDED, FIRST, DOOMED, FREED],
+        "collected" => &[STRICT, FORESEEN, FOLDED, FIRST, DOOMED, FREED],
+        "validation" | "validation-passed-off" => &[STRICT, CUTS, FIRST, DOOMED, FREED],
+        "first-committer" => &[STRICT, CUTS, FORESEEN, FOLDED, DOOMED, FREED],
         "receipts" | "receipts-staged" => &[FRESH],
         "receipts-unchained" => &[KEPT, FRESH],
         "lane-pairs" => &[FAIR],

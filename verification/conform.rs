@@ -27,7 +27,8 @@ pub(crate) struct Conform {
     /// How many runs at once.
     #[arg(long, default_value_t = 2, value_parser = above_none)]
     threads: usize,
-    /// Play again with this rule of the core switched off, which must differ.
+    /// Play again with this rule of the core switched off, which must differ, if the recording has
+    /// ever asked it.
     #[arg(long, value_parser = rule)]
     without: Option<Mutant>,
     /// How to report.
@@ -105,10 +106,7 @@ type Counts = Vec<(&'static str, u64)>;
 
 /// The rule of the core of this name.
 fn rule(name: &str) -> Result<Mutant, String> {
-    let others = Mutant::OF_EVIDENCE_AND_RING.into_iter().chain(Mutant::OF_VALIDATION);
-    let others = others.chain(Mutant::OF_STREAMS);
-    let mut mutants = Mutant::ALL.into_iter().chain(others).chain(Mutant::OF_HISTORY);
-    let mutant = mutants.find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name));
+    let mutant = Mutant::every().find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name));
     mutant.ok_or_else(|| format!("{name} is no rule of the core"))
 }
 

@@ -13,7 +13,7 @@ const EVENTS_MIN: u64 = 50_000;
 const PROJECTIONS_MIN: u64 = 2_000;
 
 /// Each of these is run twice more, in processes of their own.
-const REPEATED: [&str; 3] = ["10..11", "20..21", "30..31"];
+const REPEATED: [&str; 4] = ["10..11", "20..21", "30..31", "40..41"];
 
 #[test]
 fn batch_of_clusters_violates_nothing_and_reaches_every_rare_path() {

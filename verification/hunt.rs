@@ -12,9 +12,8 @@ use vatic_models::{check::Effort, mutants};
 /// are never paused and nobody minds who goes first, its gateways list segments and parts as they
 /// were sent, nobody writes on the ground of a snapshot alone, what is folded is held to bounds
 /// there, not counted, and where a decision is applied again counts fall below zero: a debug build
-/// ends at that, and a release build, in which they wrap, does not end. The last nine are there for
-/// a property each that no other variant violates in its model: seeds may see some of them, and are
-/// not asked. The models break these.
+/// ends at that, and a release build, in which they wrap, does not end. The last nine break what
+/// no oracle is made for: seeds may see some of them, and are not asked. The models break these.
 const ELSEWHERE: [Mutant; 30] = [
     Mutant::DecidesAgain,
     Mutant::PartUnchecked,

@@ -39,9 +39,9 @@ fn batch_of_seeds_violates_nothing_reaches_every_rare_path_and_is_the_cores_own_
 
 #[test]
 fn every_tenth_seed_reports_the_same_bytes_in_three_processes() {
-    let first = report("1..101");
-    assert_eq!(first["twins"], 10);
-    assert_ne!(first["trace_hash"], report("101..106")["trace_hash"]);
+    let first = report("1..801");
+    assert_eq!(first["twins"], 80);
+    assert_ne!(first["trace_hash"], report("801..806")["trace_hash"]);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use crate::{
         model::Spine,
         plan::Plan,
         property::{
-            ACKNOWLEDGED, AGREEMENT, CUTS, FINAL, FIRST, FOLDED, FORESEEN, ONCE, STRICT,
-            committed_at, folds_due, snapshot_of, stopped_plans, strict_history, verdict, writes,
+            ACKNOWLEDGED, AGREEMENT, CUTS, DOOMED, FINAL, FIRST, FOLDED, FORESEEN, FREED, ONCE,
+            STRICT, committed_at, folds_due, snapshot_of, stopped_plans, strict_history, verdict,
+            writes,
         },
         serial::{KeyId, Op},
         world::{Outcome, ReadEnd, World},
@@ -95,6 +96,15 @@ pub const PREMISES: &[Premise<Spine>] = &[
                 };
                 snapshot_of(world, plan).is_some() && keys.any(shared)
             })
+        },
+    },
+    Premise { of: DOOMED, name: "a gateway ends a stream", occurs: |_, world| world.log.stopped },
+    Premise {
+        of: FREED,
+        name: "what stages is decided",
+        occurs: |spine, world| {
+            let mut plans = spine.scenario.plans.iter().zip(&world.log.decided);
+            plans.any(|(plan, decided)| plan.staged && decided.iter().any(Option::is_some))
         },
     },
 ];

@@ -28,14 +28,14 @@ pub const ONCE: &str = "every commit is applied exactly once";
 /// A snapshot shows exactly the commits up to its time, and the order of commit times is a serial
 /// order.
 pub const CUTS: &str = "snapshots are consistent cuts";
-/// What is not as was foreseen commits nowhere, if a group that it writes in enforces that,
-/// whatever its gateway says.
+/// What was judged and is not as was foreseen commits nowhere, if a group that it writes in
+/// enforces that, whatever its gateway says of the judgement.
 pub const FORESEEN: &str = "what strays from its forecast is not committed where that is enforced";
 /// What a home group tolerates is learnt from each of its decided transactions, once. These are of
 /// one class, and too few for a score to be held against another: so it does not matter in which
 /// order they were decided.
 pub const FOLDED: &str = "each score is folded once, at home, with the decision";
-/// Nobody is stopped who could have gone on.
+/// Nobody is stopped who could have gone on: whose reads hold, or who does not rest on them.
 pub const DOOMED: &str = "a gateway ends no stream whose reads still hold";
 /// What waits for a vote goes with it, also where it comes late.
 pub const FREED: &str = "nothing is staged for what has been voted on";

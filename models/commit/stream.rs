@@ -17,7 +17,7 @@ use crate::{
     },
     shared::Shared,
 };
-use vatic_core::{body::KeyRead, command::Command, draft::Draft};
+use vatic_core::{body::KeyRead, command::Command, draft::Draft, strategy::Basis};
 
 impl Spine {
     pub(crate) fn stream_steps(&self, world: &World, steps: &mut Vec<Step>) {
@@ -50,6 +50,7 @@ impl Spine {
 
     pub(crate) fn look_at_reads(&self, world: &mut World, at: usize) {
         let client = world.clients[at].clone();
+        let rests_on_reads = client.open.as_ref().is_none_or(|it| it.basis() == Basis::Reads);
         let (mut ends, mut holds) = (false, true);
         for (item, observed) in self.scenario.plans[at].reads.iter().zip(&client.seen) {
             let Observed::Record(seen) = &**observed else { continue };
@@ -62,7 +63,7 @@ impl Spine {
         if ends {
             world.log.update(|log| {
                 log.stopped = true;
-                log.rash |= holds;
+                log.rash |= holds || !rests_on_reads;
             });
             self.end_stream(world, at);
         }

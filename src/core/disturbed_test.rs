@@ -7,6 +7,8 @@ use crate::{
     fixture_test::{Groups, put},
     id::{GroupId, Timestamp},
     key::Key,
+    rules::Rules,
+    strategy::Basis,
 };
 use alloc::{vec, vec::Vec};
 
@@ -54,4 +56,26 @@ fn read_is_disturbed_by_another_version_and_by_an_undecided_writer_alone() {
     assert_eq!(found.iter().map(|read| read.writer).collect::<Vec<_>>(), vec![Some(writer); 2]);
     assert!(!found[0].is_overwritten(), "it may yet be let go");
     assert!(found[1].is_overwritten());
+}
+
+#[test]
+fn open_stream_that_rests_on_its_reads_is_ended_by_another_version_alone() {
+    let mut groups = Groups::new(2);
+    let (key, other) = (groups.key_in(ONE), groups.key_in(TWO));
+    let absent = (&key, Timestamp::ZERO);
+    vote(&mut groups, 1, &[&key]);
+    let overwritten = disturbed(&groups, &[absent]).remove(0);
+    let mut draft = groups.draft(2);
+    let rules = Rules::default();
+    assert!(overwritten.ends(Some(&draft), rules));
+    assert!(!overwritten.ends(None, rules), "it is sealed");
+    for basis in [Basis::Rebase, Basis::Snapshot(Timestamp::ZERO), Basis::Nothing] {
+        draft.rest_on(basis);
+        assert!(!overwritten.ends(Some(&draft), rules), "{basis:?} may commit whatever it read");
+    }
+    draft.rest_on(Basis::Reads);
+    vote(&mut groups, 3, &[&key, &other]);
+    let now = (&key, overwritten.found);
+    let locked = disturbed(&groups, &[now]).remove(0);
+    assert!(!locked.ends(Some(&draft), rules), "it may yet be let go");
 }

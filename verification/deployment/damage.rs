@@ -54,6 +54,8 @@ impl Deployment {
         let torn = disk.is_of_last_batch(slot, at).then(|| {
             let torn = disk.fork();
             torn.erase_from(slot, at);
+            // What is zero anyway is missed by nobody.
+            torn.damage(slot, at);
             open(&torn, &self.settings.log)
         });
         disk.damage(slot, at);

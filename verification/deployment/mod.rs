@@ -71,7 +71,7 @@ pub(crate) enum Report {
     /// A proposal was applied where it was made.
     Applied { node: usize, to: (usize, Token), applied: Box<Applied> },
     /// A proposal came to nothing, or nobody knows what it came to.
-    NotApplied { token: Token },
+    NotApplied { node: usize, to: (usize, Token) },
     /// A query was answered.
     Found { node: usize, to: (usize, Token), found: Box<Found> },
     /// A replica applied an entry.
@@ -117,7 +117,7 @@ impl Deployment {
             let applied = applied.and_then(|it| vatic_core::codec::decode(&it.reply).ok());
             let _ = reports.send(match applied {
                 Some(applied) => Report::Applied { node, to, applied: Box::new(applied) },
-                None => Report::NotApplied { token: to.1 },
+                None => Report::NotApplied { node, to },
             });
         });
     }

@@ -185,7 +185,11 @@ impl World {
                 let applied = std::rc::Rc::new(*applied);
                 self.send(node, to, crate::event::Message::Applied { reply: token, applied });
             }
-            Report::NotApplied { token } => self.not_applied(token),
+            Report::NotApplied { node, to: (to, token) } => {
+                if !self.cuts.values().any(|cut| cut.contains(&(node, to))) {
+                    self.not_applied(token);
+                }
+            }
             Report::Found { node, to: (to, token), found } => {
                 let found = std::rc::Rc::new(*found);
                 self.send(node, to, crate::event::Message::Found { reply: token, found });
