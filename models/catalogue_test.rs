@@ -39,8 +39,8 @@ fn closes(name: &str) {
 }
 
 /// What each model has nothing to say of, since what it is about never occurs there: within its
-/// bounds nobody reads what another one writes, reads a snapshot, is judged, stages, is ended early,
-/// takes a ticket back.
+/// bounds nobody reads what another one writes, reads a snapshot, is judged, stages, is ended
+/// early, takes a ticket back.
 fn never_met(name: &str) -> &'static [&'static str] {
     match name {
         "recovery"

@@ -2,9 +2,9 @@
 //!
 //! A log that opens on such a disk may lack what its last batch wrote, as if that had been torn: no
 //! checksum can tell the two apart. Which batch was the last, the disk knows; what then is left is
-//! what the same log has on a disk where the power went at that byte. It must lack nothing else, and
-//! never show what was not written. So what a bit does is seen on a copy first, and a node runs on a
-//! disk that lacks nothing, or is refused one.
+//! what the same log has on a disk where the power went at that byte. It must lack nothing else,
+//! and never show what was not written. So what a bit does is seen on a copy first, and a node runs
+//! on a disk that lacks nothing, or is refused one.
 
 use super::Deployment;
 use std::sync::Arc;
