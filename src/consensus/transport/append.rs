@@ -19,7 +19,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-#[cfg(feature = "mutants")]
 use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::time::{Instant, Sleep};
@@ -28,11 +27,8 @@ use vatic_proto::peer::v1::Kind;
 use super::lane::{PendingReply, ReplyResult, SendError};
 use super::link::{AppendResult, Link, next_session, unreachable};
 use crate::codec;
-#[cfg(feature = "mutants")]
 use crate::seeded::{Bug, planted};
-#[cfg(feature = "mutants")]
-use crate::types::LogId;
-use crate::types::Types;
+use crate::types::{LogId, Types};
 
 pub(crate) struct Pipeline<'l, S> {
     link: &'l Link,
@@ -60,8 +56,7 @@ struct InFlight {
     answer: PendingReply,
     sent: Instant,
     due: Instant,
-    /// Its last entry.
-    #[cfg(feature = "mutants")]
+    /// The last entry of whoever takes it.
     last: Option<LogId>,
 }
 
@@ -126,7 +121,6 @@ where
             answer,
             sent,
             due,
-            #[cfg(feature = "mutants")]
             last: request.entries.last().map(RaftEntry::log_id).or(request.prev_log_id),
         });
         Ok(())
@@ -182,7 +176,6 @@ where
                 }
                 Poll::Ready(Some(Ok(result)))
             }
-            #[cfg(feature = "mutants")]
             Poll::Ready(Err(SendError::Deadline(_))) if planted(Bug::SilenceCounted) => {
                 let unanswered = this.window.pop_front();
                 Poll::Ready(Some(Ok(Ok(unanswered.and_then(|flying| flying.last)))))
