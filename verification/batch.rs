@@ -1,6 +1,6 @@
 //! The command that runs seeds: a batch of them, with twins of some, and its verdict.
 
-use crate::{broken, level, report, seeds, twins};
+use crate::{broken, level, misused, report, seeds, twins};
 use anyhow::Context;
 use clap::ValueEnum;
 use std::{
@@ -27,10 +27,11 @@ pub(crate) struct Simulate {
     /// Simulated seconds of load and faults for each seed, in the world's time.
     #[arg(long, value_parser = amount)]
     seconds: Option<f64>,
-    /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
-    level: u32,
-    /// Families of misfortune to allow, by name; all, if none is named; `none` for none.
+    /// What the groups stand on: 1, a log that is assumed; 2, openraft, our log and our store. It
+    /// is 1, and 2 where what is broken is below the core.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2))]
+    level: Option<u32>,
+    /// Families of misfortune to allow, by name; all, if none is named; `none` alone for none.
     #[arg(long, value_delimiter = ',', value_parser = family)]
     faults: Vec<String>,
     /// Of each seed that fails, look for the shortest load and the fewest faults that do it.
@@ -53,6 +54,7 @@ enum Form {
 
 impl Simulate {
     pub(crate) fn run(&self) -> anyhow::Result<bool> {
+        self.refuse_contradictions();
         let options = self.options();
         let seeds = match self.seed {
             Some(seed) => seed..seed + 1,
@@ -94,8 +96,18 @@ impl Simulate {
         Ok(run.violations.is_empty())
     }
 
+    /// Ends the process where two arguments cannot both be had.
+    fn refuse_contradictions(&self) {
+        if let (Some(1), Some(broken @ Broken::Below(_))) = (self.level, self.broken) {
+            misused(format!("{} is below the core: it is met at --level 2", broken.name()));
+        }
+        if self.faults.len() > 1 && self.faults.iter().any(|name| name == NONE) {
+            misused(format!("--faults {NONE} goes with no other"));
+        }
+    }
+
     fn options(&self) -> Options {
-        let mut options = Options::of(level(self.level));
+        let mut options = Options::of(level(self.level.unwrap_or(1)));
         if let Some(seconds) = self.seconds {
             options.load_us = (seconds * 1e6).round() as u64;
         }
@@ -135,11 +147,14 @@ fn amount(text: &str) -> Result<f64, String> {
     fits.then_some(amount).ok_or_else(|| format!("it must be above 0, and {AMOUNT_MAX} at most"))
 }
 
+/// No misfortune.
+const NONE: &str = "none";
+
 /// The name of a family of misfortune, or that of none.
 fn family(name: &str) -> Result<String, String> {
-    if name == "none" || Family::named(name).is_some() {
+    if name == NONE || Family::named(name).is_some() {
         return Ok(name.to_owned());
     }
     let names: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
-    Err(format!("there are {}, and none", names.join(", ")))
+    Err(format!("there are {}, and {NONE}", names.join(", ")))
 }

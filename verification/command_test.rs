@@ -43,7 +43,10 @@ fn runs_of_nothing_and_times_that_are_none_are_refused() {
 
 #[test]
 fn mistakes_of_usage_are_refused_before_anything_is_run() {
-    let refused: [(&[&str], &str); 19] = [
+    let refused: [(&[&str], &str); 22] = [
+        (&["simulate", "--level", "1", "--seed", "1", "--broken", "AckBeforeSync"], "--level 2"),
+        (&["simulate", "--seed", "1", "--faults", "none,clocks"], "goes with no other"),
+        (&["mutants", "--only", "NoReadLocks", "--first", "18446744073709551615"], "--first"),
         (&["simulate", "--seeds", "abc"], "--seeds"),
         (&["simulate", "--seeds", "7..7"], "names no seed"),
         (&["simulate", "--seeds", "1", "--broken", "nope"], "NoReadLocks"),

@@ -61,6 +61,10 @@ impl Mutants {
         {
             misused(message);
         }
+        let seeds = self.seeds.checked_mul(self.repeat);
+        if seeds.and_then(|seeds| self.first.checked_add(seeds)).is_none() {
+            misused(format!("--first {}: there are not so many seeds from there on", self.first));
+        }
         // A run that panics is a finding, and told as one.
         std::panic::set_hook(Box::new(|_| {}));
         let began = Instant::now();
