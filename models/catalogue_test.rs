@@ -67,7 +67,7 @@ fn never_met(name: &str) -> &'static [&'static str] {
         "receipts-unchained" => &[KEPT, FRESH],
         "lane-pairs" => &[FAIR],
         "dispatch-leaders" => &[DUE_FIRST, APART, PAUSED, SENT],
-        "dispatch-order" => &[KEPT_BACK, APART, PAUSED, SENT],
+        "dispatch-order" | "dispatch-home" => &[KEPT_BACK, APART, PAUSED, SENT],
         "dispatch-records" => &[KEPT_BACK, PAUSED, SENT],
         "dispatch-pauses" => &[KEPT_BACK, APART, SENT],
         "dispatch-shadow" => &[KEPT_BACK, APART, PAUSED],
