@@ -13,6 +13,7 @@ pub mod command;
 pub mod disk_use;
 pub mod distance;
 pub mod endurance;
+pub mod foreseen;
 pub mod http;
 pub mod load;
 pub mod meddle;

@@ -75,7 +75,7 @@ impl Mutants {
         let seconds = began.elapsed().as_secs_f64();
         match self.output {
             Output::Json => println!("{}", json(&rows, self.seeds, self.repeat, seconds)),
-            _ => print(&rows, self.seeds, self.repeat, seconds),
+            Output::Table => print(&rows, self.seeds, self.repeat, seconds),
         }
         Ok(rows.iter().all(Row::is_caught))
     }

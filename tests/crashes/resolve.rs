@@ -3,22 +3,18 @@
 
 use std::time::Duration;
 
-use vatic_client::{Client, ClientError, Foresight, Verdict};
 use vatic_core::id::Tid;
-use vatic_core::key::Key;
-use vatic_proto::v1::{self, delta::Operation, transact_request::Frame};
+use vatic_proto::v1::{self};
 use vatic_tests::cluster::Cluster;
 use vatic_tests::command::vatic;
+use vatic_tests::foreseen::{STRANGE, begun, odd, ordinary};
 use vatic_tests::scrape::Scrape;
-use vatic_tests::values::{core_key, fields, int, key, operation, put};
+use vatic_tests::values::{core_key, int, key, put};
 use vatic_tests::wait::{SOON, until, within};
 use vatic_tests::wire::{Stream, committed};
 
 /// Longer than the test takes: nobody gives up, nobody recovers.
 const WAIT_MS: u64 = 20_000;
-/// Transitions of an ordinary transaction, and of a strange one.
-const STEPS: usize = 8;
-const STRANGE: usize = 24;
 /// Holds up whoever drives a transaction to its commit.
 const ARMED: &str = "server::decide=pause";
 /// Transactions that are begun until one is held up.
@@ -28,29 +24,13 @@ const STRANGE_MAX: usize = 5;
 /// A transaction that does not wait has its outcome long before.
 const HELD: Duration = Duration::from_millis(500);
 
-/// An ordinary transaction, and how it was judged, if it was.
-async fn ordinary(client: &Client, name: &Key) -> Result<Option<Verdict>, ClientError> {
-    let foresight = Foresight { forecasts: true, ..Foresight::default() };
-    let run = client.transaction().foresee(foresight).run(|txn| async move {
-        txn.put(name, fields(0)).await?;
-        for _ in 1..STEPS {
-            txn.add(name, "value", 1).await?;
-        }
-        Ok(())
-    });
-    Ok(run.await?.committed.verdict)
-}
-
 /// A strange one that is about to be sealed.
 async fn strange(cluster: &Cluster, at: usize, name: &v1::Key) -> Stream {
     let foresight = v1::Foresight { forecasts: true, ..v1::Foresight::default() };
-    let begin = v1::BeginFrame { foresight: Some(foresight), ..v1::BeginFrame::default() };
-    let mut stream = Stream::open(cluster.channel(at)).await;
-    stream.send(Frame::Begin(begin)).await;
+    let mut stream = begun(cluster, at, foresight).await;
     stream.write(put(name, int(0))).await;
     for _ in 1..STRANGE {
-        let remove = v1::RemoveFieldOperation { field: "odd".into() };
-        stream.write(operation(name, Operation::RemoveField(remove))).await;
+        stream.write(odd(name)).await;
     }
     stream.acknowledged().await;
     stream

@@ -6,19 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prost::bytes::Bytes;
 use serde_json::json;
 use tonic::{Code, Status};
-use vatic_client::{Client, ClientError, Foresight, Verdict};
-use vatic_core::key::Key;
-use vatic_proto::v1::{self, delta::Operation, transact_request::Frame, unjudged::Missing};
+use vatic_proto::v1::{self, unjudged::Missing};
 use vatic_tests::cluster::Cluster;
 use vatic_tests::command::vatic;
-use vatic_tests::values::{add, core_key, fields, int, key, operation, put, transitions};
+use vatic_tests::foreseen::{STEPS, STRANGE, begun, odd, ordinary};
+use vatic_tests::values::{add, core_key, int, key, put, transitions};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{self, Stream, committed, refused};
 
 const COLLECTION: &str = "unheard";
-/// Transitions of an ordinary transaction, and of a strange one.
-const STEPS: usize = 8;
-const STRANGE: usize = 24;
 /// A gateway hears no more what groups tolerate.
 const ARMED: &str = "server::tolerance=return";
 /// What it has heard before stands for 10 s.
@@ -33,25 +29,11 @@ fn set(cluster: &Cluster, validation: &str) {
 }
 
 fn deltas(name: &v1::Key, strange: bool) -> Vec<v1::Delta> {
-    let odd = v1::RemoveFieldOperation { field: "odd".into() };
     let more = match strange {
         false => vec![add(name, 1); STEPS - 1],
-        true => vec![operation(name, Operation::RemoveField(odd)); STRANGE - 1],
+        true => vec![odd(name); STRANGE - 1],
     };
     std::iter::once(put(name, int(0))).chain(more).collect()
-}
-
-/// An ordinary stream, and how it was judged, if it was.
-async fn ordinary(client: &Client, name: &Key) -> Result<Option<Verdict>, ClientError> {
-    let foresight = Foresight { forecasts: true, ..Foresight::default() };
-    let run = client.transaction().foresee(foresight).run(|txn| async move {
-        txn.put(name, fields(0)).await?;
-        for _ in 1..STEPS {
-            txn.add(name, "value", 1).await?;
-        }
-        Ok(())
-    });
-    Ok(run.await?.committed.verdict)
 }
 
 async fn submit(
@@ -66,9 +48,7 @@ async fn submit(
 /// A stream whose client wants to be told, up to its seal.
 async fn streamed(cluster: &Cluster, at: usize, name: &v1::Key) -> Stream {
     let foresight = v1::Foresight { forecasts: true, ..v1::Foresight::default() };
-    let begin = v1::BeginFrame { foresight: Some(foresight), ..v1::BeginFrame::default() };
-    let mut stream = Stream::open(cluster.channel(at)).await;
-    stream.send(Frame::Begin(begin)).await;
+    let mut stream = begun(cluster, at, foresight).await;
     for delta in deltas(name, false) {
         stream.write(delta).await;
     }

@@ -3,34 +3,16 @@
 //! sealed.
 
 use serde_json::json;
-use vatic_client::{Client, ClientError, Foresight, Verdict};
 use vatic_core::id::Tid;
-use vatic_core::key::Key;
 use vatic_proto::v1::{
-    self, RollbackCause, delta::Operation, transact_request::Frame,
-    transact_response::Frame as Answer, warning_frame::What,
+    self, RollbackCause, transact_response::Frame as Answer, warning_frame::What,
 };
 use vatic_tests::cluster::Cluster;
 use vatic_tests::command::vatic;
-use vatic_tests::values::{core_key, fields, int, key, operation, put};
+use vatic_tests::foreseen::{STRANGE, begun, odd, ordinary};
+use vatic_tests::values::{core_key, int, key, put};
 use vatic_tests::wait::{SOON, until};
 use vatic_tests::wire::{Stream, committed, rollback};
-
-/// Transitions of an ordinary transaction, and of a strange one.
-const STEPS: usize = 8;
-const STRANGE: usize = 24;
-
-async fn ordinary(client: &Client, name: &Key) -> Result<Option<Verdict>, ClientError> {
-    let foresight = Foresight { forecasts: true, ..Foresight::default() };
-    let run = client.transaction().foresee(foresight).run(|txn| async move {
-        txn.put(name, fields(0)).await?;
-        for _ in 1..STEPS {
-            txn.add(name, "value", 1).await?;
-        }
-        Ok(())
-    });
-    Ok(run.await?.committed.verdict)
-}
 
 /// A strange stream that is not sealed, and its name.
 async fn strange(
@@ -45,14 +27,11 @@ async fn strange(
         abort_strayed,
         ..v1::Foresight::default()
     };
-    let begin = v1::BeginFrame { foresight: Some(foresight), ..v1::BeginFrame::default() };
-    let mut stream = Stream::open(cluster.channel(at)).await;
-    stream.send(Frame::Begin(begin)).await;
+    let mut stream = begun(cluster, at, foresight).await;
     stream.write(put(name, int(0))).await;
     let tid = Tid::from_bytes(&stream.id().await).unwrap().to_string();
     for _ in 1..STRANGE {
-        let odd = v1::RemoveFieldOperation { field: "odd".into() };
-        stream.write(operation(name, Operation::RemoveField(odd))).await;
+        stream.write(odd(name)).await;
     }
     (stream, tid)
 }
