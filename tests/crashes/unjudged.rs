@@ -115,6 +115,11 @@ pub(crate) async fn what_cannot_be_judged_does_not_commit_where_forecasts_are_en
     recorded_where_it_is_only_observed(cluster, at, &name).await;
 
     set(cluster, "enforce");
+    until("the gateway enforces it again", SOON, || async {
+        let status = submit(cluster, at, &once(false)).await.err()?;
+        (refused(&status).reason == "UNJUDGED").then_some(())
+    })
+    .await;
     cluster.disarm(at, ARMED).await;
     // Nothing is lost: the same request, sent again, happens once.
     let outcome = until("the same request is judged", SOON, || async {
