@@ -112,6 +112,8 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::TicketPriorityIgnored, "dispatch-order", DUE_FIRST),
     catch(Mutant::TicketsTogether, "dispatch-records", APART),
     catch(Mutant::TicketPassedBy, "dispatch-records", DUE_FIRST),
+    catch(Mutant::TicketsAsTheyCome, "dispatch-home", DUE_FIRST),
+    catch(Mutant::TicketPassesOnRecord, "dispatch-home", DUE_FIRST),
     catch(Mutant::PauseIgnored, "dispatch-pauses", PAUSED),
     catch(Mutant::ShadowForEver, "dispatch-shadow", SENT),
     catch(Mutant::TicketsPastPlaces, "dispatch-home", BOUNDED),

@@ -75,6 +75,8 @@ mutants_are_caught! {
     priority_of_a_ticket_that_counts_for_nothing_is_unfair: TicketPriorityIgnored;
     tickets_of_one_record_are_under_way_together: TicketsTogether;
     ticket_that_waits_for_a_record_is_passed_by: TicketPassedBy;
+    tickets_that_go_as_they_come_wait_for_busy_records: TicketsAsTheyCome;
+    ticket_that_passes_another_on_its_record_breaks_the_order_there: TicketPassesOnRecord;
     pause_that_nobody_minds_is_none: PauseIgnored;
     shadow_that_is_tried_out_for_ever_is_never_sent: ShadowForEver;
     tickets_past_their_places_are_too_many: TicketsPastPlaces;

@@ -33,6 +33,8 @@ const ELSEWHERE: [Mutant; 30] = [
     Mutant::TicketPassedBy,
     Mutant::PauseIgnored,
     Mutant::ShadowForEver,
+    Mutant::TicketsAsTheyCome,
+    Mutant::TicketPassesOnRecord,
     Mutant::FoldedUndecided,
     Mutant::FoldsCommitsAlone,
     Mutant::LastCommitterWins,

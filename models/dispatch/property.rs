@@ -251,7 +251,8 @@ fn is_due(desk: &Desk, world: &World) -> bool {
 /// Holds what was begun against the rule, said once more and otherwise: of what was due, the oldest
 /// of those that waited too long; else the one with the highest priority, and of those the oldest;
 /// but for those that touch a record of one that is under way, or that goes before them and is not
-/// begun. How many may be is not judged here.
+/// begun; and but for one that the next of its priority passes by, since that shares no record with
+/// it, and fewer of those under way touch any of its. How many may be is not judged here.
 pub(crate) fn judge(
     desk: &Desk,
     world: &mut World,
@@ -267,6 +268,11 @@ pub(crate) fn judge(
     let records = |at: usize| desk.records(&desk.tickets[at]);
     let mut held: BTreeSet<Key> = under_way(world, node).flat_map(|at| desk.held(at)).collect();
     let aged_us = DispatchLimits::simulation().aged_us;
+    let mut busy: Vec<usize> = under_way(world, node).collect();
+    let ahead = |busy: &[usize], at: usize| {
+        let of = |key: &Key| busy.iter().filter(|it| records(**it).contains(key)).count();
+        records(at).iter().map(of).max()
+    };
     for ticket in begun {
         let begun = desk.number(ticket);
         loop {
@@ -279,11 +285,19 @@ pub(crate) fn judge(
             };
             let most = due.iter().map(|(_, class)| *class).max();
             let aged = oldest.is_some() && most > Some(class);
+            let others = due.iter().filter(|(it, of)| *of == class && *it != at);
+            let next = others.min().filter(|_| oldest.is_none()).map(|(next, _)| *next);
+            let passes = next.filter(|&next| {
+                let free = records(next).is_disjoint(&records(at));
+                free && ahead(&busy, next) < ahead(&busy, at)
+            });
+            let at = passes.unwrap_or(at);
             due.retain(|(other, _)| *other != at);
             let free = records(at).is_disjoint(&held);
             held.extend(desk.held(at));
             if free {
                 world.unfair |= at != begun;
+                busy.push(at);
                 world.aged |= aged;
                 break;
             }

@@ -111,16 +111,18 @@ fn records() -> Scenario {
 }
 
 fn at_home() -> Scenario {
+    let of = |shared| Plan { shared, ..Plan::default() };
     Scenario {
         name: "dispatch-home",
-        about: "three tickets of one group, two at a time, whoever leads: none twice beside itself",
-        tickets: vec![Plan::default(), Plan::default(), Plan { priority: 1, ..Plan::default() }],
+        about: "four tickets of one group, two at a time, whoever leads: none twice beside itself, \
+                and what is free soonest goes first",
+        tickets: vec![of(&["a"]), of(&["a", "b"]), of(&[]), of(&["b"])],
         running_max: 2,
         at_home: true,
         faults: 1,
         ends: 1,
         witnesses: vec![property::BOTH, property::EMPTY],
-        unique_states: Some(27_676),
+        unique_states: Some(402_624),
         ..Scenario::default()
     }
 }

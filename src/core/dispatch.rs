@@ -11,8 +11,13 @@
 //! A ticket of several groups would be met in the votes of all that touch its records: of those the
 //! first goes, and who is behind it goes when it has ended. Whoever waits for a record keeps it
 //! from those behind, while it is due, or one that needs two of them would never find both free. So
-//! what is begun is what ends soonest, as far as records tell, and order holds at each of them.
-//! (Two that merely expect one record would not meet, and are taken for such.)
+//! order holds at each record. (Two that merely expect one record would not meet, and are taken for
+//! such.)
+//!
+//! Those of one group may go beside each other on a record, one after the other as their votes lie
+//! in the log. Of the first few of one priority the one goes whose records the fewest under way
+//! touch, since those are free soonest: so all places together are done with what waits soonest.
+//! Whoever is passed by for that stays in front, and shares no record with who passes it by.
 //!
 //! What has met others takes its turns with its records before it is sent again ([`crate::lane`]).
 //!
@@ -52,6 +57,8 @@ pub struct DispatchLimits {
     pub shadow_below: u8,
     /// So often in a row, sent or not; then it is sent untried.
     pub shadow_tries_max: u32,
+    /// Of so many in order that one goes first whose records are free soonest; 1: the first.
+    pub choice: usize,
 }
 
 impl DispatchLimits {
@@ -63,6 +70,7 @@ impl DispatchLimits {
             pause_us: [10_000, 1_000_000],
             shadow_below: 1,
             shadow_tries_max: 12,
+            choice: 5,
         }
     }
 
@@ -74,6 +82,7 @@ impl DispatchLimits {
             pause_us: [1, 1],
             shadow_below: 1,
             shadow_tries_max: 2,
+            choice: 2,
         }
     }
 }
@@ -189,15 +198,14 @@ impl Dispatch {
         }
         let due = self.in_order(queued, now);
         let aged = |ticket: &Ticket| self.is_aged(ticket, now.clock);
-        let (old, young): (Vec<&Ticket>, Vec<&Ticket>) =
-            due.into_iter().partition(|ticket| aged(ticket));
+        let (old, young): (Vec<_>, Vec<_>) = due.into_iter().partition(|(ticket, _)| aged(ticket));
         let places = self.limits.running_max;
         let mut aged_running = self.running.keys().filter(|ticket| aged(ticket)).count();
         let taken = if broken!(self.rules, TicketsPastPlaces) { 0 } else { self.running.len() };
         let mut room = places.saturating_sub(taken);
         let mut held: BTreeSet<&Key> = self.running.values().flat_map(Touched::held).collect();
         let (mut begun, mut later) = (Vec::new(), Vec::new());
-        for ticket in old {
+        for (ticket, _) in old {
             let free = self.reserve(&mut held, touched(ticket));
             if free && room > 0 && aged_running < places.div_ceil(2) {
                 (room, aged_running) = (room - 1, aged_running + 1);
@@ -206,15 +214,15 @@ impl Dispatch {
                 later.push(ticket);
             }
         }
-        for ticket in young {
-            if room == 0 {
-                break;
-            }
-            if self.reserve(&mut held, touched(ticket)) {
-                room -= 1;
-                begun.push(ticket);
-            }
-        }
+        let free = young.into_iter().filter(|(it, _)| self.reserve(&mut held, touched(it)));
+        let choice = if broken!(self.rules, TicketsAsTheyCome) { 1 } else { self.limits.choice };
+        let free: Vec<_> = free.take(room + choice.saturating_sub(1)).collect();
+        let mut busy = Busy::of(self.rules);
+        self.running.values().for_each(|running| busy.add(running));
+        begun.iter().for_each(|&ticket| busy.add(touched(ticket)));
+        let young = busy.choose(free, room, choice, &touched);
+        room -= young.len();
+        begun.extend(young);
         let left = (places - places / 8).saturating_sub(aged_running);
         begun.extend(later.into_iter().take(room.min(left)));
         let begun: Vec<Ticket> = begun.into_iter().cloned().collect();
@@ -222,12 +230,12 @@ impl Dispatch {
         begun
     }
 
-    /// What is due, whoever goes first at the front.
-    fn in_order<'q>(&self, queued: &'q [(Ticket, u8)], now: Now) -> Vec<&'q Ticket> {
+    /// What is due with its priority, whoever goes first at the front.
+    fn in_order<'q>(&self, queued: &'q [(Ticket, u8)], now: Now) -> Vec<&'q (Ticket, u8)> {
         let mut due: Vec<&(Ticket, u8)> =
             queued.iter().filter(|(ticket, _)| self.is_due(ticket, now)).collect();
         due.sort_by_key(|(ticket, priority)| self.rank(ticket, *priority, now.clock));
-        due.into_iter().map(|(ticket, _)| ticket).collect()
+        due
     }
 
     /// Whether nobody has or keeps a record that a ticket touches; it keeps them from those behind.
@@ -309,5 +317,56 @@ impl Dispatch {
     fn is_aged(&self, ticket: &Ticket, clock: Timestamp) -> bool {
         let waited_us = ticket.mint().map_or(0, |mint| clock.0.saturating_sub(mint.0));
         waited_us > self.limits.aged_us
+    }
+}
+
+/// How many of those under way touch each record.
+struct Busy<'k> {
+    under_way: BTreeMap<&'k Key, usize>,
+    rules: Rules,
+}
+
+impl<'k> Busy<'k> {
+    fn of(rules: Rules) -> Busy<'k> {
+        Busy { under_way: BTreeMap::new(), rules }
+    }
+
+    fn add(&mut self, touched: &'k Touched) {
+        touched.records.iter().for_each(|key| *self.under_way.entry(key).or_default() += 1);
+    }
+
+    /// How many have to end until all records of this one are free, at the worst of them.
+    fn ahead(&self, touched: &Touched) -> usize {
+        let of = |key: &Key| self.under_way.get(key).copied().unwrap_or_default();
+        touched.records.iter().map(of).max().unwrap_or_default()
+    }
+
+    /// Up to `room` of these, which come in order: each time, of the first few of one priority, the
+    /// first of those that have the fewest ahead and share no record with one before them.
+    fn choose<'w, 't: 'k>(
+        mut self,
+        mut waiting: Vec<&'w (Ticket, u8)>,
+        room: usize,
+        choice: usize,
+        touched: &impl Fn(&Ticket) -> &'t Touched,
+    ) -> Vec<&'w Ticket> {
+        let mut chosen = Vec::new();
+        while chosen.len() < room && !waiting.is_empty() {
+            let first = waiting[0].1;
+            let few = waiting.iter().take(choice.max(1)).take_while(|(_, it)| *it == first);
+            let (mut before, mut best) = (BTreeSet::<&Key>::new(), (usize::MAX, 0));
+            for (at, (ticket, _)) in few.enumerate() {
+                let touched = touched(ticket);
+                let shares = touched.records.iter().any(|key| before.contains(key));
+                if !shares || broken!(self.rules, TicketPassesOnRecord) {
+                    best = best.min((self.ahead(touched), at));
+                }
+                before.extend(&touched.records);
+            }
+            let (ticket, _) = waiting.remove(best.1);
+            self.add(touched(ticket));
+            chosen.push(ticket);
+        }
+        chosen
     }
 }

@@ -20,6 +20,7 @@ const LIMITS: DispatchLimits = DispatchLimits {
     pause_us: [10, 40],
     shadow_below: 2,
     shadow_tries_max: 2,
+    choice: 3,
 };
 
 fn ticket(mint: u64) -> Ticket {
@@ -145,6 +146,45 @@ fn what_one_command_decides_keeps_nothing_and_waits_for_what_several_do() {
     assert_eq!(dispatch.begin(&queued[2..], touched, false, at(10)), vec![ticket(2)]);
     dispatch.ended(ticket(1), Ended::Over, at(10), 0);
     assert_eq!(dispatch.begin(&queued[..1], touched, false, at(10)), vec![], "it would meet it");
+}
+
+/// A look at tickets of one group, minted one after the other, with their priorities and records.
+fn look_at_home(dispatch: &mut Dispatch, waiting: &[(u64, u8, &[&str])], room: usize) -> Vec<u64> {
+    let key = |name: &&str| Key::new("c", name, "").expect("a plain key");
+    let touched =
+        |names: &[&str]| Touched { records: names.iter().map(key).collect(), at_home: true };
+    let touched: BTreeMap<Ticket, Touched> =
+        waiting.iter().map(|(mint, _, names)| (ticket(*mint), touched(names))).collect();
+    let queued: Vec<_> = waiting.iter().map(|(mint, class, _)| (ticket(*mint), *class)).collect();
+    let begun = dispatch.begin(&queued, |ticket| &touched[ticket], false, at(10));
+    assert_eq!(begun.len(), room.min(waiting.len()));
+    begun.iter().map(|ticket| ticket.mint().expect("it was minted").0).collect()
+}
+
+fn with_room(running_max: usize) -> Dispatch {
+    Dispatch::new(DispatchLimits { running_max, ..LIMITS }, Rules::default())
+}
+
+#[test]
+fn of_the_first_few_the_one_goes_whose_records_are_free_soonest() {
+    let waiting: &[(u64, u8, &[&str])] =
+        &[(0, 0, &["a"]), (1, 0, &["a"]), (2, 0, &["a"]), (3, 0, &["b"]), (4, 0, &["c"])];
+    assert_eq!(look_at_home(&mut with_room(5), waiting, 5), [0, 3, 4, 1, 2]);
+    assert_eq!(look_at_home(&mut with_room(2), waiting, 2), [0, 3]);
+    let mut dispatch = with_room(3);
+    assert_eq!(look_at_home(&mut dispatch, &waiting[..1], 1), [0], "it is under way");
+    assert_eq!(look_at_home(&mut dispatch, &waiting[1..], 2), [3, 4]);
+    let first = DispatchLimits { choice: 1, running_max: 2, ..LIMITS };
+    let mut dispatch = Dispatch::new(first, Rules::default());
+    assert_eq!(look_at_home(&mut dispatch, waiting, 2), [0, 1], "it takes the first as it comes");
+}
+
+#[test]
+fn free_records_let_nobody_pass_what_is_more_urgent_or_shares_one_with_it() {
+    let urgent: &[(u64, u8, &[&str])] = &[(0, 1, &["a"]), (1, 1, &["a"]), (2, 0, &["b"])];
+    assert_eq!(look_at_home(&mut with_room(2), urgent, 2), [0, 1]);
+    let shared: &[(u64, u8, &[&str])] = &[(0, 0, &["a"]), (1, 0, &["a", "b"]), (2, 0, &["b"])];
+    assert_eq!(look_at_home(&mut with_room(3), shared, 3), [0, 1, 2]);
 }
 
 #[test]

@@ -105,6 +105,10 @@ pub enum Mutant {
     TicketsTogether,
     /// Who waits for a record does not keep it from tickets behind it.
     TicketPassedBy,
+    /// A ticket whose records are free soonest goes no sooner for that.
+    TicketsAsTheyCome,
+    /// A ticket goes before one that touches its record, since another record of that is busy.
+    TicketPassesOnRecord,
     /// Tickets are begun though the queue is paused.
     PauseIgnored,
     /// What is not urgent is tried out for ever, and never sent while somebody is in its way.
@@ -194,13 +198,15 @@ impl Mutant {
     ];
 
     /// Those of the durable queue, and of the bytes that it takes up and gives back.
-    pub const OF_TICKETS: [Mutant; 11] = [
+    pub const OF_TICKETS: [Mutant; 13] = [
         Mutant::TicketUnexpected,
         Mutant::TicketNotWokenUp,
         Mutant::TicketAgeIgnored,
         Mutant::TicketPriorityIgnored,
         Mutant::TicketsTogether,
         Mutant::TicketPassedBy,
+        Mutant::TicketsAsTheyCome,
+        Mutant::TicketPassesOnRecord,
         Mutant::PauseIgnored,
         Mutant::ShadowForEver,
         Mutant::TicketsPastPlaces,

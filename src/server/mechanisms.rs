@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Mechanism {
     /// All transactions and tickets have the same priority: the oldest goes first.
     Priority,
-    /// Votes that wait for a log entry go into it as they came.
+    /// Votes that wait for a log entry go into it as they came, and of tickets of one priority the
+    /// oldest goes first, whatever is under way at its records.
     Order,
     /// Nobody holds others off: who asks for a turn with a record has it at once, with all others,
     /// and nobody waits for a vote that is undecided there.

@@ -41,6 +41,8 @@ pub(crate) fn start(gateway: &Gateway, tasks: &mut JoinSet<()>) {
         false => 0,
     };
     let limits = DispatchLimits { shadow_below, ..DispatchLimits::production() };
+    let choice = if config.has(Mechanism::Order) { limits.choice } else { 1 };
+    let limits = DispatchLimits { choice, ..limits };
     for (&id, handle) in groups.filter(|(id, _)| **id != GroupId::META) {
         let dispatcher = Dispatcher {
             gateway: gateway.clone(),
