@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use vatic_core::anomaly::{Anomaly, Baseline};
+use vatic_core::footprint::Footprint;
+use vatic_core::hash::Hasher;
 use vatic_core::tolerance::Tolerance;
-use vatic_core::verdict::{Conditions, Verdict};
+use vatic_core::verdict::{Conditions, Forecast, Verdict};
 use vatic_learn::forecast::{Outlook, ask_at};
 
 use super::history::Case;
@@ -23,6 +25,22 @@ impl Judge {
         let tolerance = self.tolerance.threshold(stream.class);
         let (actual, digest) = (stream.footprint(), case.digest());
         Verdict::judge(&outlook.fixed(), &actual, Conditions::default(), tolerance, &digest)
+    }
+
+    /// Holds what came of a case so far against the way of the forecast that was made when it was
+    /// at `from`.
+    pub(crate) fn on_the_way(
+        &self,
+        case: &Case,
+        (forecast, from): (&Forecast, &Footprint),
+        (now, steps): (&Footprint, usize),
+    ) -> Verdict {
+        let steps = steps as u64;
+        let way = forecast.on_the_way(from, steps);
+        let tolerance = self.tolerance.threshold(case.stream().class);
+        // The chain's head is another one after each step.
+        let digest = Hasher::new("case so far").bytes(case.name.as_bytes()).u64(steps).finish();
+        Verdict::judge(&way, now, Conditions::default(), tolerance, &digest)
     }
 
     /// Takes a verdict into the tolerance and the baseline of its class.
