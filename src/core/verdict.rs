@@ -12,7 +12,7 @@ use crate::{
     footprint::Footprint,
     hash::{Hash, Hasher},
     policy::Validation,
-    tolerance::with_tie,
+    tolerance::{Tolerance, with_tie},
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,25 @@ impl Judgement {
     ) -> Judgement {
         let verdict = Verdict::judge(&forecast, actual, conditions, tolerance, &seal.head);
         Judgement { class, forecast, count: seal.count, verdict }
+    }
+
+    /// Judges what a running stream is so far by the way that its forecast had it go, and folds the
+    /// score into those of such `looks`: those at a class's streams after about as many transitions
+    /// are alike. Scores of parts are of other scales than those of wholes: what is tolerated of
+    /// `sealed` streams stands in only while there were few looks.
+    pub fn on_the_way(
+        looks: &mut Tolerance,
+        class: u64,
+        way: Forecast,
+        (conditions, sealed): (Conditions, Score),
+        (now, seal): (&Footprint, &Seal),
+    ) -> Judgement {
+        let doubled = u64::from(seal.count.checked_ilog2().unwrap_or(0));
+        let alike = class.wrapping_mul(64).wrapping_add(doubled);
+        let given = (conditions, looks.threshold_or(alike, sealed));
+        let judgement = Judgement::of(class, way, given, (now, seal));
+        looks.fold(alike, judgement.verdict.score);
+        judgement
     }
 
     /// Whether the verdict is what forecast, conditions and tolerance make of what came.

@@ -46,7 +46,9 @@ pub(crate) fn fixed(history: &History, study: &Study) -> Alarms {
     let mut judge = study.judge.clone();
     let mut alarms = Alarms { before: judge.decisions(), ..Alarms::default() };
     for (_, case) in history.test() {
-        alarms.looks.follow(case, &judge, study);
+        let made_at =
+            |steps| study.panel.forecast_by(study.champion, case.stream().first(steps)).fixed();
+        alarms.looks.count(&judge.look_on(case, made_at));
         let prefix = case.stream().first(judged_at(case.steps.len()));
         let outlook = study.panel.forecast_by(study.champion, prefix);
         let verdict = judge.verdict(case, &outlook);

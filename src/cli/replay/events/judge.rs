@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use vatic_core::anomaly::{Anomaly, Baseline};
+use vatic_core::chain::Seal;
 use vatic_core::footprint::Footprint;
-use vatic_core::hash::Hasher;
+use vatic_core::hash::Hash;
 use vatic_core::tolerance::Tolerance;
-use vatic_core::verdict::{Conditions, Forecast, Verdict};
+use vatic_core::verdict::{Conditions, Forecast, Judgement, Verdict};
 use vatic_learn::forecast::{Outlook, ask_at};
 
 use super::history::Case;
@@ -15,6 +16,8 @@ use super::history::Case;
 #[derive(Clone, Default)]
 pub(crate) struct Judge {
     tolerance: Tolerance,
+    /// The same of cases that run.
+    looks: Tolerance,
     baselines: BTreeMap<u64, Baseline>,
 }
 
@@ -27,20 +30,31 @@ impl Judge {
         Verdict::judge(&outlook.fixed(), &actual, Conditions::default(), tolerance, &digest)
     }
 
-    /// Holds what came of a case so far against the way of the forecast that was made when it was
-    /// at `from`.
-    pub(crate) fn on_the_way(
-        &self,
+    /// Looks at a case while it grows, as nodes do: after 2, 4, 8, ... steps what came by then is
+    /// held against the way that the forecast before had it go. After how many steps, and whether
+    /// it was astray.
+    pub(crate) fn look_on(
+        &mut self,
         case: &Case,
-        (forecast, from): (&Forecast, &Footprint),
-        (now, steps): (&Footprint, usize),
-    ) -> Verdict {
-        let steps = steps as u64;
-        let way = forecast.on_the_way(from, steps);
-        let tolerance = self.tolerance.threshold(case.stream().class);
-        // The chain's head is another one after each step.
-        let digest = Hasher::new("case so far").bytes(case.name.as_bytes()).u64(steps).finish();
-        Verdict::judge(&way, now, Conditions::default(), tolerance, &digest)
+        forecast: impl Fn(usize) -> Forecast,
+    ) -> Vec<(usize, bool)> {
+        let (whole, mut looks) = (case.stream(), Vec::new());
+        let mut before: Option<(Forecast, Footprint)> = None;
+        for steps in (1..=case.steps.len()).filter(|steps| ask_at(*steps)) {
+            let now = whole.first(steps).footprint();
+            if let Some((forecast, from)) = &before {
+                let count = steps as u64;
+                let way = forecast.on_the_way(from, count);
+                let given = (Conditions::default(), self.tolerance.threshold(whole.class));
+                let seal = Seal { seed: Hash::ZERO, count, head: case.head(count) };
+                let class = whole.class;
+                let judged =
+                    Judgement::on_the_way(&mut self.looks, class, way, given, (&now, &seal));
+                looks.push((steps, !judged.verdict.valid));
+            }
+            before = (steps < case.steps.len()).then(|| (forecast(steps), now));
+        }
+        looks
     }
 
     /// Takes a verdict into the tolerance and the baseline of its class.
