@@ -53,7 +53,9 @@ pub struct Conditions {
     pub rtt_us: u64,
     /// The long mean of round trips, in microseconds; 0 while there is none.
     pub rtt_mean_us: u64,
-    /// Partial digests that had not come when the forecast was made.
+    /// Partial digests that had not come when it was judged: always 0 from our gateways, since one
+    /// of them chains all transitions of a stream itself, and has what it stages acknowledged before
+    /// it takes the next one; it stays for the sake of bodies and receipts, which list it.
     pub missing_partials: u32,
     /// Transactions in flight beside it.
     pub in_flight: u32,
