@@ -54,8 +54,8 @@ pub struct Conditions {
     /// The long mean of round trips, in microseconds; 0 while there is none.
     pub rtt_mean_us: u64,
     /// Partial digests that had not come when it was judged: always 0 from our gateways, since one
-    /// of them chains all transitions of a stream itself, and has what it stages acknowledged before
-    /// it takes the next one; it stays for the sake of bodies and receipts, which list it.
+    /// of them chains all transitions of a stream itself, and has what it stages acknowledged
+    /// before it takes the next one; it stays for the sake of bodies and receipts, which list it.
     pub missing_partials: u32,
     /// Transactions in flight beside it.
     pub in_flight: u32,
