@@ -61,7 +61,9 @@ fn never_met(name: &str) -> &'static [&'static str] {
         }
         "snapshots" => &[FORESEEN, FOLDED, FIRST, DOOMED, FREED],
         "collected" => &[STRICT, FORESEEN, FOLDED, FIRST, DOOMED, FREED],
-        "validation" | "validation-passed-off" => &[STRICT, CUTS, FIRST, DOOMED, FREED],
+        "validation" | "validation-passed-off" | "validation-unjudged" => {
+            &[STRICT, CUTS, FIRST, DOOMED, FREED]
+        }
         "first-committer" => &[STRICT, CUTS, FORESEEN, FOLDED, DOOMED, FREED],
         "receipts" | "receipts-staged" => &[FRESH],
         "receipts-unchained" => &[KEPT, FRESH],
@@ -142,6 +144,7 @@ models_close! {
     hasty_vote_holds_in_every_state: "hasty-vote";
     validation_holds_in_every_state: "validation";
     validation_passed_off_holds_in_every_state: "validation-passed-off";
+    validation_of_what_was_not_judged_holds_in_every_state: "validation-unjudged";
     streams_that_are_ended_early_hold_in_every_state: "ended-early";
     rebased_holds_in_every_state: "rebased";
     first_committer_holds_in_every_state: "first-committer";

@@ -80,6 +80,7 @@ pub const CATCHES: &[Catch] = &[
     catch(Mutant::RestartForgetsWatermark, "leader-change", AGREEMENT),
     catch(Mutant::RestartForgetsWatermark, "leader-change", ONCE),
     catch(Mutant::EnforcesNothing, "validation", FORESEEN),
+    catch(Mutant::EnforcesNothing, "validation-unjudged", FORESEEN),
     catch(Mutant::JudgementUnchecked, "validation-passed-off", FORESEEN),
     catch(Mutant::FoldedUndecided, "validation", FOLDED),
     catch(Mutant::FoldsCommitsAlone, "validation", FOLDED),

@@ -1,5 +1,6 @@
 //! Receipts under attack, and the vectors as they lie in the tree.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use vatic_verification::{FILE, forge, forge_against, vectors};
 
@@ -51,6 +52,15 @@ fn vectors_are_what_this_build_gives() {
     assert!(kept == vectors(), "{} differs; {again}", file.display());
     let cases = kept["cases"].as_array().expect("a list");
     let complete = |case: &&serde_json::Value| case["expect"]["complete"] == true;
-    assert_eq!(cases.iter().filter(complete).count(), 3);
-    assert_eq!(cases.len(), 27);
+    assert_eq!(cases.iter().filter(complete).count(), 3 + 8);
+    assert_eq!(cases.len(), 27 + 8);
+    // A body can say each thing of how it was judged, and somebody reads each of them here.
+    let say = |name: &str, of: &str| -> BTreeSet<String> {
+        let said = cases.iter().map(|case| &case["receipt"]["body"][name][of]);
+        said.filter_map(|said| said.as_str()).map(str::to_owned).collect()
+    };
+    let missing = ["EXEMPLARS", "FORECAST", "HISTORY", "STEPS", "TOLERANCE"].map(str::to_owned);
+    assert_eq!(say("unjudged", "missing"), missing.into());
+    let why = ["cheapest", "fixed", "unrated"].map(str::to_owned);
+    assert_eq!(say("resolution", "why"), why.into());
 }

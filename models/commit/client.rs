@@ -19,7 +19,9 @@ use vatic_core::{
     command::{Command, Vote},
     delta::{Delta, Op},
     draft::Draft,
+    estimate::Resolution,
     expected::Score,
+    finding::Unjudged,
     hash::Hash,
     id::{GroupId, Tid, Timestamp},
     key::{Key, KeyRange},
@@ -226,8 +228,18 @@ impl Sealed {
 
 /// Nothing at all was forecast of it; a tolerance without bounds has it foreseen.
 fn judge(draft: &mut Draft, judged: Judged) {
-    let tolerance = if judged == Judged::Foreseen { Score::MAX } else { 0 };
+    let tolerance = match judged {
+        Judged::Unjudged => {
+            return draft.leave_unjudged(Unjudged::Unforecast { waited_ms: 1 });
+        }
+        Judged::Unknown => return draft.leave_unjudged(Unjudged::Unknown),
+        Judged::Foreseen => Score::MAX,
+        Judged::Strange | Judged::PassedOff | Judged::Resolved => 0,
+    };
     draft.judge(1, Forecast::default(), (Conditions::default(), tolerance));
+    if judged == Judged::Resolved {
+        draft.resolve(Resolution::choose(Strategy::Optimistic, &[Strategy::Optimistic], &[]));
+    }
 }
 
 /// The id of a group, by place.

@@ -95,7 +95,7 @@ pub struct Plan {
     /// Whether it begins as soon as the plan that it retries is sealed, too: its client has left
     /// that one to itself.
     pub impatient: bool,
-    /// How it ended, against its forecast; `None`: nothing was forecast.
+    /// How it ended, against its forecast; `None`: nobody meant to judge it.
     pub judged: Option<Judged>,
     /// What it does about conflicts.
     pub strategy: Strategy,
@@ -124,6 +124,22 @@ pub enum Judged {
     Strange,
     /// Otherwise, and its gateway says that it did not.
     PassedOff,
+    /// Otherwise, and its gateway chose what it is voted on under, as where that is asked for.
+    Resolved,
+    /// Nobody knows: what it was to be judged by was not there in time.
+    Unjudged,
+    /// Nobody can know: too few like it were ever seen.
+    Unknown,
+}
+
+impl Judged {
+    /// Whether it commits nowhere where forecasts are enforced.
+    pub fn is_refused(self) -> bool {
+        match self {
+            Judged::Strange | Judged::PassedOff | Judged::Resolved | Judged::Unjudged => true,
+            Judged::Foreseen | Judged::Unknown => false,
+        }
+    }
 }
 
 /// One read.

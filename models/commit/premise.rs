@@ -69,7 +69,7 @@ pub const PREMISES: &[Premise<Spine>] = &[
     },
     Premise {
         of: FORESEEN,
-        name: "what strays is decided where that is enforced",
+        name: "what strays or is not judged is decided where forecasts are enforced",
         occurs: |spine, world| {
             stopped_plans(spine).any(|plan| {
                 let decided = world.log.decided[plan].iter().any(Option::is_some);

@@ -28,9 +28,9 @@ pub const ONCE: &str = "every commit is applied exactly once";
 /// A snapshot shows exactly the commits up to its time, and the order of commit times is a serial
 /// order.
 pub const CUTS: &str = "snapshots are consistent cuts";
-/// What was judged and is not as was foreseen commits nowhere, if a group that it writes in
-/// enforces that, whatever its gateway says of the judgement.
-pub const FORESEEN: &str = "what strays from its forecast is not committed where that is enforced";
+/// What was judged and is not as was foreseen, or could not be judged and should have been, commits
+/// nowhere, if a group that it writes in enforces that, whatever its gateway says of the judgement.
+pub const FORESEEN: &str = "only what was foreseen is committed where that is enforced";
 /// What a home group tolerates is learnt from each of its decided transactions, once. These are of
 /// one class, and too few for a score to be held against another: so it does not matter in which
 /// order they were decided.
@@ -75,12 +75,12 @@ pub fn always() -> Vec<Property<Spine>> {
     ]
 }
 
-/// The plans that stray where that is enforced.
+/// The plans that stray, or are not judged, where forecasts are enforced.
 pub(super) fn stopped_plans(spine: &Spine) -> impl Iterator<Item = usize> {
     let Scenario { plans, enforces, .. } = &spine.scenario;
     let stopped = |plan: &Plan| {
-        let strays = matches!(plan.judged, Some(Judged::Strange | Judged::PassedOff));
-        strays && plan.writes.iter().any(|(key, _)| enforces.contains(&spine.atlas.place(*key)))
+        let refused = plan.judged.is_some_and(Judged::is_refused);
+        refused && plan.writes.iter().any(|(key, _)| enforces.contains(&spine.atlas.place(*key)))
     };
     let plans = plans.iter().enumerate().filter(move |(_, plan)| stopped(plan));
     plans.map(|(plan, _)| plan)

@@ -14,6 +14,7 @@ pub(super) fn all() -> Vec<Scenario> {
         hasty_vote(),
         validation(),
         validation_passed_off(),
+        validation_unjudged(),
         ended_early(),
         rebased(),
         first_committer(),
@@ -75,6 +76,26 @@ fn validation_passed_off() -> Scenario {
         gives_up: true,
         witnesses: vec![THIRD_COMMITS, STRAYED, REFUSED],
         unique_states: Some(3_460),
+        ..Scenario::default()
+    }
+}
+
+fn validation_unjudged() -> Scenario {
+    Scenario {
+        name: "validation-unjudged",
+        about: "a transfer that was not judged, and deposits: one that strays and was resolved, \
+                where forecasts are enforced; one like it where they are not; and one of which \
+                nobody has seen the like, where they are",
+        keys: vec![at(0, "a"), at(1, "b")],
+        plans: vec![
+            Plan { judged: Some(Judged::Unjudged), ..transfer(1) },
+            deposit(2, Judged::Resolved),
+            Plan { writes: vec![(1, Write::Add(4))], ..deposit(4, Judged::Resolved) },
+            deposit(8, Judged::Unknown),
+        ],
+        enforces: vec![0],
+        witnesses: vec![UNJUDGED, STRAYED, STRAYED_AND_COMMITTED, FOURTH_COMMITS],
+        unique_states: Some(22_716),
         ..Scenario::default()
     }
 }

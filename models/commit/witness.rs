@@ -32,6 +32,8 @@ witnesses! {
     SECOND_COMMITS = "the second transaction commits": |_, world| committed(world, 1);
     /// The third one's does.
     THIRD_COMMITS = "the third transaction commits": |_, world| committed(world, 2);
+    /// The fourth one's does.
+    FOURTH_COMMITS = "the fourth transaction commits": |_, world| committed(world, 3);
     /// All do.
     ALL_COMMIT = "all transactions commit":
         |_, world| (0..world.clients.len()).all(|plan| committed(world, plan));
@@ -60,6 +62,9 @@ witnesses! {
     /// It strayed.
     STRAYED = "a transaction rolls back because it strays from its forecast":
         |_, world| rolled_back(world, Reason::Strayed);
+    /// Its gateway said that it could not judge it.
+    UNJUDGED = "a transaction rolls back because it was not judged":
+        |_, world| rolled_back(world, Reason::Unjudged);
     /// A stream is stopped.
     ENDED = "a gateway ends a stream whose read was overwritten": |_, world| world.log.stopped;
     /// A stream is stopped, and its request is done.

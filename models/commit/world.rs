@@ -200,6 +200,8 @@ pub enum Reason {
     Request,
     /// It strayed from its forecast, and that is enforced.
     Strayed,
+    /// It was not judged, and should have been.
+    Unjudged,
     /// It was ended before its seal.
     Ended,
 }
@@ -302,9 +304,8 @@ impl From<&Cause> for Reason {
             Why::Forced => Reason::Forced,
             Why::Abandoned => Reason::Abandoned,
             Why::OtherBody => Reason::OtherBody,
-            Why::Unforeseen { .. } | Why::Quarantined { .. } | Why::Unjudged { .. } => {
-                Reason::Strayed
-            }
+            Why::Unforeseen { .. } | Why::Quarantined { .. } => Reason::Strayed,
+            Why::Unjudged { .. } => Reason::Unjudged,
             Why::RequestHeld { .. } | Why::RequestMismatch { .. } | Why::RequestExpired { .. } => {
                 Reason::Request
             }

@@ -116,6 +116,15 @@ impl Tolerance {
         }
     }
 
+    /// The same for looks at running streams, which fold theirs here: while they are few, what
+    /// `sealed` ones are held to.
+    pub fn threshold_or(&self, class: u64, sealed: Score) -> Score {
+        match self.all.decisions < OWN_DECISIONS_MIN {
+            true => sealed,
+            false => self.threshold(class),
+        }
+    }
+
     /// Takes in the score (its tie broken) of the next sealed transaction, in the order of the log.
     /// Returns whether it was an alarm.
     pub fn fold(&mut self, class: u64, score: Score) -> bool {

@@ -12,7 +12,7 @@ use crate::{
     footprint::Footprint,
     hash::{Hash, Hasher},
     policy::Validation,
-    tolerance::with_tie,
+    tolerance::{Tolerance, with_tie},
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,9 @@ pub struct Conditions {
     pub rtt_us: u64,
     /// The long mean of round trips, in microseconds; 0 while there is none.
     pub rtt_mean_us: u64,
-    /// Partial digests that had not come when the forecast was made.
+    /// Partial digests that had not come when it was judged: always 0 from our gateways, since one
+    /// of them chains all transitions of a stream itself, and has what it stages acknowledged
+    /// before it takes the next one; it stays for the sake of bodies and receipts, which list it.
     pub missing_partials: u32,
     /// Transactions in flight beside it.
     pub in_flight: u32,
@@ -114,6 +116,25 @@ impl Judgement {
     ) -> Judgement {
         let verdict = Verdict::judge(&forecast, actual, conditions, tolerance, &seal.head);
         Judgement { class, forecast, count: seal.count, verdict }
+    }
+
+    /// Judges what a running stream is so far by the way that its forecast had it go, and folds the
+    /// score into those of such `looks`: those at a class's streams after about as many transitions
+    /// are alike. Scores of parts are of other scales than those of wholes: what is tolerated of
+    /// `sealed` streams stands in only while there were few looks.
+    pub fn on_the_way(
+        looks: &mut Tolerance,
+        class: u64,
+        way: Forecast,
+        (conditions, sealed): (Conditions, Score),
+        (now, seal): (&Footprint, &Seal),
+    ) -> Judgement {
+        let doubled = u64::from(seal.count.checked_ilog2().unwrap_or(0));
+        let alike = class.wrapping_mul(64).wrapping_add(doubled);
+        let given = (conditions, looks.threshold_or(alike, sealed));
+        let judgement = Judgement::of(class, way, given, (now, seal));
+        looks.fold(alike, judgement.verdict.score);
+        judgement
     }
 
     /// Whether the verdict is what forecast, conditions and tolerance make of what came.

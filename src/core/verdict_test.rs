@@ -1,11 +1,13 @@
 //! Distances, spreads and scores in fixed point, and what policies make of verdicts.
 
 use crate::{
+    chain::Seal,
     expected::{Expected, STEP, Score},
     footprint::{Footprint, Token},
-    hash::Hasher,
+    hash::{Hash, Hasher},
     policy::Validation,
-    verdict::{Action, Conditions, Forecast, Verdict, action, score},
+    tolerance::{OWN_DECISIONS_MIN, Tolerance},
+    verdict::{Action, Conditions, Forecast, Judgement, Verdict, action, score},
 };
 use alloc::{format, vec::Vec};
 use proptest::{collection, prelude::*};
@@ -119,6 +121,30 @@ fn stream_that_leaves_its_way_is_invalid_before_its_end_and_one_that_keeps_it_is
     assert!(!left.valid && left.prefix == 2, "{left:?}");
     // Two steps of one kind where two of another were due.
     assert!(left.distance.abs_diff(STEP * 2828 / 1000) < STEP / 8, "{left:?}");
+}
+
+/// What is tolerated of sealed streams is of another scale than these scores: with it alone all of
+/// the looks would be alarms.
+#[test]
+fn looks_at_running_streams_are_alarms_at_their_own_rate_once_there_were_enough() {
+    let (forecast, from) = (forecast(&[1; 40], 2), footprint(&[1, 1]));
+    let mut looks = Tolerance::default();
+    let mut strayed = Vec::new();
+    for nth in 0..3_000u64 {
+        let head = Hasher::new("test").u64(nth).finish();
+        let others = usize::from(head.0[5] % 32);
+        let now: Vec<u8> = [1; 8].into_iter().chain((0..others).map(|_| 7)).collect();
+        let (count, conditions) = (now.len() as u64, Conditions::default());
+        let seal = Seal { seed: Hash::ZERO, count, head };
+        let way = forecast.on_the_way(&from, count);
+        let given = (&footprint(&now), &seal);
+        let judged = Judgement::on_the_way(&mut looks, 1, way, (conditions, STEP / 16), given);
+        strayed.push(!judged.verdict.valid);
+    }
+    let rate = |of: &[bool]| of.iter().filter(|strayed| **strayed).count() as f64 / of.len() as f64;
+    let (first, rest) = strayed.split_at(OWN_DECISIONS_MIN as usize);
+    assert!(rate(first) > 0.9, "by what is tolerated of sealed ones: {}", rate(first));
+    assert!((rate(rest) - 0.05).abs() < 0.01, "{}", rate(rest));
 }
 
 #[test]

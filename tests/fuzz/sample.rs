@@ -11,6 +11,9 @@ use vatic_core::course::{Course, CourseBatch, Kind, Step};
 use vatic_core::delta::{Delta, Expect, Op};
 use vatic_core::diary::Page;
 use vatic_core::draft::Draft;
+use vatic_core::estimate::{Choice, Resolution};
+use vatic_core::expected::{Expected, STEP};
+use vatic_core::finding::Unjudged;
 use vatic_core::group::Group;
 use vatic_core::hash::Hash;
 use vatic_core::history::{Batch, Event, Foreseen, Strayed, What};
@@ -23,8 +26,10 @@ use vatic_core::policy::{PolicyChange, Validation};
 use vatic_core::receipt::Receipt;
 use vatic_core::ring::{Ring, RingSpec};
 use vatic_core::sign::{PublicKey, TrustedKeys};
+use vatic_core::strategy::Strategy;
 use vatic_core::ticket::{self, Entry, Resolved, Ticket};
 use vatic_core::value::{Fields, Scalar, Value};
+use vatic_core::verdict::{Conditions, Forecast};
 use vatic_proto::peer::v1 as peer;
 
 /// The receipts that other implementations are checked with.
@@ -66,6 +71,10 @@ pub(crate) fn commands() -> Vec<Vec<u8>> {
     let applied = group.apply_entry(&mut state, index, samples.iter().take(1).map(Vec::as_slice));
     let applied: Vec<Applied> = applied.expect("no contradiction");
     samples.extend(applied.iter().map(codec::encode));
+    for (nonce, say) in (8..).zip(SAYING) {
+        let (body, mut parts) = sealed_saying(nonce, &[GroupId(1)], say);
+        samples.push(codec::encode(&vote(&body, parts.remove(0))));
+    }
     samples
 }
 
@@ -155,11 +164,44 @@ fn courses() -> CourseBatch {
     CourseBatch { node: 1, sequence: 1, courses: vec![course] }
 }
 
-/// A body, and its part in a group.
+/// A body, and its parts in two groups; bodies that say why they were not judged, how they were,
+/// and what they were resolved to be voted on under.
 pub(crate) fn bodies() -> Vec<Vec<u8>> {
     let (body, parts) = sealed(4, &[GroupId(1), GroupId(2)]);
     let parts = parts.iter().map(codec::encode);
-    std::iter::once(codec::encode(&body)).chain(parts).collect()
+    let saying = SAYING.map(|say| codec::encode(&sealed_saying(4, &[GroupId(1)], say).0));
+    std::iter::once(codec::encode(&body)).chain(parts).chain(saying).collect()
+}
+
+/// Says something of how a transaction was judged.
+type Say = fn(&mut Draft);
+
+const SAYING: [Say; 3] = [
+    |draft| draft.leave_unjudged(Unjudged::Unforecast { waited_ms: 100 }),
+    judge,
+    |draft| {
+        judge(draft);
+        draft.resolve(RESOLUTION);
+    },
+];
+
+const RESOLUTION: Resolution = Resolution {
+    own: Strategy::Optimistic,
+    chosen: Strategy::Lock,
+    why: Choice::Cheapest,
+    conflict_ppm: Some(30_000),
+    latency_us: Some(2_500),
+    own_latency_us: None,
+    freed: true,
+};
+
+/// By a forecast from which it strays.
+fn judge(draft: &mut Draft) {
+    let footprint = Expected::try_from(vec![(3, 256), (7, -128)]).expect("its cells ascend");
+    let forecast = Forecast { footprint, count: 4, prefix: 1, spread: STEP / 2 };
+    let conditions = Conditions { rtt_us: 3, rtt_mean_us: 2, missing_partials: 0, in_flight: 5 };
+    let judged = draft.judge(7, forecast, (conditions, STEP / 4));
+    assert!(!judged.verdict.valid, "it strays");
 }
 
 /// One of each operation.
@@ -345,14 +387,19 @@ fn vectors() -> Vec<serde_json::Value> {
 /// The votes of a transaction that writes in each of the groups.
 fn transaction(nonce: u64, groups: &[GroupId]) -> (Vec<Command>, Body) {
     let (body, parts) = sealed(nonce, groups);
-    let vote = |part: Part| {
-        let (body, hint) = (body.clone(), Timestamp(4_000 + nonce));
-        Command::Vote(Box::new(Vote { body, part, hint }))
-    };
-    (parts.into_iter().map(vote).collect(), body)
+    (parts.into_iter().map(|part| vote(&body, part)).collect(), body)
+}
+
+fn vote(body: &Body, part: Part) -> Command {
+    let (body, hint) = (body.clone(), Timestamp(4_000 + body.tid.nonce));
+    Command::Vote(Box::new(Vote { body, part, hint }))
 }
 
 fn sealed(nonce: u64, groups: &[GroupId]) -> (Body, Vec<Part>) {
+    sealed_saying(nonce, groups, |_| {})
+}
+
+fn sealed_saying(nonce: u64, groups: &[GroupId], say: Say) -> (Body, Vec<Part>) {
     let all = vec![GroupId(1), GroupId(2)];
     let ring = Ring::new(RingSpec { epoch: 1, virtual_nodes: 16, groups: all });
     let seed = Hash([nonce as u8; 32]);
@@ -366,5 +413,6 @@ fn sealed(nonce: u64, groups: &[GroupId]) -> (Body, Vec<Part>) {
         let op = Op::Put(Fields::from([("n".to_owned(), 5.into())]));
         draft.push(codec::encode(&Delta { key, op }), None, None).expect("it is within limits");
     }
+    say(&mut draft);
     draft.finish().expect("it can be sealed")
 }

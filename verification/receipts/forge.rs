@@ -50,7 +50,7 @@ type Verifier = dyn Fn(&Receipt, &[Vec<u8>], &TrustedKeys) -> Result<(), &'stati
 /// As [`forge`], against any verifier: one that leaves a step out must be taken in.
 pub fn forge_against(count: u64, seed: u64, verifier: &Verifier) -> Attack {
     let mut rng = Rng::new(seed);
-    let Samples { keys, samples } = samples();
+    let Samples { keys, samples, .. } = samples();
     let originals: Vec<Vec<u8>> =
         samples.iter().map(|sample| codec::encode(&sample.receipt)).collect();
     for Sample { receipt, deltas } in &samples {

@@ -8,7 +8,9 @@ use vatic_core::{
     command::{Applied, Command, Reply, Vote},
     delta::{Delta, Op},
     draft::Draft,
+    estimate::{Choice, Resolution},
     expected::{Expected, STEP},
+    finding::Unjudged,
     footprint::Footprint,
     group::Group,
     hash::Hash,
@@ -21,7 +23,7 @@ use vatic_core::{
     ring::{Ring, RingSpec},
     rules::Rules,
     sign::{NodeKey, TrustedKeys},
-    strategy::Basis,
+    strategy::{Basis, Strategy},
     value::Fields,
     verdict::{Conditions, Forecast},
 };
@@ -46,7 +48,57 @@ pub(super) struct Sample {
 pub(super) struct Samples {
     pub(super) keys: TrustedKeys,
     pub(super) samples: Vec<Sample>,
+    /// What was not judged, for each reason, and what was resolved, each with its name.
+    pub(super) found: Vec<(&'static str, Sample)>,
 }
+
+/// What a body says beside what was read and written.
+#[derive(Clone, Copy)]
+enum Says {
+    /// That it was judged, where it is of more than four transitions.
+    AsUsual,
+    Unjudged(Unjudged),
+    Resolved(Resolution),
+}
+
+const FOUND: [(&str, Says); 8] = [
+    ("not judged: too few like it", Says::Unjudged(Unjudged::Unknown)),
+    ("not judged: its gateway still learns", Says::Unjudged(Unjudged::Unlearnt)),
+    ("not judged: its gateway did not follow it", Says::Unjudged(Unjudged::Unfollowed)),
+    ("not judged: no forecast in time", Says::Unjudged(Unjudged::Unforecast { waited_ms: 100 })),
+    ("not judged: no tolerance in time", Says::Unjudged(Unjudged::Untolerated { waited_ms: 7 })),
+    ("resolved: cheapest", Says::Resolved(CHEAPEST)),
+    ("resolved: its own is fixed", Says::Resolved(FIXED)),
+    ("resolved: nothing is known", Says::Resolved(UNRATED)),
+];
+
+const CHEAPEST: Resolution = Resolution {
+    own: Strategy::Optimistic,
+    chosen: Strategy::Lock,
+    why: Choice::Cheapest,
+    conflict_ppm: Some(0),
+    latency_us: Some(2_500),
+    own_latency_us: Some(4_000),
+    freed: true,
+};
+const FIXED: Resolution = Resolution {
+    own: Strategy::Snapshot,
+    chosen: Strategy::Snapshot,
+    why: Choice::Fixed,
+    conflict_ppm: Some(300_000),
+    latency_us: None,
+    own_latency_us: None,
+    freed: false,
+};
+const UNRATED: Resolution = Resolution {
+    own: Strategy::Adaptive,
+    chosen: Strategy::Adaptive,
+    why: Choice::Unrated,
+    conflict_ppm: None,
+    latency_us: None,
+    own_latency_us: None,
+    freed: true,
+};
 
 struct Forum {
     ring: Ring,
@@ -74,12 +126,17 @@ pub(super) fn samples() -> Samples {
     let mut open = Vec::new();
     for round in 0..4 {
         for width in 1..=3 {
-            open.push(forum.transact(width, round));
+            open.push(forum.transact(width, round, Says::AsUsual));
         }
     }
     forum.attest();
     let samples = open.into_iter().map(|sample| forum.endorse(sample)).collect();
-    Samples { keys: forum.keys(), samples }
+    // Behind a checkpoint of their own, so that those above stay what they are.
+    let say = |(round, (name, says))| (name, forum.transact(1, round, says));
+    let open: Vec<_> = (4..).zip(FOUND).map(say).collect();
+    forum.attest();
+    let found = open.into_iter().map(|(name, sample)| (name, forum.endorse(sample))).collect();
+    Samples { keys: forum.keys(), samples, found }
 }
 
 impl Forum {
@@ -110,7 +167,7 @@ impl Forum {
     }
 
     /// A commit over the first `width` groups; `round` tells apart what it writes.
-    fn transact(&mut self, width: u32, round: u64) -> Sample {
+    fn transact(&mut self, width: u32, round: u64, says: Says) -> Sample {
         let route = (width == 2).then(|| self.key_in(GroupId(1), round).partition);
         let mut deltas = Vec::new();
         for group in (1..=width).map(GroupId) {
@@ -120,7 +177,7 @@ impl Forum {
             let op = Op::Add { field: "balance".into(), by: i64::from(width) };
             deltas.push(codec::encode(&Delta { key, op }));
         }
-        let (body, parts) = self.seal(&deltas, route);
+        let (body, parts) = self.seal(&deltas, route, says);
         let mut proofs = Vec::new();
         for part in parts {
             let group = part.group;
@@ -142,13 +199,14 @@ impl Forum {
     fn filler(&mut self, group: GroupId, nth: u64) -> Command {
         let fields = Fields::from([("filler".into(), 1.into())]);
         let delta = Delta { key: self.key_in(group, nth), op: Op::Put(fields) };
-        let (body, mut parts) = self.seal(&[codec::encode(&delta)], None);
+        let (body, mut parts) = self.seal(&[codec::encode(&delta)], None, Says::AsUsual);
         vote(&body, parts.remove(0))
     }
 
-    /// A sealed transaction; with a route it serves a request, and may be moved. One of more than
-    /// four transitions is judged by a forecast of the first four.
-    fn seal(&mut self, deltas: &[Vec<u8>], route: Option<String>) -> (Body, Vec<Part>) {
+    /// A sealed transaction; with a route it serves a request, and may be moved. What is judged is
+    /// judged by a forecast of the first four transitions; what is resolved, of the first, from
+    /// which it strayed.
+    fn seal(&mut self, deltas: &[Vec<u8>], route: Option<String>, says: Says) -> (Body, Vec<Part>) {
         self.nonce += 1;
         let (mint, seed) = (Timestamp(1_000 + self.nonce), Hash([self.nonce as u8; 32]));
         let (ring, limits) = (self.ring.clone(), Limits::production());
@@ -162,11 +220,23 @@ impl Forum {
         for delta in deltas {
             draft.push(delta.clone(), None, None).expect("a valid delta");
         }
-        if deltas.len() > 4 {
-            let forecast = Expected::from(&expected(&deltas[..4]));
-            let forecast = Forecast { footprint: forecast, count: 4, prefix: 2, spread: STEP / 2 };
-            let conditions = Conditions { in_flight: 3, ..Conditions::default() };
-            draft.judge(7, forecast, (conditions, STEP));
+        let by_first = |count: usize| {
+            let footprint = Expected::from(&expected(&deltas[..count]));
+            let (count, prefix) = (count as u64, (count as u64 / 2).max(1));
+            Forecast { footprint, count, prefix, spread: STEP / 2 }
+        };
+        let conditions = Conditions { in_flight: 3, ..Conditions::default() };
+        match says {
+            Says::AsUsual if deltas.len() > 4 => {
+                draft.judge(7, by_first(4), (conditions, STEP));
+            }
+            Says::AsUsual => {}
+            Says::Unjudged(why) => draft.leave_unjudged(why),
+            Says::Resolved(resolution) => {
+                let judged = draft.judge(7, by_first(1), (conditions, STEP / 4));
+                assert!(!judged.verdict.valid, "nothing that is valid is resolved");
+                draft.resolve(resolution);
+            }
         }
         if serves {
             draft.rest_on(Basis::Rebase);
@@ -174,10 +244,11 @@ impl Forum {
         draft.finish().expect("something was touched")
     }
 
+    /// Of each group in which votes wait for it.
     fn attest(&mut self) {
         for group in self.groups.keys().copied().collect::<Vec<_>>() {
             let (machine, state) = &self.groups[&group];
-            let checkpoint = machine.next_checkpoint(state).expect("votes wait");
+            let Some(checkpoint) = machine.next_checkpoint(state) else { continue };
             let sign = |&node: &u64| checkpoint.sign(CLUSTER, node, &node_key(node));
             let signatures = SIGNERS.iter().map(sign).collect();
             let applied = self.apply(group, &[Command::Attest { checkpoint, signatures }]);

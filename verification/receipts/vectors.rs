@@ -11,6 +11,8 @@ use vatic_core::{
     chain,
     checkpoint::Endorsement,
     codec,
+    estimate::{Choice, Resolution},
+    finding::Unjudged,
     hash::Hash,
     receipt::{self, Assurance, Proof, Receipt},
     request::Claim,
@@ -24,7 +26,7 @@ pub const FILE: &str = "../src/core/vectors/receipts.json";
 
 /// All vectors; the same at every call.
 pub fn vectors() -> Json {
-    let Samples { keys, samples } = samples();
+    let Samples { keys, samples, found } = samples();
     let mut cases = Vec::new();
     for (width, sample) in samples.iter().take(3).enumerate() {
         let name = format!("complete over {} group(s)", width + 1);
@@ -36,6 +38,11 @@ pub fn vectors() -> Json {
         cases.push(case(name, &receipt, &deltas, &keys));
     }
     cases.push(padded(&samples[0], &keys));
+    for (name, sample) in &found {
+        let mut good = case(name, &sample.receipt, &sample.deltas, &keys);
+        good["steps"] = steps(sample);
+        cases.push(good);
+    }
     json!({
         "about": "Receipts of vatic and what verifying them comes to. The steps are told in \
                   src/core/receipt.rs; byte strings are in hexadecimal, node n's secret seed is \
@@ -178,6 +185,8 @@ fn body(body: &Body) -> Json {
         "participants": participants.collect::<Vec<_>>(),
         "claim": claim,
         "judgement": body.finding.judgement().map(judgement),
+        "unjudged": body.finding.unjudged().map(unjudged),
+        "resolution": body.finding.resolution().map(resolution),
         "basis": basis(body.basis),
     })
 }
@@ -208,6 +217,23 @@ fn judgement(judged: &Judgement) -> Json {
             "rtt_us": conditions.rtt_us, "rtt_mean_us": conditions.rtt_mean_us,
             "missing_partials": conditions.missing_partials, "in_flight": conditions.in_flight,
         },
+    })
+}
+
+fn unjudged(why: Unjudged) -> Json {
+    json!({ "missing": why.name(), "waited_ms": why.waited_ms() })
+}
+
+fn resolution(resolution: &Resolution) -> Json {
+    let why = match resolution.why {
+        Choice::Cheapest => "cheapest",
+        Choice::Fixed => "fixed",
+        Choice::Unrated => "unrated",
+    };
+    json!({
+        "own": resolution.own.name(), "chosen": resolution.chosen.name(), "why": why,
+        "conflict_ppm": resolution.conflict_ppm, "latency_us": resolution.latency_us,
+        "own_latency_us": resolution.own_latency_us, "freed": resolution.freed,
     })
 }
 

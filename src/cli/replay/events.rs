@@ -12,6 +12,7 @@ mod errors;
 mod history;
 mod injected;
 mod judge;
+mod looks;
 #[cfg(test)]
 mod replay_test;
 mod report;

@@ -21,12 +21,12 @@ use crate::limits::Limits;
 use prometheus::core::Collector;
 use std::{
     io,
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
-use vatic_core::{course::Course, id::Tid, verdict::Judgement};
+use vatic_core::{course::Course, id::Tid, tolerance::Tolerance, verdict::Judgement};
 use vatic_learn::forecast::Step;
 
 /// Longest rest: the clock of a machine that slept must not stop learning for long.
@@ -82,6 +82,8 @@ pub(crate) struct Foresight {
     pub(crate) anomalies: Arc<Anomalies>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tolerances: Arc<Tolerances>,
+    /// What looks at streams that run here come to.
+    pub(crate) looks: Arc<Mutex<Tolerance>>,
     pub(crate) steps_max: usize,
     caught_up: watch::Receiver<bool>,
 }
@@ -109,6 +111,7 @@ impl Foresight {
             anomalies,
             counters,
             tolerances,
+            looks: Arc::default(),
             steps_max,
             caught_up,
         };

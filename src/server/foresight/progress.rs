@@ -1,6 +1,7 @@
 //! How a running stream is judged: wherever a forecast of it is made, what came by then is held
-//! against the way that the forecast before had it go, under the tolerance and by the rule of the
-//! seal (`core/verdict.rs`).
+//! against the way that the forecast before had it go, by the rule of the seal (`core/verdict.rs`).
+//! What is tolerated follows the scores of such looks at this node, and until there were enough of
+//! them those of sealed streams.
 //!
 //! It is told, and noted where it strays; it decides nothing. What is final is judged at the seal,
 //! by the forecast that was made at or before half. Only a client that asks for it is ended here,
@@ -37,7 +38,10 @@ impl Guide {
         let (conditions, tolerance) = tolerances.given(tid.home, &draft.groups(), class, in_flight);
         // More may have come since.
         let seal = Seal { count: way.count, ..draft.seal().clone() };
-        let judgement = Judgement::of(class, way, (conditions, tolerance?), (&told.now, &seal));
+        let given = (conditions, tolerance?);
+        let mut looks = self.foresight.looks.lock().expect("no holder panics");
+        let judgement = Judgement::on_the_way(&mut looks, class, way, given, (&told.now, &seal));
+        drop(looks);
         self.so_far.push((told.outlook.prefix, judgement.verdict));
         Some(judgement)
     }

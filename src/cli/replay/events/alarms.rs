@@ -9,6 +9,7 @@ use vatic_learn::forecast::{Outlook, Symbol};
 
 use super::history::{Case, History};
 use super::judge::judged_at;
+use super::looks::Looks;
 use super::study::Study;
 
 /// Decisions in a window.
@@ -26,6 +27,8 @@ pub(crate) struct Alarms {
     pub(crate) strangest: Vec<Strange>,
     /// Decisions while scores were said to drift.
     pub(crate) drifting: usize,
+    /// What came of the cases while they ran.
+    pub(crate) looks: Looks,
 }
 
 /// A case that was not as forecast.
@@ -43,6 +46,9 @@ pub(crate) fn fixed(history: &History, study: &Study) -> Alarms {
     let mut judge = study.judge.clone();
     let mut alarms = Alarms { before: judge.decisions(), ..Alarms::default() };
     for (_, case) in history.test() {
+        let made_at =
+            |steps| study.panel.forecast_by(study.champion, case.stream().first(steps)).fixed();
+        alarms.looks.count(&judge.look_on(case, made_at));
         let prefix = case.stream().first(judged_at(case.steps.len()));
         let outlook = study.panel.forecast_by(study.champion, prefix);
         let verdict = judge.verdict(case, &outlook);

@@ -102,6 +102,11 @@ impl Case {
         Prefix { class: self.steps[0].symbol.0.into(), steps: &self.steps }
     }
 
+    /// The same of its first steps: another one after each.
+    pub(crate) fn head(&self, steps: u64) -> Hash {
+        Hasher::new("case so far").bytes(self.name.as_bytes()).u64(steps).finish()
+    }
+
     /// What breaks its ties.
     pub(crate) fn digest(&self) -> Hash {
         Hasher::new("case").bytes(self.name.as_bytes()).finish()

@@ -72,6 +72,11 @@ fn figures_are_in_range_and_the_champion_is_ahead_of_persistence() {
         assert!(number(&found["auc"]["insert"][quarter]) > 0.6, "{found}");
     }
     assert!((0.0..0.2).contains(&number(&found["alarm_rate"])), "{found}");
+    // Of the 120 test cases each has four steps, and so a look after two and one after four.
+    let on_the_way = &found["on_the_way"];
+    assert!(on_the_way["looks"].as_u64().is_some_and(|looks| looks >= 240), "{found}");
+    assert!((0.0..0.2).contains(&number(&on_the_way["alarm_rate"])), "{found}");
+    assert!(number(&on_the_way["cases_alarmed"]) >= number(&on_the_way["alarm_rate"]), "{found}");
 }
 
 #[test]

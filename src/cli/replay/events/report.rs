@@ -9,6 +9,7 @@ use super::alarms::{Alarms, Strange, rate, windows_within_half, worst_window};
 use super::errors::Errors;
 use super::history::History;
 use super::injected::KINDS;
+use super::looks::Looks;
 use super::study::{Online, Study};
 use crate::args::Output;
 use crate::output;
@@ -40,6 +41,7 @@ pub(crate) fn document(history: &History, study: &Study, found: &Found) -> Json 
         "windows_within_half": round(windows_within_half(decided, alpha)),
         "decisions_before": found.alarms.before,
         "drifting": found.alarms.drifting,
+        "on_the_way": on_the_way(&found.alarms.looks),
         "auc": auc,
         "strangest": found.alarms.strangest.iter().map(strange).collect::<Vec<Json>>(),
         "online": {
@@ -76,6 +78,20 @@ pub(crate) fn print(output: Output, document: &Json) -> anyhow::Result<()> {
 fn row(name: &str, what: &str, values: &Json) -> Json {
     let [one, two, three] = [0, 1, 2].map(|at| &values[at]);
     json!({"name": name, "what": what, "25 %": one, "50 %": two, "75 %": three})
+}
+
+fn on_the_way(looks: &Looks) -> Json {
+    let by_steps = looks.by_steps.iter().map(|(steps, strayed)| {
+        let found = json!({"looks": strayed.len(), "alarm_rate": round(rate(strayed))});
+        (steps.to_string(), found)
+    });
+    let all = looks.all();
+    json!({
+        "looks": all.len(),
+        "alarm_rate": round(rate(&all)),
+        "cases_alarmed": round(rate(&looks.cases)),
+        "by_steps": Json::Object(by_steps.collect()),
+    })
 }
 
 fn by_name(names: &[&str], errors: &Errors) -> Json {

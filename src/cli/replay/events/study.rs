@@ -104,6 +104,10 @@ impl Study {
     }
 
     fn end(&mut self, case: &Case, asked: Asked) -> bool {
+        self.judge.look_on(case, |steps| {
+            let (champion, made) = &asked[&steps];
+            made.outlooks[*champion].fixed()
+        });
         let (champion, made) = &asked[&judged_at(case.steps.len())];
         let verdict = self.judge.verdict(case, &made.outlooks[*champion]);
         let (alarm, _) = self.judge.fold(case, &verdict);
