@@ -12,6 +12,7 @@
 use super::{
     anomalies::Anomalies,
     counters::Counters,
+    habits::Habits,
     kinds::Kinds,
     study::{Line, Study, Told},
     tolerances::Tolerances,
@@ -82,6 +83,7 @@ pub(crate) struct Foresight {
     pub(crate) anomalies: Arc<Anomalies>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) tolerances: Arc<Tolerances>,
+    pub(crate) habits: Arc<Habits>,
     pub(crate) steps_max: usize,
     caught_up: watch::Receiver<bool>,
 }
@@ -109,6 +111,7 @@ impl Foresight {
             anomalies,
             counters,
             tolerances,
+            habits: Arc::new(Habits::new(limits)),
             steps_max,
             caught_up,
         };
