@@ -198,10 +198,11 @@ impl Session {
         self.touch(&key).await?;
         let draft = self.draft()?;
         let (group, at) = (draft.touch(&key)?, draft.basis().snapshot());
+        let written = draft.writes(group, &key);
         self.guide.touch(&self.gateway.cluster, group);
         self.announce().await;
         let asks = self.course.would_ask(group, &key);
-        if asks && self.guide.spares(self.course.user(), &key.collection) {
+        if asks && self.guide.spares(self.course.user(), &key.collection, written) {
             self.course.spare(group, &key);
         }
         let reading = Instant::now();
