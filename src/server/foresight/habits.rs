@@ -54,7 +54,7 @@ impl Habits {
     /// Whether a stream that read this will write in a collection.
     fn foresee(&self, read: u64, collection: &str) -> Foreseen {
         let known = self.known.lock().expect("no holder panics");
-        let latest = known.find(read);
+        let latest = known.find(read).filter(|_| self.spare());
         latest.map_or(Foreseen::Unknown, |latest| latest.after(0, collection, self.least))
     }
 
