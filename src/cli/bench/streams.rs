@@ -1,8 +1,9 @@
 //! `vatic bench streams`: contended transactions that take their time, foreseen or not, in turns.
 //!
 //! Each client streams one transaction after the other. A step reads a record, thinks, and adds to
-//! it; before that it reads `--looks` records of another collection, which nobody writes. Under `off` nobody asks for anything; under `told` forecasts and warnings are asked for, and
-//! only counted; under `early` an attempt ends as soon as it is doomed.
+//! it; before that it reads `--looks` records of another collection, which nobody writes. Under
+//! `off` nobody asks for anything; under `told` forecasts and warnings are asked for, and only
+//! counted; under `early` an attempt ends as soon as it is doomed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -4,7 +4,8 @@
 //! forecast medians: means lose to predicting nothing, since most streams take one of a few courses
 //! and none goes between two of them. Same streams in the same order give the same forecasts.
 //!
-//! [`Ahead`] says of a forecast, and of what others did, in which collections a stream will still write.
+//! [`Ahead`] says in which collections a stream will still write, by its forecast and by what
+//! others did.
 //!
 //! A [`Panel`] runs them side by side, scores each on streams that it has not learnt from, and
 //! knows the champion.

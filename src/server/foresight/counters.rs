@@ -74,7 +74,7 @@ impl Counters {
         );
         let turns = vec(
             "vatic_adaptive_turns_total",
-            "Records that streams under `adaptive` read: asked about, or spared by what is foreseen.",
+            "Records that streams under `adaptive` read: asked about, or spared.",
             "result",
         );
         Counters {

@@ -86,9 +86,9 @@ impl Opening {
 }
 
 impl Guide {
-    /// Whether a stream under `adaptive` does without a turn with a record that it reads: it has not
-    /// written that, and will not write in its collection. To be asked where it would ask for one,
-    /// in the order of its reads.
+    /// Whether a stream under `adaptive` does without a turn with a record that it reads: it has
+    /// not written that, and will not write in its collection. To be asked where it would ask for
+    /// one, in the order of its reads.
     pub(crate) fn spares(&mut self, user: u64, collection: &str, written: bool) -> bool {
         let read = self.opening.read(user, collection);
         let foreseen = match self.forecast_there(collection) {
