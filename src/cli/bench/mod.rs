@@ -8,7 +8,7 @@
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
 //! how one operation runs (`play`, `policy`, `guarded`), what is counted (`tally`, `cpu`), what is
-//! printed (`report`), how what is compared takes turns (`turns`), on clusters of its own (`fresh`).
+//! printed (`report`), how what is compared takes turns (`turns`), with its own clusters (`fresh`).
 //! `tpcc` has records and transactions of its own.
 
 mod ablation;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Due, Foreseen, Latest, Place, STREAMS_LAST, Step, Symbol};
+use super::process_test::stream;
+use super::{Due, Foreseen, Latest, Panel, Place, Prefix, STREAMS_LAST, Step, Symbol, ask_at};
 
 const LEAST: u64 = 8;
 
@@ -84,4 +85,31 @@ fn what_writes_in_too_many_collections_is_not_foreseen_until_that_is_forgotten()
     }
     learn(&mut latest, &[("c00", 1)]);
     assert_eq!(latest.after(0, "c39", LEAST), Foreseen::NoWrite);
+}
+
+#[test]
+fn forecasters_of_a_class_that_branches_tell_its_branches_apart() {
+    let (mut panel, mut latest) = (Panel::default(), Latest::default());
+    let [often, rarely] = [[1, 2, 3, 3], [1, 4, 4, 2]].map(|symbols| stream(&symbols, 0));
+    let place = |symbol| Place::In(if symbol == Symbol(4) { "a" } else { "b" }.into());
+    // The rare one was long ago: none of the last streams wrote in `a`.
+    for number in 0..4 * STREAMS_LAST {
+        let steps = if number % 8 == 0 && number < 3 * STREAMS_LAST { &rarely } else { &often };
+        let whole = Prefix { class: 1, steps };
+        let made: Vec<_> =
+            (1..4).filter(|at| ask_at(*at)).map(|at| panel.forecast_all(whole.first(at))).collect();
+        panel.learn(whole, &made);
+        let in_a: Arc<str> = "a".into();
+        let wrote = whole.steps.iter().zip(1..).filter(|(step, _)| step.symbol == Symbol(4));
+        latest.learn(wrote.map(|(_, at)| (&in_a, at)));
+    }
+    let after = |steps: &[Step]| {
+        let outlook = panel.forecast(Prefix { class: 1, steps });
+        let due = outlook.steps.iter();
+        let due = due.map(|(at, count)| Due { symbol: *at, count: *count, place: place(*at) });
+        latest.ahead(due.collect()).after(steps, "a", LEAST)
+    };
+    assert_eq!(after(&often[..1]), Foreseen::NoWrite, "the likeliest course");
+    assert_eq!(after(&rarely[..2]), Foreseen::Write, "by how it began");
+    assert_eq!(after(&rarely[..3]), Foreseen::NoWrite, "it has had both");
 }
