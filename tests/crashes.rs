@@ -24,6 +24,8 @@ mod overload;
 mod recorded;
 #[path = "crashes/resolve.rs"]
 mod resolve;
+#[path = "crashes/spared.rs"]
+mod spared;
 #[path = "crashes/stops.rs"]
 mod stops;
 #[path = "crashes/strangers.rs"]
@@ -66,6 +68,8 @@ fn main() -> ExitCode {
             kills::whole_cluster_killed_keeps_what_was_acknowledged,
             history::conflicts_are_told_by_every_node_after_all_were_killed,
             courses::nodes_forecast_the_same_of_what_one_saw_and_after_all_were_killed,
+            spared::stream_takes_no_turn_with_what_its_like_never_wrote,
+            spared::stream_asks_for_each_turn_where_none_is_to_be_spared,
             tickets::tickets_happen_once_each_though_their_leader_dies,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,

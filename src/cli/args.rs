@@ -10,7 +10,7 @@ use vatic_core::value::{Scalar, Value};
 use crate::anomalies::AnomaliesCommand;
 use crate::bench::{
     BenchAblationArgs, BenchCompareArgs, BenchForesightArgs, BenchOverloadArgs, BenchRunArgs,
-    BenchStreamsArgs, BenchTicketsArgs, Extent, Workload,
+    BenchSparedArgs, BenchStreamsArgs, BenchTicketsArgs, Extent, Workload,
 };
 use crate::conflicts::{ConflictsCommand, ExplainArgs, ModelCommand};
 use crate::json;
@@ -397,6 +397,9 @@ pub(crate) enum BenchCommand {
     Ablation(BenchAblationArgs),
     /// Start local clusters that foresee streams or not, in turns, and print what that costs
     Foresight(BenchForesightArgs),
+    /// Start local clusters that spare streams turns with what they will not write or do not, in
+    /// turns, and print what that is worth
+    Spared(BenchSparedArgs),
 }
 
 /// What load there is.

@@ -102,6 +102,7 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Bench(BenchCommand::Foresight(args)) => {
             done(bench::foresight(&args, &settings).await)
         }
+        Command::Bench(BenchCommand::Spared(args)) => done(bench::spared(&args, &settings).await),
         Command::Bench(BenchCommand::Compare(args)) => done(bench::compare(&args, &settings).await),
         Command::Replay(args) => done(replay::run(&args, settings.output)),
         Command::Anomalies(asked) => done(anomalies::run(&asked, &settings).await),

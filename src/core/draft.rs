@@ -334,12 +334,17 @@ impl Draft {
 
     /// The records that it writes, by group and key.
     pub fn written(&self) -> Vec<(GroupId, Key)> {
-        let writes = |deltas: &[Delta]| deltas.iter().any(|delta| delta.op.writes());
         let parts = self.parts.iter().flat_map(|(group, part)| {
-            let written = part.deltas.iter().filter(move |(_, deltas)| writes(deltas));
+            let written = part.deltas.iter().filter(|(_, deltas)| write(deltas));
             written.map(|(key, _)| (*group, key.clone()))
         });
         parts.collect()
+    }
+
+    /// Whether it has written a record so far.
+    pub fn writes(&self, group: GroupId, key: &Key) -> bool {
+        let deltas = self.parts.get(&group).and_then(|part| part.deltas.get(key));
+        deltas.is_some_and(|deltas| write(deltas))
     }
 
     /// Judges the whole by what was forecast of it; part of its body from here on.
@@ -467,4 +472,8 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+fn write(deltas: &[Delta]) -> bool {
+    deltas.iter().any(|delta| delta.op.writes())
 }

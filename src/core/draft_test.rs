@@ -4,7 +4,7 @@ use crate::{
     chain::{link, recompute, stitch},
     command::{Command, Decision, Reply, Standing, Vote},
     conflict::Touch,
-    delta::Delta,
+    delta::{Delta, Expect, Op},
     draft::{Draft, DraftError},
     fixture_test::{Groups, put},
     footprint::Footprint,
@@ -236,4 +236,19 @@ fn touches_are_a_delta_each_and_of_what_was_only_read_one_that_writes_nothing() 
     assert!(touches[0].1.iter().all(|touch| named(touch) == named(&put)), "{touches:?}");
     assert_eq!(touches[1].1, [seen]);
     assert_eq!(draft.touches(0), [(ONE, vec![]), (TWO, vec![])]);
+}
+
+#[test]
+fn draft_has_written_what_it_put_and_not_what_it_read_or_expects_something_of() {
+    let groups = Groups::new(2);
+    let mut draft = groups.draft(7);
+    let (written, read) = (groups.key_in(ONE), groups.key_in(TWO));
+    let absent = Record { key: read.clone(), version: Timestamp::ZERO, fields: None };
+    draft.note_read(&absent).expect("noted");
+    let expected = Delta { key: read.clone(), op: Op::Expect(Expect::Absent) };
+    draft.push(bytes(&expected), None, None).expect("accepted");
+    assert!(!draft.writes(ONE, &written) && !draft.writes(TWO, &read));
+    draft.push(put(&written, 1), None, None).expect("accepted");
+    assert!(draft.writes(ONE, &written) && !draft.writes(TWO, &read));
+    assert_eq!(draft.written(), [(ONE, written)]);
 }

@@ -114,6 +114,9 @@ pub struct Limits {
     /// Groups of one stream that are contacted before it touches them, since forecasts name them;
     /// 0: none.
     pub warm_groups_max: u64,
+    /// A stream under `adaptive` asks for no turn in a collection where none of the last 64 wrote
+    /// that were as far in the same course, if so many are known; 0: it asks whatever is foreseen.
+    pub turns_spared_after: u64,
     /// Longest pause between two looks at what a stream read that wants to be warned.
     pub warning_look_ms: u64,
     /// Streams that strayed from their forecasts which are kept to be asked for.
@@ -179,6 +182,7 @@ impl Limits {
             forecast_queue_max: 256,
             forecast_steps_max: 512,
             warm_groups_max: 8,
+            turns_spared_after: 16,
             warning_look_ms: 50,
             anomalies_max: 256,
             history_interval_ms: 500,

@@ -61,6 +61,8 @@ pub(crate) struct Course {
     turns: BTreeSet<(GroupId, Key)>,
     /// What leaders were asked about, whether it has its turn with it or not.
     asked: BTreeSet<(GroupId, Key)>,
+    /// What they are not asked about, since it was foreseen that it would not be written.
+    spared: BTreeSet<(GroupId, Key)>,
 }
 
 impl Wanted {
@@ -105,10 +107,10 @@ impl Course {
         let urgency = Urgency { class, ..origin.urgency };
         let named = origin.token != 0;
         let token = if named { origin.token } else { rand::random_range(1..=u64::MAX) };
-        let (turns, asked) = Default::default();
+        let (turns, asked, spared) = Default::default();
         let origin = origin.with_token(token);
         let cluster = cluster.clone();
-        Course { cluster, wanted, strategy: None, origin, urgency, turns, asked }
+        Course { cluster, wanted, strategy: None, origin, urgency, turns, asked, spared }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -178,6 +180,29 @@ impl Course {
         };
         draft.rest_on(basis);
         Ok(())
+    }
+
+    /// Whether it may be one that takes turns as advised, as far as its first record decides.
+    pub(crate) fn may_ask(&self) -> bool {
+        let policies = self.cluster.policies();
+        let any = || policies.set.values().any(|policy| policy.strategy == Strategy::Adaptive);
+        self.wanted.strategy.map_or_else(any, |wanted| wanted == Strategy::Adaptive)
+    }
+
+    /// Whether it would ask a record's leader for advice as it reads it.
+    pub(crate) fn would_ask(&self, group: GroupId, key: &Key) -> bool {
+        self.strategy == Some(Strategy::Adaptive) && !self.has_met(&(group, key.clone()))
+    }
+
+    /// It does without, to its end: by the time that a turn came at its seal, what it read would
+    /// be of before.
+    pub(crate) fn spare(&mut self, group: GroupId, key: &Key) {
+        self.spared.insert((group, key.clone()));
+    }
+
+    /// How many of these it does without.
+    pub(crate) fn missed(&self, written: &[(GroupId, Key)]) -> u64 {
+        written.iter().filter(|at| self.spared.contains(at)).count() as u64
     }
 
     /// A record for the transaction to go on with, and whether somebody is about to write it.
@@ -322,7 +347,7 @@ impl Course {
         let strategy =
             self.strategy.filter(|it| matches!(it, Strategy::Lock | Strategy::Adaptive))?;
         let at = (group, key.clone());
-        if self.turns.contains(&at) || self.asked.contains(&at) {
+        if self.has_met(&at) {
             return None;
         }
         let turn = Turn { token: self.origin.token, hold_us: HOLD_US };
@@ -350,6 +375,11 @@ impl Course {
         }
         self.asked.insert(at);
         Some((record, pending))
+    }
+
+    /// Whether there is nothing to ask any more.
+    fn has_met(&self, at: &(GroupId, Key)) -> bool {
+        [&self.turns, &self.asked, &self.spared].iter().any(|met| met.contains(at))
     }
 
     fn urgency(&self) -> Urgency {

@@ -188,6 +188,7 @@ impl Session {
         }
         self.draft = Some(draft);
         let wants = foresight::convert::wants(begin.foresight);
+        let wants = (wants, self.course.may_ask());
         self.guide.begin(wants, &self.principal, &self.gateway.cluster);
         Ok(Next::Frame)
     }
@@ -197,8 +198,13 @@ impl Session {
         self.touch(&key).await?;
         let draft = self.draft()?;
         let (group, at) = (draft.touch(&key)?, draft.basis().snapshot());
+        let written = draft.writes(group, &key);
         self.guide.touch(&self.gateway.cluster, group);
         self.announce().await;
+        let asks = self.course.would_ask(group, &key);
+        if asks && self.guide.spares(self.course.user(), &key.collection, written) {
+            self.course.spare(group, &key);
+        }
         let reading = Instant::now();
         let found = self.course.read(group, key, at, self.ends).await;
         self.journey.read(reading);

@@ -6,24 +6,18 @@
 //! forecasts and warnings as well, so that seals wait for what they are judged by. The load is
 //! `bench streams`' without its contention: records enough, drawn uniformly, and nobody thinks.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value as Json, json};
-use vatic_client::{Client, Options};
 
-use super::limits::client_limits;
+use super::fresh::on_fresh;
 use super::report::round;
 use super::streams::{BenchStreamsArgs, Mode, Tally, row, turn};
 use super::turns::{self, in_turns, ratio};
-use crate::cluster_processes::{ClusterProcesses, READY_MS};
 use crate::exit::Failed;
 use crate::settings::Settings;
-
-const NODES: u32 = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchForesightArgs {
@@ -91,29 +85,14 @@ async fn cluster(
     seed: u64,
     settings: &Settings,
 ) -> anyhow::Result<Tally> {
-    let dir = tempfile::Builder::new().prefix("vatic-foresight-").tempdir()?;
-    let flags = kind.flags(dir.path())?;
-    let mut cluster = ClusterProcesses::start_with(NODES, args.groups, dir.path(), &flags)?;
-    cluster.wait_ready(Duration::from_millis(READY_MS)).await?;
-    let settings = Settings { endpoints: cluster.endpoints(), ..settings.clone() };
-    let tally = measured(args, kind, seed, &settings).await;
-    cluster.stop().await;
-    tally
-}
-
-async fn measured(
-    args: &BenchForesightArgs,
-    kind: Kind,
-    seed: u64,
-    settings: &Settings,
-) -> anyhow::Result<Tally> {
     let load = load(args, kind);
-    let options = Options { limits: client_limits(), ..Options::default() };
-    let client = Client::connect(&settings.endpoints, options).await?;
-    let learning = Duration::from_secs(args.learn_seconds);
-    turn(&load, kind.mode(), &client, learning, seed).await;
-    let span = Duration::from_secs(args.seconds);
-    Ok(turn(&load, kind.mode(), &client, span, seed.wrapping_add(1 << 16)).await)
+    on_fresh((args.groups, kind.config()), settings, async |client| {
+        let learning = Duration::from_secs(args.learn_seconds);
+        turn(&load, kind.mode(), &client, learning, seed).await;
+        let span = Duration::from_secs(args.seconds);
+        Ok(turn(&load, kind.mode(), &client, span, seed.wrapping_add(1 << 16)).await)
+    })
+    .await
 }
 
 fn load(args: &BenchForesightArgs, kind: Kind) -> BenchStreamsArgs {
@@ -121,6 +100,7 @@ fn load(args: &BenchForesightArgs, kind: Kind) -> BenchStreamsArgs {
         clients: args.clients,
         keys: args.keys,
         steps: args.steps,
+        looks: 0,
         think_ms: 0,
         seconds: args.seconds,
         rounds: args.rounds,
@@ -163,14 +143,12 @@ impl Kind {
         }
     }
 
-    /// What its nodes are started with.
-    fn flags(self, dir: &Path) -> anyhow::Result<Vec<String>> {
-        if self != Kind::Off {
-            return Ok(Vec::new());
+    /// What its nodes are configured with.
+    fn config(self) -> &'static str {
+        match self {
+            Kind::Off => OFF,
+            Kind::Learnt | Kind::Told => "",
         }
-        let file = dir.join("off.toml");
-        fs::write(&file, OFF).with_context(|| file.display().to_string())?;
-        Ok(vec!["--config".to_owned(), file.display().to_string()])
     }
 }
 
@@ -208,13 +186,10 @@ mod tests {
 
     #[test]
     fn cluster_without_foresight_learns_nothing_and_others_are_as_by_default() {
-        let dir = tempfile::tempdir().unwrap();
-        let flags = Kind::Off.flags(dir.path()).unwrap();
-        assert_eq!(flags[0], "--config");
-        let read: toml::Table = fs::read_to_string(&flags[1]).unwrap().parse().unwrap();
+        let read: toml::Table = Kind::Off.config().parse().unwrap();
         assert_eq!(read["limits"]["learn_share_percent"].as_integer(), Some(0));
         for kind in [Kind::Learnt, Kind::Told] {
-            assert!(kind.flags(dir.path()).unwrap().is_empty());
+            assert!(kind.config().is_empty());
         }
     }
 }

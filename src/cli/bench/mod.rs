@@ -3,11 +3,12 @@
 //! more than it can. `vatic bench streams`: what foreseeing is worth to streams that take time.
 //! `vatic bench tickets`: what work that can wait does to work that cannot. `vatic bench ablation`:
 //! what each mechanism of the queue is good for. `vatic bench foresight`: what foreseeing costs.
+//! `vatic bench spared`: what it is worth to take no turns with what will not be written.
 //!
 //! A closed loop: so many clients, each with one operation at a time, over few pipelined
 //! connections. Read in this order: what is done (`workload`, `zipf`), to which records (`data`),
 //! how one operation runs (`play`, `policy`, `guarded`), what is counted (`tally`, `cpu`), what is
-//! printed (`report`), how what is compared takes turns (`turns`).
+//! printed (`report`), how what is compared takes turns (`turns`), with its own clusters (`fresh`).
 //! `tpcc` has records and transactions of its own.
 
 mod ablation;
@@ -15,6 +16,7 @@ mod compare;
 mod cpu;
 mod data;
 mod foresight;
+mod fresh;
 mod guarded;
 mod limits;
 mod overload;
@@ -22,6 +24,7 @@ mod play;
 mod policy;
 mod report;
 mod run;
+mod spared;
 mod streams;
 mod tally;
 mod tickets;
@@ -36,6 +39,7 @@ pub(crate) use foresight::{BenchForesightArgs, foresight};
 pub(crate) use overload::{BenchOverloadArgs, overload};
 
 pub(crate) use run::{BenchRunArgs, run};
+pub(crate) use spared::{BenchSparedArgs, spared};
 pub(crate) use streams::{BenchStreamsArgs, streams};
 pub(crate) use tickets::{BenchTicketsArgs, tickets};
 pub(crate) use workload::{Extent, Workload};

@@ -1,8 +1,9 @@
 //! `vatic bench streams`: contended transactions that take their time, foreseen or not, in turns.
 //!
 //! Each client streams one transaction after the other. A step reads a record, thinks, and adds to
-//! it. Under `off` nobody asks for anything; under `told` forecasts and warnings are asked for, and
-//! only counted; under `early` an attempt ends as soon as it is doomed.
+//! it; before that it reads `--looks` records of another collection, which nobody writes. Under
+//! `off` nobody asks for anything; under `told` forecasts and warnings are asked for, and only
+//! counted; under `early` an attempt ends as soon as it is doomed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,6 +43,9 @@ pub(crate) struct BenchStreamsArgs {
     /// Records that each reads and adds to
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) steps: u32,
+    /// Records of another collection that each step reads as well, and nobody writes
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=64))]
+    pub(crate) looks: u32,
     /// How long a client thinks between reading a record and adding to it
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=10_000))]
     pub(crate) think_ms: u64,
@@ -99,6 +103,15 @@ pub(super) struct Tally {
     wasted: Duration,
     errors: u64,
     whole_us: Histogram<u64>,
+    /// Each read, and of each transaction that committed what its reads took in all attempts.
+    read_us: Histogram<u64>,
+    reads_us: Histogram<u64>,
+}
+
+/// What one transaction touches: each step reads the first ones and writes the last one.
+struct Script {
+    steps: Vec<(Vec<Key>, Key)>,
+    think: Duration,
 }
 
 /// One client's side of a turn.
@@ -106,6 +119,7 @@ struct Diary {
     mode: Mode,
     attempt: Mutex<Attempt>,
     tally: Arc<Mutex<Tally>>,
+    reads: Mutex<Duration>,
 }
 
 /// Measures each mode in each round, and prints how they compare with the first.
@@ -130,7 +144,7 @@ pub(crate) async fn streams(args: &BenchStreamsArgs, settings: &Settings) -> any
     let rows = args.modes.iter().zip(&turns);
     let rows: Vec<Json> = rows.map(|(mode, own)| row(*mode, own, &turns[0], span)).collect();
     let all = json!({
-        "clients": args.clients, "keys": args.keys, "steps": args.steps,
+        "clients": args.clients, "keys": args.keys, "steps": args.steps, "looks": args.looks,
         "think_ms": args.think_ms, "seconds": args.seconds, "rounds": args.rounds, "seed": seed,
         "modes": rows,
     });
@@ -152,16 +166,14 @@ pub(super) async fn turn(
     for number in 0..args.clients {
         let mut random = SmallRng::seed_from_u64(seed ^ (u64::from(number) << 32));
         let (client, tally) = (client.clone(), tally.clone());
-        let (keys, steps) = (args.keys as usize, args.steps as usize);
-        let think = Duration::from_millis(args.think_ms);
+        let draw = Draw::of(args);
         clients.spawn(async move {
+            let unseen = Arc::new(Mutex::new(Tally::new()));
             while Instant::now() < to {
-                let drawn = index::sample(&mut random, keys, steps);
-                let keys: Vec<Key> = drawn.iter().map(record).collect();
+                let script = draw.script(&mut random);
                 let counts = Instant::now() >= from;
-                let unseen = Arc::new(Mutex::new(Tally::new()));
                 let into = if counts { &tally } else { &unseen };
-                if one(&client, mode, &keys, think, into).await.is_err() {
+                if one(&client, mode, &script, into).await.is_err() {
                     let pause = random.random_range(0..ERROR_PAUSE_MS);
                     sleep(Duration::from_millis(pause)).await;
                 }
@@ -172,24 +184,50 @@ pub(super) async fn turn(
     Arc::into_inner(tally).expect("all clients ended").into_inner().expect("no holder panics")
 }
 
-fn record(number: usize) -> Key {
-    Key::new("stream", &format!("s{number}"), "").expect("it is plain")
+/// What scripts are drawn from.
+#[derive(Clone, Copy)]
+struct Draw {
+    keys: usize,
+    steps: usize,
+    looks: usize,
+    think: Duration,
+}
+
+impl Draw {
+    fn of(args: &BenchStreamsArgs) -> Draw {
+        let count = |number: u32| number as usize;
+        let think = Duration::from_millis(args.think_ms);
+        Draw { keys: count(args.keys), steps: count(args.steps), looks: count(args.looks), think }
+    }
+
+    fn script(self, random: &mut SmallRng) -> Script {
+        let written = index::sample(random, self.keys, self.steps);
+        let mut look = || record("shown", random.random_range(0..self.keys));
+        let steps = written.iter().map(|number| {
+            let looks = (0..self.looks).map(|_| look()).collect();
+            (looks, record("stream", number))
+        });
+        Script { steps: steps.collect(), think: self.think }
+    }
+}
+
+fn record(collection: &str, number: usize) -> Key {
+    Key::new(collection, &format!("s{number}"), "").expect("it is plain")
 }
 
 /// One transaction, until it commits.
 async fn one(
     client: &Client,
     mode: Mode,
-    keys: &[Key],
-    think: Duration,
+    script: &Script,
     tally: &Arc<Mutex<Tally>>,
 ) -> Result<(), ClientError> {
     let began = Instant::now();
     let attempt = Mutex::new(Attempt::begin());
-    let diary = &Diary { mode, attempt, tally: tally.clone() };
+    let diary = &Diary { mode, attempt, tally: tally.clone(), reads: Mutex::default() };
     let run = client.transaction().foresee(mode.foresight()).observe(diary);
     let run = run.strategy(mode.strategy());
-    let done = run.run(|txn| async move { diary.play(&txn, keys, think).await }).await;
+    let done = run.run(|txn| async move { diary.play(&txn, script).await }).await;
     let mut tally = tally.lock().expect("no holder panics");
     match &done {
         Ok(_) => {
@@ -197,6 +235,8 @@ async fn one(
             tally.committed += 1;
             tally.warned += u64::from(warned);
             tally.whole_us.saturating_record(began.elapsed().as_micros() as u64);
+            let reads = *diary.reads.lock().expect("no holder panics");
+            tally.reads_us.saturating_record(reads.as_micros() as u64);
         }
         Err(_) => tally.errors += 1,
     }
@@ -210,20 +250,29 @@ impl Attempt {
 }
 
 impl Diary {
-    async fn play(
-        &self,
-        txn: &Transaction,
-        keys: &[Key],
-        think: Duration,
-    ) -> Result<(), ClientError> {
+    async fn play(&self, txn: &Transaction, script: &Script) -> Result<(), ClientError> {
         *self.attempt.lock().expect("no holder panics") = Attempt::begin();
-        for key in keys {
-            txn.read(key).await?;
-            self.think(txn, think).await?;
+        for (looks, key) in &script.steps {
+            for look in looks {
+                self.read(txn, look).await?;
+            }
+            self.read(txn, key).await?;
+            self.think(txn, script.think).await?;
             txn.add(key, "n", 1).await?;
         }
         self.attempt.lock().expect("no holder panics").sealed = true;
         Ok(())
+    }
+
+    /// What it takes is time in which the stream stands still, its turn included.
+    async fn read(&self, txn: &Transaction, key: &Key) -> Result<(), ClientError> {
+        let began = Instant::now();
+        let read = txn.read(key).await;
+        let took = began.elapsed();
+        *self.reads.lock().expect("no holder panics") += took;
+        let mut tally = self.tally.lock().expect("no holder panics");
+        tally.read_us.saturating_record(took.as_micros() as u64);
+        read.map(drop)
     }
 
     /// Thinks, and listens meanwhile.
@@ -300,6 +349,7 @@ impl Mode {
 
 impl Tally {
     fn new() -> Tally {
+        let empty = || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("bounds are valid");
         Tally {
             committed: 0,
             aborted: 0,
@@ -307,7 +357,9 @@ impl Tally {
             warned: 0,
             wasted: Duration::ZERO,
             errors: 0,
-            whole_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("bounds are valid"),
+            whole_us: empty(),
+            read_us: empty(),
+            reads_us: empty(),
         }
     }
 
@@ -342,6 +394,9 @@ pub(super) fn row(mode: Mode, own: &[Tally], first: &[Tally], span: Duration) ->
         ),
         "e2e_p50_ms": over(&|turn| quantile_ms(&turn.whole_us, 0.5)),
         "e2e_p99_ms": over(&|turn| quantile_ms(&turn.whole_us, 0.99)),
+        "read_p50_ms": over(&|turn| quantile_ms(&turn.read_us, 0.5)),
+        "read_p99_ms": over(&|turn| quantile_ms(&turn.read_us, 0.99)),
+        "read_ms_per_commit": round(over(&|turn| turn.reads_us.mean() / 1_000.0), 2),
         "errors": own.iter().map(|turn| turn.errors).sum::<u64>(),
     })
 }

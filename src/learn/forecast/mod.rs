@@ -4,6 +4,9 @@
 //! forecast medians: means lose to predicting nothing, since most streams take one of a few courses
 //! and none goes between two of them. Same streams in the same order give the same forecasts.
 //!
+//! [`Ahead`] says in which collections a stream will still write, by its forecast and by what
+//! others did.
+//!
 //! A [`Panel`] runs them side by side, scores each on streams that it has not learnt from, and
 //! knows the champion.
 
@@ -17,6 +20,7 @@ mod panel;
 mod persistence;
 mod remainder;
 mod stream;
+mod writes;
 
 pub use blend::Blend;
 pub use class_median::ClassMedian;
@@ -25,6 +29,7 @@ pub use markov::MarkovReward;
 pub use panel::{Made, Panel};
 pub use persistence::Persistence;
 pub use stream::{Forecaster, Outlook, Prefix, Step, Symbol, ask_at};
+pub use writes::{Ahead, Due, Foreseen, Latest, Place, STREAMS_LAST};
 
 #[cfg(test)]
 mod forecast_test;
@@ -34,3 +39,5 @@ mod median_test;
 mod panel_test;
 #[cfg(test)]
 mod process_test;
+#[cfg(test)]
+mod writes_test;

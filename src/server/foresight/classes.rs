@@ -1,7 +1,9 @@
 //! What is known of classes of streams beside their forecasts.
 
+use super::walk::Ended;
 use std::collections::{BTreeMap, VecDeque};
 use vatic_core::id::GroupId;
+use vatic_learn::forecast::{Ahead, Due, Latest, Outlook, Place, Symbol};
 
 /// Classes that are remembered; the one that was idle longest makes room.
 const CLASSES_MAX: usize = 256;
@@ -9,6 +11,8 @@ const CLASSES_MAX: usize = 256;
 const LAST: usize = 64;
 /// Groups of one stream that are remembered; the others are counted.
 const GROUPS_MAX: usize = 16;
+/// Kinds of steps of a class that are remembered; more, and all are forgotten.
+const PLACES_MAX: usize = 256;
 
 /// Something of each class.
 #[derive(Debug)]
@@ -29,6 +33,9 @@ pub(crate) struct Class {
     /// Streams learnt.
     pub(crate) exemplars: u64,
     participants: VecDeque<Participants>,
+    /// Where each kind of its steps writes.
+    places: BTreeMap<Symbol, Place>,
+    latest: Latest,
 }
 
 /// Of one stream.
@@ -64,15 +71,41 @@ impl<T: Default> ByClass<T> {
 }
 
 impl Class {
-    /// One more of its streams was learnt, in which these groups took part.
-    pub(crate) fn learnt(&mut self, groups: &[GroupId]) {
+    /// One more of its streams was learnt.
+    pub(crate) fn learnt(&mut self, course: &Ended) {
         self.exemplars += 1;
+        self.learn_writes(course);
+        let groups = &course.groups;
         let count = groups.len() as u32;
         let groups = groups[..groups.len().min(GROUPS_MAX)].to_vec();
         self.participants.push_back(Participants { count, groups });
         if self.participants.len() > LAST {
             self.participants.pop_front();
         }
+    }
+
+    fn learn_writes(&mut self, course: &Ended) {
+        let steps = course.steps.iter().zip(1..);
+        let wrote = steps.filter_map(|(step, at)| {
+            let kind = course.kinds.get(&step.symbol)?;
+            Some((kind.writes.as_ref()?, at))
+        });
+        self.latest.learn(wrote);
+        if self.places.len() + course.kinds.len() > PLACES_MAX {
+            self.places.clear();
+        }
+        let place = |writes: &Option<_>| writes.clone().map_or(Place::Nowhere, Place::In);
+        let places = course.kinds.iter().map(|(symbol, kind)| (*symbol, place(&kind.writes)));
+        self.places.extend(places);
+    }
+
+    /// Where a stream of the class, of which this is forecast, will write.
+    pub(crate) fn ahead(&self, outlook: &Outlook) -> Ahead {
+        let due = outlook.steps.iter().map(|(symbol, count)| {
+            let place = self.places.get(symbol).cloned().unwrap_or(Place::Unknown);
+            Due { symbol: *symbol, count: *count, place }
+        });
+        self.latest.ahead(due.collect())
     }
 
     /// The median number of groups that took part in its last streams.

@@ -40,11 +40,17 @@ pub(crate) struct Counters {
     pub(crate) warm: IntCounter,
     /// Those of both that the sealed stream had indeed.
     pub(crate) warmed_rightly: IntCounter,
+    /// Records that streams under `adaptive` read: leaders were asked whether a turn is cheaper.
+    pub(crate) turns_asked: IntCounter,
+    /// Nobody was, since it was foreseen that the stream would not write there.
+    pub(crate) turns_spared: IntCounter,
+    /// Of those the ones that the sealed stream wrote all the same.
+    pub(crate) turns_missed: IntCounter,
     /// Of this node's forecasters.
     pub(crate) version: IntGauge,
     /// The number of the newest course in group 0, as far as this node knows.
     pub(crate) newest: IntGauge,
-    all: [IntCounterVec; 6],
+    all: [IntCounterVec; 7],
 }
 
 impl Counters {
@@ -64,6 +70,11 @@ impl Counters {
         let ahead = vec(
             "vatic_participants_ahead_total",
             "Groups that forecasts named before streams touched them.",
+            "result",
+        );
+        let turns = vec(
+            "vatic_adaptive_turns_total",
+            "Records that streams under `adaptive` read: asked about, or spared.",
             "result",
         );
         Counters {
@@ -88,9 +99,12 @@ impl Counters {
             warmed: ahead.with_label_values(&["asked"]),
             warm: ahead.with_label_values(&["fresh"]),
             warmed_rightly: ahead.with_label_values(&["took_part"]),
+            turns_asked: turns.with_label_values(&["asked"]),
+            turns_spared: turns.with_label_values(&["spared"]),
+            turns_missed: turns.with_label_values(&["missed"]),
             version: gauge("vatic_forecasters_version", "The last course learnt here."),
             newest: gauge("vatic_courses_newest", "The newest course known of here."),
-            all: [streams, forecasts, verdicts, warnings, resolved, ahead],
+            all: [streams, forecasts, verdicts, warnings, resolved, ahead, turns],
         }
     }
 

@@ -116,7 +116,7 @@ impl Generation {
         let asked = (1..whole.steps.len()).filter(|at| ask_at(*at));
         let made: Vec<Made> = asked.map(|at| self.panel.forecast_all(whole.first(at))).collect();
         self.panel.learn(whole, &made);
-        self.classes.of(course.class).learnt(&course.groups);
+        self.classes.of(course.class).learnt(course);
         self.learnt += 1;
     }
 }

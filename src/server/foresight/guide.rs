@@ -3,6 +3,7 @@
 
 use super::{
     counters::Counters,
+    habits::Opening,
     learner::{Asked, Foresight, Judged},
     odds,
     study::{Line, Told},
@@ -65,7 +66,11 @@ pub(crate) struct Guide {
     /// `None`: nobody needs to know and the learner has enough to do.
     pub(super) walk: Option<Walk>,
     /// Forecasts are asked for, whatever it writes.
-    asks: bool,
+    pub(super) asks: bool,
+    /// They are in any case, to take turns by: it is neither judged nor learnt for that.
+    takes_turns: bool,
+    /// What it read, where it takes turns as advised.
+    pub(super) opening: Opening,
     pub(super) asked: usize,
     /// A forecast was asked for after so many transitions, and is to be told how likely a conflict
     /// is.
@@ -96,6 +101,8 @@ impl Guide {
             validation: Validation::Observe,
             walk: None,
             asks: false,
+            takes_turns: false,
+            opening: Opening::default(),
             asked: 0,
             unweighed: None,
             line: Arc::default(),
@@ -109,21 +116,26 @@ impl Guide {
         }
     }
 
-    /// The stream begins.
-    pub(crate) fn begin(&mut self, wants: Wants, principal: &str, cluster: &Arc<Cluster>) {
+    /// The stream begins, and may be one that takes turns as advised.
+    pub(crate) fn begin(
+        &mut self,
+        (wants, takes_turns): (Wants, bool),
+        principal: &str,
+        cluster: &Arc<Cluster>,
+    ) {
         self.wants = wants;
+        self.takes_turns = takes_turns && self.foresight.habits.spare();
         self.policies = cluster.policies();
         // What it will write is not known yet.
         let enforce = self.policies.enforce();
         self.asks = wants.forecasts || enforce || self.foresight.has_room();
         if self.foresight.learns() {
-            match self.asks {
-                true => self.walk = Some(self.walk_of(principal)),
-                false => self.foresight.counters.left_out.inc(),
-            }
+            let followed = self.asks || self.takes_turns;
+            self.walk = followed.then(|| self.walk_of(principal));
+            self.foresight.counters.left_out.inc_by(u64::from(!self.asks));
         }
         let warms = || Warm::new(cluster, &self.foresight.tolerances, &self.foresight.counters);
-        self.warm = self.walk.as_ref().and_then(|_| warms());
+        self.warm = self.walk.as_ref().filter(|_| self.asks).and_then(|_| warms());
         let watches = wants.warnings || wants.abort_early;
         self.watch = watches.then(|| Watch::start(cluster, self.foresight.counters.clone()));
     }
@@ -163,7 +175,10 @@ impl Guide {
         }
         let (seen, due) = match self.at_once {
             true => (1, self.validation.refuses() && self.asked == 0),
-            false => (walk.steps.len(), self.asks && ask_at(walk.steps.len())),
+            false => {
+                let asks = self.asks || self.takes_turns;
+                (walk.steps.len(), asks && ask_at(walk.steps.len()))
+            }
         };
         if let Some(class) = walk.class().filter(|_| due) {
             let (steps, line) = (walk.steps[..seen].to_vec(), self.line.clone());
@@ -183,7 +198,8 @@ impl Guide {
     /// A group takes part: what it tolerates will be wanted.
     pub(crate) fn touch(&mut self, cluster: &Arc<Cluster>, group: GroupId) {
         self.warm.iter_mut().for_each(|warm| warm.touched(group));
-        if (self.asks || self.asked > 0) && self.walk.is_some() {
+        let judged = self.asks || (self.at_once && self.asked > 0);
+        if judged && self.walk.is_some() {
             self.foresight.tolerances.touch(cluster, group);
         }
     }
@@ -240,7 +256,8 @@ impl Guide {
 
     /// The next forecast that was made, if there was one before it.
     fn progress(&mut self) -> Option<Arc<Told>> {
-        while let Some(told) = self.line.at(self.looked).filter(|_| self.walk.is_some()) {
+        let judged = self.walk.is_some() && self.asks;
+        while let Some(told) = self.line.at(self.looked).filter(|_| judged) {
             self.looked += 1;
             if told.way.is_some() {
                 return Some(told);

@@ -21,6 +21,8 @@ use vatic_learn::forecast::Symbol;
 const KINDS_MAX: usize = 1_024;
 /// Fields of a step that its name has; more are counted all the same.
 const FIELDS_NAMED: usize = 8;
+/// The one operation that writes nothing.
+const EXPECT: &str = "expect";
 
 /// What steps with the same collection, operation and fields have in common.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Kind {
     pub(crate) tokens: Vec<(String, Token)>,
     /// What one such step adds.
     pub(crate) footprint: Arc<Footprint>,
+    /// The collection that it writes in, if it writes.
+    pub(crate) writes: Option<Arc<str>>,
     /// As courses have it; `None` where it is too large for any.
     pub(crate) shared: Option<course::Kind>,
 }
@@ -91,6 +95,7 @@ impl Kind {
             name: name(collection, op, fields),
             tokens,
             footprint: Arc::new(footprint),
+            writes: (op != EXPECT).then(|| collection.into()),
             shared: shared(collection, op, fields),
         }
     }
@@ -118,7 +123,10 @@ fn name(collection: &str, op: &str, fields: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vatic_core::{delta::Op, key::Key};
+    use vatic_core::{
+        delta::{Expect, Op},
+        key::Key,
+    };
 
     fn add(collection: &str, partition: &str, field: &str) -> Delta {
         let key = Key::new(collection, partition, "").unwrap();
@@ -139,5 +147,24 @@ mod tests {
         }
         assert!(kinds.known.lock().unwrap().len() <= KINDS_MAX);
         assert_eq!(one.symbol, kinds.of(&add("account", "ada", "balance")).symbol);
+    }
+
+    #[test]
+    fn kind_writes_where_its_operation_does() {
+        let kinds = Kinds::default();
+        let key = add("account", "ada", "balance").key;
+        let ops = [
+            Op::Put(Default::default()),
+            Op::Merge(Default::default()),
+            Op::Add { field: "n".into(), by: 1 },
+            Op::RemoveField("n".into()),
+            Op::Delete,
+            Op::Expect(Expect::Absent),
+        ];
+        for op in ops {
+            let delta = Delta { key: key.clone(), op };
+            let writes = kinds.of(&delta).writes.clone();
+            assert_eq!(writes.as_deref(), delta.op.writes().then_some("account"), "{delta:?}");
+        }
     }
 }

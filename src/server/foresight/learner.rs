@@ -12,6 +12,7 @@
 use super::{
     anomalies::Anomalies,
     counters::Counters,
+    habits::Habits,
     kinds::Kinds,
     study::{Line, Study, Told},
     tolerances::Tolerances,
@@ -84,6 +85,7 @@ pub(crate) struct Foresight {
     pub(crate) tolerances: Arc<Tolerances>,
     /// What looks at streams that run here come to.
     pub(crate) looks: Arc<Mutex<Tolerance>>,
+    pub(crate) habits: Arc<Habits>,
     pub(crate) steps_max: usize,
     caught_up: watch::Receiver<bool>,
 }
@@ -112,6 +114,7 @@ impl Foresight {
             counters,
             tolerances,
             looks: Arc::default(),
+            habits: Arc::new(Habits::new(limits)),
             steps_max,
             caught_up,
         };

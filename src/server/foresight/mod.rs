@@ -9,7 +9,8 @@
 //! names.
 //!
 //! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
-//! `warm` contacts groups that a forecast names before the stream gets there.
+//! `warm` contacts groups that a forecast names before the stream gets there. `habits` spares a
+//! stream turns with records that it will not write, by that forecast, and before there is one.
 //! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
 //! transaction out before its votes, and chooses its strategy.
 //!
@@ -27,6 +28,7 @@ mod counters;
 pub(crate) mod courses;
 mod generations;
 mod guide;
+mod habits;
 mod judge;
 mod kinds;
 mod learner;
@@ -64,6 +66,10 @@ pub(crate) async fn judge(
 ) -> Result<(), ApiError> {
     for group in draft.groups() {
         guide.touch(cluster, group);
+    }
+    if guide.asked_for_turns() {
+        let written = draft.written();
+        guide.wrote(&written, course.missed(&written));
     }
     if Box::pin(guide.judge(cluster, draft, ends)).await? == Action::Wait {
         let freed = Box::pin(resolve::resolve(cluster, draft, course, ends)).await;

@@ -51,7 +51,10 @@ impl Guide {
         self.watch = None;
         self.warm.take().iter().for_each(|warm| warm.sealed(&draft.groups()));
         self.hear_of_policies(cluster, draft);
-        let (walk, refuses) = (self.walk.take(), self.validation.refuses());
+        // One that was followed for its turns alone is judged no more than one that was not.
+        let followed = self.asks || self.at_once;
+        let walk = self.walk.take().filter(|_| followed);
+        let refuses = self.validation.refuses();
         // One-shots may be very many.
         let judges = draft.seal().count > 0 && (!self.at_once || refuses);
         let Some(tid) = draft.tid().filter(|_| judges) else { return Ok(Action::Proceed) };

@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::sync::Notify;
 use vatic_core::{footprint::Footprint, id::GroupId, verdict};
-use vatic_learn::forecast::{Outlook, Prefix, Step};
+use vatic_learn::forecast::{Ahead, Outlook, Prefix, Step};
 
 /// A forecast of a running stream.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct Told {
     pub(crate) way: Option<verdict::Forecast>,
     /// Its footprint when the forecast was made.
     pub(crate) now: Footprint,
+    /// Where it will write.
+    pub(crate) ahead: Ahead,
 }
 
 impl Told {
@@ -118,7 +120,8 @@ impl Line {
         self.answers.lock().expect("no holder panics").unknown > 0
     }
 
-    fn last(&self) -> Option<Arc<Told>> {
+    /// The last one of all.
+    pub(crate) fn last(&self) -> Option<Arc<Told>> {
         self.answers.lock().expect("no holder panics").told.last().cloned()
     }
 
@@ -163,6 +166,7 @@ impl Study {
             |last: &Told| last.outlook.fixed().on_the_way(&last.now, steps.len() as u64);
         let way = last.as_deref().map(on_the_way);
         line.answer(Some(Told {
+            ahead: class.ahead(&outlook),
             outlook,
             forecaster: self.names[champion],
             exemplars: class.exemplars,

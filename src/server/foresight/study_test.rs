@@ -12,7 +12,7 @@ use super::{
 use std::sync::Arc;
 use vatic_core::{
     chain::Seal,
-    delta::{Delta, Op},
+    delta::{Delta, Expect, Op},
     expected::{STEP, Score},
     hash::{Hash, Hasher},
     id::{GroupId, Tid, Timestamp},
@@ -20,6 +20,7 @@ use vatic_core::{
     value::Fields,
     verdict::{Conditions, Judgement},
 };
+use vatic_learn::forecast::Foreseen;
 
 const ANOMALIES_MAX: usize = 4;
 const STEPS_MAX: usize = 32;
@@ -295,4 +296,28 @@ fn running_stream_is_held_against_its_way_and_is_no_measure_of_others() {
     let before = node.anomalies.after(0).len();
     node.judge(&ended, STEP);
     assert_eq!(node.anomalies.after(0).len(), before);
+}
+
+#[test]
+fn forecast_tells_where_a_stream_will_write_no_more() {
+    let mut node = Node::new();
+    let key = Key::new("paid", "p", "").unwrap();
+    let mut stream = order(1);
+    stream.push(Delta { key: key.clone(), op: Op::Expect(Expect::Absent) });
+    stream.push(Delta { key, op: Op::Add { field: "sum".into(), by: 1 } });
+    let streams = 20;
+    (0..streams).for_each(|_| node.learn(&stream));
+    let (ended, line) = (node.ended(&stream), Line::default());
+    node.study.forecast(ended.class, &ended.steps[..1], &line);
+    let told = line.last().unwrap();
+    let after = |steps: usize, least| {
+        let of = |at| told.ahead.after(&ended.steps[..steps], at, least);
+        ["order", "paid", "other"].map(of)
+    };
+    use Foreseen::{NoWrite, Unknown, Write};
+    assert_eq!(after(1, streams), [Write, Write, NoWrite]);
+    assert_eq!(after(2, streams), [NoWrite, Write, NoWrite]);
+    assert_eq!(after(3, streams), [NoWrite, Write, NoWrite], "it only expects something there");
+    assert_eq!(after(4, streams), [NoWrite; 3]);
+    assert_eq!(after(1, streams + 1), [Unknown; 3], "that is too few");
 }
