@@ -13,6 +13,7 @@ pub mod lane;
 pub mod memo;
 pub mod mutants;
 pub mod narrate;
+pub mod options;
 pub mod output;
 pub mod paths;
 pub mod premise;

@@ -16,7 +16,7 @@ use vatic_models::{
     catalogue::{self, Choice},
     check::{self, Effort},
     explore::serve::{Tour, serve},
-    mutants,
+    mutants, options,
     output::{self, Checked},
 };
 
@@ -56,7 +56,7 @@ struct Explore {
     #[arg(long, default_value_t = 0)]
     port: u16,
     /// Threads of a search.
-    #[arg(long, default_value_t = 2, value_parser = above_none)]
+    #[arg(long, default_value_t = 2, value_parser = options::threads)]
     threads: usize,
 }
 
@@ -68,13 +68,13 @@ struct Check {
     #[arg(long, conflicts_with = "model")]
     all: bool,
     /// Threads of the checker.
-    #[arg(long, default_value_t = 2, value_parser = above_none)]
+    #[arg(long, default_value_t = 2, value_parser = options::threads)]
     threads: usize,
     /// Follow fewer than this many steps from the start.
-    #[arg(long, value_parser = above_none)]
+    #[arg(long, value_parser = options::above_none)]
     depth: Option<usize>,
     /// Stop each check of a model or of one of its mutants after this many seconds, closed or not.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = options::seconds)]
     seconds: Option<u64>,
     /// Follow each path to its end before the next one: less memory, longer counterexamples. Not
     /// with `--depth`: a state that is met deep is not looked at again when it is met less deep, so
@@ -87,11 +87,6 @@ struct Check {
 }
 
 /// A limit; of none, nothing would be looked at, or everything.
-fn above_none(text: &str) -> Result<usize, String> {
-    let limit: usize = text.parse().map_err(|error: std::num::ParseIntError| error.to_string())?;
-    if limit > 0 { Ok(limit) } else { Err("it must be 1 at least".into()) }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Output {
     Table,
@@ -203,6 +198,8 @@ mod test {
             ("check", "--threads", "0"),
             ("check", "--seconds", "0"),
             ("check", "--seconds", "soon"),
+            ("check", "--seconds", "18446744073709551615"),
+            ("check", "--threads", "100000"),
             ("explore", "--threads", "0"),
         ];
         for (command, limit, value) in refused {

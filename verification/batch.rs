@@ -63,11 +63,11 @@ impl Simulate {
         let began = Instant::now();
         let until = self.minutes.map(|minutes| began + Duration::from_secs_f64(minutes * 60.0));
         let goes_on = |seed: &u64| match until {
-            Some(until) => Instant::now() < until,
+            Some(until) => *seed == seeds.start || Instant::now() < until,
             None => seeds.contains(seed),
         };
         let (mut batch, mut runs, mut twins) = (Batch::default(), Vec::new(), 0);
-        for seed in (seeds.start..).take_while(goes_on) {
+        for seed in (seeds.start..u64::MAX).take_while(goes_on) {
             let mut run = run(seed, &options);
             if self.twins > 0 && (batch.seeds + 1).is_multiple_of(self.twins) {
                 run.violations.extend(twins::difference(&run, &options)?);

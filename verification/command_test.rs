@@ -43,10 +43,11 @@ fn runs_of_nothing_and_times_that_are_none_are_refused() {
 
 #[test]
 fn mistakes_of_usage_are_refused_before_anything_is_run() {
-    let refused: [(&[&str], &str); 22] = [
+    let refused: [(&[&str], &str); 23] = [
         (&["simulate", "--level", "1", "--seed", "1", "--broken", "AckBeforeSync"], "--level 2"),
         (&["simulate", "--seed", "1", "--faults", "none,clocks"], "goes with no other"),
         (&["mutants", "--only", "NoReadLocks", "--first", "18446744073709551615"], "--first"),
+        (&["mutants", "--only", "NoReadLocks", "--threads", "100000"], "1024"),
         (&["simulate", "--seeds", "abc"], "--seeds"),
         (&["simulate", "--seeds", "7..7"], "names no seed"),
         (&["simulate", "--seeds", "1", "--broken", "nope"], "NoReadLocks"),
@@ -108,6 +109,18 @@ fn run_that_is_given_time_goes_on_beyond_its_range_stops_and_reports() {
     assert!(took >= Duration::from_millis(1_200), "{took:?}");
     // The last seed is finished first; on a busy machine that takes a while.
     assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn run_that_is_given_next_to_no_time_runs_a_seed_and_the_last_of_all_seeds_ends_it() {
+    let hardly = ["--minutes", "0.0000001", "--faults", "network", "--output", "json"];
+    let output = simulate(&[&["--seeds", "7..9"][..], &hardly].concat());
+    assert_eq!(json(&output)["seeds"].as_u64(), Some(1));
+    let last = ["--seeds", "18446744073709551613..18446744073709551615", "--minutes", "1"];
+    let began = Instant::now();
+    let output = simulate(&[&last[..], &["--faults", "network", "--output", "json"]].concat());
+    assert_eq!(json(&output)["seeds"].as_u64(), Some(2));
+    assert!(began.elapsed() < Duration::from_secs(60), "none was run again");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The command that plays recorded runs again through the core alone: simulated ones, or what real
 //! nodes wrote down.
 
-use crate::{Output, above_none, level, seeds};
+use crate::{Output, level, seeds};
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::{
@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 use vatic_core::rules::{Mutant, Rules};
+use vatic_models::options;
 use vatic_verification::{Options, again, conform_all, play_diaries};
 
 #[derive(clap::Args)]
@@ -25,7 +26,7 @@ pub(crate) struct Conform {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["seeds", "level"])]
     recorded: Option<PathBuf>,
     /// How many runs at once.
-    #[arg(long, default_value_t = 2, value_parser = above_none)]
+    #[arg(long, default_value_t = 2, value_parser = options::threads)]
     threads: usize,
     /// Play again with this rule of the core switched off, which must differ, if the recording has
     /// ever asked it.

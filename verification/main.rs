@@ -115,12 +115,6 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     if range.is_empty() { Err("it names no seed".into()) } else { Ok(range) }
 }
 
-/// How many of something; with none of it, nothing would be done.
-fn above_none(text: &str) -> Result<usize, String> {
-    let count: usize = text.parse().map_err(|error: std::num::ParseIntError| error.to_string())?;
-    if count > 0 { Ok(count) } else { Err("it must be 1 at least".into()) }
-}
-
 fn level(number: u32) -> Level {
     if number == 2 { Level::Deployed } else { Level::Assumed }
 }

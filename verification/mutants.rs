@@ -1,12 +1,13 @@
 //! The command that has every broken variant looked for: in models, in simulated runs, by loom.
 
 use crate::{
-    Output, above_none, broken, misused,
+    Output, broken, misused,
     mutant_table::{Row, json, print},
     threads,
 };
 use clap::ValueEnum;
 use std::time::Instant;
+use vatic_models::options;
 use vatic_verification::{Broken, Hunts, ask_models, hunt_all};
 
 #[derive(clap::Args)]
@@ -24,7 +25,7 @@ pub(crate) struct Mutants {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
     /// How many hunts at once.
-    #[arg(long, default_value_t = 2, value_parser = above_none)]
+    #[arg(long, default_value_t = 2, value_parser = options::threads)]
     threads: usize,
     /// These variants alone, by name; those of threads have none.
     #[arg(long, value_delimiter = ',', value_parser = broken)]

@@ -1,9 +1,10 @@
 //! The command that walks paths of the models over real stores.
 
-use crate::{Output, above_none};
+use crate::Output;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::time::Instant;
 use vatic_core::rules::Rules;
+use vatic_models::options;
 use vatic_verification::{InLmdb, InMemory, Walked, walk_all, walkable};
 
 #[derive(clap::Args)]
@@ -13,7 +14,7 @@ pub(crate) struct Walk {
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     paths: u64,
     /// How many states of each model, from the start, have their steps taken.
-    #[arg(long, default_value_t = 2_000, value_parser = above_none)]
+    #[arg(long, default_value_t = 2_000, value_parser = options::above_none)]
     states: usize,
     /// Over LMDB, or over what stands in for it in memory.
     #[arg(long, value_enum, default_value = "memory")]
@@ -22,7 +23,7 @@ pub(crate) struct Walk {
     #[arg(long, value_delimiter = ',', value_parser = model)]
     models: Vec<&'static str>,
     /// How many models at once.
-    #[arg(long, default_value_t = 2, value_parser = above_none)]
+    #[arg(long, default_value_t = 2, value_parser = options::threads)]
     threads: usize,
     /// How to report.
     #[arg(long, value_enum, default_value = "table")]

@@ -4,7 +4,7 @@
 //! The world waits for whichever comes first: its next event or a report. Nodes run only while it
 //! waits, on the same thread, so that one seed is one run.
 
-use super::World;
+use super::{World, drain::Drain};
 use crate::{
     deployment::{Deployment, Ending, Flip, Report},
     event::Event,
@@ -124,7 +124,7 @@ impl World {
 
     async fn play(&mut self) {
         let load_ends = limits::EPOCH_US + self.options.load_us;
-        let mut drain_ends = load_ends + limits::DRAIN_DEPLOYED_US;
+        let mut drain = Drain::from(load_ends, limits::DRAIN_DEPLOYED_US);
         loop {
             while let Some(report) = self.deployment_mut().take_report() {
                 self.now = self.now.max(self.deployment_mut().now_us());
@@ -135,12 +135,12 @@ impl World {
             if !self.healed && next.unwrap_or(now).max(now) > load_ends {
                 self.heal();
             }
-            if self.halted || now > drain_ends {
+            if self.halted || drain.is_over(now, || self.tickets_left()) {
                 break;
             }
             if self.healed && self.is_quiet() {
                 if self.heal_the_rest() {
-                    drain_ends = self.now + limits::DRAIN_DEPLOYED_US;
+                    drain = Drain::from(self.now, limits::DRAIN_DEPLOYED_US);
                     continue;
                 }
                 if !self.is_replacing() {

@@ -12,6 +12,7 @@ mod coordinate;
 mod deployed;
 mod disaster;
 mod dispatching;
+mod drain;
 mod driving;
 mod ending;
 mod healing;
@@ -49,6 +50,7 @@ use crate::{
 };
 use coordinate::Coordination;
 use dispatching::Dispatching;
+use drain::Drain;
 use driving::Driving;
 use healing::Core;
 
@@ -160,12 +162,12 @@ impl World {
             return self.run_deployed();
         }
         let load_ends = limits::EPOCH_US + self.options.load_us;
-        let mut drain_ends = load_ends + limits::DRAIN_US;
+        let mut drain = Drain::from(load_ends, limits::DRAIN_US);
         while let Some(Reverse(next)) = self.queue.pop() {
             if !self.healed && next.at > load_ends {
                 self.heal();
             }
-            if self.halted || next.at > drain_ends {
+            if self.halted || drain.is_over(next.at, || self.tickets_left()) {
                 break;
             }
             self.now = self.now.max(next.at);
@@ -173,7 +175,7 @@ impl World {
             self.handle(next.event);
             if self.healed && self.is_quiet() {
                 if self.heal_the_rest() {
-                    drain_ends = self.now + limits::DRAIN_US;
+                    drain = Drain::from(self.now, limits::DRAIN_US);
                     continue;
                 }
                 self.drained = true;
