@@ -27,7 +27,7 @@ const WATCHED_MAX: usize = 256;
 const PAUSE: Duration = Duration::from_millis(5);
 /// After a look it rests for so many times what that took, up to the interval: where leaders are
 /// busy, streams that are soon over hardly ask.
-const RESTS: u32 = 4;
+const RESTS: u32 = 8;
 /// Longest wait for a leader's answer to one look.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Warnings that may wait for the stream.
