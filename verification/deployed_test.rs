@@ -36,6 +36,17 @@ fn batch_of_clusters_violates_nothing_and_reaches_every_rare_path() {
     assert!(followed >= PROJECTIONS_MIN, "{followed} transactions");
 }
 
+/// Where nobody is disturbed clients leave more tickets behind than happen in a minute.
+#[test]
+fn tickets_that_take_longer_than_a_minute_are_no_violation_while_they_go() {
+    let output = simulate(&["--level", "2", "--seed", "4", "--faults", "none", "--output", "json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let report: serde_json::Value =
+        serde_json::from_str(stdout.lines().last().expect("a report")).expect("JSON");
+    assert!(report["simulated_seconds"].as_f64() > Some(70.0), "{report}");
+}
+
 #[test]
 fn same_cluster_in_two_processes_gives_the_same_report() {
     let reports = REPEATED.map(|seeds| {
