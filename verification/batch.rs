@@ -4,6 +4,7 @@ use crate::{broken, level, misused, report, seeds, twins};
 use anyhow::Context;
 use clap::ValueEnum;
 use std::{
+    collections::BTreeSet,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -118,9 +119,9 @@ impl Simulate {
     }
 
     fn report_failure(&self, run: &Run, options: &Options) {
-        for violation in &run.violations {
-            eprintln!("seed {}: {violation}", run.seed);
-        }
+        // Some are found again and again as the run goes on.
+        let told: BTreeSet<String> = run.violations.iter().map(ToString::to_string).collect();
+        told.iter().for_each(|violation| eprintln!("seed {}: {violation}", run.seed));
         if run.violations.is_empty() {
             return;
         }
