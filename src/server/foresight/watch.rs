@@ -25,9 +25,6 @@ use vatic_core::{body::KeyRead, disturbed::Disturbed, id::GroupId, key::Key, rea
 const WATCHED_MAX: usize = 256;
 /// Between two looks of one stream, however fast it moves.
 const PAUSE: Duration = Duration::from_millis(5);
-/// After a look it rests for so many times what that took, up to the interval: where leaders are
-/// busy, streams that are soon over hardly ask.
-const RESTS: u32 = 8;
 /// Longest wait for a leader's answer to one look.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Warnings that may wait for the stream.
@@ -106,12 +103,9 @@ struct Looks {
 
 impl Looks {
     async fn go_on(self) {
-        let mut rest = PAUSE;
         loop {
-            // What was read just now stands.
-            sleep(rest.min(self.pause)).await;
             let _ = timeout(self.pause, self.moved.notified()).await;
-            let (began, asked) = (Instant::now(), self.asked());
+            let asked = self.asked();
             let looks = asked.into_iter().map(|(group, reads)| self.look(group, reads));
             for (group, found) in futures::future::join_all(looks).await.into_iter().flatten() {
                 for disturbed in self.fresh(group, found) {
@@ -122,7 +116,7 @@ impl Looks {
                     }
                 }
             }
-            rest = PAUSE.max(RESTS * began.elapsed());
+            sleep(PAUSE.min(self.pause)).await;
         }
     }
 
