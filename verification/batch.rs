@@ -120,8 +120,11 @@ impl Simulate {
 
     fn report_failure(&self, run: &Run, options: &Options) {
         // Some are found again and again as the run goes on.
-        let told: BTreeSet<String> = run.violations.iter().map(ToString::to_string).collect();
-        told.iter().for_each(|violation| eprintln!("seed {}: {violation}", run.seed));
+        let mut told = BTreeSet::new();
+        let found = run.violations.iter().map(ToString::to_string);
+        for violation in found.filter(|violation| told.insert(violation.clone())) {
+            eprintln!("seed {}: {violation}", run.seed);
+        }
         if run.violations.is_empty() {
             return;
         }

@@ -8,15 +8,13 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::fresh::on_fresh;
+use super::fresh::{self, rows, streams_in_turns};
 use super::report::round;
-use super::streams::{BenchStreamsArgs, Mode, Tally, row, turn};
-use super::turns::{self, in_turns, ratio};
-use crate::exit::Failed;
+use super::streams::{BenchStreamsArgs, Mode, Tally};
+use super::turns::{self, ratio};
 use crate::settings::Settings;
 
 #[derive(Debug, Args)]
@@ -71,37 +69,12 @@ const ASKED: &str = "[limits]\nturns_spared_after = 0\n";
 /// nothing.
 pub(crate) async fn spared(args: &BenchSparedArgs, settings: &Settings) -> anyhow::Result<()> {
     let seed = args.seed.unwrap_or_else(rand::random);
-    let one = async |kind: Kind, seed| {
-        let tally = cluster(args, kind, seed, settings).await?;
-        let tps = tally.tps(Duration::from_secs(args.seconds));
-        eprintln!("{}: {tps:.1} tps", kind.name());
-        if tally.committed() == 0 {
-            bail!(Failed::unavailable("no stream committed inside a turn"));
-        }
-        Ok(tally)
-    };
-    let turns = in_turns(&KINDS, args.rounds, seed, one).await?;
+    let on = (args.groups, args.learn_seconds);
+    let turns = streams_in_turns(&KINDS, on, (&load(args), seed), settings).await?;
     Ok(turns::print(&report(args, seed, &turns), "kinds", settings.output)?)
 }
 
-/// One cluster, from its start to its end.
-async fn cluster(
-    args: &BenchSparedArgs,
-    kind: Kind,
-    seed: u64,
-    settings: &Settings,
-) -> anyhow::Result<Tally> {
-    let load = load(args, kind);
-    on_fresh((args.groups, kind.config()), settings, async |client| {
-        let learning = Duration::from_secs(args.learn_seconds);
-        turn(&load, kind.mode(), &client, learning, seed).await;
-        let span = Duration::from_secs(args.seconds);
-        Ok(turn(&load, kind.mode(), &client, span, seed.wrapping_add(1 << 16)).await)
-    })
-    .await
-}
-
-fn load(args: &BenchSparedArgs, kind: Kind) -> BenchStreamsArgs {
+fn load(args: &BenchSparedArgs) -> BenchStreamsArgs {
     BenchStreamsArgs {
         clients: args.clients,
         keys: args.keys,
@@ -110,7 +83,7 @@ fn load(args: &BenchSparedArgs, kind: Kind) -> BenchStreamsArgs {
         think_ms: args.think_ms,
         seconds: args.seconds,
         rounds: args.rounds,
-        modes: vec![kind.mode()],
+        modes: Vec::new(),
         seed: args.seed,
     }
 }
@@ -119,22 +92,17 @@ fn load(args: &BenchSparedArgs, kind: Kind) -> BenchStreamsArgs {
 fn report(args: &BenchSparedArgs, seed: u64, turns: &[Vec<Tally>]) -> Json {
     let span = Duration::from_secs(args.seconds);
     let asked = &turns[0];
-    let rows = KINDS.iter().zip(turns).map(|(kind, own)| {
-        let mut row = row(kind.mode(), own, asked, span);
-        row["kind"] = json!(kind.name());
-        row
-    });
     let over_asked = |at: usize| round(ratio(&turns[at], asked, |turn| turn.tps(span)), 3);
     json!({
         "clients": args.clients, "keys": args.keys, "steps": args.steps, "looks": args.looks,
         "think_ms": args.think_ms, "groups": args.groups, "seconds": args.seconds,
         "learn_seconds": args.learn_seconds, "rounds": args.rounds, "seed": seed,
-        "kinds": rows.collect::<Vec<_>>(),
+        "kinds": rows(&KINDS, turns, span),
         "spared_over_asked": over_asked(1), "optimistic_over_asked": over_asked(2),
     })
 }
 
-impl Kind {
+impl fresh::Kind for Kind {
     fn name(self) -> &'static str {
         match self {
             Kind::Asked => "asked",
@@ -150,7 +118,6 @@ impl Kind {
         }
     }
 
-    /// What its nodes are configured with.
     fn config(self) -> &'static str {
         match self {
             Kind::Asked => ASKED,
@@ -161,6 +128,7 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fresh::Kind as _;
     use super::*;
 
     fn args() -> BenchSparedArgs {
