@@ -199,7 +199,8 @@ pub(crate) async fn measure(
     Ok(Measured { seed, tally, span, server_cpu: spent.servers, client_cpu: spent.client })
 }
 
-async fn spent(servers: Option<Processes>, from: Instant, to: Instant) -> Spent {
+/// CPU time of servers and of this process, between two moments.
+pub(super) async fn spent(servers: Option<Processes>, from: Instant, to: Instant) -> Spent {
     let own = Processes::own();
     let cpu = || (servers.as_ref().and_then(Processes::time), own.time());
     sleep_until(from).await;

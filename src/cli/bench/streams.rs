@@ -23,8 +23,10 @@ use vatic_client::{
 use vatic_core::key::Key;
 use vatic_core::strategy::Strategy;
 
+use super::cpu::Processes;
 use super::limits::{ERROR_PAUSE_MS, LATENCY_US_MAX, WARM_UP_MS, client_limits};
 use super::report::{quantile_ms, round};
+use super::run::spent;
 use super::turns::{self, in_turns, over, ratio};
 use crate::exit::Failed;
 use crate::settings::Settings;
@@ -102,6 +104,8 @@ pub(super) struct Tally {
     /// In attempts that were aborted.
     wasted: Duration,
     errors: u64,
+    /// Of all servers, where they are on this machine.
+    server_cpu: Option<Duration>,
     whole_us: Histogram<u64>,
     /// Each read, and of each transaction that committed what its reads took in all attempts.
     read_us: Histogram<u64>,
@@ -160,6 +164,7 @@ pub(super) async fn turn(
     seed: u64,
 ) -> Tally {
     let tally = Arc::new(Mutex::new(Tally::new()));
+    let servers = Processes::listening(&client.endpoints());
     let from = Instant::now() + Duration::from_millis(WARM_UP_MS);
     let to = from + span;
     let mut clients = JoinSet::new();
@@ -180,8 +185,10 @@ pub(super) async fn turn(
             }
         });
     }
+    let spent = spent(servers, from, to).await;
     while clients.join_next().await.is_some() {}
-    Arc::into_inner(tally).expect("all clients ended").into_inner().expect("no holder panics")
+    let tally = Arc::into_inner(tally).expect("all clients ended").into_inner();
+    Tally { server_cpu: spent.servers, ..tally.expect("no holder panics") }
 }
 
 /// What scripts are drawn from.
@@ -357,6 +364,7 @@ impl Tally {
             warned: 0,
             wasted: Duration::ZERO,
             errors: 0,
+            server_cpu: None,
             whole_us: empty(),
             read_us: empty(),
             reads_us: empty(),
@@ -382,6 +390,10 @@ impl Tally {
 pub(super) fn row(mode: Mode, own: &[Tally], first: &[Tally], span: Duration) -> Json {
     let over = |each: &dyn Fn(&Tally) -> f64| over(own, each);
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    let cpu_us = |turn: &Tally| match turn.server_cpu {
+        Some(spent) => spent.as_secs_f64() * 1e6 / turn.committed as f64,
+        None => f64::NAN,
+    };
     json!({
         "mode": mode.name(),
         "committed_tps": round(over(&|turn| turn.tps(span)), 1),
@@ -392,6 +404,7 @@ pub(super) fn row(mode: Mode, own: &[Tally], first: &[Tally], span: Duration) ->
         "wasted_ms_per_commit": round(
             over(&|t| t.wasted.as_secs_f64() * 1_000.0 / t.committed as f64), 2
         ),
+        "server_cpu_us_per_commit": round(over(&cpu_us), 1),
         "e2e_p50_ms": over(&|turn| quantile_ms(&turn.whole_us, 0.5)),
         "e2e_p99_ms": over(&|turn| quantile_ms(&turn.whole_us, 0.99)),
         "read_p50_ms": over(&|turn| quantile_ms(&turn.read_us, 0.5)),
