@@ -16,9 +16,10 @@ use std::{
 use tokio::time::Instant;
 use vatic_consensus::{GroupHandle, ProposeError, Rank};
 use vatic_core::{
-    body::{Body, Part},
+    body::{Body, KeyRead, Part},
     codec,
     command::{Applied, Command},
+    conflict::Touch,
     delta::Delta,
     group::Group,
     id::{GroupId, Tid, Timestamp},
@@ -131,8 +132,8 @@ impl Cluster {
             (PeerRequest::Explain { group, user, deltas }, Some(handle)) => {
                 self.serve_explain(group, handle, user, deltas)
             }
-            (PeerRequest::Odds { user, touches, .. }, Some(_)) => {
-                PeerReply::Odds(self.conflicts.odds(user, touches))
+            (PeerRequest::Foresee { group, reads, weighed }, Some(handle)) => {
+                self.serve_foresee(group, handle, &reads, weighed)
             }
             (PeerRequest::Shadow { group, id, deltas }, Some(handle)) => {
                 self.serve_shadow(group, handle, id, deltas)
@@ -290,6 +291,22 @@ impl Cluster {
         });
         let outlook = outlook.collect();
         PeerReply::Outlook(outlook, reader.try_out(&view, numbered))
+    }
+
+    /// A look at applied state, and one at who is in flight.
+    fn serve_foresee(
+        &self,
+        group: GroupId,
+        handle: &GroupHandle,
+        reads: &[KeyRead],
+        weighed: Vec<(u64, Vec<Touch>)>,
+    ) -> PeerReply {
+        let Some((_, view)) = handle.serving_view() else {
+            return PeerReply::NotLeader { leader: None };
+        };
+        let disturbed = Group::of_view(group, &view, Rules::default()).disturbed(&view, reads);
+        let odds = weighed.into_iter().map(|(user, touches)| self.conflicts.odds(user, touches));
+        PeerReply::Foreseen { disturbed, odds_ppm: odds.collect() }
     }
 
     /// Reads one replica's whole state.

@@ -55,9 +55,10 @@ pub(crate) enum PeerRequest {
     Explain { group: GroupId, user: u64, deltas: Vec<(u64, Delta)> },
     /// What the node learnt of conflicts.
     Learnt,
-    /// How likely a running transaction that touches this in a group is to meet a conflict there.
-    /// To its leader.
-    Odds { group: GroupId, user: u64, touches: Vec<Touch> },
+    /// Which versions, read by streams that run, do not stand or may soon not; and how likely
+    /// users' running transactions that touch this in the group are to meet a conflict there. To
+    /// its leader.
+    Foresee { group: GroupId, reads: Vec<KeyRead>, weighed: Vec<(u64, Vec<Touch>)> },
     /// Try a shadow of these deltas out, and stage it if nobody is in its way. To a group's leader.
     Shadow { group: GroupId, id: ShadowId, deltas: Vec<(u64, Delta)> },
     /// A shadow has ended, or is not sent.
@@ -131,8 +132,6 @@ pub(crate) enum PeerRead {
     Models,
     /// For a read-write transaction, in its turn; as it is where that does not come in time.
     InTurn(Key, Turn, Urgency),
-    /// Which versions, read by a stream that runs, do not stand or may soon not.
-    Disturbed(Vec<KeyRead>),
     /// What it tolerates of scores.
     Tolerance,
     /// Linearizable: the newest so many conflicts of its history.
@@ -183,8 +182,9 @@ pub(crate) enum PeerReply {
     Stopping,
     /// Said by the asker to itself: a message to another node does not hold the question.
     Unsendable { question_bytes: u64 },
-    /// That it meets a conflict, if it takes no turn, in parts per million; `None` without a model.
-    Odds(Option<u32>),
+    /// Those reads that do not stand, or may not; and of each transaction that it meets a conflict,
+    /// if it takes no turn, in parts per million; `None` without a model.
+    Foreseen { disturbed: Vec<Disturbed>, odds_ppm: Vec<Option<u32>> },
     /// Whether a shadow is staged.
     Shadow { clean: bool },
 }
@@ -285,8 +285,6 @@ pub(crate) enum PeerFound {
     Model(Option<Box<SharedModel>>),
     /// Which there are, ascending by version.
     Models(Shelf, Vec<SharedModel>),
-    /// Those that do not, or may not.
-    Disturbed(Vec<Disturbed>),
     /// By the scores that the group folded.
     Tolerance(Box<Tolerance>),
     /// Each with its place, the newest first; without features.
@@ -339,12 +337,12 @@ pub(crate) struct ReplicaStatus {
 }
 
 impl PeerRequest {
-    /// Whether it asks of what a leader has in memory.
+    /// Whether it asks of what a leader has in memory, if only beside its state.
     pub(crate) fn is_of_present(&self) -> bool {
         matches!(
             self,
             PeerRequest::Settled { .. }
-                | PeerRequest::Odds { .. }
+                | PeerRequest::Foresee { .. }
                 | PeerRequest::Shadow { .. }
                 | PeerRequest::LeaveStage { .. }
         )
@@ -360,7 +358,7 @@ impl PeerRequest {
             | PeerRequest::StateDigest { group }
             | PeerRequest::SetAside { group, .. }
             | PeerRequest::Explain { group, .. }
-            | PeerRequest::Odds { group, .. }
+            | PeerRequest::Foresee { group, .. }
             | PeerRequest::Shadow { group, .. }
             | PeerRequest::LeaveStage { group, .. } => Some(*group),
             PeerRequest::Coordinate { body, .. } => Some(body.tid.home),

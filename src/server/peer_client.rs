@@ -89,7 +89,7 @@ impl PeerClients {
             | PeerRequest::Witness { .. }
             | PeerRequest::Status { .. }
             | PeerRequest::Explain { .. }
-            | PeerRequest::Odds { .. }
+            | PeerRequest::Foresee { .. }
             | PeerRequest::Shadow { .. }
             | PeerRequest::LeaveStage { .. }
             | PeerRequest::Learnt => Kind::Reads,

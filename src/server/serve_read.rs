@@ -63,7 +63,6 @@ pub(crate) async fn serve(
             | PeerRead::PeekRange(..)
             | PeerRead::Count(..)
             | PeerRead::Endorsement(_)
-            | PeerRead::Disturbed(_)
             | PeerRead::InTurn(..)
             | PeerRead::AsAdvised(..)
             | PeerRead::Tolerance
@@ -262,7 +261,6 @@ fn answer(id: GroupId, view: &View, read: &PeerRead) -> Result<PeerFound, Wait> 
             }
             PeerFound::Outcome(Box::new(outcome))
         }
-        PeerRead::Disturbed(reads) => PeerFound::Disturbed(group.disturbed(view, reads)),
         PeerRead::Meta => {
             let (ring, nodes) = (meta::ring(view), meta::nodes(view));
             let (shelf, policies) = (shelf::shelf(view), policy::policies(view));

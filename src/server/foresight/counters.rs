@@ -40,6 +40,11 @@ pub(crate) struct Counters {
     pub(crate) warm: IntCounter,
     /// Those of both that the sealed stream had indeed.
     pub(crate) warmed_rightly: IntCounter,
+    /// Questions to leaders beside streams, and what streams asked in them: whether their reads
+    /// stand, and how likely they are to meet a conflict.
+    pub(crate) rounds: IntCounter,
+    pub(crate) looks: IntCounter,
+    pub(crate) weighs: IntCounter,
     /// Records that streams under `adaptive` read: leaders were asked whether a turn is cheaper.
     pub(crate) turns_asked: IntCounter,
     /// Nobody was, since it was foreseen that the stream would not write there.
@@ -50,7 +55,7 @@ pub(crate) struct Counters {
     pub(crate) version: IntGauge,
     /// The number of the newest course in group 0, as far as this node knows.
     pub(crate) newest: IntGauge,
-    all: [IntCounterVec; 7],
+    all: [IntCounterVec; 8],
 }
 
 impl Counters {
@@ -71,6 +76,11 @@ impl Counters {
             "vatic_participants_ahead_total",
             "Groups that forecasts named before streams touched them.",
             "result",
+        );
+        let rounds = vec(
+            "vatic_foresee_rounds_total",
+            "Questions to leaders beside streams, and what streams asked in them.",
+            "what",
         );
         let turns = vec(
             "vatic_adaptive_turns_total",
@@ -99,12 +109,15 @@ impl Counters {
             warmed: ahead.with_label_values(&["asked"]),
             warm: ahead.with_label_values(&["fresh"]),
             warmed_rightly: ahead.with_label_values(&["took_part"]),
+            rounds: rounds.with_label_values(&["questions"]),
+            looks: rounds.with_label_values(&["looks"]),
+            weighs: rounds.with_label_values(&["odds"]),
             turns_asked: turns.with_label_values(&["asked"]),
             turns_spared: turns.with_label_values(&["spared"]),
             turns_missed: turns.with_label_values(&["missed"]),
             version: gauge("vatic_forecasters_version", "The last course learnt here."),
             newest: gauge("vatic_courses_newest", "The newest course known of here."),
-            all: [streams, forecasts, verdicts, warnings, resolved, ahead, turns],
+            all: [streams, forecasts, verdicts, warnings, resolved, ahead, rounds, turns],
         }
     }
 

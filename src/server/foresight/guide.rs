@@ -137,7 +137,8 @@ impl Guide {
         let warms = || Warm::new(cluster, &self.foresight.tolerances, &self.foresight.counters);
         self.warm = self.walk.as_ref().filter(|_| self.asks).and_then(|_| warms());
         let watches = wants.warnings || wants.abort_early;
-        self.watch = watches.then(|| Watch::start(cluster, self.foresight.counters.clone()));
+        let Foresight { rounds, counters, .. } = &self.foresight;
+        self.watch = watches.then(|| Watch::start(cluster, rounds, counters.clone()));
     }
 
     /// Of a one-shot: foreseen and learnt from where a collection enforces forecasts, and nowhere
@@ -191,7 +192,8 @@ impl Guide {
     /// To be told after each step: leaders weigh the stream where a forecast of it is due.
     pub(crate) fn weigh(&mut self, cluster: &Arc<Cluster>, draft: &Draft, principal: &str) {
         if let Some(prefix) = self.unweighed.take() {
-            odds::ask(cluster, &self.line, (prefix, principal), draft);
+            let asked = (cluster, &self.foresight.rounds);
+            odds::ask(asked, &self.line, (prefix, principal), draft);
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     counters::Counters,
     habits::Habits,
     kinds::Kinds,
+    rounds::Rounds,
     study::{Line, Study, Told},
     tolerances::Tolerances,
     walk::Ended,
@@ -86,6 +87,7 @@ pub(crate) struct Foresight {
     /// What looks at streams that run here come to.
     pub(crate) looks: Arc<Mutex<Tolerance>>,
     pub(crate) habits: Arc<Habits>,
+    pub(crate) rounds: Arc<Rounds>,
     pub(crate) steps_max: usize,
     caught_up: watch::Receiver<bool>,
 }
@@ -104,6 +106,7 @@ impl Foresight {
     ) -> io::Result<(Foresight, Option<Intake>)> {
         let anomalies = Arc::new(Anomalies::new(limits.anomalies_max as usize));
         let counters = Arc::new(Counters::new());
+        let rounds = Arc::new(Rounds::new(counters.clone()));
         let (kinds, tolerances) = (Arc::new(Kinds::default()), Arc::default());
         let steps_max = limits.forecast_steps_max as usize;
         let (catches_up, caught_up) = watch::channel(false);
@@ -115,6 +118,7 @@ impl Foresight {
             tolerances,
             looks: Arc::default(),
             habits: Arc::new(Habits::new(limits)),
+            rounds,
             steps_max,
             caught_up,
         };

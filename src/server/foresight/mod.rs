@@ -8,7 +8,8 @@
 //! at what a stream read. `anomalies` keeps what was strange. `kinds` gives steps their numbers and
 //! names.
 //!
-//! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict.
+//! `odds` has the leaders of what a stream touched weigh how likely it is to meet a conflict; what
+//! it and `watch` ask of one leader goes in one question for all streams (`rounds`).
 //! `warm` contacts groups that a forecast names before the stream gets there. `habits` spares a
 //! stream turns with records that it will not write, by that forecast, and before there is one.
 //! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
@@ -35,6 +36,7 @@ mod learner;
 mod odds;
 mod progress;
 mod resolve;
+mod rounds;
 mod seal;
 mod study;
 mod tolerances;

@@ -10,7 +10,7 @@
 use crate::{
     cluster::Cluster,
     explain,
-    peer::{PeerFound, PeerRead},
+    peer::{PeerReply, PeerRequest},
     strategy::Course,
     time,
 };
@@ -76,8 +76,11 @@ async fn is_taken(
     reads: &[KeyRead],
     ends: Instant,
 ) -> bool {
-    match cluster.read(group, PeerRead::Disturbed(reads.to_vec()), ends).await {
-        Ok(PeerFound::Disturbed(found)) => found.iter().any(|found| found.writer.is_some()),
+    let look = PeerRequest::Foresee { group, reads: reads.to_vec(), weighed: Vec::new() };
+    match cluster.ask(group, look, ends).await {
+        Ok(PeerReply::Foreseen { disturbed, .. }) => {
+            disturbed.iter().any(|found| found.writer.is_some())
+        }
         _ => false,
     }
 }

@@ -1,14 +1,11 @@
 //! Looks at what a running stream read, beside it, and tells what does not hold any more.
 //!
-//! One question for each group that holds such records, to its leader, whenever the stream moves
-//! and at an interval; at most one at a time. A question that gets no answer is asked again the
-//! next time: a warning is a service, and the votes find what it misses.
+//! Each group that holds such records is asked, with what other streams ask of it (`rounds`),
+//! whenever the stream moves and at an interval. What gets no answer is asked again the next time:
+//! a warning is a service, and the votes find what it misses.
 
-use super::counters::Counters;
-use crate::{
-    cluster::Cluster,
-    peer::{PeerFound, PeerRead},
-};
+use super::{counters::Counters, rounds::Rounds};
+use crate::cluster::Cluster;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -17,7 +14,7 @@ use std::{
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use vatic_core::{body::KeyRead, disturbed::Disturbed, id::GroupId, key::Key, read::Record};
 
@@ -25,8 +22,6 @@ use vatic_core::{body::KeyRead, disturbed::Disturbed, id::GroupId, key::Key, rea
 const WATCHED_MAX: usize = 256;
 /// Between two looks of one stream, however fast it moves.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Longest wait for a leader's answer to one look.
-const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Warnings that may wait for the stream.
 const TOLD_MAX: usize = 16;
 
@@ -50,12 +45,17 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches nothing yet.
-    pub(crate) fn start(cluster: &Arc<Cluster>, counters: Arc<Counters>) -> Watch {
+    pub(crate) fn start(
+        cluster: &Arc<Cluster>,
+        rounds: &Arc<Rounds>,
+        counters: Arc<Counters>,
+    ) -> Watch {
         let (reads, moved) = (Arc::<Mutex<Reads>>::default(), Arc::<Notify>::default());
         let (tell, found) = mpsc::channel(TOLD_MAX);
         let pause = Duration::from_millis(cluster.config.limits.warning_look_ms);
         let watch = Looks {
             cluster: cluster.clone(),
+            rounds: rounds.clone(),
             counters,
             reads: reads.clone(),
             moved: moved.clone(),
@@ -94,6 +94,7 @@ impl Drop for Watch {
 
 struct Looks {
     cluster: Arc<Cluster>,
+    rounds: Arc<Rounds>,
     counters: Arc<Counters>,
     reads: Arc<Mutex<Reads>>,
     moved: Arc<Notify>,
@@ -133,11 +134,8 @@ impl Looks {
     }
 
     async fn look(&self, group: GroupId, reads: Vec<KeyRead>) -> Option<(GroupId, Vec<Disturbed>)> {
-        let ends = Instant::now() + LOOK_MAX;
-        match self.cluster.read(group, PeerRead::Disturbed(reads), ends).await {
-            Ok(PeerFound::Disturbed(found)) => Some((group, found)),
-            _ => None,
-        }
+        let found = self.rounds.look(&self.cluster, group, reads).await?;
+        Some((group, found))
     }
 
     /// What has not been told yet.
