@@ -71,6 +71,7 @@ fn main() -> ExitCode {
             spared::stream_takes_no_turn_with_what_its_like_never_wrote,
             spared::stream_asks_for_each_turn_where_none_is_to_be_spared,
             tickets::tickets_happen_once_each_though_their_leader_dies,
+            failpoints::panic_in_a_task_ends_its_node_which_comes_back,
             failpoints::driver_that_dies_before_the_votes_leaves_nothing_or_is_taken_over,
             failpoints::driver_that_dies_after_the_votes_has_committed,
             failpoints::gateway_that_dies_with_a_request_leaves_it_to_be_settled_elsewhere,

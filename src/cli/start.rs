@@ -26,9 +26,21 @@ pub(crate) async fn run(args: &StartArgs, file: Option<&Path>) -> anyhow::Result
     table.remove("client");
     logging::check(table.remove("log_format"))?;
     let config = config(args, table)?;
+    end_at_panic();
     let stop = stop_asked(args.stop_with_stdin)?;
     vatic_server::run(config, stop).await?;
     Ok(())
+}
+
+/// Whatever panics ends the node, as a fault of its disk does. What it panicked in may be half done;
+/// and a task that died alone would leave a group unswept, or uncompared, with nobody to notice.
+fn end_at_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        eprintln!("vatic: this node cannot go on: it panicked");
+        std::process::abort();
+    }));
 }
 
 fn config(args: &StartArgs, mut table: Table) -> Result<Config, Failed> {

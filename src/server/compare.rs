@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
-use vatic_consensus::GroupHandle;
+use vatic_consensus::{GroupHandle, RaftId};
 use vatic_core::{command::ChainHead, group::Group, hash::Hash, id::GroupId, rules::Rules};
 
 /// Heads in one answer.
@@ -70,7 +70,7 @@ impl Compare {
             let (Some(own), Some(theirs)) = (self.own_at(last), self.at(node, last).await) else {
                 continue;
             };
-            if own != theirs {
+            if own != theirs.1 {
                 self.judge(self.first_difference(node, last).await).await;
             }
         }
@@ -97,27 +97,28 @@ impl Compare {
     async fn judge(&self, index: u64) {
         let mut found = Vec::new();
         for node in self.cluster.holders(self.id) {
-            if let Some(head) = self.at(node, index).await {
-                found.push((node, head.digest));
+            if let Some((replica, head)) = self.at(node, index).await {
+                found.push((replica, head.digest));
             }
         }
         self.convict(index, "chain head", &found).await;
     }
 
-    async fn convict(&self, index: u64, of: &str, found: &[(u32, Hash)]) {
+    async fn convict(&self, index: u64, of: &str, found: &[(RaftId, Hash)]) {
         let Some(odd) = divergence::minority(found, self.cluster.holders(self.id).len()) else {
             tracing::error!(group = %self.id, index, ?found, "replicas differ, without a majority");
             return;
         };
-        for &(node, digest) in found.iter().filter(|(node, _)| odd.contains(node)) {
+        for &(replica, digest) in found.iter().filter(|(replica, _)| odd.contains(replica)) {
+            let (node, generation) = (replica.node(), replica.generation());
             let what = format!("{of} {} is not the majority's", digest.to_hex());
             tracing::error!(group = %self.id, node, index, what, "a replica differs");
             let divergence = Divergence { index, what };
             if node == self.cluster.config.node {
-                self.cluster.set_aside(self.id, divergence);
+                self.cluster.set_aside(self.id, generation, divergence);
                 continue;
             }
-            let request = PeerRequest::SetAside { group: self.id, divergence };
+            let request = PeerRequest::SetAside { group: self.id, generation, divergence };
             // Not told: the next look finds it again.
             let _ = self.cluster.peers.call(node, &request, self.deadline()).await;
         }
@@ -145,7 +146,7 @@ impl Compare {
         }
     }
 
-    async fn state_of(&self, node: u32) -> Option<(u32, u64, Hash)> {
+    async fn state_of(&self, node: u32) -> Option<(RaftId, u64, Hash)> {
         let reply = if node == self.cluster.config.node {
             self.cluster.state_digest(self.id).await
         } else {
@@ -155,7 +156,9 @@ impl Compare {
             self.cluster.peers.call(node, &request, deadline).await?
         };
         match reply {
-            PeerReply::StateDigest { index, digest } => Some((node, index, Hash(digest))),
+            PeerReply::StateDigest { replica, index, digest } => {
+                Some((replica, index, Hash(digest)))
+            }
             _ => None,
         }
     }
@@ -173,9 +176,10 @@ impl Compare {
         self.own_heads(index).first().copied().filter(|head| head.index == index)
     }
 
-    async fn at(&self, node: u32, index: u64) -> Option<ChainHead> {
+    async fn at(&self, node: u32, index: u64) -> Option<(RaftId, ChainHead)> {
         let found = self.heads_of(node, index).await?;
-        found.heads.first().copied().filter(|head| head.index == index)
+        let head = found.heads.first().copied().filter(|head| head.index == index)?;
+        Some((found.replica, head))
     }
 
     async fn heads_of(&self, node: u32, from: u64) -> Option<Heads> {
@@ -198,21 +202,26 @@ impl Compare {
 /// Where a replica's chain stands, and the heads from some index on.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Heads {
+    pub(crate) replica: RaftId,
     pub(crate) last: ChainHead,
     /// Ascending, at most [`HEADS_MAX`].
     pub(crate) heads: Vec<ChainHead>,
 }
 
 /// Who answered with its state at this index, and with what: others have only applied less or more.
-fn standing_at(index: u64, found: impl Iterator<Item = (u32, u64, Hash)>) -> Vec<(u32, Hash)> {
-    found.filter(|(_, at, _)| *at == index).map(|(node, _, digest)| (node, digest)).collect()
+fn standing_at(
+    index: u64,
+    found: impl Iterator<Item = (RaftId, u64, Hash)>,
+) -> Vec<(RaftId, Hash)> {
+    found.filter(|(_, at, _)| *at == index).map(|(replica, _, digest)| (replica, digest)).collect()
 }
 
 /// This node's own.
 pub(crate) fn heads(id: GroupId, handle: &GroupHandle, from: u64) -> Heads {
-    let view = handle.view();
+    let (replica, view) = (handle.id(), handle.view());
     let group = Group::of_view(id, &view, Rules::default());
-    Heads { last: group.chain(), heads: group.heads(&view, from..=u64::MAX, HEADS_MAX) }
+    let heads = group.heads(&view, from..=u64::MAX, HEADS_MAX);
+    Heads { replica, last: group.chain(), heads }
 }
 
 #[cfg(test)]
@@ -223,9 +232,11 @@ mod tests {
     fn states_at_one_index_convict_though_a_holder_is_away_or_behind() {
         let (same, other) = (Hash([1; 32]), Hash([2; 32]));
         let found = [(1, 7, same), (2, 7, same), (3, 7, other), (4, 6, other), (5, 7, same)];
+        let found = found.map(|(node, index, digest)| (RaftId::new(node, 4), index, digest));
         let standing = standing_at(7, found.into_iter());
-        assert_eq!(standing, [(1, same), (2, same), (3, other), (5, same)]);
-        assert_eq!(divergence::minority(&standing, 5), Some(vec![3]));
+        let whose: Vec<u32> = standing.iter().map(|(replica, _)| replica.node()).collect();
+        assert_eq!(whose, [1, 2, 3, 5]);
+        assert_eq!(divergence::minority(&standing, 5), Some(vec![RaftId::new(3, 4)]));
         let two = standing_at(7, found.into_iter().skip(1).take(2));
         assert_eq!(divergence::minority(&two, 3), None, "two that differ name nobody");
     }

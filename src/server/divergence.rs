@@ -8,6 +8,7 @@
 use crate::cluster::Cluster;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Mutex};
+use vatic_consensus::RaftId;
 use vatic_core::{command::ChainHead, id::GroupId};
 
 /// How a replica differs.
@@ -53,11 +54,15 @@ impl SetAside {
 }
 
 impl Cluster {
-    /// Sets this node's replica aside, until it is rebuilt. The first finding stands.
-    pub(crate) fn set_aside(&self, group: GroupId, divergence: Divergence) {
-        let Some(handle) = self.groups.get(&group).cloned() else { return };
+    /// Sets this node's replica aside, until it is rebuilt, unless it was already: a finding about
+    /// an earlier generation says nothing of this one. The first finding stands.
+    pub(crate) fn set_aside(&self, group: GroupId, generation: u32, divergence: Divergence) {
+        let handle = self.groups.get(&group).cloned();
+        let Some(handle) = handle.filter(|handle| handle.id().generation() == generation) else {
+            return;
+        };
         let Divergence { index, what } = divergence.clone();
-        if self.set_aside.insert(group, handle.id().generation(), divergence) {
+        if self.set_aside.insert(group, generation, divergence) {
             tracing::error!(%group, index, what, "this replica is set aside");
             tokio::spawn(async move {
                 if let Err(error) = handle.quarantine().await {
@@ -68,12 +73,13 @@ impl Cluster {
     }
 }
 
-/// Which nodes do not have what a majority of the holders has; `None` where there is no majority.
-pub(crate) fn minority<T: PartialEq>(found: &[(u32, T)], holders: usize) -> Option<Vec<u32>> {
+/// Which replicas do not have what a majority of the holders has; `None` where there is no
+/// majority.
+pub(crate) fn minority<T: PartialEq>(found: &[(RaftId, T)], holders: usize) -> Option<Vec<RaftId>> {
     let quorum = vatic_core::sign::quorum(holders);
     let count = |value: &T| found.iter().filter(|(_, other)| other == value).count();
     let (_, most) = found.iter().find(|(_, value)| count(value) >= quorum)?;
-    Some(found.iter().filter(|(_, value)| value != most).map(|(node, _)| *node).collect())
+    Some(found.iter().filter(|(_, value)| value != most).map(|(replica, _)| *replica).collect())
 }
 
 /// The first index at which two replicas' heads differ, from where both keep them on; both ascend.
@@ -92,12 +98,17 @@ mod tests {
 
     #[test]
     fn minority_is_whoever_differs_from_a_majority_of_all_holders() {
-        assert_eq!(minority(&[(1, 'a'), (2, 'a'), (3, 'a')], 3), Some(vec![]));
-        assert_eq!(minority(&[(1, 'a'), (2, 'b'), (3, 'a')], 3), Some(vec![2]));
-        assert_eq!(minority(&[(1, 'b'), (2, 'a'), (3, 'a')], 3), Some(vec![1]));
+        let minority = |values: &str| {
+            let found = values.chars().zip(1..).map(|(value, node)| (RaftId::new(node, 1), value));
+            let odd = super::minority(&found.collect::<Vec<_>>(), 3)?;
+            Some(odd.into_iter().map(RaftId::node).collect::<Vec<_>>())
+        };
+        assert_eq!(minority("aaa"), Some(vec![]));
+        assert_eq!(minority("aba"), Some(vec![2]));
+        assert_eq!(minority("baa"), Some(vec![1]));
         // One that did not answer counts as a holder all the same.
-        assert_eq!(minority(&[(1, 'a'), (2, 'b')], 3), None);
-        assert_eq!(minority(&[(1, 'a'), (2, 'b'), (3, 'c')], 3), None);
+        assert_eq!(minority("ab"), None);
+        assert_eq!(minority("abc"), None);
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub fn peer_replies() -> Vec<Vec<u8>> {
         PeerReply::NotLeader { leader: Some(2) },
         PeerReply::Late,
         PeerReply::TooLarge { limit_bytes: 5, command_bytes: 7 },
-        PeerReply::StateDigest { index: 1, digest: [7; 32] },
+        PeerReply::StateDigest { replica: RaftId::new(2, 1), index: 1, digest: [7; 32] },
         PeerReply::Read(PeerFound::TooLarge { actual: 9 }),
         PeerReply::Read(PeerFound::SnapshotOf(Timestamp(3))),
         PeerReply::Read(PeerFound::Courses(newer, Some(5))),

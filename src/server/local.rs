@@ -101,8 +101,8 @@ impl Cluster {
                 PeerReply::Heads(compare::heads(group, handle, from))
             }
             (PeerRequest::StateDigest { group }, Some(_)) => self.state_digest(group).await,
-            (PeerRequest::SetAside { group, divergence }, Some(_)) => {
-                self.set_aside(group, divergence);
+            (PeerRequest::SetAside { group, generation, divergence }, Some(_)) => {
+                self.set_aside(group, generation, divergence);
                 PeerReply::Noted
             }
             (PeerRequest::Witness { checkpoint }, Some(_)) => {
@@ -317,10 +317,12 @@ impl Cluster {
         if !scrub::is_sound(self, group).await {
             return PeerReply::NotLeader { leader: None };
         }
-        let view = handle.view();
+        let Some((replica, view)) = handle.serving_view() else {
+            return PeerReply::NotLeader { leader: None };
+        };
         let read = tokio::task::spawn_blocking(move || {
             let index = view.mark().map_or(0, |mark| mark.index);
-            PeerReply::StateDigest { index, digest: view.digest().0 }
+            PeerReply::StateDigest { replica, index, digest: view.digest().0 }
         });
         read.await.unwrap_or(PeerReply::Stopping)
     }

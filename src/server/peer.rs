@@ -3,6 +3,7 @@
 
 use crate::{attest::Witness, compare::Heads, divergence::Divergence};
 use serde::{Deserialize, Serialize};
+use vatic_consensus::RaftId;
 use vatic_core::{
     aggregate::OutcomeRead,
     body::{Body, KeyRead, Part, RangeRead},
@@ -45,8 +46,8 @@ pub(crate) enum PeerRequest {
     Heads { group: GroupId, from: u64 },
     /// The digest of the whole state of the node's own replica.
     StateDigest { group: GroupId },
-    /// The node's own replica differs from the majority.
-    SetAside { group: GroupId, divergence: Divergence },
+    /// The node's own replica differs from the majority, if it is still of this generation.
+    SetAside { group: GroupId, generation: u32, divergence: Divergence },
     /// Sign this, if the node's own replica computes the same. To any replica.
     Witness { checkpoint: Checkpoint },
     /// What the node knows of its own replicas.
@@ -161,7 +162,7 @@ pub(crate) enum PeerReply {
     /// A replica's heads.
     Heads(Heads),
     /// A replica's state at an index.
-    StateDigest { index: u64, digest: [u8; 32] },
+    StateDigest { replica: RaftId, index: u64, digest: [u8; 32] },
     /// A replica's word on a checkpoint.
     Witness(Witness),
     /// What the node knows of its replicas.

@@ -73,10 +73,7 @@ fn begin(cluster: &Cluster, id: GroupId) -> Option<(u32, Scrub)> {
 /// its rows.
 fn sound(cluster: &Arc<Cluster>, id: GroupId, generation: u32, report: &ScrubReport) -> bool {
     let Some(damage) = &report.first_damage else { return true };
-    if cluster.groups[&id].id().generation() != generation {
-        return false;
-    }
     let index = cluster.groups[&id].view().mark().map_or(0, |mark| mark.index);
-    cluster.set_aside(id, Divergence { index, what: damage.to_string() });
+    cluster.set_aside(id, generation, Divergence { index, what: damage.to_string() });
     false
 }

@@ -14,7 +14,7 @@ use vatic_core::{
     command::{Command, Config, MetaCommand, Reply},
     forget::Unsettled,
     group::Group,
-    id::{GroupId, Timestamp},
+    id::{GroupId, Tid, Timestamp},
     meta,
     ring::RingSpec,
     rules::Rules,
@@ -25,6 +25,8 @@ const VIRTUAL_NODES: u32 = 64;
 
 /// Records that one command forgets: it names each, and must fit an entry.
 const FORGET_RECORDS_MAX: usize = 10_000;
+/// Abandoned stages that one look gives up, together.
+const ABANDONED_MAX: usize = 64;
 /// Forgotten transactions that one look settles anew.
 const RECOVERIES_MAX: usize = 64;
 
@@ -114,9 +116,14 @@ impl Sweep {
             }
         }
         let abandoned = time::before_now(limits.stream_age_max_ms);
-        for tid in group.staged(&view).into_iter().filter(|tid| tid.mint < abandoned) {
-            self.propose(Command::Force { tid, body: None, participants: vec![self.id] }).await;
-        }
+        let staged = group.staged(&view).into_iter().filter(|tid| tid.mint < abandoned);
+        let staged: Vec<Tid> = staged.take(ABANDONED_MAX).collect();
+        // LMDB reuses no page that it shows, and proposals may wait for a quorum.
+        drop(view);
+        let given_up = staged.into_iter().map(|tid| {
+            self.propose(Command::Force { tid, body: None, participants: vec![self.id] })
+        });
+        futures::future::join_all(given_up).await;
     }
 
     /// Forgets what is old and settled; settles what is old and is not.
@@ -217,9 +224,12 @@ async fn tell_settled(cluster: Arc<Cluster>) {
     let interval = Duration::from_millis(cluster.config.limits.sweep_interval_ms);
     loop {
         tokio::time::sleep(interval).await;
-        for (group, tids) in cluster.settled.take_outbox() {
-            let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
-            cluster.tell_settled(group, tids.into_iter().collect(), deadline).await;
-        }
+        let deadline = time::deadline_in(cluster.config.limits.propose_deadline_ms);
+        // Together: one without a leader holds up nobody else.
+        let told =
+            cluster.settled.take_outbox().into_iter().map(|(group, tids)| {
+                cluster.tell_settled(group, tids.into_iter().collect(), deadline)
+            });
+        futures::future::join_all(told).await;
     }
 }

@@ -44,6 +44,8 @@ pub enum InstallError {
     Damaged { offset: u64, what: &'static str },
     #[error("the snapshot ends at index {found}, the caller expects {expected}")]
     Mark { found: u64, expected: u64 },
+    #[error("the snapshot is of group {found}, the replica of {expected}")]
+    Group { found: u32, expected: u32 },
     #[error("the disk has no room for the snapshot's state")]
     DiskFull,
     #[error("the replica was removed or reinstalled meanwhile")]

@@ -55,6 +55,10 @@ impl Replica {
             let (found, expected) = (reader.mark.index, index);
             return Err(InstallError::Mark { found, expected });
         }
+        if reader.group != self.id().group {
+            let (found, expected) = (reader.group, self.id().group);
+            return Err(InstallError::Group { found, expected });
+        }
         reader.verify()?;
         let installing = self.shared.ask(|reply| Job::BeginInstall(self.id(), reply))??;
         let prepared = Prepared { replica: self.clone(), installing, index, flipped: false };

@@ -194,6 +194,20 @@ fn snapshot_at_another_index_than_expected_is_refused() {
 }
 
 #[test]
+fn snapshot_of_another_group_is_refused() {
+    let dir = temp_dir();
+    let file = snapshot(dir.path(), 3);
+    let store = open(&dir.path().join("store"), manual());
+    let other = store.replica(ReplicaId { group: ID.group + 1, ..ID });
+    let error = other.install(&file, mark(9));
+    let (found, expected) = (ID.group, ID.group + 1);
+    assert!(
+        matches!(error, Err(InstallError::Group { found: f, expected: e }) if (f, e) == (found, expected)),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn install_fences_a_flush_in_flight() {
     let dir = temp_dir();
     let file = snapshot(dir.path(), 3);

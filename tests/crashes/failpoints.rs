@@ -156,6 +156,25 @@ pub(crate) async fn driver_that_dies_after_the_votes_has_committed(cluster: &Clu
     }
 }
 
+/// What panics may have left anything half done, and nobody would miss the task: a node ends rather
+/// than go on without it.
+pub(crate) async fn panic_in_a_task_ends_its_node_which_comes_back(cluster: &Cluster) {
+    cluster.wait_agreed().await;
+    let gateway = cluster.leader_by_rights(1).await;
+    cluster.arm(gateway, "server::tolerance=panic").await;
+    let name = core_key(&key("panics", &cluster.partition(1, 0).await, ""));
+    let client = cluster.client_of(gateway);
+    // How it ends does not matter: a task beside it asks what its group tolerates.
+    let stream = tokio::spawn(async move {
+        let _ = client.run(async |txn| txn.add(&name, "value", 1).await).await;
+    });
+    assert!(cluster.dies_within(gateway, DEATH_MAX).await, "a task of its panicked");
+    stream.abort();
+    cluster.restart(gateway);
+    cluster.wait_ready().await;
+    cluster.wait_agreed().await;
+}
+
 /// Adds 1 to a record in each of two groups, once.
 fn request(names: &[v1::Key; 2], id: &'static [u8]) -> v1::SubmitRequest {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
+use vatic_client::{Outcome, OutcomeOf};
+use vatic_core::id::Tid;
 use vatic_proto::v1;
 use vatic_tests::cluster::{Cluster, GROUPS, NODES};
 use vatic_tests::endurance::SMALL;
@@ -48,6 +50,12 @@ async fn has_room(cluster: &Cluster, at: usize, room: f64) {
 async fn proposed(cluster: &Cluster, at: usize, kind: &str) -> f64 {
     let seen = until("a node shows its counts", SOON, || scrape(cluster, at)).await;
     seen.is(&format!("vatic_commands_total{{kind=\"{kind}\"}}"))
+}
+
+/// The last log index that a node has applied of a group.
+async fn applied(cluster: &Cluster, at: usize, group: u32) -> f64 {
+    let seen = until("a node shows its indexes", SOON, || scrape(cluster, at)).await;
+    seen.is(&format!("vatic_group_applied_index{{group=\"{group}\"}}"))
 }
 
 /// A group that another node than this one leads, and who does.
@@ -116,14 +124,15 @@ async fn roles(cluster: &Cluster, full: usize) -> Roles {
 /// given up and decided, which takes room too.
 async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
     let before = [proposed(cluster, full, "force").await, proposed(cluster, full, "decide").await];
-    let (alone, shared) = loop {
+    let (there, applied, alone, shared) = loop {
         let found = roles(cluster, full).await;
         let Roles { there, home, gateway } = found;
+        let applied = applied(cluster, full, there).await;
         let alone = write(cluster, gateway, "alone", &[there]).await;
         let shared = write(cluster, gateway, "shared", &[home, there]).await;
         // A while after a start, leadership goes to whoever it is preferred with.
         if roles(cluster, full).await == found {
-            break (alone, shared);
+            break (there, applied, alone, shared);
         }
     };
     is_without_room(alone);
@@ -134,6 +143,12 @@ async fn one_full_node_refuses_and_decides(cluster: &Cluster, full: usize) {
         (after[0] > before[0] && after[1] > before[1]).then_some(())
     })
     .await;
+    // What is proposed alone could still wait for room.
+    until("what it decided is applied, without room", SOON, || async {
+        (self::applied(cluster, full, there).await >= applied + 2.0).then_some(())
+    })
+    .await;
+    has_room(cluster, full, 0.0).await;
 }
 
 /// Others take over what a full node led, and take new work; it follows.
@@ -249,7 +264,9 @@ pub(crate) async fn full_log_refuses_new_work_alone_and_goes_on_deciding_and_for
     settings.push(("limits", "forget_after_ms", 10_000));
     let cluster = Cluster::start_with(&settings, "info").await;
     let full = cluster.leader_by_rights(1).await;
-    committed(&write(&cluster, full, "before", &[1]).await.expect("there is room"));
+    let before = write(&cluster, full, "before", &[1]).await.expect("there is room");
+    assert!(committed(&before) > 0);
+    let old = Tid::from_bytes(&before.transaction_id).expect("an id of 20 bytes");
     cluster.arm(full, STAYS).await;
     cluster.arm(full, FULL[1]).await;
     for nth in 0.. {
@@ -260,10 +277,12 @@ pub(crate) async fn full_log_refuses_new_work_alone_and_goes_on_deciding_and_for
             break;
         }
     }
-    let before = proposed(&cluster, full, "forget").await;
     one_full_node_refuses_and_decides(&cluster, full).await;
+    let client = cluster.client_of(full);
     until("the full node has forgotten", SOON, || async {
-        (proposed(&cluster, full, "forget").await > before).then_some(())
+        let known =
+            client.outcome(OutcomeOf::Transaction(old)).await.expect("outcomes need no room");
+        matches!(known, Outcome::Unknown).then_some(())
     })
     .await;
     has_room(&cluster, full, 0.0).await;
