@@ -19,6 +19,7 @@ use vatic_proto::v1;
 
 use crate::peer::{Origin, PeerFound, PeerRead, PeerReply, PeerRequest};
 use crate::{conflict_watch, convert, foresight};
+use vatic_consensus::RaftId;
 
 /// A question of a peer.
 pub fn peer_request(bytes: &[u8]) -> bool {
