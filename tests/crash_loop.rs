@@ -20,14 +20,14 @@ const PROGRESS: u64 = 20;
 #[command(name = "crash-loop")]
 struct Arguments {
     /// SIGKILLs in all
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     kills: u64,
     /// Decides what happens to which node
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Clients of the load
-    #[arg(long, default_value_t = 8)]
-    clients: usize,
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_024))]
+    clients: u64,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -38,7 +38,7 @@ async fn main() {
     let arguments = Arguments::parse();
     let started = Instant::now();
     let cluster = Cluster::start().await;
-    let load = Load::start(&cluster, "loop", "loop-names", arguments.clients).await;
+    let load = Load::start(&cluster, "loop", "loop-names", arguments.clients as usize).await;
     let mut strikes = Strikes::new(arguments.seed);
     while strikes.kills < arguments.kills {
         load.progress(&cluster, PROGRESS).await;

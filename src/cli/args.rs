@@ -216,7 +216,7 @@ pub(crate) struct StartArgs {
     #[arg(long, env = "VATIC_RECORD_EVENTS", value_name = "DIR")]
     pub(crate) record_events: Option<PathBuf>,
     /// Mechanisms of the queue to do without, to measure what they are good for: `threshold`,
-    /// `collaborative-filter`, `priority`, `simulate`, `lanes`, `shadow`
+    /// `collaborative-filter`, `priority`, `simulate`, `lanes`, `order`, `shadow`
     #[arg(long, env = "VATIC_WITHOUT", value_delimiter = ',', value_name = "MECHANISM")]
     pub(crate) without: Vec<String>,
     /// Every node, this one too, as `NODE=PEER_HOST:PORT`; repeated, or separated by commas

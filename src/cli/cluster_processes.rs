@@ -58,6 +58,8 @@ pub(crate) struct Casualty {
     pub(crate) at: usize,
     /// How it ended, with the end of its log.
     pub(crate) complaint: String,
+    /// Its exit code or the signal.
+    pub(crate) how: ExitStatus,
     /// How long it ran.
     pub(crate) lived: Duration,
     /// By SIGKILL: somebody wanted it.
@@ -178,7 +180,7 @@ impl ClusterProcesses {
             if let Some(how) = node.ended()? {
                 let complaint = node.complaint(&format!("ended ({how})"));
                 let (lived, killed) = (node.started.elapsed(), how.signal() == Some(SIGKILL));
-                return Ok(Some(Casualty { at, complaint, lived, killed }));
+                return Ok(Some(Casualty { at, complaint, how, lived, killed }));
             }
         }
         Ok(None)

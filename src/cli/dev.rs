@@ -49,7 +49,9 @@ pub(crate) async fn run(args: &DevArgs) -> anyhow::Result<()> {
                         if casualty.lived < LIVES_AT_LEAST && !casualty.killed {
                             cluster.stop().await;
                             throwaway.map(TempDir::keep);
-                            let kept = format!("a node does not stay up; see {}", dir.display());
+                            let (node, dir) = (casualty.at + 1, dir.display());
+                            let how = casualty.how;
+                            let kept = format!("node {node} does not stay up ({how}); see {dir}");
                             return Err(Failed::unavailable(kept).into());
                         }
                         cluster.restart(casualty.at)?;

@@ -36,7 +36,7 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(Box<Refusal>),
     /// No answer, or the connection broke.
-    #[error("{endpoint} cannot be reached: {message}")]
+    #[error("no answer from {endpoint}: {message}")]
     Unreachable {
         /// Who was asked.
         endpoint: String,

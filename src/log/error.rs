@@ -21,7 +21,10 @@ pub enum OpenError {
     Missing { epoch: u32, unread: Vec<String>, newest: String, end: u64 },
     #[error("log segment {segment} has format version {found}, this build reads {supported}")]
     Version { segment: String, found: u32, supported: u32 },
-    #[error("log segment {segment} is {found} bytes long, the limits say {configured}")]
+    #[error(
+        "log segment {segment} is {found} bytes long, others have {configured}: it was cut, or \
+         `segment_bytes` was another when it was made"
+    )]
     SegmentBytes { segment: String, found: u64, configured: u32 },
     #[error("log limits: {0}")]
     Limits(String),

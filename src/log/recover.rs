@@ -9,7 +9,9 @@
 //!    segments are checked against it.
 //! 4. The other slots are free, whatever they hold: nothing in them is ever read. What an opened
 //!    segment had lost so would be both its headers, at its two ends.
-//! 5. Mend headers of which one is bad. Sync the active segment: what was read may be in the page
+//! 5. Mend headers of which one is bad; of the newest segment only where that may be a flip, since
+//!    bytes that were cut out of a file take the header at its end with them, and make what follows
+//!    them look like old bytes. Sync the active segment: what was read may be in the page
 //!    cache only.
 
 use std::cmp::Ordering;
@@ -31,6 +33,9 @@ use crate::segment::{
 };
 use crate::spare::{Segment, Slot};
 
+/// Bits of a header that may have changed where it lies; others' bytes differ in half of 512.
+const FLIPPED_MAX: u32 = 32;
+
 pub(crate) struct Recovered {
     pub(crate) index: Index,
     /// Segments in use, by epoch.
@@ -51,6 +56,7 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, limits: &Limits) -> Result<Recovered
     if let Some(scan) = &newest_end {
         recovery.release_old(scan)?;
         recovery.fold(&mut index, scan.end)?;
+        recovery.check_newest(scan)?;
         recovery.mend_headers()?;
         recovery.sync_newest()?;
     }
@@ -250,6 +256,22 @@ impl<'a> Recovery<'a> {
         let too_many = counted.fold(0, u64::saturating_add) > entries_max;
         let why = "the openings speak of more entries than there is room for";
         if too_many { Err(self.damaged(segment, 0, why)) } else { Ok(()) }
+    }
+
+    /// Both headers were synced with the openings, so behind a later batch a bad one is damage. A
+    /// flip is mended; anything else there says that the file is not what was written, and where
+    /// its frames end, if they do not say so themselves, nobody can tell.
+    fn check_newest(&self, newest: &Scan) -> Result<(), OpenError> {
+        let Some((_, segment)) = self.segments.last_key_value() else { return Ok(()) };
+        let closed = newest.frames.last().is_some_and(|frame| frame.record == Record::Close);
+        let synced = newest.last_batch > segment.header.batch;
+        let Some(at) = segment.bad_header_at.filter(|_| synced && !closed) else { return Ok(()) };
+        let mut found = [0; SEGMENT_HEADER_BYTES];
+        segment.slot.file.read_at(u64::from(at), &mut found)?;
+        let pairs = found.iter().zip(segment.header.encode());
+        let flipped: u32 = pairs.map(|(found, written)| (found ^ written).count_ones()).sum();
+        let why = "its other header is gone: bytes may have been cut out before it";
+        if flipped > FLIPPED_MAX { Err(self.damaged(segment, at.into(), why)) } else { Ok(()) }
     }
 
     fn mend_headers(&self) -> io::Result<()> {

@@ -257,6 +257,31 @@ fn bad_header_is_read_where_it_is_kept_again_and_mended() {
 }
 
 #[test]
+fn bytes_cut_out_of_a_segment_are_noticed() {
+    for closed in [false, true] {
+        for cut in [8, 96, 100] {
+            let disk = SimDisk::new();
+            let (log, mut writer) = open(&disk).unwrap();
+            append_each(&log, &mut writer, 1, 0..20, 1);
+            drop(log);
+            if closed {
+                assert_eq!(writer.step(), Step::Wrote);
+            }
+            drop(writer);
+            let file = crate::Disk::open(&disk, 0).unwrap();
+            let mut bytes = vec![0; file.bytes().unwrap() as usize];
+            file.read_at(0, &mut bytes).unwrap();
+            bytes.drain(frame_offset(10)..frame_offset(10) + cut);
+            bytes.resize(bytes.len() + cut, 0);
+            file.write_at(0, &bytes).unwrap();
+            let [_, second] = header_offsets(Limits::simulation().segment_bytes);
+            let refused = damaged_at(&disk);
+            assert_eq!(refused, Some(("slot 0".into(), second.into())), "{cut}, closed: {closed}");
+        }
+    }
+}
+
+#[test]
 fn another_format_version_is_refused_by_number() {
     for (version, crc_at) in [(1, 44), (9, 60)] {
         let disk = SimDisk::new();

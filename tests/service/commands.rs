@@ -69,6 +69,7 @@ pub(crate) async fn script_commits_and_its_receipt_verifies_offline(cluster: &Cl
     let text = scripts.find(is_signed).expect("a majority signs in time");
     let original = fs::read_to_string(&receipt).unwrap();
     signatures_of_others_do_not_count(&keys.stdout, &keys_path, &receipt);
+    readme_forges_a_receipt_of_this_format(&original);
     tampered_receipt_files_do_not_verify(&original, &receipt);
     // Again: the expectation fails, and from stdin as well as from a file.
     let again = vatic_with_input(at, &["txn", "-f", "-"], &text);
@@ -137,6 +138,18 @@ fn signatures_of_others_do_not_count(keys: &str, keys_path: &str, receipt: &str)
         let ended = vatic(&[], &["verify", "receipt", receipt, "--keys", keys_path]);
         assert_eq!(ended.code, 5, "case {number}: {ended:?}");
     }
+}
+
+/// The tour forges a receipt by a digit of a delta, which it must find: of the format that deltas
+/// have, and of the collection of the tour.
+fn readme_forges_a_receipt_of_this_format(text: &str) {
+    let readme = include_str!("../../README.md");
+    let (_, forging) = readme.split_once("sed 's/\"").expect("the tour forges a receipt");
+    let (written, rest) = forging.split_once('/').expect("a pattern, and what takes its place");
+    assert_ne!(rest.split('/').next(), Some(format!("\"{written}").as_str()));
+    let (format, collection) = written.split_at(2);
+    assert_eq!(collection, "076163", "`ac` of `account`, which has 7 letters");
+    assert!(text.contains(&format!("\"{format}08736372")), "`scr` of `scripted`: {text}");
 }
 
 fn tampered_receipt_files_do_not_verify(text: &str, path: &str) {

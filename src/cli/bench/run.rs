@@ -141,6 +141,7 @@ async fn load(args: &LoadArgs, pipeline: &Pipeline, seed: u64) -> anyhow::Result
 /// what is there, so that an attempt which did commit does no harm.
 async fn write(pipeline: &Pipeline, deltas: &[Delta]) -> Result<(), ClientError> {
     let end = Instant::now() + Duration::from_millis(LOAD_RETRY_MS);
+    let mut told = false;
     loop {
         match pipeline.submit(deltas).await {
             Ok(_) => return Ok(()),
@@ -149,6 +150,9 @@ async fn write(pipeline: &Pipeline, deltas: &[Delta]) -> Result<(), ClientError>
                     error.retryable() || matches!(error, ClientError::OutcomeUnknown { .. });
                 if !passes || Instant::now() >= end {
                     return Err(error);
+                }
+                if !std::mem::replace(&mut told, true) {
+                    eprintln!("loading, tried again for a while: {error}");
                 }
                 sleep(Duration::from_millis(ERROR_PAUSE_MS)).await;
             }

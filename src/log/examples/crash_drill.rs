@@ -54,7 +54,8 @@ fn main() -> ExitCode {
         let cut = example.cut.map_or("whole".to_owned(), |cut| format!("cut at {cut}"));
         let what: String = example.what.chars().take(400).collect();
         eprintln!("seed {}, {cut}: {what}", example.seed);
-        eprintln!("  again with: crash_drill --first-seed {} --seeds 1", example.seed);
+        let stub = if arguments.stub_sync { " --stub-sync" } else { "" };
+        eprintln!("  again with: crash_drill --first-seed {} --seeds 1{stub}", example.seed);
     }
     if summary.violations > 0 { ExitCode::from(EXIT_VIOLATED) } else { ExitCode::SUCCESS }
 }
