@@ -14,7 +14,7 @@ const FRAMING_BYTES: u64 = 4 << 10;
 /// An event may take about half of it.
 const HISTORY_BATCH_BYTES_MIN: u64 = 4 << 10;
 
-/// A page of a scan has up to `scan_bytes_max` and one record more, beside what those take in memory.
+/// A page of a scan has up to `scan_bytes_max` and one record more, beside what those take.
 const READS_HELD_BYTES_MIN: u64 = 8 << 20;
 
 /// Below it outcomes would be gone before anybody could ask.

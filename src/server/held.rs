@@ -149,6 +149,11 @@ impl<T> Out<T> {
         self.to.reserve().await.map_err(|_| Gone)
     }
 
+    /// Whether anything waits for the connection.
+    pub(crate) fn waits(&self) -> bool {
+        self.to.capacity() < self.to.max_capacity()
+    }
+
     /// Waits until the client is gone. A failpoint does.
     #[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
     pub(crate) async fn closed(&self) {

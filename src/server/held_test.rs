@@ -57,11 +57,13 @@ fn what_records_fields_and_elements_are_counted_as_covers_their_types() {
 async fn piece_is_counted_until_the_connection_asks_for_the_next_one() {
     let door = Arc::new(Door::default());
     let (out, mut handed) = of_two(&door).await;
+    assert!(out.waits());
     assert_eq!(door.inside(), 20);
     assert_eq!(handed.next().await.unwrap().unwrap(), 0);
     assert_eq!(door.inside(), 20, "it is in the connection's hands");
     assert_eq!(handed.next().await.unwrap().unwrap(), 1);
     assert_eq!(door.inside(), 10);
+    assert!(!out.waits());
     assert!(handed.next().now_or_never().is_none(), "there may come more");
     assert_eq!(door.inside(), 0);
     drop(out);

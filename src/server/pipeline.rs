@@ -6,8 +6,9 @@
 //!
 //! Invariants: every operation taken is answered once, or its stream has ended; what waits for an
 //! answer is bounded for each stream (it is read no further) and for the node (refused), and so are
-//! the bytes of reads that wait to be taken; a stream that is dropped, or whose client takes
-//! nothing for `stream_age_max_ms`, stops waiting for answers and stops nothing that was proposed.
+//! the bytes of reads that wait to be taken; a stream that is dropped, or of which the client takes
+//! nothing between two looks, `stream_age_max_ms` apart, stops waiting for answers and stops
+//! nothing that was proposed.
 
 use crate::{
     api::{self, Gateway},
@@ -25,7 +26,9 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tonic::{Request, Response, Status, Streaming};
 use vatic_proto::v1::{
     PipelineRequest, PipelineResponse, pipeline_service_server::PipelineService,
@@ -78,13 +81,11 @@ impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
         let limits = &self.operations.gateway.cluster.config.limits;
         let max = limits.pipeline_stream_operations_max as usize;
         let message_bytes_max = limits.message_bytes_max as usize;
-        let age_max_ms = limits.stream_age_max_ms;
-        let mut untaken = time::deadline_in(age_max_ms);
-        let mut open = true;
+        let pause = Duration::from_millis(limits.stream_age_max_ms.max(1));
+        let mut looks = interval_at(Instant::now() + pause, pause);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut open, mut moves) = (true, false);
         while open || self.unanswered > 0 || !self.ready.is_empty() {
-            if self.ready.is_empty() {
-                untaken = time::deadline_in(age_max_ms);
-            }
             let room = open && self.unanswered + self.ready.len() < max;
             tokio::select! {
                 biased;
@@ -103,13 +104,16 @@ impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
                     Ok(permit) => {
                         let (message, held) = response(&mut self.ready, message_bytes_max);
                         permit.send((Ok(message), held));
-                        untaken = time::deadline_in(age_max_ms);
+                        moves = true;
                     }
                     Err(_) => return Ok(()),
                 },
-                // Who was not answered asks again, as where a connection breaks.
-                () = tokio::time::sleep_until(untaken), if !self.ready.is_empty() => {
-                    return Ok(());
+                _ = looks.tick() => {
+                    if out.waits() && !moves {
+                        // Who was not answered asks again, as where a connection breaks.
+                        return Ok(());
+                    }
+                    moves = false;
                 }
             }
         }
