@@ -18,6 +18,8 @@ mod edges;
 mod explained;
 #[path = "service/forecasts.rs"]
 mod forecasts;
+#[path = "service/held.rs"]
+mod held;
 #[path = "service/metrics.rs"]
 mod metrics;
 #[path = "service/odds.rs"]
@@ -109,6 +111,7 @@ fn surroundings() -> Vec<suite::Test> {
         reads::read_set_never_sees_half_of_a_transfer,
         reads::read_set_answers_in_the_order_asked,
         reads::read_set_of_too_many_bytes_is_refused_by_name,
+        held::reads_that_nobody_takes_are_bounded_by_bytes_and_refused_beyond,
         pipelines::operations_of_all_groups_are_answered_each_by_its_id,
         pipelines::error_of_one_operation_is_its_answer_and_ends_nothing_else,
         pipelines::message_with_too_many_operations_ends_the_stream,

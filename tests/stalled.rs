@@ -9,8 +9,8 @@ use vatic_core::key::{Key, KeyRange};
 use vatic_core::value::{Fields, Value};
 
 /// Three times what lies between: the client's window for one stream (2 MiB), what a node's HTTP/2
-/// keeps to send of one (400 KiB), and six chunks (192 KiB each in the soak): four that wait, one
-/// being encoded, one in hand.
+/// keeps to send of one (400 KiB), and five chunks (192 KiB each in the soak): two that wait, two
+/// on their way into it, one in hand.
 const RECORDS: usize = 256;
 const VALUE_BYTES: usize = 48 << 10;
 const RECORDS_A_TRANSACTION: usize = 8;

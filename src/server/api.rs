@@ -11,7 +11,7 @@ use vatic_sync::Shut;
 /// Longest name of who asks, in bytes.
 const PRINCIPAL_BYTES_MAX: usize = 64;
 
-/// How long an error, the last word of a stream, waits for a client that takes nothing.
+/// How long what is said of a stream that is over waits for a client that takes nothing.
 pub(crate) const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// The client services of one node.

@@ -85,6 +85,8 @@ pub(crate) struct Cluster {
     pub(crate) set_aside: SetAside,
     /// What running transactions keep in memory.
     pub(crate) gateway_bytes: Door,
+    /// What reads hold on its way to clients, in bytes.
+    pub(crate) reads_held: Arc<Door>,
     /// Whose turn it is to raise a group's clock.
     pub(crate) advances: BTreeMap<GroupId, tokio::sync::Mutex<()>>,
     pub(crate) metrics: Metrics,
@@ -161,6 +163,7 @@ impl Cluster {
             submits: Door::default(),
             operations: Door::default(),
             gateway_bytes: Door::default(),
+            reads_held: Arc::default(),
             set_aside: SetAside::default(),
             metrics,
             readiness: Readiness::default(),

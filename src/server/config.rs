@@ -14,6 +14,9 @@ const FRAMING_BYTES: u64 = 4 << 10;
 /// An event may take about half of it.
 const HISTORY_BATCH_BYTES_MIN: u64 = 4 << 10;
 
+/// A page of a scan has up to `scan_bytes_max` and one record more, beside what those take.
+const READS_HELD_BYTES_MIN: u64 = 8 << 20;
+
 /// Below it outcomes would be gone before anybody could ask.
 const OUTCOME_TTL_US_MIN: u64 = 1_000_000;
 
@@ -215,9 +218,10 @@ impl Config {
     }
 
     /// Name and value of a setting, whether it is as it must be, and how that is.
-    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 13] {
+    fn rules(&self) -> [(&'static str, u64, bool, &'static str); 14] {
         let Limits { stream_age_max_ms, forget_after_ms, sweep_interval_ms, .. } = self.limits;
         let Limits { stage_chunk_bytes, delta_bytes_max, scan_records_max, .. } = self.limits;
+        let reads_held_bytes_max = self.limits.reads_held_bytes_max;
         let command_bytes_max = self.consensus_limits.command_bytes_max as u64;
         let batch_bytes_max = self.consensus_limits.batch_bytes_max as u64;
         let entry_bytes_max = u64::from(self.log_limits.entry_bytes_max);
@@ -254,6 +258,12 @@ impl Config {
                 scan_records_max,
                 scan_records_max <= range_records_max,
                 "at most range_records_max, or no vote could validate the scan",
+            ),
+            (
+                "reads_held_bytes_max",
+                reads_held_bytes_max,
+                reads_held_bytes_max >= READS_HELD_BYTES_MIN,
+                "at least 8 MiB, or pages of scans would find no room",
             ),
             (
                 "stage_chunk_bytes",

@@ -31,6 +31,7 @@ mod explain;
 mod foresight;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod held;
 mod identity;
 mod lanes;
 mod limits;
@@ -42,6 +43,7 @@ mod node;
 mod operation;
 mod outcome;
 mod oversize;
+mod page;
 mod peek;
 mod peer;
 mod peer_client;

@@ -83,6 +83,8 @@ pub struct Limits {
     pub stage_chunk_bytes: u64,
     /// Deltas that all running transactions of a node keep in memory, in bytes.
     pub gateway_bytes_max: u64,
+    /// What reads keep in memory on its way to clients of a node, in bytes; more are refused.
+    pub reads_held_bytes_max: u64,
     /// How long a shutdown waits for running calls.
     pub drain_ms: u64,
     /// Pause between two rounds of signatures over what was applied meanwhile.
@@ -168,6 +170,7 @@ impl Limits {
             delta_bytes_max: 1 << 20,
             stage_chunk_bytes: 1 << 20,
             gateway_bytes_max: 512 << 20,
+            reads_held_bytes_max: 256 << 20,
             drain_ms: 5_000,
             attest_interval_ms: 1_000,
             receipt_wait_ms: 3_000,

@@ -6,7 +6,9 @@
 
 use crate::{
     api::Gateway,
+    cluster::Cluster,
     convert,
+    held::{self, Held},
     mechanisms::Mechanism,
     outcome,
     peek::{self, Look},
@@ -17,7 +19,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 use tokio::time::Instant;
-use vatic_core::{group::Group, id::GroupId, id::Timestamp, key::Key, rules::Rules};
+use vatic_core::{group::Group, id::GroupId, id::Timestamp, key::Key, read::Record, rules::Rules};
 use vatic_proto::v1::{
     self, Operation, OperationResult, operation::Call, operation_result::Answer,
 };
@@ -35,9 +37,15 @@ pub(crate) struct Started {
     pub(crate) ended: std::pin::Pin<Box<dyn Future<Output = Ended> + Send>>,
 }
 
+/// What an operation came to, with what it holds on its way to the client.
+pub(crate) struct Answered {
+    pub(crate) result: OperationResult,
+    pub(crate) held: Option<Held>,
+}
+
 /// How operations that were under way ended.
 pub(crate) struct Ended {
-    pub(crate) results: Vec<OperationResult>,
+    pub(crate) answered: Vec<Answered>,
     /// Reads that must be asked alone.
     pub(crate) again: Vec<Get>,
     _places: Places,
@@ -56,7 +64,7 @@ impl Operations {
     pub(crate) fn start(
         &self,
         operations: Vec<Operation>,
-        ready: &mut Vec<OperationResult>,
+        ready: &mut Vec<Answered>,
     ) -> Vec<Started> {
         let mut gets: BTreeMap<GroupId, (Places, Vec<Get>)> = BTreeMap::new();
         let mut started = Vec::new();
@@ -87,7 +95,7 @@ impl Operations {
         &self,
         operation: Operation,
         gets: &mut BTreeMap<GroupId, (Places, Vec<Get>)>,
-        ready: &mut Vec<OperationResult>,
+        ready: &mut Vec<Answered>,
     ) -> Result<Option<Started>, ApiError> {
         let Operation { id, deadline_ms, call } = operation;
         let deadline = self.deadline(deadline_ms);
@@ -114,7 +122,11 @@ impl Operations {
                 let ended = async move {
                     let _admitted = admitted;
                     let outcome = gateway.submit_once(submit, principal, entering, deadline).await;
-                    ended(id, outcome.map(Answer::Outcome), None, places)
+                    let done = match outcome {
+                        Ok(outcome) => answered(id, Answer::Outcome(outcome), None),
+                        Err(error) => failed(id, error),
+                    };
+                    ended(done, places)
                 };
                 Ok(Some(Started { count: 1, ended: Box::pin(ended) }))
             }
@@ -134,17 +146,21 @@ impl Operations {
         let gateway = self.gateway.clone();
         let ended = async move {
             let found = gateway.cluster.read(group, read, deadline).await;
-            let answer = match found {
+            let mut ready = match found {
                 Ok(PeerFound::Record(record, pending)) => {
-                    Ok(Answer::Read(convert::record_read(record, pending)))
+                    found_for(&gateway.cluster, id, record, pending)
                 }
-                Ok(PeerFound::Snapshot(fault)) => Err(crate::records::snapshot_error(fault, at)),
-                Ok(_) => Err(ApiError::NoLeader { group }),
-                Err(error) => Err(error.into()),
+                Ok(PeerFound::Snapshot(fault)) => {
+                    failed(id, crate::records::snapshot_error(fault, at))
+                }
+                Ok(_) => failed(id, ApiError::NoLeader { group }),
+                Err(error) => failed(id, error.into()),
             };
             let elsewhere = gateway.cluster.led_here(group).is_none();
-            let route = elsewhere.then(|| outcome::route(&gateway.cluster, group));
-            ended(id, answer, route, places)
+            if elsewhere && matches!(ready.result.answer, Some(Answer::Read(_))) {
+                ready.result.route = Some(outcome::route(&gateway.cluster, group));
+            }
+            ended(ready, places)
         };
         Started { count: 1, ended: Box::pin(ended) }
     }
@@ -154,7 +170,7 @@ impl Operations {
         id: u64,
         peek: v1::PeekRequest,
         deadline: Instant,
-        ready: &mut Vec<OperationResult>,
+        ready: &mut Vec<Answered>,
     ) -> Result<Option<Started>, ApiError> {
         let v1::PeekRequest { key, intent, wait_ms, claim } = peek;
         let (key, group) = self.place(key)?;
@@ -166,12 +182,16 @@ impl Operations {
         let by_class = cluster.config.has(Mechanism::Priority);
         let turn = intent.map(|intent| peek::turn_of(intent, by_class)).transpose()?;
         let look = Look { cluster, group, handle, key: &key };
-        let mut read = look.now(turn.map(|(turn, _)| turn));
+        let (record, pending) = look.seen(turn.map(|(turn, _)| turn));
         let claim = claim.filter(|_| turn.is_none());
-        read.advice = claim.map(|claim| look.advice(claim, &self.principal));
+        let advice = claim.map(|claim| look.advice(claim, &self.principal));
         let gives_back = turn.is_some_and(|(turn, _)| turn.hold_us == 0);
-        if !read.pending || wait_ms == 0 || gives_back {
-            ready.push(OperationResult { id, answer: Some(Answer::Read(read)), route: None });
+        if !pending || wait_ms == 0 || gives_back {
+            let mut found = found_for(cluster, id, record, pending);
+            if let Some(Answer::Read(read)) = &mut found.result.answer {
+                read.advice = advice;
+            }
+            ready.push(found);
             return Ok(None);
         }
         let (places, handle, cluster) = (self.one_place()?, handle.clone(), cluster.clone());
@@ -180,8 +200,7 @@ impl Operations {
             let (turn, urgency) = turn.unzip();
             let look = Look { cluster: &cluster, group, handle: &handle, key: &key };
             let (record, pending) = look.in_turn(turn, urgency.unwrap_or_default(), ends).await;
-            let read = convert::record_read(record, pending);
-            ended(id, Ok(Answer::Read(read)), None, places)
+            ended(found_for(&cluster, id, record, pending), places)
         };
         Ok(Some(Started { count: 1, ended: Box::pin(ended) }))
     }
@@ -210,42 +229,41 @@ async fn get_together(gateway: Gateway, group: GroupId, gets: Vec<Get>, _places:
     let earliest = gets.iter().map(|get| get.deadline).min();
     let handle = gateway.cluster.led_here(group);
     let (Some(handle), Some(earliest)) = (handle, earliest) else {
-        return Ended { results: Vec::new(), again: gets, _places };
+        return Ended { answered: Vec::new(), again: gets, _places };
     };
     let replica = handle.id();
     let confirmed = tokio::time::timeout_at(earliest, handle.read_index()).await;
     let view = handle.serving_view().filter(|(id, _)| *id == replica);
     let (Ok(Ok(())), Some((_, view))) = (confirmed, view) else {
-        return Ended { results: Vec::new(), again: gets, _places };
+        return Ended { answered: Vec::new(), again: gets, _places };
     };
     let reader = Group::of_view(group, &view, Rules::default());
-    let (mut results, mut again) = (Vec::with_capacity(gets.len()), Vec::new());
+    let (mut answered, mut again) = (Vec::with_capacity(gets.len()), Vec::new());
     for get in gets {
         match reader.get(&view, &get.key) {
-            Ok(record) => {
-                let read = Answer::Read(convert::record_read(record, false));
-                results.push(OperationResult { id: get.id, answer: Some(read), route: None });
-            }
+            Ok(record) => answered.push(found_for(&gateway.cluster, get.id, record, false)),
             Err(_) => again.push(get),
         }
     }
-    Ended { results, again, _places }
+    Ended { answered, again, _places }
 }
 
-fn ended(
-    id: u64,
-    answer: Result<Answer, ApiError>,
-    route: Option<v1::RouteHint>,
-    _places: Places,
-) -> Ended {
-    let result = match answer {
-        Ok(answer) => OperationResult { id, answer: Some(answer), route },
+fn ended(answered: Answered, _places: Places) -> Ended {
+    Ended { answered: vec![answered], again: Vec::new(), _places }
+}
+
+/// A record that was read, where there is room for it on its way to the client.
+fn found_for(cluster: &Cluster, id: u64, record: Record, pending: bool) -> Answered {
+    match Held::take(cluster, held::record_bytes(&record)) {
+        Ok(held) => answered(id, Answer::Read(convert::record_read(record, pending)), Some(held)),
         Err(error) => failed(id, error),
-    };
-    Ended { results: vec![result], again: Vec::new(), _places }
+    }
 }
 
-fn failed(id: u64, error: ApiError) -> OperationResult {
-    let answer = Some(Answer::Error(status::as_message(error)));
-    OperationResult { id, answer, route: None }
+fn failed(id: u64, error: ApiError) -> Answered {
+    answered(id, Answer::Error(status::as_message(error)), None)
+}
+
+fn answered(id: u64, answer: Answer, held: Option<Held>) -> Answered {
+    Answered { result: OperationResult { id, answer: Some(answer), route: None }, held }
 }

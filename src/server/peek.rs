@@ -49,13 +49,8 @@ pub(crate) fn turn_of(intent: v1::Intent, by_class: bool) -> Result<(Turn, Urgen
 }
 
 impl<'a> Look<'a> {
-    /// One look. The turn is taken before it, so that of two who come at once one sees the other.
-    pub(crate) fn now(self, turn: Option<Turn>) -> v1::RecordRead {
-        let (record, pending) = self.seen(turn);
-        convert::record_read(record, pending)
-    }
-
-    /// The record, and whether it may be about to change.
+    /// The record, and whether it may be about to change. The turn is taken before the look, so
+    /// that of two who come at once one sees the other.
     pub(crate) fn seen(self, turn: Option<Turn>) -> (Record, bool) {
         let lanes = &self.cluster.lanes;
         let free = match turn {

@@ -5,15 +5,19 @@
 //! All of a stream runs in one task: an operation is a future in it, not a task of its own.
 //!
 //! Invariants: every operation taken is answered once, or its stream has ended; what waits for an
-//! answer is bounded for each stream (it is read no further) and for the node (refused); a stream
-//! that is dropped stops waiting for answers and stops nothing that was proposed.
+//! answer is bounded for each stream (it is read no further) and for the node (refused), and so are
+//! the bytes of reads that wait to be taken; a stream that is dropped, or of which the client takes
+//! nothing between two looks, `stream_age_max_ms` apart, stops waiting for answers and stops
+//! nothing that was proposed.
 
 use crate::{
     api::{self, Gateway},
     cluster::Cluster,
-    operation::{Ended, Operations},
+    held::{self, Handed, Held, Out},
+    operation::{Answered, Ended, Operations},
     oversize,
     status::ApiError,
+    time,
 };
 use futures::{Stream as _, stream::FuturesUnordered};
 use prost::Message;
@@ -22,29 +26,28 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tonic::{Request, Response, Status, Streaming};
 use vatic_proto::v1::{
-    OperationResult, PipelineRequest, PipelineResponse, pipeline_service_server::PipelineService,
+    PipelineRequest, PipelineResponse, pipeline_service_server::PipelineService,
 };
 
 /// Messages that may wait for the connection's flow control; more would only be smaller.
 const OUT_MESSAGES: usize = 2;
 
-type Out = mpsc::Sender<Result<PipelineResponse, Status>>;
-
 #[tonic::async_trait]
 impl PipelineService for Gateway {
-    type PipelineStream = ReceiverStream<Result<PipelineResponse, Status>>;
+    type PipelineStream = Handed<PipelineResponse>;
 
     async fn pipeline(
         &self,
         request: Request<Streaming<PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
         let principal = api::principal(request.metadata())?;
-        let (out, answers) = mpsc::channel(OUT_MESSAGES);
+        let (out, answers) = held::channel(OUT_MESSAGES);
+        let age_max_ms = self.cluster.config.limits.stream_age_max_ms;
         let pipeline = Pipeline {
             operations: Operations { gateway: self.clone(), principal },
             in_flight: FuturesUnordered::new(),
@@ -53,11 +56,11 @@ impl PipelineService for Gateway {
         };
         tokio::spawn(async move {
             if let Err(error) = pipeline.run(request.into_inner(), &out).await {
-                // A client that is gone needs no answer.
-                let _ = out.send(Err(error.into())).await;
+                out.fail(error);
             }
+            out.end(time::deadline_in(age_max_ms), None).await;
         });
-        Ok(Response::new(ReceiverStream::new(answers)))
+        Ok(Response::new(answers))
     }
 }
 
@@ -66,19 +69,22 @@ struct Pipeline<F> {
     in_flight: FuturesUnordered<F>,
     /// Operations in `in_flight`.
     unanswered: usize,
-    ready: Vec<OperationResult>,
+    ready: Vec<Answered>,
 }
 
 impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
     async fn run(
         mut self,
         mut inbound: Streaming<PipelineRequest>,
-        out: &Out,
+        out: &Out<PipelineResponse>,
     ) -> Result<(), ApiError> {
         let limits = &self.operations.gateway.cluster.config.limits;
         let max = limits.pipeline_stream_operations_max as usize;
         let message_bytes_max = limits.message_bytes_max as usize;
-        let mut open = true;
+        let pause = Duration::from_millis(limits.stream_age_max_ms.max(1));
+        let mut looks = interval_at(Instant::now() + pause, pause);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut open, mut moves) = (true, false);
         while open || self.unanswered > 0 || !self.ready.is_empty() {
             let room = open && self.unanswered + self.ready.len() < max;
             tokio::select! {
@@ -95,9 +101,20 @@ impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
                     }
                 },
                 permit = out.reserve(), if !self.ready.is_empty() => match permit {
-                    Ok(permit) => permit.send(Ok(response(&mut self.ready, message_bytes_max))),
+                    Ok(permit) => {
+                        let (message, held) = response(&mut self.ready, message_bytes_max);
+                        permit.send((Ok(message), held));
+                        moves = true;
+                    }
                     Err(_) => return Ok(()),
                 },
+                _ = looks.tick() => {
+                    if out.waits() && !moves {
+                        // Who was not answered asks again, as where a connection breaks.
+                        return Ok(());
+                    }
+                    moves = false;
+                }
             }
         }
         Ok(())
@@ -125,8 +142,8 @@ impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let before = self.ready.len();
         while let Poll::Ready(Some(ended)) = Pin::new(&mut self.in_flight).poll_next(cx) {
-            self.unanswered -= ended.results.len() + ended.again.len();
-            self.ready.extend(ended.results);
+            self.unanswered -= ended.answered.len() + ended.again.len();
+            self.ready.extend(ended.answered);
             for started in self.operations.alone(ended.again) {
                 self.unanswered += started.count;
                 self.in_flight.push(started.ended);
@@ -136,17 +153,27 @@ impl Pipeline<Pin<Box<dyn Future<Output = Ended> + Send>>> {
     }
 }
 
-/// What is ready, up to the size of a message; the rest stays for the next one.
-fn response(ready: &mut Vec<OperationResult>, bytes_max: usize) -> PipelineResponse {
+/// What is ready, up to the size of a message, with all that it holds; the rest stays for the next
+/// one.
+fn response(ready: &mut Vec<Answered>, bytes_max: usize) -> (PipelineResponse, Option<Held>) {
     let mut bytes = 0;
-    let fits = ready.iter().take_while(|result| {
+    let fits = ready.iter().take_while(|answered| {
         let before = bytes;
-        bytes += result.encoded_len();
+        bytes += answered.result.encoded_len();
         before == 0 || bytes <= bytes_max
     });
     let fits = fits.count();
     let rest = ready.split_off(fits);
-    PipelineResponse { results: std::mem::replace(ready, rest) }
+    let mut all: Option<Held> = None;
+    let results = std::mem::replace(ready, rest).into_iter().map(|Answered { result, held }| {
+        match (&mut all, held) {
+            (Some(all), Some(held)) => all.join(held),
+            (_, held) => all = held.or(all.take()),
+        }
+        result
+    });
+    let results = results.collect();
+    (PipelineResponse { results }, all)
 }
 
 /// Places among the operations that a node has in flight; freed when dropped.

@@ -1,8 +1,11 @@
 //! Reads outside a transaction: one record, a range, several records over several groups.
 
 use crate::{
-    api::{Gateway, LAST_WORD},
-    convert, outcome,
+    api::Gateway,
+    convert,
+    held::{self, Gone, Handed, Out},
+    outcome,
+    page::Page,
     peer::{Origin, PeerFound, PeerRead},
     status::ApiError,
     time,
@@ -13,8 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use vatic_core::{
     body::KeyRead,
@@ -31,14 +33,14 @@ use vatic_proto::v1::{self, outcome::State, record_service_server::RecordService
 /// Longest pause between two votes of one read.
 const VOTE_PAUSE_MAX_MS: u64 = 50;
 
-/// Chunks that may wait for a slow client.
-const OUT_CHUNKS: usize = 4;
+/// Chunks that may wait for the connection: one while the next one is made.
+const OUT_CHUNKS: usize = 2;
 /// Reads of one set at a snapshot that are under way together.
 const READS_AT_ONCE: usize = 16;
 
 #[tonic::async_trait]
 impl RecordService for Gateway {
-    type ScanStream = ReceiverStream<Result<v1::ScanResponse, Status>>;
+    type ScanStream = Handed<v1::ScanResponse>;
 
     async fn get(
         &self,
@@ -67,32 +69,35 @@ impl RecordService for Gateway {
         let asked_ms = if deadline_ms == 0 { limit_ms } else { u64::from(deadline_ms) };
         let deadline_ms = asked_ms.min(limit_ms);
         let deadline = time::deadline_in(deadline_ms);
-        let (out, chunks) = mpsc::channel(OUT_CHUNKS);
-        let (gateway, to) = (self.clone(), out.clone());
-        let scan = Scan { gateway, group, range, limit, deadline, out: to };
+        let (out, chunks) = held::channel(OUT_CHUNKS);
+        let scan = Scan { gateway: self.clone(), group, range, limit, deadline, out };
         scan.keep_a_view();
         tokio::spawn(async move {
             let done = match at {
                 Some(at) => scan.snapshot(Timestamp(at)).await,
                 None => scan.linearizable().await,
             };
-            let scans = &scan.gateway.cluster.metrics.scans;
-            let error = match done {
-                Ok(()) => return scans.whole.inc(),
-                Err(Cut::Left) => return scans.left.inc(),
+            let Scan { gateway, out, .. } = scan;
+            let scans = &gateway.cluster.metrics.scans;
+            let late = Some(ApiError::Deadline { deadline_ms });
+            match done {
+                Ok(()) => match out.end(deadline, late).await {
+                    true => scans.whole.inc(),
+                    false => scans.untaken.inc(),
+                },
+                Err(Cut::Left) => scans.left.inc(),
                 Err(Cut::Untaken) => {
                     scans.untaken.inc();
-                    ApiError::Deadline { deadline_ms }
+                    out.end(deadline, late).await;
                 }
                 Err(Cut::Failed(error)) => {
                     scans.failed.inc();
-                    error
+                    out.fail(error);
+                    out.end(deadline, None).await;
                 }
-            };
-            // A client that takes nothing needs no answer.
-            let _ = tokio::time::timeout(LAST_WORD, out.send(Err(error.into()))).await;
+            }
         });
-        Ok(Response::new(ReceiverStream::new(chunks)))
+        Ok(Response::new(chunks))
     }
 
     async fn read_set(
@@ -271,7 +276,7 @@ struct Scan {
     range: KeyRange,
     limit: u32,
     deadline: Instant,
-    out: mpsc::Sender<Result<v1::ScanResponse, Status>>,
+    out: Out<v1::ScanResponse>,
 }
 
 /// Why a scan ended before the last of its records.
@@ -289,6 +294,12 @@ impl From<ApiError> for Cut {
     }
 }
 
+impl From<Gone> for Cut {
+    fn from(_: Gone) -> Cut {
+        Cut::Left
+    }
+}
+
 impl Scan {
     /// All of one instant: in one read where that holds it, else piece by piece as of a snapshot
     /// that shows the range as it is.
@@ -298,7 +309,8 @@ impl Scan {
         let read = PeerRead::Scan(self.range.clone(), limit.min(max));
         let found = self.page(read, None).await?;
         if !found.more || found.records.len() as u64 == limit {
-            return self.send(found.records, true).await;
+            let page = Page::of(&self.gateway.cluster, found.records)?;
+            return self.send(page, true).await;
         }
         // As much as a page may have, which would be held for as long as the scan goes on.
         drop(found);
@@ -320,7 +332,7 @@ impl Scan {
             left -= found.records.len() as u64;
             let end = !found.more || left == 0;
             let next = found.covered.to.clone();
-            self.send(found.records, end).await?;
+            self.send(Page::of(&self.gateway.cluster, found.records)?, end).await?;
             match next {
                 Some(next) if !end => range.from = next,
                 _ => return Ok(()),
@@ -349,17 +361,16 @@ impl Scan {
     }
 
     /// Hands records to the connection, as it takes them.
-    async fn send(&self, records: Vec<Record>, end: bool) -> Result<(), Cut> {
-        let per_chunk = self.gateway.cluster.config.limits.scan_chunk_records.max(1) as usize;
-        let mut records = records.into_iter().filter_map(convert::to_record).peekable();
+    async fn send(&self, mut page: Page, end: bool) -> Result<(), Cut> {
         loop {
-            let chunk: Vec<_> = records.by_ref().take(per_chunk).collect();
-            let last = records.peek().is_none();
+            let (records, held) = page.chunk();
+            let last = page.is_over();
             let end = end && last;
             let route = end.then(|| outcome::route(&self.gateway.cluster, self.group));
-            let chunk = Ok(v1::ScanResponse { records: chunk, end, route });
-            let sent = tokio::time::timeout_at(self.deadline, self.out.send(chunk)).await;
-            sent.map_err(|_| Cut::Untaken)?.map_err(|_| Cut::Left)?;
+            let records = records.into_iter().filter_map(convert::to_record).collect();
+            let chunk = v1::ScanResponse { records, end, route };
+            let sending = self.out.send(chunk, Some(held));
+            tokio::time::timeout_at(self.deadline, sending).await.map_err(|_| Cut::Untaken)??;
             if last {
                 return Ok(());
             }

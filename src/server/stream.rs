@@ -6,11 +6,13 @@
 //! the group's leader has it; whether they still hold is decided by the votes.
 
 use crate::{
-    api::{self, Gateway, LAST_WORD, Memory, Slot},
+    api::{Gateway, LAST_WORD, Memory, Slot},
     cluster::Cluster,
     convert,
     foresight::{self, Guide, News, Told},
+    held::{self, Handed, Held, Out},
     load, outcome, oversize,
+    page::Page,
     peer::{Origin, PeerFound, PeerRead},
     records,
     stage::Stager,
@@ -20,8 +22,8 @@ use crate::{
     time,
 };
 use std::sync::Arc;
-use tokio::{sync::mpsc, time::Instant};
-use tonic::{Status, Streaming};
+use tokio::time::Instant;
+use tonic::Streaming;
 use tracing::Instrument;
 use vatic_core::{
     codec,
@@ -30,7 +32,7 @@ use vatic_core::{
     hash::Hash,
     id::GroupId,
     key::Key,
-    read::{RangeRecords, Record},
+    read::Record,
     rules::Rules,
     strategy::Basis,
 };
@@ -39,16 +41,14 @@ use vatic_proto::v1::{self, RollbackCause, transact_request, transact_response};
 /// Frames that may wait for a slow client before its stream waits for it.
 const OUT_FRAMES: usize = 64;
 
-pub(crate) type Answers = mpsc::Receiver<Result<v1::TransactResponse, Status>>;
-
 /// Serves a stream in a task of its own.
 pub(crate) fn serve(
     gateway: &Gateway,
     principal: String,
     frames: Streaming<v1::TransactRequest>,
     slot: Slot,
-) -> Answers {
-    let (out, answers) = mpsc::channel(OUT_FRAMES);
+) -> Handed<v1::TransactResponse> {
+    let (out, answers) = held::channel(OUT_FRAMES);
     let ends = time::deadline_in(gateway.cluster.config.limits.stream_age_max_ms);
     let origin = Origin::of(&principal, 0);
     let session = Session {
@@ -66,14 +66,18 @@ pub(crate) fn serve(
         ends,
     };
     let span = session.journey.span();
+    let to = out.clone();
     let served = async move {
         let _slot = slot;
         if let Err(error) = session.run(frames).await {
-            // A client that is gone needs no answer.
-            let _ = tokio::time::timeout_at(ends + LAST_WORD, out.send(Err(error.into()))).await;
+            to.fail(error);
         }
     };
-    tokio::spawn(served.instrument(span));
+    let served = served.instrument(span);
+    tokio::spawn(async move {
+        served.await;
+        out.end(ends + LAST_WORD, None).await;
+    });
     answers
 }
 
@@ -81,7 +85,7 @@ struct Session {
     gateway: Gateway,
     principal: String,
     priority: u32,
-    out: mpsc::Sender<Result<v1::TransactResponse, Status>>,
+    out: Out<v1::TransactResponse>,
     draft: Option<Draft>,
     course: Course,
     begun: bool,
@@ -213,9 +217,10 @@ impl Session {
             return self.doomed(error).await;
         }
         self.watch(group, [&record]);
+        let held = Held::take(self.cluster(), held::record_bytes(&record))?;
         let read = Some(convert::record_read(record, pending));
         let result = v1::ReadResultFrame { read_id: frame.read_id, read };
-        self.send(transact_response::Frame::ReadResult(result)).await;
+        self.hand(transact_response::Frame::ReadResult(result), Some(held)).await;
         Ok(Next::Frame)
     }
 
@@ -247,7 +252,8 @@ impl Session {
             return self.doomed(error).await;
         }
         self.watch(group, &found.records);
-        self.send_chunks(frame.scan_id, found, holder.is_some()).await;
+        let page = Page::of(self.cluster(), found.records)?;
+        self.send_chunks(frame.scan_id, page, holder.is_some()).await;
         Ok(Next::Frame)
     }
 
@@ -384,15 +390,14 @@ impl Session {
         }
     }
 
-    async fn send_chunks(&self, scan_id: u64, found: RangeRecords, pending: bool) {
-        let per_chunk = self.cluster().config.limits.scan_chunk_records.max(1) as usize;
-        let mut records = found.records.into_iter().filter_map(convert::to_record).peekable();
+    async fn send_chunks(&self, scan_id: u64, mut page: Page, pending: bool) {
         loop {
-            let chunk: Vec<_> = records.by_ref().take(per_chunk).collect();
-            let end = records.peek().is_none();
+            let (records, held) = page.chunk();
+            let end = page.is_over();
             let pending = pending && end;
-            let chunk = v1::ScanChunkFrame { scan_id, records: chunk, end, pending };
-            self.send(transact_response::Frame::ScanChunk(chunk)).await;
+            let records = records.into_iter().filter_map(convert::to_record).collect();
+            let chunk = v1::ScanChunkFrame { scan_id, records, end, pending };
+            self.hand(transact_response::Frame::ScanChunk(chunk), Some(held)).await;
             if end {
                 return;
             }
@@ -460,10 +465,14 @@ impl Session {
     }
 
     async fn send(&self, frame: transact_response::Frame) {
+        self.hand(frame, None).await;
+    }
+
+    async fn hand(&self, frame: transact_response::Frame, held: Option<Held>) {
         // A client that is gone is noticed by its frames.
         // One that stopped reading holds its place no longer than its stream may live.
-        let frame = Ok(v1::TransactResponse { frame: Some(frame) });
-        let _ = tokio::time::timeout_at(self.ends, self.out.send(frame)).await;
+        let frame = v1::TransactResponse { frame: Some(frame) };
+        let _ = tokio::time::timeout_at(self.ends, self.out.send(frame, held)).await;
     }
 
     fn draft(&mut self) -> Result<&mut Draft, ApiError> {
@@ -486,12 +495,4 @@ fn noted<T>(result: Result<T, DraftError>) -> Result<(), DraftError> {
         Ok(_) | Err(DraftError::Rejected { .. }) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Who asks, and a place for the stream.
-pub(crate) fn open(
-    gateway: &Gateway,
-    metadata: &tonic::metadata::MetadataMap,
-) -> Result<(String, Slot), ApiError> {
-    Ok((api::principal(metadata)?, Slot::take(&gateway.cluster)?))
 }

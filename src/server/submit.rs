@@ -4,9 +4,10 @@
 //! same seal and the same votes.
 
 use crate::{
-    api::{self, Gateway, Memory},
+    api::{self, Gateway, Memory, Slot},
     convert,
     foresight::{self, Guide},
+    held::Handed,
     load::{self, Entering},
     outcome,
     peer::Origin,
@@ -18,7 +19,6 @@ use crate::{
 };
 use fail::fail_point;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 use vatic_core::{delta::Delta, draft::Draft, id::Tid};
@@ -28,15 +28,16 @@ use vatic_proto::v1::{
 
 #[tonic::async_trait]
 impl TransactionService for Gateway {
-    type TransactStream = ReceiverStream<Result<v1::TransactResponse, Status>>;
+    type TransactStream = Handed<v1::TransactResponse>;
 
     async fn transact(
         &self,
         request: Request<Streaming<v1::TransactRequest>>,
     ) -> Result<Response<Self::TransactStream>, Status> {
-        let (principal, slot) = stream::open(self, request.metadata())?;
+        let principal = api::principal(request.metadata())?;
+        let slot = Slot::take(&self.cluster)?;
         let answers = stream::serve(self, principal, request.into_inner(), slot);
-        Ok(Response::new(ReceiverStream::new(answers)))
+        Ok(Response::new(answers))
     }
 
     async fn submit(

@@ -15,6 +15,7 @@ pub(crate) struct Gauges {
     operations: IntGauge,
     drivers: IntGauge,
     gateway_bytes: IntGauge,
+    reads_held_bytes: IntGauge,
     ready: IntGauge,
     has_room: IntGauge,
     log_full: IntGauge,
@@ -67,6 +68,7 @@ impl Gauges {
             operations: gauge("vatic_operations", "Submits and pipeline operations in flight."),
             drivers: gauge("vatic_drivers", "Sealed transactions that are driven here."),
             gateway_bytes: gauge("vatic_gateway_bytes", "Deltas of running transactions here."),
+            reads_held_bytes: gauge("vatic_reads_held_bytes", "Reads on their way to clients."),
             ready: gauge("vatic_ready", "1 where the node is ready."),
             has_room: gauge("vatic_has_room", "0 where new work is refused for want of room."),
             log_full: gauge("vatic_log_full", "1 where the log's disk is full."),
@@ -96,6 +98,7 @@ impl Gauges {
         set(&self.operations, cluster.operations.inside());
         set(&self.drivers, cluster.driving.len() as u64);
         set(&self.gateway_bytes, cluster.gateway_bytes.inside());
+        set(&self.reads_held_bytes, cluster.reads_held.inside());
         self.load.look_up(&cluster.ingress);
         set(&self.ready, cluster.readiness.lack(cluster).is_none().into());
         set(&self.has_room, cluster.shortage().is_none().into());

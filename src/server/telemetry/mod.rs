@@ -20,7 +20,7 @@
 //!   `held_back`, or `unknown` where a leader did not say
 //! - `vatic_scans_total` by `outcome`: scans outside a transaction that ended at this gateway:
 //!   `whole`, `untaken` (the client took too little of it by its deadline), `left` (the client
-//!   did), `failed`
+//!   did), `failed` (for want of room, too)
 //! - `vatic_votes_total` by `vote`: answers to votes that drivers here asked for: `yes`, `no`,
 //!   `stale`, `fault`
 //! - `vatic_recoveries_total`: transactions left behind that this node set out to decide
@@ -28,6 +28,7 @@
 //! - `vatic_streams`, `vatic_operations`: open `Transact` streams; other operations in flight
 //! - `vatic_drivers`: sealed transactions that are driven here
 //! - `vatic_gateway_bytes`: deltas of running transactions in memory
+//! - `vatic_reads_held_bytes`: what reads hold on its way to clients, of `reads_held_bytes_max`
 //! - `vatic_load`: from 0 to 1, of CPU, memory, network and waiting whichever is worst;
 //!   `vatic_load_places`, `_running`, `_waiting`: transactions that may run here at once, that do,
 //!   that wait to; `vatic_load_admitted_share`: below 1 in an overload; `vatic_load_refused_total`
