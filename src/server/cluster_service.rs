@@ -100,8 +100,10 @@ impl Gateway {
             return head_by(index, found.last.index, next, None);
         }
         // Asked after the others: what it keeps from before now it kept then.
-        let oldest = self.heads_of(node, group, 0, deadline).await;
-        let oldest = oldest.and_then(|kept| kept.heads.first().copied());
+        // One that stands before that was begun anew meanwhile, and tells nothing of it.
+        let kept = self.heads_of(node, group, 0, deadline).await;
+        let kept = kept.filter(|kept| kept.last.index >= found.last.index);
+        let oldest = kept.and_then(|kept| kept.heads.first().copied());
         head_by(index, found.last.index, next, oldest)
     }
 
