@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             damage::replica_whose_chain_differs_is_named_with_the_first_index_that_does,
             damage::replica_in_quarantine_serves_no_snapshot_after_a_restart,
             damage::node_whose_disk_was_lost_comes_back_as_a_new_replica,
+            kills::replicas_are_verified_while_a_load_goes_on,
             kills::leader_killed_under_load_loses_nothing_and_doubles_nothing,
             kills::gateway_killed_mid_stream_leaves_nothing_half_done,
             kills::request_repeated_after_its_node_was_killed_is_applied_once,

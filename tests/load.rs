@@ -106,12 +106,17 @@ impl Load {
         load
     }
 
+    /// How many were acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
     /// Waits until so many more were acknowledged.
     pub async fn progress(&self, cluster: &Cluster, more: u64) {
-        let wanted = self.acknowledged.load(Ordering::Acquire) + more;
+        let wanted = self.acknowledged() + more;
         until("the load commits", PROGRESS_MAX, || async {
             cluster.assert_alive();
-            (self.acknowledged.load(Ordering::Acquire) >= wanted).then_some(())
+            (self.acknowledged() >= wanted).then_some(())
         })
         .await;
     }

@@ -349,8 +349,12 @@ pub(crate) enum VerifyCommand {
         #[arg(long)]
         keys: Option<PathBuf>,
     },
-    /// Check that all replicas of all groups agree
-    Cluster,
+    /// Check that all replicas of all groups agree: by their chains, while they work
+    Cluster {
+        /// Demand that their states are equal as well, for which each group must come to rest
+        #[arg(long)]
+        states: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use clap::Parser;
 use serde_json::json;
 use vatic_client::ClientError;
 
+use crate::agreement::Demand;
 use crate::args::{BenchCommand, Cli, Command, Output, TxnCommand, VerifyCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
@@ -89,7 +90,10 @@ async fn command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Verify(VerifyCommand::Receipt { file, keys }) => {
             done(verify::receipt(&file, keys.as_deref(), settings.output))
         }
-        Command::Verify(VerifyCommand::Cluster) => done(verify::cluster(&settings).await),
+        Command::Verify(VerifyCommand::Cluster { states }) => {
+            let demand = if states { Demand::States } else { Demand::Chains };
+            done(verify::cluster(&settings, demand).await)
+        }
         Command::Bench(BenchCommand::Run(args)) => done(bench::run(&args, &settings).await),
         Command::Bench(BenchCommand::Overload(args)) => {
             done(bench::overload(&args, &settings).await)

@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are in [`exit`]; what a flag leaves
 //! open is taken from `VATIC_*`, then from a TOML file, then from the defaults.
 
+mod agreement;
 mod anomalies;
 mod args;
 mod bench;

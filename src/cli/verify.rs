@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use tokio::time::{Instant, sleep};
-use vatic_client::{Client, ClientError, Cluster, Divergence, Group};
+use vatic_client::Head;
+use vatic_core::hash::Hash;
 
+use crate::agreement::{Demand, Found, GroupFound, compare};
 use crate::args::Output;
 use crate::exit::Failed;
 use crate::keys;
@@ -14,8 +15,7 @@ use crate::output;
 use crate::receipt_file;
 use crate::settings::Settings;
 
-/// Between two looks at a cluster that has not settled.
-const LOOK_AGAIN_MS: u64 = 100;
+const COLUMNS: [&str; 6] = ["group", "agrees", "compared", "applied", "chain", "state"];
 
 pub(crate) fn receipt(file: &Path, pinned: Option<&Path>, output: Output) -> anyhow::Result<()> {
     let pinned = pinned.map(keys::read).transpose()?;
@@ -37,137 +37,137 @@ pub(crate) fn receipt(file: &Path, pinned: Option<&Path>, output: Output) -> any
     Ok(output::object(output, &result)?)
 }
 
-pub(crate) async fn cluster(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) async fn cluster(settings: &Settings, demand: Demand) -> anyhow::Result<()> {
     let client = settings.connect().await?;
     let patience = Duration::from_millis(settings.timeout_ms);
-    let seen = settled(&client, patience).await?;
-    let rows: Vec<Json> = seen.groups.iter().map(of_group).collect();
-    output::list(settings.output, &["group", "agrees", "applied", "chain", "state"], &rows)?;
-    let wrong = seen.groups.iter().filter(|group| !group.agrees()).count();
-    if wrong > 0 {
-        let named: String = seen.groups.iter().flat_map(set_aside).collect();
-        let message = format!("{wrong} of {} groups do not agree{named}", seen.groups.len());
-        // Replicas at different indexes contradict nothing: that they agree is not shown, no more.
-        let silent = silent_nodes(&seen);
-        return Err(if seen.groups.iter().any(Group::diverges) {
-            Failed::verification(message)
-        } else if silent.is_empty() {
-            Failed::unavailable(format!("{message}: they did not come to rest in time"))
-        } else {
-            Failed::unavailable(format!("{message}: no answer from node {}", silent.join(", ")))
-        }
-        .into());
+    let found = compare(&client, patience, demand).await?;
+    let rows: Vec<Json> = found.groups().map(|group| of_group(group, demand)).collect();
+    output::list(settings.output, &COLUMNS, &rows)?;
+    failure(&found, demand).map_or(Ok(()), |failed| Err(failed.into()))
+}
+
+/// What the command ends with, where not all groups agree.
+fn failure(found: &Found, demand: Demand) -> Option<Failed> {
+    let wrong: Vec<_> = found.groups().filter(|group| !group.agrees(demand)).collect();
+    if wrong.is_empty() {
+        return None;
     }
-    Ok(())
-}
-
-/// Looks until all groups agree, it is known which replica differs, or patience ends; answers the
-/// look that tells the most.
-///
-/// Replicas of a group that is written to are rarely at one index, so one look proves nothing.
-/// Which of them is wrong the cluster itself finds out, a little later than that they differ.
-pub(crate) async fn settled(client: &Client, patience: Duration) -> Result<Cluster, ClientError> {
-    let end = Instant::now() + patience;
-    let mut differed = None;
-    loop {
-        let seen = client.cluster(true).await?;
-        let known = is_known(&seen);
-        if seen.groups.iter().any(Group::diverges) {
-            differed = Some(seen);
-        } else if known || Instant::now() >= end {
-            // Who differed may have been mended since then: it did differ.
-            return Ok(differed.unwrap_or(seen));
-        }
-        if let Some(seen) = differed.take_if(|_| known || Instant::now() >= end) {
-            return Ok(seen);
-        }
-        sleep(Duration::from_millis(LOOK_AGAIN_MS)).await;
-    }
-}
-
-/// Whether looking again would tell nothing more: all groups agree, or a replica was set aside.
-fn is_known(seen: &Cluster) -> bool {
-    let agreed = !seen.groups.is_empty() && seen.groups.iter().all(Group::agrees);
-    let set_aside = |group: &Group| group.replicas.iter().any(|it| it.divergence.is_some());
-    agreed || seen.groups.iter().any(set_aside)
-}
-
-/// Nodes whose replicas could not be asked.
-fn silent_nodes(seen: &Cluster) -> Vec<String> {
-    let silent = seen.members.iter().filter(|member| !member.reachable);
-    silent.map(|member| member.node_id.to_string()).collect()
-}
-
-/// The replicas that the cluster itself found to differ, in words.
-fn set_aside(group: &Group) -> impl Iterator<Item = String> {
-    group.replicas.iter().filter_map(|replica| {
-        let Divergence { index, what } = replica.divergence.as_ref()?;
-        let (group, node) = (group.group, replica.node_id);
-        Some(format!("; group {group}: node {node} differs from index {index} on: {what}"))
+    let told = wrong.iter().flat_map(|group| group.told(demand));
+    let told: String = told.map(|told| format!("; {told}")).collect();
+    let message =
+        format!("{} of {} groups do not agree{told}", wrong.len(), found.groups().count());
+    // Replicas at different indexes contradict nothing: that they agree is not shown, no more.
+    Some(if found.differs() {
+        Failed::verification(message)
+    } else if !found.silent.is_empty() {
+        let silent: Vec<String> = found.silent.iter().map(u64::to_string).collect();
+        Failed::unavailable(format!("{message}: no answer from node {}", silent.join(", ")))
+    } else if wrong.iter().all(|group| group.agrees(Demand::Chains)) {
+        Failed::unavailable(format!("{message}: they did not come to rest in time"))
+    } else {
+        Failed::unavailable(format!("{message}: their chains could not be compared in time"))
     })
 }
 
-fn of_group(group: &Group) -> Json {
-    let applied: Vec<u64> = group.replicas.iter().map(|replica| replica.applied_index).collect();
-    let digests = |digest: fn(&vatic_client::Replica) -> Option<vatic_core::hash::Hash>| {
-        let mut found: Vec<String> = group
-            .replicas
-            .iter()
-            .map(|replica| digest(replica).map_or("-".to_owned(), |hash| hash.to_hex()))
-            .collect();
-        found.dedup();
-        found.join(" ")
+fn of_group(group: &GroupFound, demand: Demand) -> Json {
+    let applied = group.seen.replicas.iter().map(|replica| replica.applied_index);
+    let chain = group.chains.iter().flat_map(|chains| &chains.replicas);
+    let chain = distinct(chain.map(|replica| match replica.head {
+        Head::Kept(digest) => Some(digest),
+        _ => None,
+    }));
+    let state = match group.state_at {
+        Some((_, digest)) => digest.to_hex(),
+        None => distinct(group.seen.replicas.iter().map(|replica| replica.state_digest)),
     };
     json!({
-        "group": group.group,
-        "agrees": group.agrees(),
-        "applied": applied,
-        "chain": digests(|replica| replica.chain_digest),
-        "state": digests(|replica| replica.state_digest),
+        "group": group.seen.group,
+        "agrees": group.agrees(demand),
+        "compared": group.compared(),
+        "applied": applied.collect::<Vec<u64>>(),
+        "chain": chain,
+        "state": state,
     })
+}
+
+/// Digests of replicas in turn, equal neighbours once.
+fn distinct(digests: impl Iterator<Item = Option<Hash>>) -> String {
+    let mut found: Vec<String> =
+        digests.map(|digest| digest.map_or("-".to_owned(), |hash| hash.to_hex())).collect();
+    found.dedup();
+    found.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vatic_client::{Replica, Role};
-    use vatic_core::hash::Hash;
+    use crate::agreement::tests::{Looks, kept, set_aside};
+    use crate::exit::Exit;
 
-    fn replica(node_id: u64, state: u8) -> Replica {
-        Replica {
-            node_id,
-            generation: 1,
-            role: Role::Follower,
-            reachable: true,
-            applied_index: 7,
-            chain_digest: Some(Hash([1; 32])),
-            state_digest: Some(Hash([state; 32])),
-            undecided: 0,
-            records: 0,
-            divergence: None,
-        }
-    }
-
-    fn cluster(replicas: Vec<Replica>) -> Cluster {
-        Cluster {
-            name: "test".to_owned(),
-            node_id: 1,
-            version: String::new(),
-            ring_epoch: 1,
-            ready: true,
-            members: Vec::new(),
-            groups: vec![Group { group: 1, leader: None, term: 1, replicas }],
-            ring: None,
-        }
+    fn exit_of(found: &Found, demand: Demand) -> (Exit, String) {
+        let failed = failure(found, demand).expect("not all agree");
+        (failed.exit, failed.message)
     }
 
     #[test]
-    fn replicas_that_differ_are_looked_at_until_one_of_them_is_set_aside() {
-        assert!(is_known(&cluster(vec![replica(1, 5), replica(2, 5)])), "they agree");
-        let mut differ = cluster(vec![replica(1, 5), replica(2, 5), replica(3, 6)]);
-        assert!(differ.groups[0].diverges() && !is_known(&differ));
-        let divergence = Divergence { index: 4, what: "its state".to_owned() };
-        differ.groups[0].replicas[2].divergence = Some(divergence);
-        assert!(is_known(&differ));
+    fn group_that_does_not_rest_agrees_by_its_chain_and_not_where_states_are_demanded() {
+        let mut looks = Looks::default();
+        looks.look([7, 8, 9], 7, [kept(1); 3]);
+        looks.look([9, 10, 9], 9, [kept(1); 3]);
+        assert!(failure(&looks.found, Demand::Chains).is_none());
+        let row = of_group(looks.group(), Demand::Chains);
+        assert_eq!((&row["agrees"], &row["compared"]), (&json!(true), &json!("chain at 9")));
+        assert_eq!(row["chain"], Hash([1; 32]).to_hex());
+        let (exit, message) = exit_of(&looks.found, Demand::States);
+        assert_eq!(exit, Exit::Unavailable);
+        assert!(message.ends_with("they did not come to rest in time"), "{message}");
+        assert_eq!(of_group(looks.group(), Demand::States)["agrees"], false);
+    }
+
+    #[test]
+    fn group_at_rest_is_told_by_its_state() {
+        let mut looks = Looks::default();
+        looks.look([7, 7, 7], 7, [kept(1); 3]);
+        looks.look_at_states([7, 7, 7], [5; 3]);
+        assert!(failure(&looks.found, Demand::States).is_none());
+        let row = of_group(looks.group(), Demand::States);
+        assert_eq!(
+            (&row["compared"], &row["state"]),
+            (&json!("state at 7"), &json!(Hash([5; 32]).to_hex()))
+        );
+    }
+
+    #[test]
+    fn difference_ends_with_5_and_names_its_index() {
+        let mut looks = Looks::default();
+        looks.look([7, 8, 9], 6, [kept(1), kept(1), kept(2)]);
+        let (exit, message) = exit_of(&looks.found, Demand::Chains);
+        assert_eq!(exit, Exit::Verification);
+        assert!(message.contains("group 1: chains differ at index 6"), "{message}");
+        assert!(message.contains(&format!("node 3 has {}", Hash([2; 32]).to_hex())), "{message}");
+        assert_eq!(of_group(looks.group(), Demand::Chains)["compared"], Json::Null);
+        looks.found_out(set_aside(4));
+        let (exit, message) = exit_of(&looks.found, Demand::Chains);
+        assert_eq!(exit, Exit::Verification);
+        assert!(message.contains("; group 1: node 3 differs from index 4 on: "), "{message}");
+    }
+
+    #[test]
+    fn replica_that_is_silent_behind_or_out_of_reach_ends_with_3_and_is_named() {
+        let mut looks = Looks::default();
+        looks.look([7, 8, 9], 7, [kept(1), Head::Dropped, kept(1)]);
+        let (exit, message) = exit_of(&looks.found, Demand::Chains);
+        assert_eq!(exit, Exit::Unavailable);
+        let behind = "group 1: node 1 stands at index 7, of which others keep no head any more";
+        assert!(message.contains(behind), "{message}");
+        let mut looks = Looks::default();
+        looks.look([5, 9, 9], 5, [kept(1); 3]);
+        let (exit, message) = exit_of(&looks.found, Demand::Chains);
+        assert_eq!(exit, Exit::Unavailable);
+        assert!(message.contains("node 1 stands at index 5, and index 9 had been"), "{message}");
+        looks.found.silent = vec![3];
+        let (exit, message) = exit_of(&looks.found, Demand::Chains);
+        assert_eq!(exit, Exit::Unavailable);
+        assert!(message.ends_with("no answer from node 3"), "{message}");
     }
 }

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use vatic_proto::{reason, v1};
 
+use crate::chains::Chains;
 use crate::cluster::Cluster;
 use crate::error::ClientError;
 use crate::{conflicts, convert};
@@ -34,6 +35,7 @@ pub fn answer(bytes: &[u8]) -> bool {
 /// What a node tells beside that: of its cluster, of conflicts, of what it foresees.
 pub fn told(bytes: &[u8]) -> bool {
     let cluster = v1::ClusterResponse::decode(bytes).is_ok_and(|it| Cluster::read(it).is_ok());
+    let chains = v1::GroupChains::decode(bytes).is_ok_and(|it| Chains::read(it).is_ok());
     let conflict = v1::Conflict::decode(bytes).is_ok_and(|it| conflicts::conflict(it).is_ok());
     let record = v1::RecordOutlook::decode(bytes).is_ok_and(|it| conflicts::record(it).is_ok());
     let strategy = v1::StrategyOutlook::decode(bytes);
@@ -43,7 +45,7 @@ pub fn told(bytes: &[u8]) -> bool {
     let warning = warning.is_ok_and(|it| convert::warning_in(it).is_ok());
     let anomaly = v1::Anomaly::decode(bytes).is_ok_and(|it| convert::anomaly_in(1, it).is_ok());
     let policy = v1::Policy::decode(bytes).is_ok_and(|it| convert::policy_in(&it).is_ok());
-    let what = [cluster, conflict, record, strategy, forecast, warning, anomaly, policy];
+    let what = [cluster, chains, conflict, record, strategy, forecast, warning, anomaly, policy];
     what.contains(&true)
 }
 

@@ -10,6 +10,7 @@ mod anomalies;
 mod attempt;
 mod backoff;
 mod call;
+mod chains;
 mod client;
 mod cluster;
 mod conflicts;
@@ -38,6 +39,7 @@ mod submit;
 mod transaction;
 
 pub use anomalies::{Anomaly, AnomalyFeed};
+pub use chains::{Chains, Head, ReplicaChain};
 pub use client::{Client, Options, Routing};
 pub use cluster::{Cluster, Divergence, Group, Member, Replica, Role};
 pub use conflicts::{

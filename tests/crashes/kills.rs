@@ -40,6 +40,43 @@ pub(crate) async fn leader_killed_under_load_loses_nothing_and_doubles_nothing(c
     cluster.wait_agreed().await;
 }
 
+/// The replicas of a group that is written to are rarely at one index: what they have in common is
+/// their chain up to where all of them have been. At rest their states are compared as well.
+pub(crate) async fn replicas_are_verified_while_a_load_goes_on(cluster: &Cluster) {
+    // A group that does not get on for two looks is told by its state.
+    const TRIES: usize = 5;
+    let load = Load::start(cluster, "verified", "verified-names", CLIENTS).await;
+    load.progress(cluster, 30).await;
+    let mut by_chain = false;
+    for _ in 0..TRIES {
+        let before = load.acknowledged();
+        let compared = verified(cluster, &[]).await;
+        let went_on = load.acknowledged() > before;
+        let loaded = &compared[1..];
+        by_chain |= went_on && loaded.iter().any(|what| what.starts_with("chain at "));
+    }
+    assert!(by_chain, "a group was in motion, and verified all the same");
+    load.check(cluster).await;
+    cluster.wait_agreed().await;
+    let compared = verified(cluster, &["--states"]).await;
+    assert!(compared.iter().all(|what| what.starts_with("state at ")), "{compared:?}");
+}
+
+/// What each group was found to agree by, group 0 first.
+async fn verified(cluster: &Cluster, more: &'static [&'static str]) -> Vec<String> {
+    const ASKED: [&str; 6] = ["verify", "cluster", "--timeout-ms", "30000", "--output", "json"];
+    let endpoints = cluster.endpoints().to_vec();
+    let ended =
+        tokio::task::spawn_blocking(move || vatic(&endpoints, &[&ASKED[..], more].concat()));
+    let ended = ended.await.expect("a command does not panic");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let rows = ended.json().as_array().expect("a list of groups").clone();
+    assert_eq!(rows.len(), GROUPS as usize + 1, "{rows:?}");
+    assert!(rows.iter().all(|row| row["agrees"] == true), "{rows:?}");
+    let compared = rows.iter().map(|row| row["compared"].as_str().expect("it says by what"));
+    compared.map(str::to_owned).collect()
+}
+
 /// A stream on two groups, all sent but the seal.
 pub(crate) struct Open {
     pub(crate) stream: Stream,

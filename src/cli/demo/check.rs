@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use vatic_client::{Client, Group, Outcome, OutcomeOf};
+use vatic_client::{Client, Outcome, OutcomeOf};
 use vatic_core::key::Key;
 use vatic_core::value::Fields;
 
@@ -18,11 +18,11 @@ use super::bank::{self, BALANCE, CHECKING, FLOW, LEDGER, SAVINGS, WRITES};
 use super::evidence_file::{self, Kept};
 use super::limits::{AGREE_MS, COMPLETED_AT_ONCE, READ_SET_KEYS};
 use super::verdict::Verdict;
+use crate::agreement::{Demand, GroupFound, compare};
 use crate::args::DemoCheckArgs;
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Settings;
-use crate::verify::settled;
 
 /// What the checks found; one JSON object on stdout.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,9 +54,11 @@ pub(crate) async fn check(args: &DemoCheckArgs, settings: &Settings) -> anyhow::
         verdict.take(kept);
     }
 
-    let seen = settled(&client, Duration::from_millis(AGREE_MS)).await?;
-    for group in seen.groups.iter().filter(|group| !group.agrees()) {
-        verdict.blame(format!("group {}: {:?}", group.group, group.replicas));
+    let found = compare(&client, Duration::from_millis(AGREE_MS), Demand::States).await?;
+    let agrees = |group: &&GroupFound| group.agrees(Demand::States);
+    for group in found.groups().filter(|group| !agrees(group)) {
+        let (seen, told) = (&group.seen, group.told(Demand::States).join("; "));
+        verdict.blame(format!("group {}: {:?} {told}", seen.group, seen.replicas));
     }
     // A transaction of unknown outcome may have added what no evidence tells of.
     let exact = args.unknown == 0;
@@ -65,8 +67,8 @@ pub(crate) async fn check(args: &DemoCheckArgs, settings: &Settings) -> anyhow::
     let checked = Checked {
         receipts_verified: verdict.verified,
         receipts_failed: verdict.failed,
-        groups: seen.groups.len() as u64,
-        groups_agreed: seen.groups.iter().filter(|group| Group::agrees(group)).count() as u64,
+        groups: found.groups().count() as u64,
+        groups_agreed: found.groups().filter(agrees).count() as u64,
         invariant_ok,
         faults: verdict.faults,
     };
