@@ -115,7 +115,9 @@ mod tests {
             let mut draft =
                 Draft::begin(Ring::new(spec), Limits::production(), Timestamp(3), 5, Hash::ZERO);
             let added = (all.len() - own.len()) as u64;
-            all.into_iter().for_each(|delta| drop(draft.push(delta, None, None).unwrap()));
+            for delta in all {
+                draft.push(delta, None, None).unwrap();
+            }
             let given = (Conditions { rtt_us: 9, rtt_mean_us: 2, ..Conditions::default() }, STEP);
             for count in [0, 1, OWN as u64, 1_000] {
                 let judged = draft.judge(CLASS, beside.join(forecast(count)), given);
