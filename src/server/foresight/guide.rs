@@ -148,8 +148,8 @@ impl Guide {
         self.watch = watches.then(|| Watch::start(cluster, rounds, counters.clone()));
     }
 
-    /// Of a one-shot or a ticket: foreseen and learnt from where a collection enforces forecasts, and nowhere
-    /// else, since there may be very many.
+    /// Of a one-shot or a ticket: foreseen and learnt from where a collection enforces forecasts,
+    /// and nowhere else, since there may be very many.
     pub(crate) fn at_once(foresight: &Foresight, principal: &str, cluster: &Cluster) -> Guide {
         let mut guide = Guide::new(foresight);
         guide.at_once = true;
