@@ -87,6 +87,7 @@ fn main() -> ExitCode {
             full::full_log_refuses_new_work_alone_and_goes_on_deciding_and_forgetting,
             resolve::invalid_transaction_waits_for_whoever_decides_on_what_it_touches,
             unjudged::what_cannot_be_judged_does_not_commit_where_forecasts_are_enforced,
+            unjudged::ticket_is_judged_where_forecasts_are_enforced,
             meddled::messages_repeated_overtaken_and_lost_between_nodes_change_nothing,
             strangers::garbage_on_either_port_ends_its_connection_alone,
             strangers::stranger_on_the_peer_port_is_refused,

@@ -2,6 +2,7 @@
 //! What is made of it on the way and at the seal is in `progress` and `seal`.
 
 use super::{
+    beside::Beside,
     counters::Counters,
     habits::Opening,
     learner::{Asked, Foresight, Judged},
@@ -61,6 +62,10 @@ pub(crate) struct Guide {
     pub(super) policies: Arc<Policies>,
     /// All its transitions come at once: it is judged by its first.
     pub(super) at_once: bool,
+    /// What is sent beside what is judged.
+    pub(super) beside: Beside,
+    /// It was sealed before, and is not learnt from again.
+    pub(super) repeats: bool,
     /// The strictest validation that a collection written so far asks for.
     pub(super) validation: Validation,
     /// `None`: nobody needs to know and the learner has enough to do.
@@ -98,6 +103,8 @@ impl Guide {
             wants: Wants::default(),
             policies: Arc::default(),
             at_once: false,
+            beside: Beside::default(),
+            repeats: false,
             validation: Validation::Observe,
             walk: None,
             asks: false,
@@ -141,8 +148,8 @@ impl Guide {
         self.watch = watches.then(|| Watch::start(cluster, rounds, counters.clone()));
     }
 
-    /// Of a one-shot: foreseen and learnt from where a collection enforces forecasts, and nowhere
-    /// else, since there may be very many.
+    /// Of a one-shot or a ticket: foreseen and learnt from where a collection enforces forecasts,
+    /// and nowhere else, since there may be very many.
     pub(crate) fn at_once(foresight: &Foresight, principal: &str, cluster: &Cluster) -> Guide {
         let mut guide = Guide::new(foresight);
         guide.at_once = true;
@@ -150,6 +157,11 @@ impl Guide {
         let foreseen = foresight.learns() && guide.policies.enforce();
         guide.walk = foreseen.then(|| guide.walk_of(principal));
         guide
+    }
+
+    /// Whether it is another attempt at what was sealed before: one is enough to learn from.
+    pub(crate) fn repeats(&mut self, repeats: bool) {
+        self.repeats = repeats;
     }
 
     fn walk_of(&self, principal: &str) -> Walk {
@@ -186,6 +198,13 @@ impl Guide {
             let asked = self.foresight.ask(Asked::Forecast { class, steps, line });
             self.asked += usize::from(asked);
             self.unweighed = (asked && self.wants.forecasts).then_some(seen);
+        }
+    }
+
+    /// Somebody else adds this to what is judged: nobody has to have foreseen it.
+    pub(crate) fn beside(&mut self, delta: &Delta) {
+        if self.walk.is_some() {
+            self.beside.add(delta);
         }
     }
 

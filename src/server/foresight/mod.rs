@@ -12,6 +12,7 @@
 //! it and `watch` ask of one leader goes in one question for all streams (`rounds`).
 //! `warm` contacts groups that a forecast names before the stream gets there. `habits` spares a
 //! stream turns with records that it will not write, by that forecast, and before there is one.
+//! `beside` keeps what is added to a ticket's own transitions out of its verdict.
 //! `tolerances` is what the groups tolerate, as they said last; `resolve` tries an invalid
 //! transaction out before its votes, and chooses its strategy.
 //!
@@ -23,6 +24,7 @@
 //! A stream is ended early only where the client asked for that, and before its seal.
 
 mod anomalies;
+mod beside;
 mod classes;
 pub(crate) mod convert;
 mod counters;

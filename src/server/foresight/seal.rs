@@ -71,9 +71,14 @@ impl Guide {
             self.leave_unjudged(draft, tid, *why)?;
         }
         let Some((class, ended)) = seen else { return Ok(Action::Proceed) };
-        ended.iter().for_each(|ended| self.foresight.teach(ended.clone()));
+        let taught = ended.iter().filter(|_| !self.repeats);
+        taught.for_each(|ended| self.foresight.teach(ended.clone()));
         let Ok((told, given)) = given else { return Ok(Action::Proceed) };
-        let judgement = Box::new(draft.judge(class, told.outlook.fixed(), given));
+        let own = told.outlook.fixed();
+        let footprint = own.footprint.clone();
+        let mut judgement = Box::new(draft.judge(class, self.beside.join(own), given));
+        // What is strange about it is looked for in its own steps.
+        judgement.forecast.footprint = footprint;
         let action = verdict::action(self.validation, &judgement.verdict);
         self.judged = Some(Judged { tid, ended, told, judgement, quarantined: false });
         Ok(action)

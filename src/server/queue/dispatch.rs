@@ -7,6 +7,7 @@ use super::{
 use crate::{
     api::Gateway,
     convert,
+    foresight::{self, Guide},
     mechanisms::Mechanism,
     outcome,
     peer::{Origin, PeerFound, PeerRead},
@@ -21,9 +22,10 @@ use tokio::{
 };
 use vatic_consensus::GroupHandle;
 use vatic_core::{
+    delta::Delta,
     dispatch::{self, After, Dispatch, DispatchLimits, Ended, Now, Touched},
     group::Group,
-    id::{GroupId, Timestamp},
+    id::{GroupId, Tid, Timestamp},
     key::Key,
     lane::Urgency,
     rules::Rules,
@@ -295,14 +297,10 @@ impl Gateway {
         place.end(outcome::by_conflict(&finished));
         let outcome = match finished {
             Ok(outcome) => outcome,
-            // What will be no better the next time.
-            Err(
-                error @ (ApiError::BadKey(_)
-                | ApiError::BadDelta { .. }
-                | ApiError::BadFrame { .. }
-                | ApiError::Limit { .. }),
-            ) => return self.give_up(ticket, seen, error.said(), ends).await,
-            Err(_) => return Ended::Met,
+            Err(error) => match after_error(&error) {
+                Some(ended) => return ended,
+                None => return self.give_up(ticket, seen, error.said(), ends).await,
+            },
         };
         let state = outcome.state();
         let (State::RolledBack, Some(rollback)) = (state, outcome.rollback) else {
@@ -310,14 +308,17 @@ impl Gateway {
             self.cluster.ticket_counters.committed.inc_by(committed.into());
             return if committed { Ended::Over } else { Ended::Met };
         };
-        let at = rollback.key.and_then(|key| convert::key(Some(key)).ok());
+        let at = rollback.key.clone().and_then(|key| convert::key(Some(key)).ok());
         match dispatch::after_rollback(ticket, at.as_ref(), rollback.retryable) {
             After::Over => {
                 self.cluster.ticket_counters.elsewhere.inc();
                 Ended::Over
             }
             After::Again => Ended::Met,
-            After::GiveUp => self.give_up(ticket, seen, rollback.message, ends).await,
+            After::GiveUp => {
+                let why = given_up_for(rollback, &outcome.transaction_id);
+                self.give_up(ticket, seen, why, ends).await
+            }
         }
     }
 
@@ -334,14 +335,26 @@ impl Gateway {
         let origin = Origin::of(&entry.principal, 0).with_urgency(urgency);
         let strategy = if way.in_turn { Strategy::Lock } else { Strategy::Optimistic };
         let mut course = Course::new(&self.cluster, Wanted::of(strategy), origin);
+        let mut guide = Guide::at_once(&self.foresight, &entry.principal, &self.cluster);
+        guide.repeats(rollbacks > 0);
         let mut draft = self.draft(None)?;
         course.touch(&mut draft, &ticket.queued_key(), ends).await?;
         draft.touch(&ticket.queued_key())?;
         let outcome = Resolved::Committed(draft.tid().expect("it touched a record"));
-        for delta in ticket.resolving(seen, &entry.deltas, &outcome, Rules::default()) {
-            draft.push(delta, None, None)?;
+        let deltas = ticket.resolving(seen, &entry.deltas, &outcome, Rules::default());
+        for (at, delta) in deltas.into_iter().enumerate() {
+            // It is judged by what its owner sent.
+            let noted = |delta: &Delta| match at < entry.deltas.len() {
+                true => guide.step(delta),
+                false => guide.beside(delta),
+            };
+            draft.push_seen(delta, None, None, noted)?;
         }
-        course.finish(draft, None, origin, ends).await
+        let judged = (&mut draft, &mut course);
+        foresight::judge(&self.cluster, &mut guide, judged, ends).await?;
+        let finished = course.finish(draft, None, origin, ends).await;
+        guide.ended(outcome::end(&finished));
+        finished
     }
 
     async fn give_up(
@@ -390,5 +403,64 @@ impl Gateway {
             PeerFound::Record(record, _) => Some(ticket::is_paused(record.fields.as_ref())),
             _ => None,
         }
+    }
+}
+
+/// How an attempt has ended that came to this; `None`: it will be no better the next time.
+fn after_error(error: &ApiError) -> Option<Ended> {
+    match error {
+        ApiError::BadKey(_)
+        | ApiError::BadDelta { .. }
+        | ApiError::BadFrame { .. }
+        | ApiError::Limit { .. } => None,
+        // What it is to be judged by was not there. Nothing was voted.
+        ApiError::Unjudged { .. } => Some(Ended::NotSent),
+        _ => Some(Ended::Met),
+    }
+}
+
+/// Why a ticket is given up, as it is kept. How one was judged that strayed, its attempt tells.
+fn given_up_for(rollback: v1::Rollback, attempt: &[u8]) -> String {
+    use v1::RollbackCause as C;
+    let strayed = matches!(rollback.cause(), C::ForecastMismatch | C::Quarantined);
+    match Tid::from_bytes(attempt).filter(|_| strayed) {
+        Some(tid) => format!("{}; see transaction {tid}", rollback.message),
+        None => rollback.message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{after_error, given_up_for};
+    use crate::status::ApiError;
+    use vatic_core::{
+        dispatch::Ended,
+        finding::Unjudged,
+        id::{GroupId, Tid, Timestamp},
+    };
+    use vatic_proto::v1::{Rollback, RollbackCause};
+
+    #[test]
+    fn what_cannot_be_judged_now_is_tried_again_unsent() {
+        let (collection, home) = ("order".to_owned(), GroupId(1));
+        let why = Unjudged::Untolerated { waited_ms: 1_000 };
+        let unjudged = ApiError::Unjudged { collection, home, why };
+        assert_eq!(after_error(&unjudged), Some(Ended::NotSent));
+        assert_eq!(after_error(&ApiError::NotReady), Some(Ended::Met));
+        let what = "no frame".to_owned();
+        assert_eq!(after_error(&ApiError::BadFrame { what }), None);
+    }
+
+    #[test]
+    fn ticket_that_strays_is_given_up_for_what_its_attempt_tells() {
+        let tid = Tid { mint: Timestamp(3), home: GroupId(1), nonce: 5 };
+        let kept = |cause: RollbackCause| {
+            let (cause, message) = (cause.into(), "why".to_owned());
+            given_up_for(Rollback { cause, message, ..Rollback::default() }, &tid.to_bytes())
+        };
+        for strayed in [RollbackCause::ForecastMismatch, RollbackCause::Quarantined] {
+            assert_eq!(kept(strayed), format!("why; see transaction {tid}"));
+        }
+        assert_eq!(kept(RollbackCause::ExpectationFailed), "why");
     }
 }
