@@ -32,7 +32,7 @@ use vatic_core::{
 };
 
 /// Between two rounds of one group.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for a leader's answer.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// Records that one question is about, unless one stream alone asks about more.
