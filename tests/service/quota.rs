@@ -21,10 +21,13 @@ pub(crate) async fn full_group_names_its_limit_and_takes_what_shrinks_it(_: &Clu
     let mut node = Node::new(1, format!("http://{}", addresses[0]), dir.path(), &config);
     node.start();
     let at = [node.endpoint.clone()];
-    until("the node serves", SOON, || async {
-        (vatic(&at, &["put", "quota/p/0", "n=1"]).code == 0).then_some(())
+    // It takes transactions before its group was told its limits.
+    until("the node is ready", SOON, || async {
+        let seen = vatic(&at, &["status", "--output", "json"]);
+        (seen.code == 0 && seen.json()["ready"] == true).then_some(())
     })
     .await;
+    assert_eq!(vatic(&at, &["put", "quota/p/0", "n=1"]).code, 0);
 
     let large = format!("text=\"{}\"", "x".repeat(RECORDS_BYTES_MAX * 3 / 4));
     assert_eq!(vatic(&at, &["put", "quota/p/1", &large]).code, 0);
