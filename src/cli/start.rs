@@ -32,8 +32,9 @@ pub(crate) async fn run(args: &StartArgs, file: Option<&Path>) -> anyhow::Result
     Ok(())
 }
 
-/// Whatever panics ends the node, as a fault of its disk does. What it panicked in may be half done;
-/// and a task that died alone would leave a group unswept, or uncompared, with nobody to notice.
+/// Whatever panics ends the node, as a fault of its disk does. What it panicked in may be half
+/// done; and a task that died alone would leave a group unswept, or uncompared, and nobody would
+/// notice.
 fn end_at_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

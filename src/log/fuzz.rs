@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::log::Log;
 use crate::record::{Entry, ReplicaId};
 use crate::salt::{Salt, Seal};
-use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SlotHeader};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, SlotHeader, header_offsets};
 use crate::sim_disk::SimDisk;
 use crate::writer::Step;
 
@@ -46,6 +46,13 @@ fn open(bytes: &[u8]) -> bool {
     let file = disk.create(0, limits.segment_bytes).expect("a fresh disk has room");
     let length = bytes.len().min(limits.segment_bytes as usize);
     file.write_at(0, &bytes[..length]).expect("it fits");
+    let [_, second] = header_offsets(limits.segment_bytes);
+    if let Some(header) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>()
+        && length <= second as usize
+    {
+        // Samples are cut off behind their frames.
+        file.write_at(u64::from(second), header).expect("it fits");
+    }
     file.sync().expect("the disk is whole");
     let silent = Arc::new(|_: &std::io::Error| {});
     let Ok((log, mut writer)) = Log::open_stepped(Arc::new(disk), limits, silent) else {

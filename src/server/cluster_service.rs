@@ -136,7 +136,7 @@ impl Gateway {
         local_only: bool,
         deadline: Instant,
     ) -> BTreeMap<u32, Option<NodeStatus>> {
-        // Who is asked what it knows has it at hand: one that is silent must not cost the whole answer.
+        // What a node knows it has at hand: one that is silent must not cost the whole answer.
         let at_hand = Instant::now() + STATUS_MAX;
         let deadline = if with_state_digest { deadline } else { deadline.min(at_hand) };
         let own = self.cluster.config.node;

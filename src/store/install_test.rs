@@ -200,11 +200,8 @@ fn snapshot_of_another_group_is_refused() {
     let store = open(&dir.path().join("store"), manual());
     let other = store.replica(ReplicaId { group: ID.group + 1, ..ID });
     let error = other.install(&file, mark(9));
-    let (found, expected) = (ID.group, ID.group + 1);
-    assert!(
-        matches!(error, Err(InstallError::Group { found: f, expected: e }) if (f, e) == (found, expected)),
-        "{error:?}"
-    );
+    let Err(InstallError::Group { found, expected }) = error else { panic!("{error:?}") };
+    assert_eq!((found, expected), (ID.group, ID.group + 1));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How likely a running stream is to meet a conflict, by what it has touched so far: asked of the
-//! leaders of what it touched, with the scorer that advises claims and explains, beside the stream (`rounds`).
+//! leaders of what it touched, with the scorer that advises claims and explains, beside the stream
+//! (`rounds`).
 //!
 //! What it will touch yet nobody knows: the number stands for the records so far. A group that
 //! gives none in time, or has no model, leaves the whole without one, as in `Explain`.

@@ -1,3 +1,5 @@
+//! Rounds of questions to a leader that answers when it is let.
+
 use super::*;
 use std::sync::Mutex as Shared;
 use tokio::sync::{Notify, Semaphore};
