@@ -1,8 +1,10 @@
 //! The client itself: endpoints, options, and what is asked in one call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tonic::Status;
 use tonic::metadata::MetadataValue;
 use vatic_core::strategy::Strategy;
 use vatic_proto::{metadata, v1};
@@ -15,6 +17,10 @@ use crate::outcome::Outcome;
 use crate::pool::{Node, Pool};
 use crate::request::OutcomeOf;
 use crate::routes::Routes;
+
+/// Longest wait for one node's account of the cluster, before another one is asked: it has its own
+/// at hand, and waits for others' for a second. What stands still must not take all the time.
+const ACCOUNT_MAX: Duration = Duration::from_millis(1_500);
 
 /// A client of one cluster. Cheap to clone; clones share connections and what was learnt.
 #[derive(Debug, Clone)]
@@ -132,11 +138,15 @@ impl Client {
 
     async fn cluster_of(&self, local: bool, with_digest: bool) -> Result<Cluster, ClientError> {
         let message = v1::ClusterRequest { with_state_digest: with_digest, local_only: local };
+        let limit = if with_digest { self.call_limit(self.operation_end()) } else { ACCOUNT_MAX };
         let (answer, node) = self
             .call("Cluster", None, |node| {
                 let request = self.request(message);
                 let mut service = self.clusters(&node);
-                async move { service.cluster(request).await }
+                async move {
+                    let late = |_| Err(Status::deadline_exceeded("it does not answer in time"));
+                    timeout(limit, service.cluster(request)).await.unwrap_or_else(late)
+                }
             })
             .await?;
         Cluster::read(answer).map_err(|what| node.broke(what))
