@@ -71,7 +71,7 @@ impl Gateway {
         // Whoever does not answer must not take the time of those that do.
         let third = deadline.saturating_duration_since(Instant::now()) / 3;
         let by = Instant::now() + third;
-        let asked = nodes.iter().map(|&node| self.heads_of(node, group, u64::MAX, by));
+        let asked = nodes.iter().map(|&node| self.cluster.heads_of(node, group, u64::MAX, by));
         let found = futures::future::join_all(asked).await;
         let last_of = |found: &Option<Heads>| found.as_ref().map_or(0, |found| found.last.index);
         let lasts: Vec<u64> = found.iter().map(last_of).collect();
@@ -95,7 +95,7 @@ impl Gateway {
         index: u64,
         deadline: Instant,
     ) -> (Head, Option<[u8; 32]>) {
-        let Some(found) = self.heads_of(node, group, index, deadline).await else {
+        let Some(found) = self.cluster.heads_of(node, group, index, deadline).await else {
             return (Head::Unspecified, None);
         };
         let next = found.heads.first().copied();
@@ -104,30 +104,10 @@ impl Gateway {
         }
         // Asked after the others: what it keeps from before now it kept then.
         // One that stands before that was begun anew meanwhile, and tells nothing of it.
-        let kept = self.heads_of(node, group, 0, deadline).await;
+        let kept = self.cluster.heads_of(node, group, 0, deadline).await;
         let kept = kept.filter(|kept| kept.last.index >= found.last.index);
         let oldest = kept.and_then(|kept| kept.heads.first().copied());
         head_by(index, found.last.index, next, oldest)
-    }
-
-    /// The heads that a node's replica has from this index on, and its last one.
-    async fn heads_of(
-        &self,
-        node: u32,
-        group: GroupId,
-        from: u64,
-        deadline: Instant,
-    ) -> Option<Heads> {
-        let request = PeerRequest::Heads { group, from };
-        let reply = if node == self.cluster.config.node {
-            Box::pin(self.cluster.serve(request, deadline)).await
-        } else {
-            self.cluster.peers.call(node, &request, deadline).await?
-        };
-        match reply {
-            PeerReply::Heads(found) => Some(found),
-            _ => None,
-        }
     }
 
     async fn statuses(

@@ -183,15 +183,7 @@ impl Compare {
     }
 
     async fn heads_of(&self, node: u32, from: u64) -> Option<Heads> {
-        if node == self.cluster.config.node {
-            let serves = !self.cluster.set_aside.contains(self.id);
-            return serves.then(|| heads(self.id, &self.handle, from));
-        }
-        let request = PeerRequest::Heads { group: self.id, from };
-        match self.cluster.peers.call(node, &request, self.deadline()).await? {
-            PeerReply::Heads(found) => Some(found),
-            _ => None,
-        }
+        self.cluster.heads_of(node, self.id, from, self.deadline()).await
     }
 
     fn deadline(&self) -> Instant {
@@ -214,6 +206,29 @@ fn standing_at(
     found: impl Iterator<Item = (RaftId, u64, Hash)>,
 ) -> Vec<(RaftId, Hash)> {
     found.filter(|(_, at, _)| *at == index).map(|(replica, _, digest)| (replica, digest)).collect()
+}
+
+impl Cluster {
+    /// The heads that a node's replica has from an index on, and its last one; `None` where it does
+    /// not answer, or serves no more.
+    pub(crate) async fn heads_of(
+        self: &Arc<Self>,
+        node: u32,
+        group: GroupId,
+        from: u64,
+        deadline: Instant,
+    ) -> Option<Heads> {
+        let request = PeerRequest::Heads { group, from };
+        let reply = if node == self.config.node {
+            Box::pin(self.serve(request, deadline)).await
+        } else {
+            self.peers.call(node, &request, deadline).await?
+        };
+        match reply {
+            PeerReply::Heads(found) => Some(found),
+            _ => None,
+        }
+    }
 }
 
 /// This node's own.

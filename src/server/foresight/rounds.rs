@@ -117,7 +117,7 @@ impl Rounds {
         group: GroupId,
         ask: impl Fn(PeerRequest) -> F,
     ) {
-        while let Some((round, more)) = self.next(group) {
+        while let Some((mut round, more)) = self.next(group) {
             self.counters.rounds.inc();
             self.counters.looks.inc_by(round.looks.len() as u64);
             self.counters.weighs.inc_by(round.weighs.len() as u64);
@@ -193,13 +193,13 @@ impl Round {
         round
     }
 
-    /// Each read once, however many streams share it.
-    fn question(&self, group: GroupId) -> PeerRequest {
+    /// Each read once, however many streams share it. To be asked for once.
+    fn question(&mut self, group: GroupId) -> PeerRequest {
         let reads = self.looks.iter().flat_map(|(reads, _)| reads);
         let reads: BTreeSet<_> = reads.map(|read| (&read.key, read.version)).collect();
         let read = |(key, version): (&Key, Timestamp)| KeyRead { key: key.clone(), version };
         let reads = reads.into_iter().map(read).collect();
-        PeerRequest::Foresee { group, reads, weighed: self.weighed.clone() }
+        PeerRequest::Foresee { group, reads, weighed: std::mem::take(&mut self.weighed) }
     }
 
     /// Who has given up meanwhile hears nothing.
